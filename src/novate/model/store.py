@@ -1,0 +1,87 @@
+"""Transactional tables: the only mutable state of the model.
+
+A table maps keys to immutable rows (ints, tuples, frozen dataclasses). Inside ``Store.transaction`` every write is logged, so a
+rejection undoes everything (invariant I13: a rejected command changes nothing).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Generic, TypeVar
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+class Table(Generic[K, V]):
+    """A dictionary with a default row, whose writes can be undone."""
+
+    def __init__(self, store: Store, name: str, default: V) -> None:
+        self.name = name
+        self.rows: dict[K, V] = {}
+        self.default = default
+        self._store = store
+
+    def __getitem__(self, key: K) -> V:
+        return self.rows.get(key, self.default)
+
+    def __setitem__(self, key: K, row: V) -> None:
+        undo = self._store.undo
+        if undo is not None:
+            undo.append((self, key, self.rows.get(key), key in self.rows))
+        self.rows[key] = row
+
+    def __contains__(self, key: K) -> bool:
+        return key in self.rows
+
+    def items(self) -> Iterator[tuple[K, V]]:
+        """Rows in key order, so that iteration is deterministic."""
+        return iter(sorted(self.rows.items(), key=lambda item: repr(item[0])))
+
+
+class Store:
+    """All tables of one world, with nested undo and a canonical hash."""
+
+    def __init__(self) -> None:
+        self.tables: dict[str, Table[Any, Any]] = {}
+        self.undo: list[tuple[Table[Any, Any], Any, Any, bool]] | None = None
+
+    def table(self, name: str, default: V) -> Table[Any, V]:
+        """Create the table ``name``; each name exists once."""
+        assert name not in self.tables, name
+        made: Table[Any, V] = Table(self, name, default)
+        self.tables[name] = made
+        return made
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Undo every write of the block if it raises; nests."""
+        outer = self.undo
+        log: list[tuple[Table[Any, Any], Any, Any, bool]] = []
+        self.undo = log
+        try:
+            yield
+        except BaseException:
+            for table, key, row, existed in reversed(log):
+                if existed:
+                    table.rows[key] = row
+                else:
+                    del table.rows[key]
+            raise
+        else:
+            if outer is not None:
+                outer.extend(log)
+        finally:
+            self.undo = outer
+
+    def state_hash(self) -> str:
+        """SHA-256 over all rows that differ from their table's default, in key order."""
+        digest = hashlib.sha256()
+        for name in sorted(self.tables):
+            table = self.tables[name]
+            for key, row in table.items():
+                if row != table.default:
+                    digest.update(repr((name, key, row)).encode())
+        return digest.hexdigest()
