@@ -82,6 +82,8 @@ UnknownAccount = _r(1021, "UnknownAccount", 404, False, "The account is not know
 NotOwner = _r(1022, "NotOwner", 403, False, "Only the account's owner may do this.")
 TooManyItems = _r(1023, "TooManyItems", 400, False, "The list is longer than its bound.")
 MalformedOrder = _r(1024, "MalformedOrder", 400, False, "A field of the order is missing or out of range.")
+FillOrKill = _r(1025, "FillOrKill", 400, True, "The order cannot be filled completely at once.")
+OrderNotOpen = _r(1026, "OrderNotOpen", 404, False, "The order is not in the book.")
 
 # 2xxx: settlement and margin
 NotVenue = _r(2001, "NotVenue", 403, False, "The caller is not an approved venue.")
@@ -112,6 +114,8 @@ ZeroPrice = _r(3007, "ZeroPrice", 400, False, "A price is zero.")
 UnknownFeed = _r(3008, "UnknownFeed", 404, False, "The feed is not registered.")
 StalePrice = _r(3009, "StalePrice", 503, True, "The price is too old for this action.")
 RestartGrace = _r(3010, "RestartGrace", 503, True, "Prices have just resumed after an outage; this action waits for the grace period.")
+RoundAlreadySigned = _r(3011, "RoundAlreadySigned", 409, False, "This node already signed another vector for this round, or a later round.")
+RoundNotHonest = _r(3012, "RoundNotHonest", 400, False, "The proposed vector does not follow from signed observations, or strays from this node's own.")
 
 # 4xxx: custody
 UnknownToken = _r(4001, "UnknownToken", 404, False, "The token is not accepted.")
@@ -123,6 +127,8 @@ NoRequest = _r(4006, "NoRequest", 404, False, "There is no such withdrawal reque
 NotYet = _r(4007, "NotYet", 425, True, "The notice or the queue has not passed yet.")
 InsufficientCash = _r(4008, "InsufficientCash", 400, False, "The account has not that much free cash.")
 TransferFailed = _r(4009, "TransferFailed", 502, True, "The token refused the transfer.")
+RequestOpen = _r(4010, "RequestOpen", 409, False, "The account already has an open withdrawal request for this token.")
+RequestExpired = _r(4011, "RequestExpired", 410, False, "The withdrawal was not executed in its window; request it again.")
 
 # 5xxx: liquidation and waterfall
 NotLiquidatable = _r(5001, "NotLiquidatable", 400, True, "The account is not below its maintenance margin.")
@@ -145,10 +151,14 @@ UnknownOperation = _r(6003, "UnknownOperation", 404, False, "The operation is no
 OperationExpired = _r(6004, "OperationExpired", 410, False, "The operation was not executed in its window.")
 AlreadyScheduled = _r(6005, "AlreadyScheduled", 409, False, "The operation is already scheduled.")
 CallFailed = _r(6006, "CallFailed", 502, False, "The scheduled call failed.")
+MissingParameter = _r(6007, "MissingParameter", 400, False, "A parameter is missing from the configuration.")
+InvalidParameter = _r(6008, "InvalidParameter", 400, False, "A parameter of the configuration is not allowed.")
 
 # 7xxx: journal
 JournalCorrupt = _r(7001, "JournalCorrupt", 500, False, "The journal's hash chain is broken.")
 JournalTorn = _r(7002, "JournalTorn", 500, True, "The journal's last record is incomplete.")
+JournalLocked = _r(7003, "JournalLocked", 503, True, "Another process is writing this journal.")
+RecordTooLarge = _r(7004, "RecordTooLarge", 413, False, "The record exceeds the journal's bound.")
 
 # 8xxx: price files
 PriceFileMissing = _r(8001, "PriceFileMissing", 400, False, "The price file cannot be read.")
@@ -159,3 +169,4 @@ PriceRowDuplicate = _r(8005, "PriceRowDuplicate", 400, False, "A row repeats a t
 PriceGap = _r(8006, "PriceGap", 400, False, "Bars are missing; the node is silent there.")
 PriceRange = _r(8007, "PriceRange", 400, False, "High, low, open and close contradict each other; the row is skipped.")
 PriceFileEmpty = _r(8008, "PriceFileEmpty", 400, False, "No usable row is left.")
+PriceRowTime = _r(8009, "PriceRowTime", 400, False, "A timestamp cannot be read; the row is skipped.")

@@ -28,7 +28,8 @@ class Chain:
     """One in-memory chain with a settable clock."""
 
     def __init__(self, timestamp: int = 1_760_000_000) -> None:
-        self.evm = pyrevm.EVM(spec_id="PRAGUE", gas_limit=GAS_LIMIT * 100)
+        environment = pyrevm.Env(cfg=pyrevm.CfgEnv(chain_id=CHAIN_ID))
+        self.evm = pyrevm.EVM(environment, spec_id="PRAGUE", gas_limit=GAS_LIMIT * 100)
         self.timestamp = timestamp
         self.number = 1
         self.contracts: dict[str, Contract] = {}
@@ -62,11 +63,9 @@ class Chain:
     def send(self, sender: str, to: str, data: bytes, static: bool = False) -> bytes:
         """One transaction (or eth_call when ``static``); returns its output; raises ``Rejected`` or ``CallReverted``."""
         self.evm.reset_transient_storage()
-        checkpoint = self.evm.snapshot()
         try:
             output: bytes = self.evm.message_call(sender, to, calldata=data, gas=GAS_LIMIT, is_static=static)
         except RuntimeError as error:
-            self.evm.revert(checkpoint)
             raise self._translate(error) from None
         self.gas_used = self.evm.result.gas_used
         return output

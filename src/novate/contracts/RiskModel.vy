@@ -1,0 +1,346 @@
+# pragma version 0.4.3
+# pragma nonreentrancy on
+# SPDX-License-Identifier: AGPL-3.0-only
+"""
+@title RiskModel: what a portfolio is worth and what it must hold (docs/SPEC.md §4, MARGIN.md)
+@notice Immutable formulas over bounded, speed-limited parameters. Every add-on rounds against the account.
+        A linear position needs no stored array: its sixteen lanes are multiples of its dollar delta, so one accumulator an
+        underlying carries them and the worst lane is the full scan range. Twin: novate/model/margin.py.
+@custom:kill Governance points the Clearinghouse at another model after the timelock; this one holds nothing.
+"""
+
+from interfaces import IClearinghouse
+from interfaces import IOracle
+from interfaces import IRiskModel
+from lib import errors
+from lib import units
+import funding
+
+implements: IRiskModel
+
+event ParametersSet:
+    underlying: indexed(uint256)
+    word: uint256
+
+event GlobalsSet:
+    initial_ratio_ppm: uint256
+    credit_cap: uint256
+    stale_drift_ppm_s: uint256
+
+struct Sums:
+    scan: uint256
+    scan_initial: uint256
+    base: uint256
+    base_initial: uint256
+    cross: int256
+    cross_initial: int256
+    added: uint256
+    haircut: uint256
+    haircut_initial: uint256
+    penalty: uint256
+    bonus: uint256
+    liquidity: uint256
+
+UNDERLYINGS_MAX: constant(uint256) = 16
+STALE_WIDENING_PPM_MAX: constant(uint256) = 200_000
+KIND_PERP: constant(uint256) = 1
+KIND_SPOT: constant(uint256) = 4
+DAY_S: constant(uint256) = 86400
+THOUSAND_USD: constant(uint256) = 10**21
+M10: constant(uint256) = 2**10 - 1
+M16: constant(uint256) = 2**16 - 1
+M20: constant(uint256) = 2**20 - 1
+M24: constant(uint256) = 2**24 - 1
+M32: constant(uint256) = 2**32 - 1
+M40: constant(uint256) = 2**40 - 1
+M44: constant(uint256) = 2**44 - 1
+M64: constant(uint256) = 2**64 - 1
+M80: constant(uint256) = 2**80 - 1
+M96: constant(uint256) = 2**96 - 1
+LOTS_OFFSET: constant(int256) = 2**43
+
+GOVERNOR: immutable(address)
+CLEARINGHOUSE: immutable(IClearinghouse)
+ORACLE: immutable(IOracle)
+
+parameters: public(HashMap[uint256, uint256])             # underlying -> packed parameters
+initial_ratio_ppm: public(uint256)                        # IM over MM
+credit_cap: public(uint256)                               # most a correlation credit may save one account, wad
+stale_drift_ppm_s: public(uint256)                        # confidence widening a second beyond the staleness limit
+rows: transient(HashMap[uint256, uint256])                # round << 20 | instrument -> row word
+
+
+@deploy
+def __init__(governor: address, clearinghouse: address, oracle: address):
+    GOVERNOR = governor
+    CLEARINGHOUSE = IClearinghouse(clearinghouse)
+    ORACLE = IOracle(oracle)
+    self.initial_ratio_ppm = 1_250_000
+    self.credit_cap = 5_000_000 * 10**18
+    self.stale_drift_ppm_s = 100
+
+
+@external
+@reentrant
+def evaluate(words: DynArray[uint256, 32]) -> IRiskModel.Valuation:
+    """
+    @notice Value and requirements of the packed positions `words` at the current round.
+    @dev Writes only the transient row cache, keyed by the oracle's own round, so anybody may call it at any moment.
+    """
+    if len(words) == 0:
+        return empty(IRiskModel.Valuation)
+    status: uint256 = staticcall ORACLE.status()
+    valuation: IRiskModel.Valuation = empty(IRiskModel.Valuation)
+    if block.timestamp < ((status >> 104) & M40) + ((status >> 160) & M16):
+        valuation.flags = 2
+    delta: int256[UNDERLYINGS_MAX] = empty(int256[UNDERLYINGS_MAX])
+    spot: uint256[UNDERLYINGS_MAX] = empty(uint256[UNDERLYINGS_MAX])
+    gauge: uint256[UNDERLYINGS_MAX] = empty(uint256[UNDERLYINGS_MAX])
+    used: uint256 = 0
+    charges: uint256 = 0
+    for word: uint256 in words:
+        rest: uint256 = word
+        for _: uint256 in range(4):
+            if rest == 0:
+                break
+            row: uint256 = self._row((rest >> 44) & M20, status)
+            # a lane holds 44 bits, so the difference stays within +-2**43
+            lots: int256 = unsafe_sub(convert(rest & M44, int256), LOTS_OFFSET)
+            rest = rest >> 64
+            underlying: uint256 = (row >> 176) & M16 & 4095
+            # |lots| < 2**43 and notional_lot < 2**80: the product is below 2**123
+            notional: int256 = unsafe_mul(lots, convert((row >> 96) & M80, int256))
+            delta[underlying] += notional
+            gauge[underlying] = self._widen(gauge[underlying], row)
+            used |= 1 << underlying
+            if (row >> 188) & 7 == KIND_SPOT:
+                spot[underlying] += convert(notional, uint256)
+                valuation.value_spot += notional
+            else:
+                # |value_lot| < 2**95: the product is below 2**138
+                valuation.value_linear += unsafe_mul(lots, units.signed(row, 160, 160))
+                charges += units.div_up(units.magnitude(notional) * ((row >> 192) & M16), 100_000)
+            valuation.flags |= (row >> 191) & 1
+    sums: Sums = empty(Sums)
+    for underlying: uint256 in range(UNDERLYINGS_MAX):
+        if used == 0:
+            break
+        if used & 1 == 1:
+            sums = self._add(sums, delta[underlying], spot[underlying], gauge[underlying], self.parameters[underlying])
+        used = used >> 1
+    return self._total(valuation, sums, charges)
+
+
+@external
+@view
+@reentrant
+def accrued(instrument: uint256) -> (uint256, uint256):
+    """@notice The market word of an instrument with funding up to now, and its mark (wad)."""
+    terms: uint256 = 0
+    market: uint256 = 0
+    config: uint256 = 0
+    terms, market, config = staticcall CLEARINGHOUSE.market(instrument)
+    feed: uint256 = staticcall ORACLE.feed((terms >> 240) & 255)
+    mark: uint256 = ((feed >> 64) & M64) * units.ORACLE_UNIT
+    return funding.project(market, terms, feed, staticcall ORACLE.status(), config), mark
+
+
+@internal
+@pure
+def _widen(gauge: uint256, row: uint256) -> uint256:
+    """@notice Keep the largest confidence (24 bits), fall (24) and rise (24) over the held instruments."""
+    confidence: uint256 = max(gauge & M24, (row >> 208) & M24)
+    deviation: int256 = units.signed(row, 0, 232)
+    fall: uint256 = (gauge >> 24) & M24
+    rise: uint256 = gauge >> 48
+    if deviation < 0:
+        fall = max(fall, convert(-deviation, uint256))
+    else:
+        rise = max(rise, convert(deviation, uint256))
+    return confidence | (fall << 24) | (rise << 48)
+
+
+@internal
+def _row(instrument: uint256, status: uint256) -> uint256:
+    """@notice One instrument's row at this round: built on first use in a transaction, then read from transient storage."""
+    key: uint256 = ((status & M64) << 20) | instrument
+    row: uint256 = self.rows[key]
+    if row == 0:
+        row = self._build_row(instrument, status)
+        self.rows[key] = row
+    return row
+
+
+@internal
+@view
+def _build_row(instrument: uint256, status: uint256) -> uint256:
+    terms: uint256 = 0
+    market: uint256 = 0
+    config: uint256 = 0
+    terms, market, config = staticcall CLEARINGHOUSE.market(instrument)
+    feed: uint256 = staticcall ORACLE.feed((terms >> 240) & 255)
+    market = funding.project(market, terms, feed, status, config)
+    kind: uint256 = terms >> 248
+    underlying: uint256 = (terms >> 232) & 255
+    price: uint256 = (feed >> 64) & M64
+    if kind == KIND_SPOT:
+        price = feed & M64
+    notional: uint256 = price * units.ORACLE_UNIT * (terms & M64) // units.WAD
+    assert notional <= M80 and notional != 0
+    value_lot: int256 = convert(notional, int256)
+    charge: uint256 = 0
+    if kind == KIND_PERP:
+        value_lot -= units.signed(market, 128, 128)
+        charge = self._charge(underlying, (market >> 208) * notional, units.magnitude(units.signed(market, 88, 216)))
+    assert value_lot < 2**95 and value_lot >= -(2**95)
+    row: uint256 = units.unsigned(value_lot, M96) | (notional << 96) | (underlying << 176) | (kind << 188) | (charge << 192)
+    age: uint256 = block.timestamp - (feed >> 224)
+    stale_after: uint256 = (status >> 144) & M16
+    confidence: uint256 = (feed >> 192) & M32
+    if age > stale_after:
+        row |= 1 << 191
+        confidence += min((age - stale_after) * self.stale_drift_ppm_s, STALE_WIDENING_PPM_MAX)
+    row |= min(confidence, M24) << 208
+    return row | (self._deviation((feed >> 64) & M64, (feed >> 128) & M64) << 232)
+
+
+@internal
+@pure
+def _deviation(mark: uint256, average: uint256) -> uint256:
+    """@notice (average - mark) / mark in ppm, away from zero, as 24 signed bits."""
+    if average >= mark:
+        return min(units.div_up((average - mark) * units.PPM, mark), M24 >> 1)
+    gap: uint256 = min(units.div_up((mark - average) * units.PPM, mark), M24 >> 1)
+    return (M24 - gap + 1) & M24
+
+
+@internal
+@view
+def _charge(underlying: uint256, interest: uint256, rate_ppb: uint256) -> uint256:
+    """@notice Open-interest rate plus eight hours of funding, in 1e-5, rounded up."""
+    word: uint256 = self.parameters[underlying]
+    low: uint256 = ((word >> 180) & M24) * THOUSAND_USD
+    rate: uint256 = units.div_up(rate_ppb, 10_000)
+    if interest > low:
+        high: uint256 = ((word >> 204) & M24) * THOUSAND_USD
+        rate += units.div_up(((word >> 228) & M16) * (min(interest, high) - low), high - low)
+    return min(rate, M16)
+
+
+@internal
+@view
+def _psr(word: uint256) -> uint256:
+    """@notice Scan range in force (ppm): ramps from old to target over a day, rounded up."""
+    start: uint256 = word & M20
+    target: uint256 = (word >> 20) & M20
+    if start == target:
+        return start
+    elapsed: uint256 = min(block.timestamp - ((word >> 40) & M32), DAY_S)
+    if target > start:
+        return start + units.div_up((target - start) * elapsed, DAY_S)
+    return start - (start - target) * elapsed // DAY_S
+
+
+@internal
+@view
+def _add(sums: Sums, delta: int256, spot: uint256, gauge: uint256, word: uint256) -> Sums:
+    """@notice Add one underlying's scan, credit terms, liquidity, confidence and haircuts."""
+    s: Sums = sums
+    size: uint256 = units.magnitude(delta)
+    credit: uint256 = word >> 244
+    psr: uint256 = self._psr(word)
+    scan: uint256 = units.ppm_up(size, psr)
+    s.scan += scan
+    s.base += credit * scan // 1000
+    s.cross += convert(credit * psr, int256) * delta
+    psr = max(psr, (word >> 20) & M20)
+    scan = units.ppm_up(size, psr)
+    s.scan_initial += scan
+    s.base_initial += credit * scan // 1000
+    s.cross_initial += convert(credit * psr, int256) * delta
+    low: uint256 = ((word >> 72) & M24) * THOUSAND_USD
+    if size > low:
+        high: uint256 = ((word >> 96) & M24) * THOUSAND_USD
+        rate: uint256 = ((word >> 120) & M20) * (min(size, high) - low)
+        liquidity: uint256 = units.div_up(size * rate, (high - low) * units.PPM)
+        s.liquidity += liquidity
+        s.added += liquidity
+    confidence: uint256 = gauge & M24
+    s.added += units.ppm_up(size, confidence)
+    s.bonus += units.ppm_down(size, confidence)
+    adverse: uint256 = gauge >> 48
+    if delta > 0:
+        adverse = (gauge >> 24) & M24
+    s.penalty += units.ppm_up(size, max(confidence, adverse))
+    if spot != 0:
+        s.haircut += units.ppm_up(spot, (word >> 140) & M20)
+        s.haircut_initial += units.ppm_up(spot, (word >> 160) & M20)
+    return s
+
+
+@internal
+@view
+def _saving(base: uint256, cross: int256, cap: uint256) -> uint256:
+    """@notice Capped correlation credit; the cross scan rounds up, so the credit rounds down."""
+    joint: uint256 = units.div_up(units.magnitude(cross), 10**9)
+    if joint >= base:
+        return 0
+    return min(base - joint, cap)
+
+
+@internal
+@view
+def _total(valuation: IRiskModel.Valuation, sums: Sums, charges: uint256) -> IRiskModel.Valuation:
+    v: IRiskModel.Valuation = valuation
+    cap: uint256 = self.credit_cap
+    added: uint256 = sums.added + charges
+    v.margin_maintenance = sums.scan - self._saving(sums.base, sums.cross, cap) + added + sums.haircut
+    initial: uint256 = sums.scan_initial - self._saving(sums.base_initial, sums.cross_initial, cap) + added
+    v.margin_initial = units.ppm_up(initial, self.initial_ratio_ppm) + sums.haircut_initial
+    v.penalty = sums.penalty
+    v.bonus = sums.bonus
+    v.liquidity = sums.liquidity
+    return v
+
+
+@external
+def set_parameters(underlying: uint256, word: uint256):
+    """@notice Bounded, speed-limited change; the scan range ramps from where it stands (psr_from and psr_set_at are ignored)."""
+    errors.require(msg.sender == GOVERNOR, errors.NotAuthorized)
+    target: uint256 = (word >> 20) & M20
+    maintenance: uint256 = (word >> 140) & M20
+    initial: uint256 = (word >> 160) & M20
+    in_bounds: bool = underlying < UNDERLYINGS_MAX and target >= 10_000 and target <= 900_000
+    in_bounds = in_bounds and (word >> 72) & M24 < (word >> 96) & M24 and (word >> 120) & M20 <= 500_000
+    in_bounds = in_bounds and maintenance <= initial and initial <= 900_000
+    in_bounds = in_bounds and (word >> 180) & M24 < (word >> 204) & M24 and (word >> 228) & M16 <= 50_000
+    errors.require(in_bounds and (word >> 244) & M10 <= 1000 and word >> 254 == 0, errors.OutOfBounds)
+    old: uint256 = self.parameters[underlying]
+    old_target: uint256 = (old >> 20) & M20
+    start: uint256 = target
+    set_at: uint256 = block.timestamp
+    if old_target != 0:
+        if target == old_target:
+            start = old & M20
+            set_at = (old >> 40) & M32
+        else:
+            errors.require(block.timestamp >= ((old >> 40) & M32) + DAY_S, errors.TooFast)
+            start = self._psr(old)
+            slow: bool = target >= units.ppm_up(start, 980_000) and target <= units.ppm_down(start, 1_100_000)
+            errors.require(slow, errors.TooFast)
+    stored: uint256 = ((word >> 72) << 72) | (set_at << 40) | (target << 20) | start
+    self.parameters[underlying] = stored
+    log ParametersSet(underlying=underlying, word=stored)
+
+
+@external
+def set_globals(initial_ratio_ppm: uint256, credit_cap: uint256, stale_drift_ppm_s: uint256):
+    """@notice The shared parameters, bounded."""
+    errors.require(msg.sender == GOVERNOR, errors.NotAuthorized)
+    in_bounds: bool = initial_ratio_ppm >= 1_100_000 and initial_ratio_ppm <= 2_000_000
+    in_bounds = in_bounds and credit_cap <= 100_000_000 * 10**18
+    errors.require(in_bounds and stale_drift_ppm_s >= 10 and stale_drift_ppm_s <= 1000, errors.OutOfBounds)
+    self.initial_ratio_ppm = initial_ratio_ppm
+    self.credit_cap = credit_cap
+    self.stale_drift_ppm_s = stale_drift_ppm_s
+    log GlobalsSet(initial_ratio_ppm=initial_ratio_ppm, credit_cap=credit_cap, stale_drift_ppm_s=stale_drift_ppm_s)

@@ -1,0 +1,133 @@
+# pragma version 0.4.3
+# SPDX-License-Identifier: AGPL-3.0-only
+"""
+@title Fills: how far each order and each match was settled, and what was cancelled (docs/SPEC.md §6)
+@notice A resting order owns a lane [filled lots 44 | revision 16 | cancelled 1] of 64 bits, four nonces a word. An immediate order
+        owns a pair of bits, 128 nonces a word: 1 spent, 2 partly settled by receipts, its lots then standing in a lane of its own.
+        A match owns one bit a sequence number of its executor. Holds I04: what is left never exceeds the signed lots.
+        A cancel takes effect a notice later and is never undone. Twin: novate/model/fills.py.
+"""
+
+from lib import errors
+import order
+
+CANCELLED: constant(uint256) = 1 << 60
+SPENT: constant(uint256) = 1
+PARTLY: constant(uint256) = 2
+
+lanes: HashMap[bytes32, HashMap[uint256, uint256]]           # account -> immediate << 62 | nonce >> 2 -> four lanes
+immediates: HashMap[bytes32, HashMap[uint256, uint256]]      # account -> nonce >> 7 -> 128 pairs of bits
+cancelled_from: HashMap[bytes32, HashMap[uint256, uint256]]  # account -> nonce -> second from which it is cancelled
+below: HashMap[bytes32, uint256]                             # account -> [floor 64 | next floor 64 | next from 40]
+sequences: HashMap[address, HashMap[uint256, uint256]]       # executor -> sequence >> 8 -> settled bits
+
+
+@internal
+@view
+def left(account: bytes32, word: uint256) -> (bytes4, uint256):
+    """@notice Lots the order may still trade, or the code that bars it."""
+    nonce: uint256 = (word >> order.NONCE) & order.M64
+    if nonce < self.lowest(account):
+        return errors.OrderCancelled, 0
+    lots: uint256 = word & order.M44
+    immediate: uint256 = (word >> order.IMMEDIATE) & 1
+    if immediate == 1:
+        pair: uint256 = self.immediates[account][nonce >> 7] >> ((nonce & 127) << 1)
+        if pair & SPENT != 0:
+            return errors.NonceUsed, 0
+        if pair & PARTLY == 0:
+            return empty(bytes4), lots
+    lane: uint256 = self.lanes[account][(immediate << 62) | (nonce >> 2)] >> ((nonce & 3) << 6)
+    if lane & CANCELLED != 0 and block.timestamp >= self.cancelled_from[account][nonce]:
+        return errors.OrderCancelled, 0
+    if (word >> order.REVISION) & order.M16 < (lane >> 44) & order.M16:
+        return errors.StaleRevision, 0
+    filled: uint256 = lane & order.M44
+    if filled >= lots:
+        return empty(bytes4), 0
+    return empty(bytes4), unsafe_sub(lots, filled)  # filled < lots
+
+
+@internal
+def record(account: bytes32, word: uint256, lots: uint256, by_receipt: bool):
+    """@notice Book settled lots; an immediate order ends here, unless single matches of it come by receipt."""
+    nonce: uint256 = (word >> order.NONCE) & order.M64
+    immediate: uint256 = (word >> order.IMMEDIATE) & 1
+    if immediate == 1:
+        mark: uint256 = SPENT
+        if by_receipt:
+            mark = PARTLY
+        self.immediates[account][nonce >> 7] |= mark << ((nonce & 127) << 1)
+        if not by_receipt:
+            return
+    index: uint256 = (immediate << 62) | (nonce >> 2)
+    offset: uint256 = (nonce & 3) << 6
+    four: uint256 = self.lanes[account][index]
+    lane: uint256 = (four >> offset) & order.M64
+    # `left` bounds filled + lots by the signed lots, below 2**43: the sum stays inside its field
+    booked: uint256 = (lane & CANCELLED) | unsafe_add(lane & order.M44, lots)
+    booked |= ((word >> order.REVISION) & order.M16) << 44
+    self.lanes[account][index] = four ^ ((lane ^ booked) << offset)
+
+
+@internal
+def cancel(account: bytes32, nonce: uint256, effective: uint256):
+    """@notice Cancel a resting order from `effective` on; a second cancel is refused, so that none is put off."""
+    errors.require(nonce <= order.M64, errors.OutOfBounds)
+    offset: uint256 = (nonce & 3) << 6
+    four: uint256 = self.lanes[account][nonce >> 2]
+    errors.require((four >> offset) & CANCELLED == 0, errors.OrderCancelled)
+    self.lanes[account][nonce >> 2] = four | (CANCELLED << offset)
+    self.cancelled_from[account][nonce] = effective
+
+
+@internal
+def cancel_below(account: bytes32, nonce: uint256, effective: uint256):
+    """@notice Cancel every order with a lower nonce from `effective` on; the floor only rises, one step a notice."""
+    errors.require(nonce <= order.M64, errors.OutOfBounds)
+    errors.require(block.timestamp >= self.below[account] >> 128, errors.NotYet)
+    standing: uint256 = self.lowest(account)
+    errors.require(nonce > standing, errors.OrderCancelled)
+    self.below[account] = standing | (nonce << 64) | (effective << 128)
+
+
+@internal
+@view
+def lowest(account: bytes32) -> uint256:
+    """@notice Nonces below this are cancelled now."""
+    word: uint256 = self.below[account]
+    if block.timestamp >= word >> 128:
+        return (word >> 64) & order.M64
+    return word & order.M64
+
+
+@internal
+@view
+def read(account: bytes32, nonce: uint256) -> (uint256, uint256, uint256, uint256):
+    """@notice Lane and cancel time of the resting order, pair and lane of the immediate order of this nonce."""
+    offset: uint256 = (nonce & 3) << 6
+    resting: uint256 = (self.lanes[account][nonce >> 2] >> offset) & order.M64
+    pair: uint256 = (self.immediates[account][nonce >> 7] >> ((nonce & 127) << 1)) & 3
+    immediate: uint256 = (self.lanes[account][(1 << 62) | (nonce >> 2)] >> offset) & order.M64
+    return resting, self.cancelled_from[account][nonce], pair, immediate
+
+
+@internal
+@view
+def settled(executor: address, first: uint256, count: uint256) -> uint256:
+    """@notice Bit i: sequence first + i was settled; count is at most 256."""
+    offset: uint256 = first & 255
+    found: uint256 = self.sequences[executor][first >> 8] >> offset
+    if offset + count > 256:
+        found |= self.sequences[executor][(first >> 8) + 1] << (256 - offset)
+    return found
+
+
+@internal
+def mark_settled(executor: address, first: uint256, bitmap: uint256):
+    """@notice Set the bit of sequence first + i for every bit i of the bitmap."""
+    offset: uint256 = first & 255
+    self.sequences[executor][first >> 8] |= bitmap << offset
+    beyond: uint256 = bitmap >> (256 - offset)
+    if beyond != 0:
+        self.sequences[executor][(first >> 8) + 1] |= beyond

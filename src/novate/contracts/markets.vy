@@ -1,0 +1,198 @@
+# pragma version 0.4.3
+# pragma nonreentrancy on
+# SPDX-License-Identifier: AGPL-3.0-only
+"""
+@title Listing, parameters, pause and raw views of the ledger (docs/SPEC.md §2; twin of novate/model/ledger.py)
+@notice Everything here is bounded and behind the timelock, but for the guardian's pause, which never stops reductions.
+"""
+
+from interfaces import IRiskModel
+from lib import errors
+from lib import units
+import ledger
+
+uses: ledger
+
+event InstrumentListed:
+    instrument: indexed(uint256)
+    terms: uint256
+
+event ConfigSet:
+    config: uint256
+
+event DebtCapSet:
+    debt_cap: uint256
+
+event Paused:
+    until: uint256
+
+event PeersSet:
+    risk_model: address
+    custody: address
+    auctioneer: address
+    waterfall: address
+    guardian: address
+
+event VenueSet:
+    venue: indexed(address)
+    approved: bool
+
+KIND_PERP: constant(uint256) = 1
+KIND_SPOT: constant(uint256) = 4
+UNDERLYINGS_MAX: constant(uint256) = 16
+PAUSE_SECONDS_MAX: constant(uint256) = 7 * 86400
+M24: constant(uint256) = 2**24 - 1
+M32: constant(uint256) = 2**32 - 1
+M44: constant(uint256) = 2**44 - 1
+M64: constant(uint256) = 2**64 - 1
+M80: constant(uint256) = 2**80 - 1
+M96: constant(uint256) = 2**96 - 1
+
+
+@external
+@view
+@reentrant
+def market(instrument: uint256) -> (uint256, uint256, uint256):
+    """@notice Terms, market and config words."""
+    return ledger.books[instrument][0], ledger.books[instrument][1], ledger.config
+
+
+@external
+@view
+def account(account: bytes32) -> (uint256, uint256):
+    """@notice Slot 0 and slot 1 as stored."""
+    return ledger.rows[account][0], ledger.rows[account][1]
+
+
+@external
+@view
+def positions(account: bytes32) -> DynArray[uint256, 32]:
+    """@notice Packed positions as stored."""
+    return ledger._words(account, (ledger.rows[account][1] >> 224) & 255)
+
+
+@external
+@view
+def pot() -> (uint256, uint256):
+    """@notice Fees not yet distributed, and total cash below zero (wad)."""
+    return ledger.pot & M96, ledger.pot >> 96
+
+
+@external
+@view
+def borrow_index() -> uint256:
+    """@notice Interest per unit of negative cash since the start (wad)."""
+    return ledger._borrow_index()
+
+
+@internal
+@view
+def _only_governor():
+    errors.require(msg.sender == ledger.GOVERNOR, errors.NotAuthorized)
+
+
+@internal
+@pure
+def _check_terms(instrument: uint256, terms: uint256):
+    kind: uint256 = terms >> 248
+    lot_size: uint256 = terms & M64
+    tick: uint256 = (terms >> 64) & M80
+    fits: bool = instrument > 0 and instrument < 2**20 and (kind == KIND_PERP or kind == KIND_SPOT)
+    fits = fits and lot_size > 0 and tick > 0 and lot_size * tick % units.WAD == 0
+    fits = fits and (terms >> 144) & M44 < 2**43 and (terms >> 188) & M44 < 2**43
+    errors.require(fits and (terms >> 232) & 255 < UNDERLYINGS_MAX, errors.BadTerms)
+
+
+@external
+def list_instrument(instrument: uint256, terms: uint256):
+    """@notice Governance: list an instrument, once."""
+    self._only_governor()
+    self._check_terms(instrument, terms)
+    errors.require(ledger.books[instrument][0] == 0, errors.AlreadyListed)
+    ledger.books[instrument][0] = terms
+    ledger.books[instrument][1] = block.timestamp << 168
+    if terms >> 248 == KIND_PERP:
+        ledger.perps.append(instrument)
+    log InstrumentListed(instrument=instrument, terms=terms)
+
+
+@external
+def set_caps(instrument: uint256, open_interest_cap: uint256, position_cap: uint256):
+    """@notice Governance: new caps in lots; they stop increases only."""
+    self._only_governor()
+    terms: uint256 = ledger.books[instrument][0]
+    errors.require(terms != 0, errors.UnknownInstrument)
+    errors.require(open_interest_cap < 2**43 and position_cap < 2**43, errors.BadTerms)
+    mask: uint256 = (2**88 - 1) << 144
+    terms = (terms & ~mask) | (open_interest_cap << 144) | (position_cap << 188)
+    ledger.books[instrument][0] = terms
+    log InstrumentListed(instrument=instrument, terms=terms)
+
+
+@external
+def set_config(word: uint256):
+    """@notice Governance: bounded parameters; every perp and the interest index accrue first. Epoch and pause stay."""
+    self._only_governor()
+    self._require_bounds(word)
+    for instrument: uint256 in ledger.perps:
+        market: uint256 = 0
+        mark: uint256 = 0
+        market, mark = ledger._accrue(instrument)
+    ledger.borrow = ledger._borrow_index() | (block.timestamp << 128)
+    kept: uint256 = (word & (2**184 - 1)) | ((ledger.config >> 184) << 184)
+    ledger.config = kept
+    log ConfigSet(config=kept)
+
+
+@internal
+@pure
+def _require_bounds(word: uint256):
+    band: uint256 = word & M24
+    fits: bool = band >= 5_000 and band <= 200_000
+    fits = fits and (word >> 24) & M32 <= 1_000_000 and (word >> 56) & M32 <= 5_000_000
+    fits = fits and (word >> 88) & M32 <= 10_000_000
+    slope: uint256 = (word >> 120) & M32
+    errors.require(fits and slope > 0 and slope <= 1_000_000, errors.OutOfBounds)
+
+
+@external
+def set_debt_cap(debt_cap: uint256):
+    """@notice Governance: total cash below zero (wad) at which risk increases stop."""
+    self._only_governor()
+    errors.require(debt_cap <= 10**27, errors.OutOfBounds)
+    ledger.debt_cap = debt_cap
+    log DebtCapSet(debt_cap=debt_cap)
+
+
+@external
+def set_peers(risk_model: address, custody: address, auctioneer: address, waterfall: address, guardian: address):
+    """@notice Governance: the contracts that act on the ledger."""
+    self._only_governor()
+    ledger.risk_model = IRiskModel(risk_model)
+    ledger.custody = custody
+    ledger.auctioneer = auctioneer
+    ledger.waterfall = waterfall
+    ledger.guardian = guardian
+    log PeersSet(
+        risk_model=risk_model, custody=custody, auctioneer=auctioneer, waterfall=waterfall, guardian=guardian
+    )
+
+
+@external
+def set_venue(venue: address, approved: bool):
+    """@notice Governance: who may novate."""
+    self._only_governor()
+    ledger.venues[venue] = approved
+    log VenueSet(venue=venue, approved=approved)
+
+
+@external
+def pause(seconds: uint256):
+    """@notice Guardian: stop trades in which neither side reduces, at most 7 days, and not twice in a row."""
+    errors.require(msg.sender == ledger.guardian, errors.NotAuthorized)
+    errors.require(seconds > 0 and seconds <= PAUSE_SECONDS_MAX, errors.OutOfBounds)
+    config: uint256 = ledger.config
+    errors.require(block.timestamp >= (config >> 208) + PAUSE_SECONDS_MAX, errors.TooFast)
+    until: uint256 = block.timestamp + seconds
+    ledger.config = (config & (2**208 - 1)) | (until << 208)
+    log Paused(until=until)

@@ -1,0 +1,113 @@
+# pragma version 0.4.3
+# SPDX-License-Identifier: AGPL-3.0-only
+"""
+@title Orders: the packed words of a batch and their EIP-712 digests (docs/SPEC.md §6)
+@notice Word 0, from the least significant bit: [lots 44 | expiry 40 | exclusive_until 40 | revision 16 | instrument index 8 |
+        reduce_only 1 | post_only 1 | sell 1 | executor_open 1 | contract_wallet 1 | zero 30 | nonce 64 | immediate 1 |
+        account index 8]; its bits from KEY up identify the order's fill state, so ascending words are distinct orders.
+        Word 1: [price 128 | max_fee 128], wad a base unit and wad a lot. Words 2 and 3: the compact signature (r, vs), or the index
+        of the signature blob of a contract wallet. Twin: novate/wire/order.py, novate/wire/eip712.py.
+"""
+
+EXPIRY: constant(uint256) = 44
+EXCLUSIVE_UNTIL: constant(uint256) = 84
+REVISION: constant(uint256) = 124
+INSTRUMENT: constant(uint256) = 140
+NONCE: constant(uint256) = 183
+KEY: constant(uint256) = 183
+IMMEDIATE: constant(uint256) = 247
+ACCOUNT: constant(uint256) = 248
+
+INSTRUMENT_BITS: constant(uint256) = 255 << 140
+REDUCE_ONLY: constant(uint256) = 1 << 148
+POST_ONLY: constant(uint256) = 1 << 149
+SELL: constant(uint256) = 1 << 150
+EXECUTOR_OPEN: constant(uint256) = 1 << 151
+CONTRACT_WALLET: constant(uint256) = 1 << 152
+
+M8: constant(uint256) = 2**8 - 1
+M16: constant(uint256) = 2**16 - 1
+M40: constant(uint256) = 2**40 - 1
+M44: constant(uint256) = 2**44 - 1
+M64: constant(uint256) = 2**64 - 1
+M128: constant(uint256) = 2**128 - 1
+LOTS_MAX: constant(uint256) = 2**43 - 1
+
+DOMAIN_TYPE: constant(bytes32) = keccak256(
+    "EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"
+)
+ORDER_TYPE: constant(bytes32) = keccak256(
+    "Order(bytes32 account,uint256 instrument,int256 lots,uint256 price,uint256 maxFee,uint64 nonce,uint16 revision,uint40 expiry,uint40 exclusiveUntil,uint8 flags,address executor)"
+)
+MATCH_TYPE: constant(bytes32) = keccak256(
+    "Match(bytes32 maker,bytes32 taker,uint64 lots,uint256 price,uint64 sequence,uint40 matchedAt)"
+)
+NAME: constant(bytes32) = keccak256("Novate Exchange")
+VERSION: constant(bytes32) = keccak256("1")
+
+CHAIN_ID: immutable(uint256)
+DOMAIN: immutable(bytes32)
+
+
+@deploy
+def __init__():
+    CHAIN_ID = chain.id
+    DOMAIN = keccak256(abi_encode(DOMAIN_TYPE, NAME, VERSION, chain.id, self))
+
+
+@internal
+@view
+def domain() -> bytes32:
+    """@notice The domain separator of this chain: made anew after a fork, so that no signature lives on both sides."""
+    if chain.id == CHAIN_ID:
+        return DOMAIN
+    return keccak256(abi_encode(DOMAIN_TYPE, NAME, VERSION, chain.id, self))
+
+
+@internal
+@view
+def digest(
+    word: uint256, limits: uint256, account: bytes32, instrument: uint256, executor: address
+) -> bytes32:
+    """@notice What the account signed; the executor counts as the zero address when the word says it is open."""
+    lots: int256 = convert(word & M44, int256)
+    if word & SELL != 0:
+        lots = -lots
+    named: address = executor
+    if word & EXECUTOR_OPEN != 0:
+        named = empty(address)
+    return self._typed(
+        keccak256(
+            abi_encode(
+                ORDER_TYPE,
+                account,
+                instrument,
+                lots,
+                limits & M128,
+                limits >> 128,
+                (word >> NONCE) & M64,
+                (word >> REVISION) & M16,
+                (word >> EXPIRY) & M40,
+                (word >> EXCLUSIVE_UNTIL) & M40,
+                ((word >> 148) & 3) | ((word >> 245) & 4),
+                named,
+            )
+        )
+    )
+
+
+@internal
+@view
+def match_digest(maker: bytes32, taker: bytes32, lots: uint256, price: uint256, receipt: uint256) -> bytes32:
+    """@notice What the executor signed: two order digests and `receipt` = [sequence 64 | matched_at 40]."""
+    return self._typed(
+        keccak256(
+            abi_encode(MATCH_TYPE, maker, taker, lots, price, receipt & M64, (receipt >> 64) & M40)
+        )
+    )
+
+
+@internal
+@view
+def _typed(struct_hash: bytes32) -> bytes32:
+    return keccak256(concat(x"1901", self.domain(), struct_hash))

@@ -1,0 +1,150 @@
+# pragma version 0.4.3
+# SPDX-License-Identifier: AGPL-3.0-only
+"""
+@title Session keys: what an account's helpers may sign, for how long and for how much (docs/SPEC.md §6, RULES 10)
+@notice Word: [expiry 40 | scope 8 | underlyings 16 | notional_left 64 | loss_left 64 | removed_at 40]. Scope bits: 1 trade, 2 quote
+        (post-only orders), 4 cancel; no scope withdraws. Underlyings: a bit each, none set means all. Budgets in cents, spent
+        rounded up. A live key is narrowed only by removing it, a notice ahead. Twin: novate/model/session.py.
+"""
+
+from lib import errors
+from lib import units
+import order
+
+event SessionKeySet:
+    account: indexed(bytes32)
+    key: indexed(address)
+    word: uint256
+
+event SessionKeyRemoved:
+    account: indexed(bytes32)
+    key: indexed(address)
+    removed_at: uint256
+
+SCOPE: constant(uint256) = 40
+UNDERLYINGS: constant(uint256) = 48
+NOTIONAL: constant(uint256) = 64
+LOSS: constant(uint256) = 128
+REMOVED_AT: constant(uint256) = 192
+SCOPE_TRADE: constant(uint256) = 1
+SCOPE_QUOTE: constant(uint256) = 2
+SCOPE_CANCEL: constant(uint256) = 4
+SCOPE_ALL: constant(uint256) = 7
+CENT: constant(uint256) = 10**16
+
+keys: HashMap[bytes32, HashMap[address, uint256]]  # account -> key -> word
+
+
+@internal
+@pure
+def owner(account: bytes32) -> address:
+    """@notice The owner is the account's first 20 bytes, so it never changes."""
+    return convert(convert(account, uint256) >> 96, address)
+
+
+@internal
+@view
+def bar(account: bytes32, key: address, post_only: bool, underlying: uint256) -> bytes4:
+    """@notice The code that bars `key` from signing such an order, or none."""
+    word: uint256 = self.keys[account][key]
+    if not self._live(word):
+        return errors.BadSignature
+    scope: uint256 = (word >> SCOPE) & order.M8
+    allowed: uint256 = SCOPE_TRADE
+    if post_only:
+        allowed = SCOPE_TRADE | SCOPE_QUOTE
+    mask: uint256 = (word >> UNDERLYINGS) & order.M16
+    if scope & allowed == 0 or (mask != 0 and (mask >> underlying) & 1 == 0):
+        return errors.SessionKeyScope
+    return empty(bytes4)
+
+
+@internal
+def charge(account: bytes32, key: address, notional: uint256, loss: uint256) -> bool:
+    """@notice Spend both budgets (cents); False, and nothing spent, when one of them is too small."""
+    word: uint256 = self.keys[account][key]
+    if notional > (word >> NOTIONAL) & order.M64 or loss > (word >> LOSS) & order.M64:
+        return False
+    self.keys[account][key] = word - (notional << NOTIONAL) - (loss << LOSS)
+    return True
+
+
+@internal
+def refund(account: bytes32, key: address, notional: uint256, loss: uint256):
+    """@notice Give back what `charge` took in this transaction, so both sums fit their fields."""
+    self.keys[account][key] += (notional << NOTIONAL) + (loss << LOSS)
+
+
+@internal
+@view
+def may_cancel(account: bytes32, caller: address):
+    """@notice Reject a caller that is neither the owner nor a live session key with the cancel scope."""
+    if caller == self.owner(account):
+        return
+    word: uint256 = self.keys[account][caller]
+    errors.require(self._live(word), errors.NotOwner)
+    errors.require((word >> SCOPE) & SCOPE_CANCEL != 0, errors.SessionKeyScope)
+
+
+@internal
+def set_key(
+    account: bytes32,
+    key: address,
+    expiry: uint256,
+    scope: uint256,
+    underlyings: uint256,
+    notional: uint256,
+    loss: uint256,
+):
+    """@notice Owner only. A live key may be widened at once; narrowing it would void matches already made (`NotYet`)."""
+    errors.require(msg.sender == self.owner(account), errors.NotOwner)
+    errors.require(key != empty(address) and key != msg.sender, errors.OutOfBounds)
+    errors.require(block.timestamp <= expiry and expiry <= order.M40, errors.OutOfBounds)
+    errors.require(0 < scope and scope <= SCOPE_ALL and underlyings <= order.M16, errors.OutOfBounds)
+    errors.require(notional <= order.M64 and loss <= order.M64, errors.OutOfBounds)
+    word: uint256 = expiry | (scope << SCOPE) | (underlyings << UNDERLYINGS)
+    word |= (notional << NOTIONAL) | (loss << LOSS)
+    old: uint256 = self.keys[account][key]
+    errors.require(not self._live(old) or self._at_least(word, old), errors.NotYet)
+    self.keys[account][key] = word
+    log SessionKeySet(account=account, key=key, word=word)
+
+
+@internal
+def remove_key(account: bytes32, key: address, removed_at: uint256):
+    """@notice Owner only; the key signs no more from `removed_at` on. A removal is not put off by a second one."""
+    errors.require(msg.sender == self.owner(account), errors.NotOwner)
+    word: uint256 = self.keys[account][key]
+    errors.require(self._live(word) and word >> REMOVED_AT == 0, errors.NoRequest)
+    self.keys[account][key] = word | (removed_at << REMOVED_AT)
+    log SessionKeyRemoved(account=account, key=key, removed_at=removed_at)
+
+
+@internal
+@pure
+def cents(amount: uint256) -> uint256:
+    """@notice Money in wad * wad as cents, rounded up."""
+    return units.div_up(amount, units.WAD * CENT)
+
+
+@internal
+@view
+def _live(word: uint256) -> bool:
+    removed_at: uint256 = word >> REMOVED_AT
+    return block.timestamp <= word & order.M40 and (removed_at == 0 or block.timestamp < removed_at)
+
+
+@internal
+@pure
+def _at_least(word: uint256, old: uint256) -> bool:
+    """@notice Whether `word` allows all that `old` does and `old` is not being removed."""
+    if old >> REMOVED_AT != 0 or word & order.M40 < old & order.M40:
+        return False
+    if (old >> SCOPE) & order.M8 & ~(word >> SCOPE) != 0:
+        return False
+    mask: uint256 = (word >> UNDERLYINGS) & order.M16
+    mask_old: uint256 = (old >> UNDERLYINGS) & order.M16
+    if mask != 0 and (mask_old == 0 or mask_old & ~mask != 0):
+        return False
+    enough: bool = (word >> NOTIONAL) & order.M64 >= (old >> NOTIONAL) & order.M64
+    return enough and (word >> LOSS) & order.M64 >= (old >> LOSS) & order.M64

@@ -1,0 +1,165 @@
+"""Accounts of the ledger: the row, loading it (interest, maturing gains), sweeping variation, storing it.
+
+An account is a 256-bit integer, owner address (20 bytes) above subaccount number (12 bytes). Units: cash and variation in wad;
+gains in shares of 1e-6 USD valued by their epoch's scale. Rounding: interest up, matured gains down, removed shares up with the
+excess returned to cash. Source: docs/SPEC.md §5. Twin: ``contracts/ledger.vy``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from novate.model.instrument import to_unsigned
+from novate.units import PPM, WAD, div_down, div_up
+
+if TYPE_CHECKING:
+    from novate.model.state import World
+
+IN_AUCTION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """One account's stored row; ``positions`` are (instrument, lots) pairs in instrument order."""
+
+    cash: int = 0
+    variation: int = 0
+    checkpoint: int = 0
+    gain_now: int = 0
+    gain_previous: int = 0
+    epoch: int = 0
+    flags: int = 0
+    positions: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def in_auction(self) -> bool:
+        """Whether a liquidation auction is open; then the account may only deposit."""
+        return bool(self.flags & IN_AUCTION)
+
+    def slots(self) -> tuple[int, int]:
+        """Slot 0 and slot 1 as the Clearinghouse stores them."""
+        assert max(self.checkpoint, self.gain_now, self.gain_previous) < 1 << 64
+        first = to_unsigned(self.cash, 128) | to_unsigned(self.variation, 128) << 128
+        second = self.checkpoint | self.gain_now << 64 | self.gain_previous << 128 | self.epoch << 192
+        return first, second | len(self.positions) << 224 | self.flags << 232
+
+
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """Shares of gains entered in one epoch, and how much of their value a haircut has cut (wad fraction)."""
+
+    shares: int = 0
+    cut: int = 0
+
+    @property
+    def scale(self) -> int:
+        """Value of a share relative to 1e-6 USD, wad."""
+        return WAD - self.cut
+
+
+@dataclass(frozen=True, slots=True)
+class BorrowIndex:
+    """Interest on negative cash accumulated per unit (wad) up to ``at``."""
+
+    index: int = 0
+    at: int = 0
+
+
+def owner_of(account: int) -> int:
+    """Owner address as an integer."""
+    return account >> 96
+
+
+def account_of(owner: str | int, number: int = 0) -> int:
+    """The account ``number`` of an owner address."""
+    base = int(owner, 16) if isinstance(owner, str) else owner
+    return base << 96 | number
+
+
+def gain_value(shares: int, scale: int) -> int:
+    """Value of gain shares in wad, rounded down."""
+    return div_down(shares * scale, PPM)
+
+
+def borrow_index(world: World) -> int:
+    """Interest index now (wad)."""
+    stored = world.ledger.borrow["index"]
+    return stored.index + world.ledger.config.borrow_rate_wad_s * (world.now - stored.at)
+
+
+def gains(world: World, row: Account) -> int:
+    """Value of the immature gains of a loaded account (wad, down)."""
+    epochs = world.ledger.epochs
+    now = gain_value(row.gain_now, epochs[row.epoch].scale)
+    return now + gain_value(row.gain_previous, epochs[row.epoch - 1].scale)
+
+
+def load(world: World, row: Account) -> tuple[Account, int]:
+    """Charge interest and mature gains; returns the row and the interest owed to the fee pot (rounded up)."""
+    owed = 0
+    cash = row.cash
+    if cash < 0:
+        owed = div_up(-cash * (borrow_index(world) - row.checkpoint), WAD)
+        cash -= owed
+    epoch_now = world.now // world.ledger.config.epoch_seconds  # division: calendar epoch
+    if epoch_now == row.epoch:
+        return replace(row, cash=cash), owed
+    epochs = world.ledger.epochs
+    cash += gain_value(row.gain_previous, epochs[row.epoch - 1].scale)
+    previous = row.gain_now
+    if epoch_now > row.epoch + 1:
+        cash += gain_value(row.gain_now, epochs[row.epoch].scale)
+        previous = 0
+    return replace(row, cash=cash, gain_now=0, gain_previous=previous, epoch=epoch_now), owed
+
+
+def sweep(world: World, row: Account, value_linear: int) -> Account:
+    """Turn variation into cash at the given linear value: gains enter the epoch's shares, losses take shares first."""
+    delta = row.variation + value_linear
+    swept = replace(row, variation=-value_linear)
+    if delta > 0:
+        return _add_gain(world, swept, delta)
+    if delta < 0:
+        return _take_loss(world, swept, -delta)
+    return swept
+
+
+def _add_gain(world: World, row: Account, gain: int) -> Account:
+    epochs = world.ledger.epochs
+    epoch = epochs[row.epoch]
+    shares = div_down(gain * PPM, epoch.scale)
+    entered = gain_value(row.gain_now + shares, epoch.scale) - gain_value(row.gain_now, epoch.scale)
+    if shares:
+        epochs[row.epoch] = replace(epoch, shares=epoch.shares + shares)
+    return replace(row, gain_now=row.gain_now + shares, cash=row.cash + gain - entered)
+
+
+def _take_loss(world: World, row: Account, loss: int) -> Account:
+    now, loss = _remove_shares(world, row.epoch, row.gain_now, loss)
+    previous = row.gain_previous
+    if loss > 0:
+        previous, loss = _remove_shares(world, row.epoch - 1, previous, loss)
+    return replace(row, gain_now=now, gain_previous=previous, cash=row.cash - loss)
+
+
+def _remove_shares(world: World, number: int, shares: int, loss: int) -> tuple[int, int]:
+    """Shares left of ``shares`` after paying ``loss``, and the loss left (negative: excess to return)."""
+    if shares == 0:
+        return 0, loss
+    epoch = world.ledger.epochs[number]
+    removed = min(shares, div_up(loss * PPM, epoch.scale))
+    paid = gain_value(shares, epoch.scale) - gain_value(shares - removed, epoch.scale)
+    world.ledger.epochs[number] = replace(epoch, shares=epoch.shares - removed)
+    return shares - removed, loss - paid
+
+
+def store(world: World, account: int, row: Account, cash_before: int) -> None:
+    """Write the row; the checkpoint follows the interest index only while cash is negative; debt follows cash."""
+    if row.cash < 0:
+        row = replace(row, checkpoint=borrow_index(world))
+    world.ledger.accounts[account] = row
+    change = max(0, -row.cash) - max(0, -cash_before)
+    if change:
+        pot = world.ledger.pot
+        world.ledger.set_pot(replace(pot, debt=pot.debt + change))

@@ -1,0 +1,100 @@
+"""Instruments: immutable terms, and the market word that trading and funding move.
+
+Units: ``lot_size`` wad base units a lot, ``tick`` wad, caps and open interest in lots, ``funding_index`` wad a lot, ``rate`` ppb
+per eight hours. Packing follows docs/SPEC.md §2; Vyper twin: ``contracts/lib/words.vy``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from novate import errors, limits
+from novate.errors import require
+from novate.units import ORACLE_UNIT, WAD
+
+PERP = 1
+SPOT = 4
+
+
+def to_signed(value: int, bits: int) -> int:
+    """Two's complement reading of an unsigned field."""
+    return value - (1 << bits) if value >> (bits - 1) else value
+
+
+def to_unsigned(value: int, bits: int) -> int:
+    """Two's complement field of a signed value; asserts that it fits."""
+    assert -(1 << (bits - 1)) <= value < 1 << (bits - 1), (value, bits)
+    return value & ((1 << bits) - 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What an instrument is; never changes but for its caps."""
+
+    lot_size: int
+    tick: int
+    open_interest_cap: int
+    position_cap: int
+    underlying: int
+    feed: int
+    kind: int
+
+    def pack(self) -> int:
+        """The ``terms`` word."""
+        return (
+            self.lot_size
+            | self.tick << 64
+            | self.open_interest_cap << 144
+            | self.position_cap << 188
+            | self.underlying << 232
+            | self.feed << 240
+            | self.kind << 248
+        )
+
+    def price_lot(self, price: int) -> int:
+        """Value of one lot at an on-tick price, in wad; exact by the listing rule."""
+        return price * self.lot_size // WAD  # division: exact, lot_size * tick is a multiple of 1e18
+
+    def mark_lot(self, oracle_price: int) -> int:
+        """Value of one lot at an oracle price (1e8 wei units), rounded down."""
+        return oracle_price * ORACLE_UNIT * self.lot_size // WAD  # division: one floor for all holders
+
+
+@dataclass(frozen=True, slots=True)
+class Market:
+    """What trading and funding move."""
+
+    funding_index: int = 0
+    rate: int = 0
+    accrued_at: int = 0
+    open_interest: int = 0
+
+    def pack(self) -> int:
+        """The ``market`` word."""
+        return (
+            to_unsigned(self.funding_index, 128)
+            | to_unsigned(self.rate, 40) << 128
+            | self.accrued_at << 168
+            | self.open_interest << 208
+        )
+
+
+def check_terms(instrument: int, terms: Terms) -> None:
+    """Reject inconsistent terms (``BadTerms``)."""
+    fits = (
+        0 < instrument <= limits.INSTRUMENT_ID_MAX
+        and terms.kind in (PERP, SPOT)
+        and 0 < terms.lot_size < 1 << 64
+        and 0 < terms.tick < 1 << 80
+        and terms.lot_size * terms.tick % WAD == 0
+        and terms.underlying < limits.UNDERLYINGS_MAX
+        and terms.feed < limits.FEEDS_MAX
+        and terms.open_interest_cap <= limits.LOTS_MAX
+        and terms.position_cap <= limits.LOTS_MAX
+    )
+    require(fits, errors.BadTerms)
+
+
+def with_caps(terms: Terms, open_interest_cap: int, position_cap: int) -> Terms:
+    """The same terms under other caps."""
+    return replace(terms, open_interest_cap=open_interest_cap, position_cap=position_cap)

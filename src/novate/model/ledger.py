@@ -1,0 +1,408 @@
+"""The ledger: signed cash and positions, the margin gate, and every movement that is not a trade (trades: novation.py).
+
+Units: wad and lots. Rounding: docs/SPEC.md §5, always against the account and in favour of the pool. Holds I01, I02, I03, I10.
+Twin: ``contracts/Clearinghouse.vy``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from typing import TYPE_CHECKING
+
+from novate import errors, limits
+from novate.errors import require
+from novate.model import account as accounts_module
+from novate.model import funding, margin
+from novate.model.account import IN_AUCTION, Account, BorrowIndex, Epoch, account_of, gains, load, owner_of
+from novate.model.instrument import PERP, SPOT, Market, Terms, check_terms, with_caps
+from novate.model.margin import GRACE, STALE, Valuation
+from novate.model.store import Store
+from novate.units import PPB, PPM, WAD, div_up, ppm_down
+
+if TYPE_CHECKING:
+    from novate.model.state import World
+
+INSURANCE_NUMBER = 2
+RESERVES_NUMBER = 4
+INSURANCE_SHARE_PPM = 200_000
+GAIN_SCALE_MIN = WAD // 100  # division: exact; cuts leave 1 % of an epoch, so that its shares fit 64 bits
+GAIN_CUT_DUST = PPB  # a wei for each of up to 1e9 holders, whose values are floored one by one
+NO_TERMS = Terms(0, 0, 0, 0, 0, 0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Trading and funding parameters (one word on chain)."""
+
+    trade_band_ppm: int = 50_000
+    funding_interest_ppb: int = 100_000
+    funding_clamp_ppb: int = 500_000
+    funding_cap_ppb: int = 1_666_666
+    funding_slope_ppb_s: int = 1_666
+    borrow_rate_wad_s: int = 3_170_979_198
+    epoch_seconds: int = 3600
+    paused_until: int = 0
+
+
+    def pack(self) -> int:
+        """The ``config`` word."""
+        return (
+            self.trade_band_ppm
+            | self.funding_interest_ppb << 24
+            | self.funding_clamp_ppb << 56
+            | self.funding_cap_ppb << 88
+            | self.funding_slope_ppb_s << 120
+            | self.borrow_rate_wad_s << 152
+            | self.epoch_seconds << 184
+            | self.paused_until << 208
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Pot:
+    """Fees not yet distributed, total cash below zero, and its cap (wad)."""
+
+    fees: int = 0
+    debt: int = 0
+    debt_cap: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """An account now: equity and valuation after interest and maturing, before any sweep."""
+
+    equity: int
+    cash: int
+    positions: int
+    in_auction: bool
+    valuation: Valuation
+
+
+class LedgerState:
+    """Tables of the Clearinghouse."""
+
+    def __init__(self, store: Store) -> None:
+        self.accounts = store.table("ledger.accounts", Account())
+        self.terms = store.table("ledger.terms", NO_TERMS)
+        self.markets = store.table("ledger.markets", Market())
+        self.epochs = store.table("ledger.epochs", Epoch())
+        self.borrow = store.table("ledger.borrow", BorrowIndex())
+        self.configs = store.table("ledger.config", Config())
+        self.pots = store.table("ledger.pot", Pot())
+        self.venues = store.table("ledger.venues", False)
+
+    @property
+    def config(self) -> Config:
+        """The configuration in force."""
+        return self.configs["config"]
+
+    @property
+    def pot(self) -> Pot:
+        """Fees, debt and its cap."""
+        return self.pots["pot"]
+
+    def set_pot(self, pot: Pot) -> None:
+        """Replace the pot."""
+        self.pots["pot"] = pot
+
+
+def only(world: World, caller: str, *roles: str) -> None:
+    """Reject a caller that holds none of the roles (``NotAuthorized``)."""
+    require(any(caller == world.addresses.get(role) for role in roles), errors.NotAuthorized)
+
+
+def loaded(world: World, account: int) -> tuple[Account, int]:
+    """An account after interest and maturing; owed interest is booked to the fee pot."""
+    row = world.ledger.accounts[account]
+    after, owed = load(world, row)
+    if owed:
+        pot = world.ledger.pot
+        world.ledger.set_pot(replace(pot, fees=pot.fees + owed))
+    return after, row.cash
+
+
+def equity_of(world: World, row: Account, valuation: Valuation) -> int:
+    """Cash, immature gains, variation and positions at the current round."""
+    return row.cash + gains(world, row) + row.variation + valuation.value_linear + valuation.value_spot
+
+
+def check(world: World, account: int) -> Check:
+    """Equity and valuation of an account now; changes nothing."""
+    row, _ = load(world, world.ledger.accounts[account])
+    return check_row(world, row)
+
+
+def check_row(world: World, row: Account) -> Check:
+    """Equity and valuation of a loaded row."""
+    valuation = margin.evaluate(world, dict(row.positions))
+    return Check(equity_of(world, row, valuation), row.cash, len(row.positions), row.in_auction, valuation)
+
+
+def passes_gate(world: World, before: Check, after: Check) -> bool:
+    """MARGIN.md §3: initial margin at the worst prices, or no worse than before."""
+    value, equity = after.valuation, after.equity
+    funded = equity - value.penalty >= value.margin_initial and not value.flags & (STALE | GRACE)
+    pot = world.ledger.pot
+    if funded and (equity - value.value_spot >= 0 or pot.debt <= pot.debt_cap):
+        return True
+    return no_worse(before.equity, before.valuation.margin_maintenance, equity, value.margin_maintenance)
+
+
+def no_worse(equity: int, required: int, equity_after: int, required_after: int) -> bool:
+    """``MM′ ≤ MM`` and ``E′ ≥ E − clamp(E/MM, 0, 1)·(MM − MM′)``, without division."""
+    if required_after > required:
+        return False
+    released = required - required_after
+    if equity >= required:
+        return equity_after >= equity - released
+    if equity <= 0:
+        return equity_after >= equity
+    return (equity - equity_after) * required <= equity * released
+
+
+def change_lots(row: Account, instrument: int, change: int) -> Account:
+    """The row with ``change`` lots more of an instrument; positions of zero lots disappear."""
+    positions = dict(row.positions)
+    lots = positions.get(instrument, 0) + change
+    require(abs(lots) <= limits.LOTS_MAX, errors.LotsOutOfRange)
+    positions[instrument] = lots
+    if lots == 0:
+        del positions[instrument]
+    require(len(positions) <= limits.POSITIONS_PER_ACCOUNT_MAX, errors.TooManyPositions)
+    return replace(row, positions=tuple(sorted(positions.items())))
+
+
+def credit(world: World, caller: str, account: int, instrument: int, amount: int) -> None:
+    """Custody: cash in wad (instrument 0), or whole lots of a spot instrument."""
+    only(world, caller, "custody")
+    row, cash_before = loaded(world, account)
+    if instrument == 0:
+        row = replace(row, cash=row.cash + amount)
+    else:
+        row = _move_spot(world, row, instrument, amount)
+    accounts_module.store(world, account, row, cash_before)
+
+
+def _move_spot(world: World, row: Account, instrument: int, change: int) -> Account:
+    terms = world.ledger.terms[instrument]
+    require(terms.kind == SPOT, errors.UnknownInstrument)
+    after = change_lots(row, instrument, change)
+    require(dict(after.positions).get(instrument, 0) >= 0, errors.InsufficientCash)
+    market = world.ledger.markets[instrument]
+    interest = market.open_interest + change
+    world.ledger.markets[instrument] = replace(market, open_interest=interest)
+    require(change < 0 or interest <= terms.open_interest_cap, errors.OpenInterestCap)
+    return after
+
+
+def debit(world: World, caller: str, account: int, instrument: int, amount: int) -> None:
+    """Custody: pay out free collateral; judged at initial margin and the worst prices, cash stays at or above zero."""
+    only(world, caller, "custody")
+    row, cash_before = loaded(world, account)
+    require(not row.in_auction, errors.InAuction)
+    if instrument == 0:
+        row = replace(row, cash=row.cash - amount)
+    else:
+        row = _move_spot(world, row, instrument, -amount)
+    value = margin.evaluate(world, dict(row.positions))
+    row = accounts_module.sweep(world, row, value.value_linear)
+    require(row.cash >= 0, errors.InsufficientCash)
+    require(not value.flags & STALE, errors.StalePrice)
+    require(not value.flags & GRACE, errors.RestartGrace)
+    funded = equity_of(world, row, value) - value.penalty >= value.margin_initial
+    require(funded, errors.InsufficientMargin)
+    accounts_module.store(world, account, row, cash_before)
+
+
+def sweep(world: World, caller: str, accounts: Sequence[int]) -> None:
+    """Anyone: settle variation of the given accounts into cash and gains."""
+    require(len(accounts) <= limits.ACCOUNTS_PER_BATCH_MAX, errors.TooManyItems)
+    for account in accounts:
+        row, cash_before = loaded(world, account)
+        value = margin.evaluate(world, dict(row.positions))
+        row = accounts_module.sweep(world, row, value.value_linear)
+        accounts_module.store(world, account, row, cash_before)
+
+
+def set_in_auction(world: World, caller: str, account: int, value: bool) -> None:
+    """Auctioneer: mark an account as in auction, or release it."""
+    only(world, caller, "auctioneer")
+    row = world.ledger.accounts[account]
+    flags = row.flags | IN_AUCTION if value else row.flags & ~IN_AUCTION
+    world.ledger.accounts[account] = replace(row, flags=flags)
+
+
+def transfer_slice(
+    world: World, caller: str, account: int, bidder: int, fraction_ppm: int, reward: int, fee: int
+) -> Check:
+    """Auctioneer: move a fraction of every position at mark; the account pays reward to the bidder and fee to insurance.
+
+    Lots round away from zero (the bidder takes more, never less). The bidder must pass the gate.
+    """
+    only(world, caller, "auctioneer")
+    require(0 < fraction_ppm <= PPM, errors.BadFraction)
+    require(owner_of(account) != owner_of(bidder), errors.OwnAccount)
+    row, cash_row = loaded(world, account)
+    other, cash_other = loaded(world, bidder)
+    require(not other.in_auction, errors.InAuction)
+    value = margin.evaluate(world, dict(row.positions))
+    row = accounts_module.sweep(world, row, value.value_linear)
+    before, original = check_row(world, other), row
+    for instrument, lots in original.positions:
+        moved = div_up(abs(lots) * fraction_ppm, PPM) * (1 if lots > 0 else -1)
+        row, other = change_lots(row, instrument, -moved), change_lots(other, instrument, moved)
+    left = margin.evaluate(world, dict(row.positions))
+    linear, spot = value.value_linear - left.value_linear, value.value_spot - left.value_spot
+    row = replace(row, cash=row.cash + spot - reward - fee, variation=row.variation + linear)
+    other = replace(other, cash=other.cash - spot + reward, variation=other.variation - linear)
+    require(passes_gate(world, before, check_row(world, other)), errors.InsufficientMargin)
+    checked = check_row(world, row)
+    _move_open_interest(world, original, row, world.ledger.accounts[bidder], other)
+    accounts_module.store(world, account, row, cash_row)
+    accounts_module.store(world, bidder, other, cash_other)
+    if fee:
+        _add_cash(world, account_of(world.addresses["waterfall"], INSURANCE_NUMBER), fee)
+    world.emit(
+        "SliceTransferred", account=account, bidder=bidder, fraction_ppm=fraction_ppm, reward=reward, fee=fee
+    )
+    return checked
+
+
+def _move_open_interest(
+    world: World, row_before: Account, row_after: Account, other_before: Account, other_after: Account
+) -> None:
+    held = [dict(r.positions) for r in (row_before, other_before, row_after, other_after)]
+    for instrument, _ in row_before.positions:
+        lots = [max(h.get(instrument, 0), 0) for h in held]
+        change = lots[2] + lots[3] - lots[0] - lots[1]
+        if change:
+            market = world.ledger.markets[instrument]
+            interest = market.open_interest + change
+            world.ledger.markets[instrument] = replace(market, open_interest=interest)
+
+
+def _add_cash(world: World, account: int, amount: int) -> None:
+    row, cash_before = loaded(world, account)
+    accounts_module.store(world, account, replace(row, cash=row.cash + amount), cash_before)
+
+
+def move_cash(world: World, caller: str, source: int, target: int, amount: int) -> None:
+    """Waterfall: pay from one of its own accounts; money is there before it leaves."""
+    only(world, caller, "waterfall")
+    require(owner_of(source) == int(caller, 16), errors.NotOwner)
+    row, cash_before = loaded(world, source)
+    require(row.cash >= amount, errors.InsufficientCash)
+    accounts_module.store(world, source, replace(row, cash=row.cash - amount), cash_before)
+    _add_cash(world, target, amount)
+    world.emit("CashMoved", source=source, target=target, amount=amount)
+
+
+def cut_gains(world: World, caller: str, target: int, amount: int) -> int:
+    """Waterfall: cut the gains of this epoch and the one before pro rata; returns what reached ``target`` (down)."""
+    only(world, caller, "waterfall")
+    epoch_now = world.now // world.ledger.config.epoch_seconds  # division: calendar epoch
+    epochs = world.ledger.epochs
+    pair = [(number, epochs[number]) for number in (epoch_now, epoch_now - 1)]
+    total = sum(accounts_module.gain_value(e.shares, e.scale) for _, e in pair)
+    paid = 0
+    if total > 0:
+        cut = div_up(min(amount, total) * WAD, total)
+        for number, epoch in pair:
+            scale = max(div_up(epoch.scale * (WAD - cut), WAD), GAIN_SCALE_MIN)
+            taken = accounts_module.gain_value(epoch.shares, epoch.scale)
+            taken -= div_up(epoch.shares * scale, PPM) + GAIN_CUT_DUST
+            paid += max(taken, 0)
+            epochs[number] = replace(epoch, cut=WAD - scale)
+        paid = min(paid, amount)
+        _add_cash(world, target, paid)
+    world.emit("GainsCut", target=target, amount=amount, paid=paid)
+    return paid
+
+
+def distribute_fees(world: World, caller: str) -> int:
+    """Anyone: pay collected fees to insurance (20 %, down) and reserves (the rest)."""
+    pot = world.ledger.pot
+    waterfall = world.addresses["waterfall"]
+    insurance = ppm_down(pot.fees, INSURANCE_SHARE_PPM)
+    world.ledger.set_pot(replace(pot, fees=0))
+    _add_cash(world, account_of(waterfall, INSURANCE_NUMBER), insurance)
+    _add_cash(world, account_of(waterfall, RESERVES_NUMBER), pot.fees - insurance)
+    world.emit("FeesDistributed", insurance=insurance, reserves=pot.fees - insurance)
+    return pot.fees
+
+
+def list_instrument(world: World, caller: str, instrument: int, terms: Terms) -> None:
+    """Governance: list an instrument, once."""
+    only(world, caller, "timelock")
+    check_terms(instrument, terms)
+    require(instrument not in world.ledger.terms, errors.AlreadyListed)
+    world.ledger.terms[instrument] = terms
+    world.ledger.markets[instrument] = Market(accrued_at=world.now)
+    world.emit("InstrumentListed", instrument=instrument, terms=terms.pack())
+
+
+def set_caps(world: World, caller: str, instrument: int, open_interest_cap: int, position_cap: int) -> None:
+    """Governance: new caps; they stop increases only."""
+    only(world, caller, "timelock")
+    terms = world.ledger.terms[instrument]
+    require(terms.kind != 0, errors.UnknownInstrument)
+    changed = with_caps(terms, open_interest_cap, position_cap)
+    check_terms(instrument, changed)
+    world.ledger.terms[instrument] = changed
+    world.emit("InstrumentListed", instrument=instrument, terms=changed.pack())
+
+
+def accrue(world: World, instrument: int) -> Market:
+    """Bring an instrument's funding to now and store it."""
+    terms, market, feed, status, config = world.snapshot(instrument)
+    market = funding.project(market, terms, feed, status, config, world.now)
+    world.ledger.markets[instrument] = market
+    return market
+
+
+def set_config(world: World, caller: str, new: Config) -> None:
+    """Governance: bounded parameters; every perp accrues first, so a change is never retroactive (rule 2).
+
+    The epoch length and the pause stay as they are.
+    """
+    only(world, caller, "timelock")
+    in_bounds = (
+        5_000 <= new.trade_band_ppm <= 200_000
+        and new.funding_interest_ppb <= 1_000_000
+        and new.funding_clamp_ppb <= 5_000_000
+        and new.funding_cap_ppb <= 10_000_000
+        and 0 < new.funding_slope_ppb_s <= 1_000_000
+        and new.borrow_rate_wad_s < 1 << 32
+    )
+    require(in_bounds, errors.OutOfBounds)
+    for instrument, terms in world.ledger.terms.items():
+        if terms.kind == PERP:
+            accrue(world, instrument)
+    world.ledger.borrow["index"] = BorrowIndex(accounts_module.borrow_index(world), world.now)
+    old = world.ledger.config
+    kept = replace(new, paused_until=old.paused_until, epoch_seconds=old.epoch_seconds)
+    world.ledger.configs["config"] = kept
+    world.emit("ConfigSet", config=kept.pack())
+
+
+def set_debt_cap(world: World, caller: str, debt_cap: int) -> None:
+    """Governance: how far cash below zero may grow in total before risk increases stop."""
+    only(world, caller, "timelock")
+    require(debt_cap <= 1_000_000_000 * WAD, errors.OutOfBounds)
+    world.ledger.set_pot(replace(world.ledger.pot, debt_cap=debt_cap))
+    world.emit("DebtCapSet", debt_cap=debt_cap)
+
+
+PAUSE_SECONDS_MAX = 7 * 86_400
+
+
+def pause(world: World, caller: str, seconds: int) -> None:
+    """Guardian: stop trades in which neither side reduces, at most 7 days, not twice in a row (I14)."""
+    only(world, caller, "guardian")
+    require(0 < seconds <= PAUSE_SECONDS_MAX, errors.OutOfBounds)
+    config = world.ledger.config
+    require(world.now >= config.paused_until + PAUSE_SECONDS_MAX, errors.TooFast)
+    world.ledger.configs["config"] = replace(config, paused_until=world.now + seconds)
+    world.emit("Paused", until=world.now + seconds)

@@ -1,0 +1,286 @@
+"""Novation: the clearing house steps between both sides of a batch of trades (docs/SPEC.md §5).
+
+One pass: check each trade, net them by account, gate every touched account once, store. An account that fails loses all its trades
+of the batch and the rest is judged again, until none fails; so one bad actor never poisons a batch (I13 within a batch).
+Twin: ``contracts/novation.vy``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from novate import errors, limits
+from novate.errors import Error, Rejected, require
+from novate.model import account as accounts_module
+from novate.model import ledger, margin, oracle
+from novate.model.account import Account, load, owner_of
+from novate.model.instrument import PERP, Market, Terms
+from novate.units import ORACLE_UNIT, PPM, ppm_down, ppm_up
+
+if TYPE_CHECKING:
+    from novate.model.state import World
+
+
+@dataclass(frozen=True, slots=True)
+class Trade:
+    """One fill between two listed accounts (indices), price in wad a base unit, fees in wad."""
+
+    taker: int
+    maker: int
+    instrument: int
+    taker_buys: bool
+    lots: int
+    price: int
+    fee_taker: int = 0
+    fee_maker: int = 0
+    taker_reduce_only: bool = False
+    maker_reduce_only: bool = False
+
+    def words(self) -> tuple[int, int]:
+        """The two packed words of the trade."""
+        flags = self.taker_buys | self.taker_reduce_only << 1 | self.maker_reduce_only << 2
+        first = self.taker | self.maker << 8 | self.instrument << 16 | flags << 24 | self.lots << 32
+        return first | self.price << 76, self.fee_taker | self.fee_maker << 128
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What a batch needs of one instrument, read once."""
+
+    terms: Terms
+    market: Market
+    lowest: int
+    highest: int
+
+
+@dataclass(slots=True)
+class Net:
+    """Netted effect of the trades still standing: lots by (account, instrument) index, variation and fees by account."""
+
+    lots: dict[tuple[int, int], int] = field(default_factory=dict)
+    variation: dict[int, int] = field(default_factory=dict)
+    fees: dict[int, int] = field(default_factory=dict)
+
+    def touched(self) -> list[int]:
+        """Account indices with a trade, ascending."""
+        return sorted(self.variation)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One account after its netted trades, before sweeping."""
+
+    row: Account
+    cash_before: int
+    interest_owed: int
+    valuation: margin.Valuation
+    fees: int
+
+
+@dataclass(slots=True)
+class _Batch:
+    accounts: Sequence[int]
+    instruments: Sequence[int]
+    trades: Sequence[Trade]
+    listings: list[Listing]
+    loaded: list[tuple[Account, int, int]]
+    skipped: set[int] = field(default_factory=set)
+    closed: set[int] = field(default_factory=set)
+
+
+def novate(
+    world: World, caller: str, accounts: Sequence[int], instruments: Sequence[int], trades: Sequence[Trade]
+) -> int:
+    """Settle what can be settled; returns the bitmap of settled trades."""
+    require(world.ledger.venues[caller], errors.NotVenue)
+    _require_ascending(accounts, limits.ACCOUNTS_PER_BATCH_MAX)
+    _require_ascending(instruments, limits.INSTRUMENTS_PER_BATCH_MAX)
+    require(len(trades) <= limits.TRADES_PER_BATCH_MAX, errors.TooManyItems)
+    batch = _Batch(
+        accounts,
+        instruments,
+        trades,
+        [_listing(world, instrument) for instrument in instruments],
+        [_loaded(world, account) for account in accounts],
+    )
+    while True:
+        net = _net(world, batch)
+        outcomes, failed = _gate_all(world, batch, net)
+        if failed:
+            _skip_accounts(world, batch, failed)
+            continue
+        crowded = _over_cap(batch, net)
+        if crowded:
+            batch.closed.update(crowded)
+            continue
+        break
+    _store(world, batch, net, outcomes)
+    return sum(1 << i for i in range(len(trades)) if i not in batch.skipped)
+
+
+def _require_ascending(items: Sequence[int], bound: int) -> None:
+    require(len(items) <= bound, errors.TooManyItems)
+    require(all(a < b for a, b in zip([0, *items], items, strict=False)), errors.NotAscending)
+
+
+def _listing(world: World, instrument: int) -> Listing:
+    """Terms, accrued market and price band of a traded instrument (empty for what cannot be traded)."""
+    terms = world.ledger.terms[instrument]
+    if terms.kind != PERP:
+        return Listing(ledger.NO_TERMS, Market(), 0, 0)
+    market = ledger.accrue(world, instrument)
+    mark = oracle.feed(world, terms.feed).mark * ORACLE_UNIT
+    band = world.ledger.config.trade_band_ppm
+    return Listing(terms, market, ppm_up(mark, PPM - band), ppm_down(mark, PPM + band))
+
+
+def _loaded(world: World, account: int) -> tuple[Account, int, int]:
+    stored = world.ledger.accounts[account]
+    row, owed = load(world, stored)
+    return row, stored.cash, owed
+
+
+def _net(world: World, batch: _Batch) -> Net:
+    """Check each standing trade in order and add it up; those that are bad in themselves are skipped."""
+    net = Net()
+    paused = world.now < world.ledger.config.paused_until
+    for index, trade in enumerate(batch.trades):
+        if index in batch.skipped:
+            continue
+        error = _fault(batch, net, trade, paused)
+        if error is not None:
+            _skip(world, batch, index, error)
+            continue
+        listing = batch.listings[trade.instrument]
+        signed = trade.lots if trade.taker_buys else -trade.lots
+        value = signed * (listing.terms.price_lot(trade.price) - listing.market.funding_index)
+        for side, lots, variation, fee in (
+            (trade.taker, signed, -value, trade.fee_taker),
+            (trade.maker, -signed, value, trade.fee_maker),
+        ):
+            key = (side, trade.instrument)
+            net.lots[key] = net.lots.get(key, 0) + lots
+            net.variation[side] = net.variation.get(side, 0) + variation
+            net.fees[side] = net.fees.get(side, 0) + fee
+    return net
+
+
+def _fault(batch: _Batch, net: Net, trade: Trade, paused: bool) -> Error | None:
+    """The first reason why a trade cannot settle by itself, in the contract's order."""
+    if trade.lots == 0:
+        return errors.ZeroLots
+    if owner_of(batch.accounts[trade.taker]) == owner_of(batch.accounts[trade.maker]):
+        return errors.SelfMatch
+    listing = batch.listings[trade.instrument]
+    if listing.terms.kind == 0:
+        return errors.UnknownInstrument
+    if trade.price % listing.terms.tick:
+        return errors.OffTick
+    if not listing.lowest <= trade.price <= listing.highest:
+        return errors.PriceOutOfBand
+    closed = trade.instrument in batch.closed
+    if paused or closed or trade.taker_reduce_only or trade.maker_reduce_only:
+        taker, maker = _reductions(batch, net, trade)
+        if paused and not (taker or maker):
+            return errors.Paused
+        if (trade.taker_reduce_only and not taker) or (trade.maker_reduce_only and not maker):
+            return errors.ReduceOnly
+        if closed and not (taker or maker):
+            return errors.OpenInterestCap
+    return None
+
+
+def _reductions(batch: _Batch, net: Net, trade: Trade) -> tuple[bool, bool]:
+    """Whether the trade reduces the taker's and the maker's running position without turning it."""
+    signed = trade.lots if trade.taker_buys else -trade.lots
+    found = []
+    for side, change in ((trade.taker, signed), (trade.maker, -signed)):
+        held = dict(batch.loaded[side][0].positions).get(batch.instruments[trade.instrument], 0)
+        held += net.lots.get((side, trade.instrument), 0)
+        found.append(held * change < 0 and abs(change) <= abs(held))
+    return found[0], found[1]
+
+
+def _gate_all(world: World, batch: _Batch, net: Net) -> tuple[dict[int, Outcome], dict[int, Error]]:
+    """Apply and judge every touched account; those that fail are returned with their reason."""
+    outcomes, failed = {}, {}
+    for index in net.touched():
+        try:
+            outcomes[index] = _gate(world, batch, net, index)
+        except Rejected as rejected:
+            failed[index] = rejected.error
+    return outcomes, failed
+
+
+def _gate(world: World, batch: _Batch, net: Net, index: int) -> Outcome:
+    row, cash_before, owed = batch.loaded[index]
+    require(not row.in_auction, errors.InAuction)
+    after = row
+    for position, instrument in enumerate(batch.instruments):
+        change = net.lots.get((index, position), 0)
+        if change == 0:
+            continue
+        held = dict(row.positions).get(instrument, 0)
+        after = ledger.change_lots(after, instrument, change)
+        grows = abs(held + change) > abs(held)
+        within = abs(held + change) <= batch.listings[position].terms.position_cap
+        require(within or not grows, errors.PositionCap)
+    fees = net.fees[index]
+    after = replace(after, cash=after.cash - fees, variation=after.variation + net.variation[index])
+    judged = ledger.check_row(world, after)
+    before = ledger.check_row(world, row)
+    require(ledger.passes_gate(world, before, judged), errors.InsufficientMargin)
+    return Outcome(after, cash_before, owed, judged.valuation, fees)
+
+
+def _over_cap(batch: _Batch, net: Net) -> list[int]:
+    """Instrument indices whose open interest would rise above its cap; they close to increases."""
+    found = []
+    for position, listing in enumerate(batch.listings):
+        change = _interest_change(batch, net, position)
+        if change > 0 and listing.market.open_interest + change > listing.terms.open_interest_cap:
+            found.append(position)
+    return found
+
+
+def _interest_change(batch: _Batch, net: Net, position: int) -> int:
+    change = 0
+    for (index, traded), lots in net.lots.items():
+        if traded == position:
+            held = dict(batch.loaded[index][0].positions).get(batch.instruments[position], 0)
+            change += max(held + lots, 0) - max(held, 0)
+    return change
+
+
+def _skip(world: World, batch: _Batch, index: int, error: Error) -> None:
+    batch.skipped.add(index)
+    world.emit("TradeSkipped", index=index, code=error.selector.to_bytes(4, "big"))
+
+
+def _skip_accounts(world: World, batch: _Batch, failed: dict[int, Error]) -> None:
+    for index, trade in enumerate(batch.trades):
+        if index not in batch.skipped:
+            error = failed.get(trade.taker) or failed.get(trade.maker)
+            if error is not None:
+                _skip(world, batch, index, error)
+
+
+def _store(world: World, batch: _Batch, net: Net, outcomes: dict[int, Outcome]) -> None:
+    """Write every touched account swept at the new value, open interest, and the fee pot."""
+    collected = 0
+    for index, outcome in sorted(outcomes.items()):
+        row = accounts_module.sweep(world, outcome.row, outcome.valuation.value_linear)
+        accounts_module.store(world, batch.accounts[index], row, outcome.cash_before)
+        collected += outcome.fees + outcome.interest_owed
+    for position, instrument in enumerate(batch.instruments):
+        change = _interest_change(batch, net, position)
+        if change:
+            market = world.ledger.markets[instrument]
+            world.ledger.markets[instrument] = replace(
+                market, open_interest=market.open_interest + change
+            )
+    if collected:
+        pot = world.ledger.pot
+        world.ledger.set_pot(replace(pot, fees=pot.fees + collected))

@@ -1,0 +1,61 @@
+"""Orders: the fields an account signs (docs/SPEC.md §6).
+
+Units: lots signed (buy > 0), price in wad a base unit, max_fee in wad a lot, times in seconds. The same words are packed and hashed by
+``wire/order.py``, ``wire/eip712.py`` and ``contracts/order.vy``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+REDUCE_ONLY = 1
+POST_ONLY = 2
+IMMEDIATE = 4
+ZERO_ADDRESS = "0x" + "00" * 20
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One order; ``executor`` is lower-case, the zero address means anyone once ``exclusive_until`` is reached."""
+
+    account: int
+    instrument: int
+    lots: int
+    price: int
+    max_fee: int
+    nonce: int
+    expiry: int
+    revision: int = 0
+    exclusive_until: int = 0
+    flags: int = 0
+    executor: str = ZERO_ADDRESS
+
+    @property
+    def owner(self) -> str:
+        """Address in the account's first 20 bytes."""
+        return f"0x{self.account >> 96:040x}"
+
+    @property
+    def size(self) -> int:
+        """Lots without their sign."""
+        return abs(self.lots)
+
+    @property
+    def sells(self) -> bool:
+        """Whether the account sells."""
+        return self.lots < 0
+
+    @property
+    def reduce_only(self) -> bool:
+        """May only shrink a position."""
+        return bool(self.flags & REDUCE_ONLY)
+
+    @property
+    def post_only(self) -> bool:
+        """May only be the maker."""
+        return bool(self.flags & POST_ONLY)
+
+    @property
+    def immediate(self) -> bool:
+        """Immediate-or-cancel: settles in one batch, then never again."""
+        return bool(self.flags & IMMEDIATE)

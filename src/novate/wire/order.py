@@ -1,0 +1,141 @@
+"""Signed orders and how a batch of fills is packed for ``Exchange.settle`` (docs/SPEC.md §6; twin: ``contracts/order.vy``).
+
+Packing is total over fields in range; a field that does not fit raises ``MalformedOrder``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from novate import errors, limits
+from novate.errors import require
+from novate.model.order import IMMEDIATE, ZERO_ADDRESS, Order
+from novate.wire.eip712 import Match
+
+__all__ = ["Match", "Order", "PackedBatch", "SignedFill", "SignedOrder", "fill_word", "order_words", "pack", "receipt_words"]
+
+INSTRUMENT = 140
+SELL = 150
+EXECUTOR_OPEN = 151
+CONTRACT_WALLET = 152
+NONCE = 183
+ACCOUNT = 248
+
+
+@dataclass(frozen=True, slots=True)
+class SignedOrder:
+    """An order with a compact signature (``r``, ``vs``), or with the signature blob of a contract wallet."""
+
+    order: Order
+    r: int = 0
+    vs: int = 0
+    blob: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SignedFill:
+    """A match to settle: two signed orders, lots, price in wad."""
+
+    taker: SignedOrder
+    maker: SignedOrder
+    lots: int
+    price: int
+
+
+@dataclass(frozen=True, slots=True)
+class PackedBatch:
+    """Arguments of ``Exchange.settle`` between the round and the first sequence, and the blobs after it."""
+
+    accounts: list[bytes]
+    instruments: list[int]
+    orders: list[tuple[int, int, int, int]]
+    fills: list[int]
+    blobs: list[bytes]
+
+
+def sort_key(order: Order) -> tuple[int, bool, int]:
+    """Order in which a batch lists its orders; equal keys share fill state and may not meet in one batch."""
+    return order.account, order.immediate, order.nonce
+
+
+def limit_words(order: Order, account_index: int, instrument_index: int, contract_wallet: bool) -> tuple[int, int]:
+    """Words 0 and 1 of an order; rejects fields out of range (``MalformedOrder``)."""
+    fields = (
+        (order.size, 44),
+        (order.expiry, 40),
+        (order.exclusive_until, 40),
+        (order.revision, 16),
+        (instrument_index, 8),
+        (order.flags & ~IMMEDIATE, 2),
+        (int(order.sells), 1),
+        (int(order.executor == ZERO_ADDRESS), 1),
+        (int(contract_wallet), 1),
+        (0, 30),
+        (order.nonce, 64),
+        (int(order.immediate), 1),
+        (account_index, 8),
+    )
+    word = offset = 0
+    for value, bits in fields:
+        require(0 <= value < 1 << bits, errors.MalformedOrder)
+        word |= value << offset
+        offset += bits
+    require(0 <= order.price < 1 << 128 and 0 <= order.max_fee < 1 << 128, errors.MalformedOrder)
+    return word, order.price | order.max_fee << 128
+
+
+def order_words(
+    signed: SignedOrder, account_index: int, instrument_index: int, blob_index: int = 0
+) -> tuple[int, int, int, int]:
+    """The four words of an order in calldata."""
+    contract_wallet = signed.blob is not None
+    word, limit = limit_words(signed.order, account_index, instrument_index, contract_wallet)
+    if contract_wallet:
+        return word, limit, blob_index, 0
+    return word, limit, signed.r, signed.vs
+
+
+def fill_word(taker_index: int, maker_index: int, lots: int, price: int) -> int:
+    """[taker order 8 | maker order 8 | lots 44 | price 128]."""
+    fits = 0 <= taker_index < 256 and 0 <= maker_index < 256 and 0 <= lots < 1 << 44 and 0 <= price < 1 << 128
+    require(fits, errors.MalformedOrder)
+    return taker_index | maker_index << 8 | lots << 16 | price << 60
+
+
+def receipt_words(sequence: int, matched_at: int, r: int, vs: int) -> tuple[int, int, int]:
+    """[sequence 64 | matched_at 40], then the executor's signature."""
+    require(0 <= sequence < 1 << 64 and 0 <= matched_at < 1 << 40, errors.MalformedOrder)
+    return sequence | matched_at << 64, r, vs
+
+
+def pack(fills: Sequence[SignedFill]) -> PackedBatch:
+    """Deduplicate, sort and pack a batch; rejects one beyond its bounds (``TooManyItems``)."""
+    orders = {sort_key(s.order): s for fill in fills for s in (fill.taker, fill.maker)}
+    for fill in fills:
+        for signed in (fill.taker, fill.maker):
+            require(orders[sort_key(signed.order)] == signed, errors.StaleRevision)
+    keys = sorted(orders)
+    accounts = sorted({key[0] for key in keys})
+    instruments = sorted({signed.order.instrument for signed in orders.values()})
+    blobs = [b for key in keys if (b := orders[key].blob) is not None]
+    require(
+        len(fills) <= limits.FILLS_PER_BATCH_MAX
+        and len(keys) <= limits.ORDERS_PER_BATCH_MAX
+        and len(accounts) <= limits.ACCOUNTS_PER_BATCH_MAX
+        and len(instruments) <= limits.INSTRUMENTS_PER_BATCH_MAX
+        and len(blobs) <= limits.SIGNATURE_BLOBS_PER_BATCH_MAX,
+        errors.TooManyItems,
+    )
+    words, used = [], 0
+    for key in keys:
+        signed = orders[key]
+        indices = accounts.index(key[0]), instruments.index(signed.order.instrument)
+        words.append(order_words(signed, *indices, used))
+        used += signed.blob is not None
+    index = {key: i for i, key in enumerate(keys)}
+    packed = [
+        fill_word(index[sort_key(f.taker.order)], index[sort_key(f.maker.order)], f.lots, f.price)
+        for f in fills
+    ]
+    return PackedBatch([a.to_bytes(32, "big") for a in accounts], instruments, words, packed, blobs)

@@ -1,0 +1,248 @@
+"""Journal records: every command and event of the loop, as MessagePack.
+
+Owns: what a journal payload means. A record's kind is the name of its class; its payload is the
+class's fields in the order written here, behind the kind once more (checked when decoding), so a
+field is only ever added at the end, with a default. Encoding is canonical: one value, one byte
+string; the journal's hashes rest on it.
+
+Numbers that fit 64 bits are integers. Larger ones (wad money and prices, 256-bit words) are
+canonical decimal strings (``big`` and ``number``), as in the API. Accounts, digests and addresses
+are raw bytes; so are signatures: r, then s with the parity in its top bit (64 bytes), or the blob
+of a contract wallet. Lots are signed, buy > 0, where a side is not stated. Time is milliseconds
+where the name says so, else the chain's seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import msgspec
+from eth_utils.address import is_hex_address
+
+from novate.errors import JournalCorrupt, MalformedOrder, Rejected, require
+from novate.limits import (
+    OBSERVATIONS_PER_ROUND_MAX,
+    SIGNATURE_BLOB_BYTES_MAX,
+    SIGNATURES_PER_ROUND_MAX,
+)
+
+# Sign and digits of the least 256-bit number.
+BIG_CHARACTERS_MAX = 79
+
+_Meta = msgspec.Meta
+Account = Annotated[bytes, _Meta(min_length=32, max_length=32)]
+Digest = Annotated[bytes, _Meta(min_length=32, max_length=32)]
+Address = Annotated[bytes, _Meta(min_length=20, max_length=20)]
+Signature = Annotated[bytes, _Meta(min_length=64, max_length=SIGNATURE_BLOB_BYTES_MAX)]
+CompactSignature = Annotated[bytes, _Meta(min_length=64, max_length=64)]
+Big = Annotated[str, _Meta(min_length=1, max_length=BIG_CHARACTERS_MAX)]
+Unsigned = Annotated[int, _Meta(ge=0)]
+Name = Annotated[str, _Meta(max_length=64)]
+
+
+class _Record(
+    msgspec.Struct, frozen=True, array_like=True, tag=True, gc=False, forbid_unknown_fields=True
+):
+    """Base of all records; the tag is the class's name."""
+
+
+class Order(msgspec.Struct, frozen=True, array_like=True, gc=False, forbid_unknown_fields=True):
+    """The signed order: fields and order of the EIP-712 type (docs/SPEC.md §6)."""
+
+    account: Account
+    instrument: Unsigned
+    lots: int
+    price: Big
+    max_fee: Big
+    nonce: Unsigned
+    revision: Unsigned
+    expiry: Unsigned
+    exclusive_until: Unsigned
+    flags: Unsigned
+    executor: Address
+
+
+class Genesis(_Record, frozen=True):
+    """The first record: what this journal is about."""
+
+    chain_id: Unsigned
+    contracts: dict[Name, Address]
+    configuration_hash: Digest
+    version: Unsigned = 1
+
+
+class OrderPlaced(_Record, frozen=True):
+    """Command: an order whose signature (by ``signer``) the gateway has verified.
+
+    ``fill_or_kill``, ``self_trade`` and ``label`` are instructions to the engine, not signed.
+    """
+
+    digest: Digest
+    order: Order
+    signature: Signature
+    signer: Address
+    received_ms: Unsigned
+    fill_or_kill: bool = False
+    self_trade: Name = "cancel_maker"
+    label: Name = ""
+
+
+class OrderRejected(_Record, frozen=True):
+    """Event: the order never entered the book; ``code`` is in the error registry."""
+
+    digest: Digest
+    code: Unsigned
+
+
+class CancelRequested(_Record, frozen=True):
+    """Command: stop orders of an account.
+
+    ``scope``: ``nonce`` (``value`` is the nonce), ``below`` (all nonces below ``value``),
+    ``instrument`` (``value`` is its id) or ``all`` (``value`` is 0).
+    """
+
+    account: Account
+    scope: Name
+    value: Unsigned
+    signer: Address
+    received_ms: Unsigned
+
+
+class Matched(_Record, frozen=True):
+    """Event: two orders traded; ``receipt`` is the executor's signature over the Match."""
+
+    sequence: Unsigned
+    maker: Digest
+    taker: Digest
+    maker_account: Account
+    taker_account: Account
+    instrument: Unsigned
+    taker_buys: bool
+    lots: Unsigned
+    price: Big
+    fee_maker: Big
+    fee_taker: Big
+    matched_at: Unsigned
+    receipt: CompactSignature
+    oracle_round: Unsigned
+
+
+class OrderDone(_Record, frozen=True):
+    """Event: the order left the book; ``code`` is the rejection that ended it, or 0."""
+
+    digest: Digest
+    end: Name
+    code: Unsigned
+    lots_left: Unsigned
+
+
+class OracleRound(_Record, frozen=True):
+    """Command: a signed round of prices; ``nodes`` holds one byte a signature (docs/SPEC.md §3)."""
+
+    round: Unsigned
+    timestamp: Unsigned
+    observations: Annotated[list[Big], _Meta(max_length=OBSERVATIONS_PER_ROUND_MAX)]
+    nodes: Big
+    signatures: Annotated[list[CompactSignature], _Meta(max_length=SIGNATURES_PER_ROUND_MAX)]
+
+
+class BatchSubmitted(_Record, frozen=True):
+    """Command of the settler: a transaction carrying ``count`` matches from ``first_sequence``."""
+
+    transaction: Digest
+    first_sequence: Unsigned
+    count: Unsigned
+    oracle_round: Unsigned
+    submitted_ms: Unsigned
+
+
+class BatchSettled(_Record, frozen=True):
+    """Command of the watcher: bit i of ``settled`` is match ``first_sequence + i``.
+
+    ``skipped`` holds one error code for each match that did not settle, in order.
+    """
+
+    transaction: Digest
+    block: Unsigned
+    first_sequence: Unsigned
+    settled: Big
+    skipped: list[Unsigned]
+    gas_used: Unsigned
+
+
+class ChainEvent(_Record, frozen=True):
+    """Command of the watcher: one log of one of our contracts (deposits, auctions, rounds …)."""
+
+    block: Unsigned
+    timestamp: Unsigned
+    transaction: Digest
+    log_index: Unsigned
+    contract: Address
+    name: Name
+    arguments: dict[str, Any]
+
+
+AnyRecord = (
+    Genesis
+    | OrderPlaced
+    | OrderRejected
+    | CancelRequested
+    | Matched
+    | OrderDone
+    | OracleRound
+    | BatchSubmitted
+    | BatchSettled
+    | ChainEvent
+)
+
+_ENCODER = msgspec.msgpack.Encoder(order="deterministic")
+_DECODER: msgspec.msgpack.Decoder[AnyRecord] = msgspec.msgpack.Decoder(AnyRecord)
+
+
+def encode(record: AnyRecord) -> tuple[str, bytes]:
+    """Kind and payload for ``Journal.append``."""
+    return type(record).__name__, _ENCODER.encode(record)
+
+
+def decode(kind: str, payload: bytes) -> AnyRecord:
+    """The record behind a journal entry. Errors: ``JournalCorrupt``."""
+    try:
+        record = _DECODER.decode(payload)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Rejected(JournalCorrupt, f"payload of kind {kind}: {error}") from None
+    found = type(record).__name__
+    require(found == kind, JournalCorrupt, f"payload of kind {kind} holds {found}")
+    return record
+
+
+def big(value: int) -> str:
+    """A number of any size as its canonical decimal string."""
+    return str(value)
+
+
+def number(text: str) -> int:
+    """The number behind ``big``. Errors: ``MalformedOrder`` unless canonical (no sign +, no 01)."""
+    digits = text.removeprefix("-")
+    sound = digits.isdecimal() and digits.isascii() and len(text) <= BIG_CHARACTERS_MAX
+    require(sound and str(int(text)) == text, MalformedOrder, "not a canonical decimal number")
+    return int(text)
+
+
+def chain_arguments(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Decoded event arguments as ``ChainEvent`` holds them.
+
+    Integers become decimal strings, addresses lower case, tuples lists; bytes and booleans stay.
+    """
+    return {name: _chain_value(value) for name, value in values.items()}
+
+
+def _chain_value(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return [_chain_value(item) for item in value]
+    if isinstance(value, str):
+        return value.lower() if is_hex_address(value) else value
+    if isinstance(value, int) and not isinstance(value, bool):
+        return big(value)
+    assert isinstance(value, bool | bytes), type(value)
+    return value

@@ -1,0 +1,33 @@
+"""What all tests share: Hypothesis profiles and the folder of reference data."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+ROOT = Path(__file__).parent.parent
+
+# Generated examples are the same on every machine and every run; `make nightly` draws new ones.
+settings.register_profile(
+    "default",
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+settings.register_profile(
+    "nightly", parent=settings.get_profile("default"), derandomize=False, max_examples=2_000
+)
+settings.load_profile("default")
+
+
+@pytest.fixture(scope="session")
+def shared_folder() -> Path:
+    """The folder with ``data/`` and ``vectors/``: the parent of $NOVATE_DATA, or ../shared."""
+    named = os.environ.get("NOVATE_DATA")
+    folder = Path(named).resolve().parent if named else ROOT.parent / "shared"
+    if not folder.is_dir():
+        pytest.skip("no reference data: set NOVATE_DATA to its data folder")
+    return folder

@@ -1,0 +1,45 @@
+# pragma version 0.4.3
+# SPDX-License-Identifier: AGPL-3.0-only
+"""
+@title MockClearinghouse: takes every trade but those told to refuse, and remembers them
+"""
+
+terms: HashMap[uint256, uint256]
+refused: public(uint256)
+calls: public(uint256)
+accounts: public(DynArray[bytes32, 32])
+instruments: public(DynArray[uint256, 16])
+trades: public(DynArray[uint256[2], 256])
+
+
+@external
+def set_terms(instrument: uint256, word: uint256):
+    self.terms[instrument] = word
+
+
+@external
+def set_refused(bitmap: uint256):
+    self.refused = bitmap
+
+
+@external
+@view
+def market(instrument: uint256) -> (uint256, uint256, uint256):
+    return self.terms[instrument], 0, 0
+
+
+@external
+@view
+def trade_count() -> uint256:
+    return len(self.trades)
+
+
+@external
+def novate(
+    accounts: DynArray[bytes32, 32], instruments: DynArray[uint256, 16], trades: DynArray[uint256[2], 256]
+) -> uint256:
+    self.calls += 1
+    self.accounts = accounts
+    self.instruments = instruments
+    self.trades = trades
+    return ((1 << len(trades)) - 1) & ~self.refused

@@ -1,0 +1,1 @@
+"""Shared test worlds: the contracts on an in-memory chain beside the model."""

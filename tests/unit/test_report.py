@@ -1,0 +1,242 @@
+"""The report page: the verdict first, every section present, nothing loaded from elsewhere, every
+name escaped.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from html.parser import HTMLParser
+from itertools import pairwise
+
+import pytest
+
+from novate.web.charts import compact, per_minute, silences, ticks
+from novate.web.report import failures, render
+from novate.web.report_data import INVARIANTS, ReportData
+from novate.web.report_text import money
+from tests.unit import report_example
+
+VOID = {"meta", "br"}
+
+
+class Outline(HTMLParser):
+    """Checks that tags close in order and collects headings and text."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[str] = []
+        self.headings: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if {"h1", "h2", "h3"} & set(self.open[-2:]):
+            self.headings.append(data.strip())
+
+
+def outline(page: str) -> Outline:
+    parser = Outline()
+    parser.feed(page)
+    parser.close()
+    assert parser.open == []
+    return parser
+
+
+@pytest.fixture(scope="module")
+def page() -> str:
+    return render(report_example.result(), report_example.series())
+
+
+def test_every_section_and_chart_is_present(page: str) -> None:
+    headings = outline(page).headings
+    for wanted in (
+        "What happened",
+        "Prices",
+        "BTC index by oracle node",
+        "BTC mark by oracle node",
+        "ETH index by oracle node",
+        "ETH mark by oracle node",
+        "Open interest",
+        "Margin headroom",
+        "Liquidations",
+        "Recovery against mark",
+        "Waterfall layers",
+        "Solvency gap",
+        "Fills and busts",
+        "Gas per fill",
+        "Invariants",
+        "Oracle nodes",
+        "Worst ten liquidations",
+        "Cheats",
+        "Parameters",
+        "Findings in the price file",
+    ):
+        assert wanted in headings, wanted
+
+
+def test_key_figures_are_on_the_page(page: str) -> None:
+    for figure in (
+        "The clearing house stayed solvent",
+        "0 of 9",
+        "0 of 18,204",
+        "15 of 15",
+        "$12,345,678.90",
+        "$48,211.07",
+        "insurance fell by $48,211.07",
+        "34,120 gas a fill",
+        "gemini for 20 minutes",
+        "ReceiptUsed",
+        "0x" + "ab" * 32,
+    ):
+        assert figure in page, figure
+
+
+def test_the_low_names_the_silent_node(page: str) -> None:
+    assert "with gemini silent at that moment" in page
+    assert "gemini silent 20:55 to 21:08 UTC" in page
+
+
+def test_the_page_loads_nothing_and_runs_nothing(page: str) -> None:
+    assert not re.search(r"https?:|//[a-z]|url\(|@import|\bsrc=|\bhref=|javascript:", page)
+    assert not {"script", "link", "iframe", "img", "object"} & set(outline(page).tags)
+    assert "prefers-color-scheme:dark" in page and "@media print" in page
+    assert len(page) < 1_500_000
+
+
+def test_names_from_outside_are_escaped() -> None:
+    hostile = '<script>alert("x")</script>&\'"'
+    result, series = report_example.result(), report_example.series()
+    result["event"] = result["journal_head"] = hostile
+    result["invariants"][hostile] = True
+    series["prices"] = {hostile: report_example.asset(100)}
+    series["prices"][hostile]["index"][hostile] = [None] * report_example.MINUTES
+    series["open_interest"] = {hostile: [1.0] * report_example.MINUTES}
+    series["parameters"] = {hostile: hostile}
+    series["sources"] = [hostile]
+    series["liquidations"][36]["account"] = hostile
+    series["liquidations"][36]["position"] = hostile
+    series["nodes"][0]["name"] = hostile
+    series["cheats"][0]["stopped_by"] = hostile
+    page = render(result, series)
+    assert "<script" not in page and 'alert("' not in page
+    outline(page)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (
+            {"solvency_gap": "0.000000000000000001"},
+            "claims exceed custody by $0.000000000000000001",
+        ),
+        ({"users_without_positions_loss": "12.5"}, "users without positions lost $12.50"),
+        ({"cheats_succeeded": 1}, "1 cheat succeeded"),
+        ({"fills_busted": 3}, "3 matched fills did not settle"),
+        ({"fills_settled": 18_200}, "4 matched fills neither settled nor busted"),
+        ({"invariants": {}}, "no invariant was checked"),
+        ({"invariants": {"I01": False, "I02": True}}, "broken invariants: I01"),
+    ],
+)
+def test_any_broken_promise_is_the_headline(change: dict[str, object], words: str) -> None:
+    result = report_example.result()
+    result["fills_settled"] -= int(str(change.get("fills_busted", 0)))
+    result.update(change)  # type: ignore[typeddict-item]
+    assert failures(result) == [words]
+    page = render(result, report_example.series())
+    assert "The clearing house did not keep every promise" in page
+    assert "✗ broken" in page and words[1:] in page
+
+
+def test_a_good_run_has_no_failures() -> None:
+    assert failures(report_example.result()) == []
+
+
+def test_each_invariant_is_explained_and_a_missing_one_is_not_called_held() -> None:
+    result = report_example.result()
+    del result["invariants"]["I07_rule"]
+    page = render(result, report_example.series())
+    assert page.count("✓ held") == 14 and page.count("not checked</td>") == 1
+    assert "1 not checked in this run" in page
+    assert len(INVARIANTS) == 15
+
+
+def test_only_the_ten_worst_liquidations_are_listed_worst_first(page: str) -> None:
+    table = page.split("Worst ten liquidations")[1].split("</table>")[0]
+    kept = [float(text) for text in re.findall(r"([\d.]+) %</td>", table)]
+    assert len(kept) == 10 and kept == sorted(kept) and kept[0] == pytest.approx(94.82)
+
+
+def test_a_run_without_series_still_gives_a_page() -> None:
+    page = render(report_example.result(), {})
+    outline(page)
+    assert "No prices were recorded." in page and "Nothing to show in this run." in page
+
+
+def test_series_survive_json(page: str) -> None:
+    series: ReportData = json.loads(json.dumps(report_example.series()))
+    assert render(report_example.result(), series) == page
+
+
+def test_ten_second_rounds_stay_small() -> None:
+    series = report_example.series()
+    count = 2_520
+    series["ts"] = [report_example.START + 10 * k for k in range(count)]
+    for prices in series["prices"].values():
+        for nodes in (prices["index"], prices["mark"]):
+            for name, column in nodes.items():
+                nodes[name] = [column[k // 6] for k in range(count)]
+        prices["chain_index"] = list(prices["index"]["binance"])
+        prices["chain_mark"] = list(prices["mark"]["binance"])
+    short: ReportData = {"ts": series["ts"], "prices": series["prices"]}
+    assert len(render(report_example.result(), short)) < 1_000_000
+
+
+# the small parts
+
+
+def test_ticks_are_round_and_span_the_values() -> None:
+    for low, high in ((0, 0), (5, 5), (-3, 17), (0.0001, 0.0002), (104_390, 118_400), (-1e9, 1e9)):
+        marks = ticks(low, high)
+        assert marks[0] <= low and marks[-1] >= high and 2 <= len(marks) <= 8
+        steps = [b - a for a, b in pairwise(marks)]
+        assert steps == pytest.approx([steps[0]] * len(steps))
+
+
+def test_compact_numbers() -> None:
+    assert [compact(v) for v in (0, 12, 0.25, 118_200, 1_250_000, -2e9)] == [
+        "0",
+        "12",
+        "0.25",
+        "118,200",
+        "1.25m",
+        "-2bn",
+    ]
+
+
+def test_money_shows_cents_and_writes_dust_out() -> None:
+    assert money("1234567.891") == "$1,234,567.89"
+    assert money("-0.5") == "−$0.50"
+    assert money("0.000000000000000001") == "$0.000000000000000001"
+    assert money("0") == "$0.00"
+
+
+def test_silences_are_half_open_stretches() -> None:
+    ts = [0, 60, 120, 180, 240]
+    assert silences(ts, [1, None, None, 1, None]) == [(60, 180), (240, 240)]
+    assert silences(ts, [1, 1, 1, 1, 1]) == []
+
+
+def test_counts_are_summed_by_the_minute_and_quiet_minutes_are_zero() -> None:
+    minutes, sums = per_minute([0, 10, 50, 60, 185], [[1, 2, None, 4, 8]])
+    assert (minutes, sums) == ([0, 60, 120, 180], [[3, 4, 0, 8]])
