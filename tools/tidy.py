@@ -98,10 +98,11 @@ Rule = Callable[[Source], Iterator[Finding]]
 
 
 def line_length(source: Source) -> Iterator[Finding]:
-    """Lines of code fit 100 columns; an entry of the error registry is one line of a table."""
+    """Lines of code fit 100 columns, but for registry entries and a string alone on its line."""
     for number, line in enumerate(source.lines, 1):
         table_row = source.path == "src/novate/errors.py" and " = _r(" in line
-        if source.is_code and len(line) > LINE_LENGTH_MAX and not table_row:
+        lone_string = source.is_vyper and re.fullmatch(r'\s*"[^"]+",?', line)
+        if source.is_code and len(line) > LINE_LENGTH_MAX and not (table_row or lone_string):
             message = f"{len(line)} columns, at most {LINE_LENGTH_MAX}"
             yield source.finding(number, "line-length", message)
 
@@ -178,7 +179,10 @@ def no_float(source: Source) -> Iterator[Finding]:
 
 
 def division(source: Source) -> Iterator[Finding]:
-    """Only units.py divides, so that every rounding has its direction in a name."""
+    """Only units.py divides, so that every rounding has its direction in a name.
+
+    The reason for another division stands on its lines, or on the one before or after them.
+    """
     if not (source.is_python and source.within("model")):
         return
     for node in ast.walk(source.tree):
@@ -187,7 +191,7 @@ def division(source: Source) -> Iterator[Finding]:
         if not (floor or both):
             continue
         assert isinstance(node, ast.expr | ast.stmt)
-        span = source.lines[node.lineno - 1 : node.end_lineno]
+        span = source.lines[max(node.lineno - 2, 0) : (node.end_lineno or node.lineno) + 1]
         if not any(DIVISION_REASON.search(line) for line in span):
             message = "divide in units.py, or say why: `# division: <why>`"
             yield source.finding(node.lineno, "division", message)

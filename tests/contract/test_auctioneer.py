@@ -1,10 +1,7 @@
 from __future__ import annotations
 
 import pytest
-
-from novate import errors
-from novate.model import liquidation as model
-from tests.contract.settlement_bench import (
+from support.bench import (
     LIQUIDATOR,
     STRANGER,
     TRADER,
@@ -13,6 +10,9 @@ from tests.contract.settlement_bench import (
     account,
     refused,
 )
+
+from novate import errors
+from novate.model import liquidation as model
 
 LOTS = 100
 MARGIN = 12_000 * WAD  # of 100 lots at 1,000: 10 % and a liquidity charge of 2 %
@@ -106,7 +106,7 @@ def test_a_bid_moves_a_slice_and_improves_health(bench: Bench) -> None:
     assert quoted == (equity, MARGIN, 250_000, fraction, reward)
     insurance = bench.cash(bench.layer(2))
     bid(bench, reward_min=reward, health_min=500_000)
-    sold = bench.event("SliceSold")
+    sold, ended = bench.event("SliceSold"), bench.event("AuctionEnded")
     assert sold["fraction_ppm"] == fraction < 10**6
     assert (sold["discount_ppm"], sold["reward"], sold["fee"]) == (250_000, reward, fee)
     moved = -(-LOTS * fraction // 10**6)
@@ -118,7 +118,7 @@ def test_a_bid_moves_a_slice_and_improves_health(bench: Bench) -> None:
     assert after == equity - reward - fee
     assert after * MARGIN > equity * margin_after
     assert after >= margin_after  # the largest fraction restores health, so the auction is over
-    assert bench.event("AuctionEnded")["equity"] == after
+    assert (ended["equity"], ended["margin"]) == (after, margin_after)
     assert not bench.ledger.view("in_auction", TARGET)
 
 
@@ -183,7 +183,9 @@ def test_a_dust_bid_in_front_does_not_void_a_larger_one(bench: Bench) -> None:
 
 
 def test_health_that_rounding_would_worsen_is_refused(bench: Bench) -> None:
-    """A hedge of 3 lots against 1,000 small ones: selling a third of the one and a hundredth of the other unhedges the rest."""
+    """A hedge of 3 lots against 1,000 small ones: selling a third of the one and a hundredth of
+    the other unhedges the rest.
+    """
     bench.ledger.call("set_mark", 2, 3 * WAD)
     bench.insolvency(0, 3)
     bench.ledger.call("set_lots", TARGET, 2, -1000)

@@ -1,11 +1,7 @@
 from __future__ import annotations
 
 import pytest
-
-from novate import errors
-from novate.chain.harness import Contract, actor
-from novate.model import custody as model
-from tests.contract.settlement_bench import (
+from support.bench import (
     GOVERNOR,
     LIQUIDATOR,
     STRANGER,
@@ -16,6 +12,10 @@ from tests.contract.settlement_bench import (
     account,
     refused,
 )
+
+from novate import errors
+from novate.chain.harness import Contract, actor
+from novate.model import custody as model
 
 LOT_SIZE = 10**14
 LOT_UNITS = 10**4
@@ -222,7 +222,12 @@ def test_only_the_owner_cancels(bench: Bench) -> None:
     bench.custody.call(*call, sender=TRADER)
     assert bench.event("WithdrawalCancelled")["amount"] == USD
     refused(
-        errors.NoRequest, bench.custody, "withdraw", account(TRADER), bench.usd.address, sender=TRADER
+        errors.NoRequest,
+        bench.custody,
+        "withdraw",
+        account(TRADER),
+        bench.usd.address,
+        sender=TRADER,
     )
 
 
@@ -233,7 +238,9 @@ def test_the_queue_paces_net_outflow_by_a_tenth_of_the_balance_an_hour(bench: Be
     bench.deposit(bench.usd, TRADER, 600 * USD)
     bench.deposit(bench.usd, LIQUIDATOR, 400 * USD)
     now = bench.chain.timestamp
-    assert request(bench, TRADER, 300 * USD) == now + 2 * 3600  # three hours' worth, one of them at once
+    assert (
+        request(bench, TRADER, 300 * USD) == now + 2 * 3600
+    )  # three hours' worth, one of them at once
     assert request(bench, LIQUIDATOR, 50 * USD) == now + 2 * 3600 + 1800
     clock, hourly, _, _ = bench.custody.view("queue", bench.usd.address)
     assert (clock, hourly) == ((now + 12_600) * 1000, 100 * USD)

@@ -1,16 +1,12 @@
 from __future__ import annotations
 
 import json
-import os
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
-
-from novate import errors
-from novate.chain.harness import actor
-from tests.contract.settlement_bench import (
+from support.bench import (
     GOVERNOR,
-    ROOT,
     STRANGER,
     TRADER,
     WAD,
@@ -19,13 +15,17 @@ from tests.contract.settlement_bench import (
     refused,
 )
 
+from novate import errors
+from novate.chain.harness import actor
+
 TARGET = account(TRADER)
+AUCTIONEER = actor("auctioneer")
 EPOCH_HOUR = 3600
 
 
 @pytest.fixture
 def bench() -> Bench:
-    made = Bench()
+    made = Bench(AUCTIONEER)
     made.chain.advance(EPOCH_HOUR - made.chain.timestamp % EPOCH_HOUR)
     made.fill_layers(100 * WAD, 200 * WAD, 50 * WAD, 400 * WAD)
     return made
@@ -35,7 +35,7 @@ def cover(bench: Bench, amount: int) -> int:
     """Cover as the auctioneer does; the account's equity is minus the amount."""
     bench.ledger.call("set_money", TARGET, -amount, 0)
     call = ("cover", TARGET, amount)
-    short: int = bench.waterfall.call(*call, sender=bench.auctioneer.address)
+    short: int = bench.waterfall.call(*call, sender=AUCTIONEER)
     return short
 
 
@@ -65,7 +65,7 @@ def test_insurance_pays_at_most_its_cap_in_a_clock_hour_over_all_accounts(bench:
     assert paid(bench) == [(1, 100), (2, 30)]
     other = account(actor("another insolvent trader"))
     call = ("cover", other, 50 * WAD)
-    bench.waterfall.call(*call, sender=bench.auctioneer.address)
+    bench.waterfall.call(*call, sender=AUCTIONEER)
     assert paid(bench) == [(2, 30), (3, 20)]
     assert bench.waterfall.view("insurance_left") == 0
     bench.waterfall.call("set_limits", 10 * WAD, 600, sender=GOVERNOR)
@@ -88,10 +88,10 @@ def test_a_recorded_deficit_is_not_paid_twice(bench: Bench) -> None:
     cover(bench, 400 * WAD)
     bench.fill_layers(500 * WAD)
     call = ("cover", TARGET, 50 * WAD)
-    assert bench.waterfall.call(*call, sender=bench.auctioneer.address) == 0
+    assert bench.waterfall.call(*call, sender=AUCTIONEER) == 0
     assert layers(bench)[0] == 500
     more = ("cover", TARGET, 70 * WAD)
-    assert bench.waterfall.call(*more, sender=bench.auctioneer.address) == 0
+    assert bench.waterfall.call(*more, sender=AUCTIONEER) == 0
     assert layers(bench)[0] == 480
     assert bench.waterfall.view("pending", TARGET)[0] == 50 * WAD
 
@@ -101,7 +101,7 @@ def test_a_second_shortfall_keeps_the_first_windows_time(bench: Bench) -> None:
     first = bench.waterfall.view("pending", TARGET)
     bench.chain.advance(100)
     call = ("cover", TARGET, 80 * WAD)
-    assert bench.waterfall.call(*call, sender=bench.auctioneer.address) == 30 * WAD
+    assert bench.waterfall.call(*call, sender=AUCTIONEER) == 30 * WAD
     assert bench.waterfall.view("pending", TARGET) == (80 * WAD, first[1])
 
 
@@ -173,7 +173,7 @@ def test_an_uncovered_deficit_that_was_paid_otherwise_is_dropped(bench: Bench) -
 def test_a_reward_comes_from_the_same_layers(bench: Bench) -> None:
     bidder = account(actor("bidder"))
     call = ("pay_reward", bidder)
-    caller = bench.auctioneer.address
+    caller = AUCTIONEER
     assert bench.waterfall.call(*call, 120 * WAD, sender=caller) == 120 * WAD
     assert paid(bench) == [(1, 100), (2, 20)]
     assert bench.waterfall.call(*call, 500 * WAD, sender=caller) == 230 * WAD
@@ -188,7 +188,7 @@ def test_who_may_do_what(bench: Bench) -> None:
         refused(errors.NotAuthorized, waterfall, *call, sender=STRANGER)
     refused(errors.NotAuthorized, waterfall, "set_auctioneer", STRANGER, sender=GOVERNOR)
     nothing = ("cover", TARGET, 0)
-    refused(errors.NoDeficit, waterfall, *nothing, sender=bench.auctioneer.address)
+    refused(errors.NoDeficit, waterfall, *nothing, sender=AUCTIONEER)
     for layer in (0, 4, 5):
         refused(errors.OutOfBounds, waterfall, "refill", layer, 1, sender=GOVERNOR)
     refused(errors.InsufficientCash, waterfall, "refill", 1, 401 * WAD, sender=GOVERNOR)
@@ -205,25 +205,20 @@ def test_the_auctioneer_is_named_once() -> None:
     assert fresh.view("layer_account", 2) == account(fresh.address, 2)
 
 
-def vectors() -> Path:
-    folder = os.environ.get("NOVATE_VECTORS", str(ROOT / ".." / "shared" / "vectors"))
-    return Path(folder) / "loss_allocation.json"
-
-
-@pytest.mark.skipif(not vectors().exists(), reason="the public vector file is not beside the repository")
-def test_the_published_loss_allocations_come_out() -> None:
-    for case in json.loads(vectors().read_text())["cases"]:
-        bench = Bench()
-        gains = [int(float(gain) * WAD) for gain in case["gains"]]
+def test_the_published_loss_allocations_come_out(shared_folder: Path) -> None:
+    cases = json.loads((shared_folder / "vectors" / "loss_allocation.json").read_text())["cases"]
+    for case in cases:
+        bench = Bench(AUCTIONEER)
+        gains = [int(Decimal(gain) * WAD) for gain in case["gains"]]
         winners = [account(actor(f"winner {index}")) for index in range(len(gains))]
         for winner, gain in zip(winners, gains, strict=True):
             bench.ledger.call("set_money", winner, 0, gain)
-        loss = int(float(case["loss"]) * WAD)
+        loss = int(Decimal(case["loss"]) * WAD)
         assert cover(bench, loss) == loss
         bench.chain.advance(600)
         bench.waterfall.call("execute_haircut", TARGET, sender=STRANGER)
         for winner, gain, expected in zip(winners, gains, case["prorata"], strict=True):
             cut = gain - bench.ledger.view("gains", winner)
-            assert abs(cut - float(expected) * WAD) <= float(expected) * 2
-        left = float(case["uncovered"]) * WAD
-        assert abs(bench.waterfall.view("uncovered", TARGET) - left) <= len(gains)
+            assert 0 <= Decimal(expected) * WAD - cut < 1
+        left = Decimal(case["uncovered"]) * WAD
+        assert 0 <= bench.waterfall.view("uncovered", TARGET) - left < len(gains)

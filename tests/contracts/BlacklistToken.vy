@@ -1,6 +1,9 @@
 # pragma version 0.4.3
 # SPDX-License-Identifier: AGPL-3.0-only
-"""@title A token that refuses listed holders: it reverts, or with `quiet` returns false and moves nothing"""
+"""
+@title A token that refuses listed holders: it reverts, or with `quiet` returns false and moves
+        nothing
+"""
 
 import token_base
 

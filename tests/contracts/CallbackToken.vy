@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: AGPL-3.0-only
 """
 @title A token that calls back in the middle of a transfer
-@notice `arm` names the contract and the call; the outcome of the last callback is kept (0 none, 1 refused, 2 went through).
+@notice `arm` names the contract and the call; the outcome of the last callback is kept (0 none, 1
+        refused, 2 went through).
 """
 
 import token_base

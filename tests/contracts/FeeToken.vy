@@ -1,6 +1,9 @@
 # pragma version 0.4.3
 # SPDX-License-Identifier: AGPL-3.0-only
-"""@title A token that keeps a fee: `fee_in` of what the receiver gets, `fee_out` on top of what the sender pays"""
+"""
+@title A token that keeps a fee: `fee_in` of what the receiver gets, `fee_out` on top of what the
+        sender pays
+"""
 
 import token_base
 

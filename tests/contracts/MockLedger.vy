@@ -2,9 +2,10 @@
 # SPDX-License-Identifier: AGPL-3.0-only
 """
 @title A small ledger for tests of what stands around the Clearinghouse
-@notice Real sums, toy rules: instruments 1..8 with a settable mark a lot (1..6 perps, 7 and 8 spot); maintenance margin is
-        10 % of the net notional plus a liquidity charge of 2 % of the gross, initial margin 1.25 times that. No roles: the
-        Clearinghouse's own tests check those; here every caller of a privileged function is recorded.
+@notice Real sums, toy rules: instruments 1..8 with a settable mark a lot (1..6 perps, 7 and 8
+        spot); maintenance margin is 10 % of the net notional plus a liquidity charge of 2 % of the
+        gross, initial margin 1.25 times that. No roles: the Clearinghouse's own tests check those;
+        here every caller of a privileged function is recorded.
 """
 
 from interfaces import IClearinghouse
@@ -48,6 +49,17 @@ def set_money(account: bytes32, cash: int256, gains: uint256):
     self.gains[account] = gains
     if gains != 0:
         self.holders.append(account)
+
+
+@external
+def settle(account: bytes32):
+    """@notice Close every perp at its mark and turn variation into cash."""
+    for instrument: uint256 in range(1, SPOT_FROM):
+        lots: int256 = self.lots[account][instrument]
+        self.variation[account] += lots * convert(self.mark[instrument], int256)
+        self.lots[account][instrument] = 0
+    self.cash[account] += self.variation[account]
+    self.variation[account] = 0
 
 
 @external
@@ -140,7 +152,8 @@ def _check(account: bytes32) -> IClearinghouse.Check:
 def _gate(account: bytes32):
     check: IClearinghouse.Check = self._check(account)
     worst: int256 = check.equity - convert(check.valuation.penalty, int256)
-    errors.require(worst >= convert(check.valuation.margin_initial, int256), errors.InsufficientMargin)
+    required: int256 = convert(check.valuation.margin_initial, int256)
+    errors.require(worst >= required, errors.InsufficientMargin)
 
 
 @external
@@ -165,7 +178,8 @@ def debit(account: bytes32, instrument: uint256, amount: uint256):
         self.cash[account] -= convert(amount, int256)
     else:
         self.lots[account][instrument] -= convert(amount, int256)
-    errors.require(self.cash[account] >= 0 and self.lots[account][instrument] >= 0, errors.InsufficientCash)
+    left: int256 = min(self.cash[account], self.lots[account][instrument])
+    errors.require(left >= 0, errors.InsufficientCash)
     self._gate(account)
 
 

@@ -1,6 +1,9 @@
 # pragma version 0.4.3
 # SPDX-License-Identifier: AGPL-3.0-only
-"""@title A token whose balances are shares times a scale; `rebase_in_transfer` moves the scale while tokens move"""
+"""
+@title A token whose balances are shares times a scale; `rebase_in_transfer` moves the scale while
+        tokens move
+"""
 
 import token_base
 

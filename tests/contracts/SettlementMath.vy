@@ -50,7 +50,9 @@ def step_up(amount: uint256, hourly_limit: uint256) -> uint256:
 
 @external
 @pure
-def after_deposit(clock: uint256, now_ms: uint256, amount: uint256, hourly_limit: uint256) -> uint256:
+def after_deposit(
+    clock: uint256, now_ms: uint256, amount: uint256, hourly_limit: uint256
+) -> uint256:
     return outflow.after_deposit(clock, now_ms, amount, hourly_limit)
 
 

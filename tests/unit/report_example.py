@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from math import sin
 
-from novate.web.report_data import AssetPrices, Column, ReportData, Result
+from novate.web.report_data import (
+    AssetPrices,
+    Cheat,
+    Column,
+    Liquidation,
+    NodeStats,
+    ReportData,
+    Result,
+)
 
 START = 1_760_115_600
 MINUTES = 420
@@ -70,6 +78,67 @@ def result() -> Result:
     }
 
 
+def liquidations() -> list[Liquidation]:
+    """Thirty-seven slices, each larger and worse than the one before."""
+    return [
+        {
+            "ts": START + 60 * (240 + k) + 13,
+            "account": f"0x{k:04x}…:0",
+            "bidder": "keeper-1",
+            "position": f"{(k + 1) * 0.5:.1f} BTC-PERP long",
+            "notional": str(52_000 * (k + 1)),
+            "recovery_pct": 99.5 - 0.13 * k,
+            "equity_before": str(4_000 + 100 * k),
+            "maintenance_before": str(5_200 + 130 * k),
+        }
+        for k in range(37)
+    ]
+
+
+def nodes() -> list[NodeStats]:
+    """Four nodes of three kinds."""
+    return [
+        {
+            "name": name,
+            "source": source,
+            "provenance": kind,
+            "rounds_signed": 420 - silent,
+            "rounds_total": 420,
+            "silent_minutes": float(silent),
+            "deviation_median_bp": 1.2 + k,
+            "deviation_max_bp": 41.0 + 17 * k,
+        }
+        for k, (name, source, kind, silent) in enumerate(
+            [
+                ("gemini", "gemini BTCUSD trade", "measured", 20),
+                ("binance", "binance BTCUSDT trade", "bridged", 0),
+                ("binance_coinm", "binance_coinm BTCUSD_PERP mark", "measured", 0),
+                ("synthetic-1", "median of the others with noise", "synthetic", 0),
+            ]
+        )
+    ]
+
+
+def cheats() -> list[Cheat]:
+    """Two kinds of cheating, both stopped."""
+    return [
+        {
+            "name": "Replay a settled match",
+            "who": "operator",
+            "attempts": 5,
+            "succeeded": 0,
+            "stopped_by": "ReceiptUsed",
+        },
+        {
+            "name": "Post two rounds in one transaction",
+            "who": "oracle submitter",
+            "attempts": 4,
+            "succeeded": 0,
+            "stopped_by": "RoundAlreadyPosted",
+        },
+    ]
+
+
 def series() -> ReportData:
     """Seven hours, a minute a round."""
     swing = [abs(sin(m / 9)) for m in range(MINUTES)]
@@ -95,55 +164,9 @@ def series() -> ReportData:
         "gas_per_fill": [
             33_000 + 900 * (k % 11) + (40_000 if k % 37 == 0 else 0) for k in range(421)
         ],
-        "liquidations": [
-            {
-                "ts": START + 60 * (240 + k) + 13,
-                "account": f"0x{k:04x}…:0",
-                "bidder": "keeper-1",
-                "position": f"{(k + 1) * 0.5:.1f} BTC-PERP long",
-                "notional": str(52_000 * (k + 1)),
-                "recovery_pct": 99.5 - 0.13 * k,
-                "equity_before": str(4_000 + 100 * k),
-                "maintenance_before": str(5_200 + 130 * k),
-            }
-            for k in range(37)
-        ],
-        "nodes": [
-            {
-                "name": name,
-                "source": source,
-                "provenance": kind,
-                "rounds_signed": 420 - silent,
-                "rounds_total": 420,
-                "silent_minutes": float(silent),
-                "deviation_median_bp": 1.2 + k,
-                "deviation_max_bp": 41.0 + 17 * k,
-            }
-            for k, (name, source, kind, silent) in enumerate(
-                [
-                    ("gemini", "gemini BTCUSD trade", "measured", 20),
-                    ("binance", "binance BTCUSDT trade", "bridged", 0),
-                    ("binance_coinm", "binance_coinm BTCUSD_PERP mark", "measured", 0),
-                    ("synthetic-1", "median of the others with noise", "synthetic", 0),
-                ]
-            )
-        ],
-        "cheats": [
-            {
-                "name": "Replay a settled match",
-                "who": "operator",
-                "attempts": 5,
-                "succeeded": 0,
-                "stopped_by": "ReceiptUsed",
-            },
-            {
-                "name": "Post two rounds in one transaction",
-                "who": "oracle submitter",
-                "attempts": 4,
-                "succeeded": 0,
-                "stopped_by": "RoundAlreadyPosted",
-            },
-        ],
+        "liquidations": liquidations(),
+        "nodes": nodes(),
+        "cheats": cheats(),
         "parameters": {
             "PSR of BTC": "15 %",
             "Oracle quorum": "3 of 4",

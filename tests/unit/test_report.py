@@ -183,6 +183,15 @@ def test_a_run_without_series_still_gives_a_page() -> None:
     assert "No prices were recorded." in page and "Nothing to show in this run." in page
 
 
+def test_what_is_not_finite_is_drawn_as_silence() -> None:
+    series = report_example.series()
+    series["headroom_median_pct"] = [float("inf"), float("nan"), *[5.0] * 418]
+    page = render(report_example.result(), series)
+    drawn = page.split("Margin headroom", 1)[1].split("</figure>")[0]
+    assert "median account: silent" in drawn
+    assert not re.search(r"\b-?(nan|inf)\b", drawn)
+
+
 def test_series_survive_json(page: str) -> None:
     series: ReportData = json.loads(json.dumps(report_example.series()))
     assert render(report_example.result(), series) == page

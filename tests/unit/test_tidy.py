@@ -83,6 +83,7 @@ GOOD = [
         CONTRACT,
         "def f():\n    # both fit\n    a: uint256 = unsafe_add(1, 2)\n    a = unsafe_add(a, 2)\n",
     ),
+    (CONTRACT, f'a: constant(bytes32) = keccak256(\n    "{"x" * 100}"\n)\n'),
     (TEST, "import pytest\npytest.skip('no data folder')\n"),
     (TEST, "import pytest\n@pytest.mark.skipif(True, reason='no node')\ndef test_a(): pass\n"),
     ("README.md", "https://example.org/" + "home/page and ./" + "tmp/x\n"),

@@ -38,7 +38,7 @@ class Settlement:
     exclusive_window_seconds: Seconds = number(0, 2**16 - 1)
     notice_seconds: Seconds = number(0, 2**16 - 1)
     gain_epoch_seconds: Seconds = number(600, 86_400)
-    borrow_rate_ppb_s: Ppb = number(0, 2**32 - 1)
+    borrow_rate_wad_s: Wad = number(0, 2**32 - 1)
     debt_cap_wad: Wad = amount(10**9)
 
 

@@ -3,11 +3,13 @@
 # SPDX-License-Identifier: AGPL-3.0-only
 """
 @title Auctioneer: Dutch auctions of accounts below their maintenance margin (docs/SPEC.md §8)
-@notice Owns which accounts are in auction and since when; the arithmetic is lib/auction.vy. A slice of everything an account
-        holds moves at mark; the bidder's reward is paid by the account while it is solvent, by the waterfall afterwards.
-        Equity and margin always come from one oracle round. Nobody is paid in advance, no token moves here.
-        Holds I09 (a slice never worsens health while solvent) and I15 (one bounded call liquidates any account).
-@custom:kill Nothing stops auctions but the restart grace after an oracle outage; there is no switch.
+@notice Owns which accounts are in auction and since when; the arithmetic is lib/auction.vy. A
+        slice of everything an account holds moves at mark; the bidder's reward is paid by the
+        account while it is solvent, by the waterfall afterwards. Equity and margin always come
+        from one oracle round. Nobody is paid in advance, no token moves here. Holds I09 (a slice
+        never worsens health while solvent) and I15 (one bounded call liquidates any account).
+@custom:kill Nothing stops auctions but the restart grace after an oracle outage; there is no
+        switch.
 """
 
 from interfaces import IClearinghouse
@@ -50,6 +52,7 @@ MONEY_MAX: constant(uint256) = 2**128 - 1
 MASK_16: constant(uint256) = 2**16 - 1
 MASK_40: constant(uint256) = 2**40 - 1
 
+# without a power here; shown so that a deployment can be checked
 GOVERNOR: public(immutable(address))
 CLEARINGHOUSE: immutable(IClearinghouse)
 WATERFALL: immutable(IWaterfall)
@@ -70,7 +73,8 @@ def __init__(governor: address, clearinghouse: address, waterfall: address, orac
 @external
 def start(account: bytes32):
     """
-    @notice Anyone opens the auction of an account whose equity, at the best of the prices, is below its maintenance margin.
+    @notice Anyone opens the auction of an account whose equity, at the best of the prices, is
+            below its maintenance margin.
     @custom:errors AuctionOpen, NotLiquidatable, RestartGrace
     """
     errors.require(self.auctions[account] == 0, errors.AuctionOpen)
@@ -86,36 +90,41 @@ def start(account: bytes32):
 
 
 @external
-def bid(account: bytes32, bidder: bytes32, fraction_ppm: uint256, health_min_ppm: uint256, reward_min: uint256):
+def bid(
+    account: bytes32,
+    bidder: bytes32,
+    fraction_ppm: uint256,
+    health_min_ppm: uint256,
+    reward_min: uint256,
+):
     """
-    @notice Take over `fraction_ppm` of everything the account holds, or as much of it as is still on sale.
+    @notice Take over `fraction_ppm` of everything the account holds, or as much of it as is still
+            on sale.
     @param health_min_ppm The lowest health (ppm, 0 if insolvent) at which the bid stands.
-    @param reward_min The lowest reward (wad) for the whole fraction asked; a smaller slice needs proportionally less.
-    @custom:errors NoAuction, SameBlock, NotOwner, OwnAccount, RestartGrace, NotLiquidatable, HealthTooLow, BadFraction,
-            RewardTooLow, HealthWorsened, the ledger's
+    @param reward_min The lowest reward (wad) for the whole fraction asked; a smaller slice needs
+            proportionally less.
+    @custom:errors NoAuction, SameBlock, NotOwner, OwnAccount, RestartGrace, NotLiquidatable,
+            HealthTooLow, BadFraction, RewardTooLow, HealthWorsened, the ledger's
     """
     opened: uint256 = self.auctions[account]
     errors.require(opened != 0, errors.NoAuction)
-    errors.require(block.timestamp > opened & MASK_40 and block.number > opened >> 40, errors.SameBlock)
+    later: bool = block.timestamp > opened & MASK_40 and block.number > opened >> 40
+    errors.require(later, errors.SameBlock)
     errors.require(self._owner(bidder) == msg.sender, errors.NotOwner)
     errors.require(self._owner(account) != msg.sender, errors.OwnAccount)
     resumed_at: uint256 = self._resumed_at()
     before: IClearinghouse.Check = extcall CLEARINGHOUSE.check(account)
-    margin: uint256 = before.valuation.margin_maintenance
-    errors.require(before.equity < convert(margin, int256), errors.NotLiquidatable)
+    short: bool = before.equity < convert(before.valuation.margin_maintenance, int256)
+    errors.require(short, errors.NotLiquidatable)
     offer: Offer = self._offer(before, opened, resumed_at)
     errors.require(offer.health >= health_min_ppm, errors.HealthTooLow)
     smallest: uint256 = min(auction.FRACTION_MIN, offer.fraction_max)
     errors.require(fraction_ppm >= smallest and fraction_ppm <= PPM, errors.BadFraction)
     fraction: uint256 = min(fraction_ppm, offer.fraction_max)
-    reward: uint256 = auction.share(margin, offer.discount, fraction)
-    fee: uint256 = auction.share(margin, offer.fee, fraction)
-    after: IClearinghouse.Check = extcall CLEARINGHOUSE.transfer_slice(account, bidder, fraction, reward, fee)
-    self._require_no_worse(before, after)
-    if before.equity <= 0:
-        reward = auction.insolvent_reward(before.valuation.liquidity, fraction, offer.elapsed)
-        if reward != 0:
-            reward = extcall WATERFALL.pay_reward(bidder, reward)
+    reward: uint256 = 0
+    fee: uint256 = 0
+    after: IClearinghouse.Check = empty(IClearinghouse.Check)
+    reward, fee, after = self._sell(account, bidder, fraction, before, offer)
     # reward / fraction >= reward_min / fraction asked, without division
     enough: bool = reward_min <= MONEY_MAX and reward * fraction_ppm >= reward_min * fraction
     errors.require(enough, errors.RewardTooLow)
@@ -150,16 +159,16 @@ def write_off(account: bytes32):
     @custom:errors NoDeficit
     """
     check: IClearinghouse.Check = extcall CLEARINGHOUSE.check(account)
-    lost: bool = check.positions == 0 and check.equity < 0 and self._owner(account) != WATERFALL.address
-    errors.require(lost, errors.NoDeficit)
+    lost: bool = check.positions == 0 and check.equity < 0
+    errors.require(lost and self._owner(account) != WATERFALL.address, errors.NoDeficit)
     self._write_off(account, check)
 
 
 @external
 def quote(account: bytes32) -> (int256, uint256, uint256, uint256, uint256):
     """
-    @notice What a bid would meet now (for eth_call): equity, maintenance margin, discount (ppm), the largest fraction (ppm),
-            and its reward. Before the auction: as if it began now.
+    @notice What a bid would meet now (for eth_call): equity, maintenance margin, discount (ppm),
+            the largest fraction (ppm), and its reward. Before the auction: as if it began now.
     """
     check: IClearinghouse.Check = extcall CLEARINGHOUSE.check(account)
     status: uint256 = staticcall ORACLE.status()
@@ -170,7 +179,8 @@ def quote(account: bytes32) -> (int256, uint256, uint256, uint256, uint256):
     margin: uint256 = check.valuation.margin_maintenance
     reward: uint256 = auction.share(margin, offer.discount, offer.fraction_max)
     if check.equity <= 0:
-        reward = auction.insolvent_reward(check.valuation.liquidity, offer.fraction_max, offer.elapsed)
+        liquidity: uint256 = check.valuation.liquidity
+        reward = auction.insolvent_reward(liquidity, offer.fraction_max, offer.elapsed)
     return check.equity, margin, offer.discount, offer.fraction_max, reward
 
 
@@ -207,7 +217,10 @@ def _resumed_at() -> uint256:
 @internal
 @view
 def _offer(check: IClearinghouse.Check, opened: uint256, resumed_at: uint256) -> Offer:
-    """@notice Terms on sale now. The clock of an auction that saw an outage starts again after its grace."""
+    """
+    @notice Terms on sale now. The clock of an auction that saw an outage starts again after its
+            grace.
+    """
     began: uint256 = min(max(opened & MASK_40, resumed_at), block.timestamp)
     margin: uint256 = check.valuation.margin_maintenance
     offer: Offer = empty(Offer)
@@ -219,9 +232,35 @@ def _offer(check: IClearinghouse.Check, opened: uint256, resumed_at: uint256) ->
 
 
 @internal
+def _sell(
+    account: bytes32,
+    bidder: bytes32,
+    fraction: uint256,
+    before: IClearinghouse.Check,
+    offer: Offer,
+) -> (uint256, uint256, IClearinghouse.Check):
+    """@notice Move the slice and pay for it; returns reward, fee and the account's check."""
+    margin: uint256 = before.valuation.margin_maintenance
+    reward: uint256 = auction.share(margin, offer.discount, fraction)
+    fee: uint256 = auction.share(margin, offer.fee, fraction)
+    after: IClearinghouse.Check = extcall CLEARINGHOUSE.transfer_slice(
+        account, bidder, fraction, reward, fee
+    )
+    self._require_no_worse(before, after)
+    if before.equity <= 0:
+        reward = auction.insolvent_reward(before.valuation.liquidity, fraction, offer.elapsed)
+        if reward != 0:
+            reward = extcall WATERFALL.pay_reward(bidder, reward)
+    return reward, fee, after
+
+
+@internal
 @pure
 def _require_no_worse(before: IClearinghouse.Check, after: IClearinghouse.Check):
-    """@notice Solvent: health did not fall. Insolvent: neither the deficit nor the margin grew (HealthWorsened)."""
+    """
+    @notice Solvent: health did not fall. Insolvent: neither the deficit nor the margin grew
+            (HealthWorsened).
+    """
     margin: int256 = convert(before.valuation.margin_maintenance, int256)
     margin_after: int256 = convert(after.valuation.margin_maintenance, int256)
     no_worse: bool = after.equity >= before.equity and margin_after <= margin
@@ -251,4 +290,5 @@ def _write_off(account: bytes32, check: IClearinghouse.Check):
 def _close(account: bytes32, check: IClearinghouse.Check):
     self.auctions[account] = 0
     extcall CLEARINGHOUSE.set_in_auction(account, False)
-    log AuctionEnded(account=account, equity=check.equity, margin=check.valuation.margin_maintenance)
+    margin: uint256 = check.valuation.margin_maintenance
+    log AuctionEnded(account=account, equity=check.equity, margin=margin)

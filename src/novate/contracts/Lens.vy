@@ -3,8 +3,9 @@
 # SPDX-License-Identifier: AGPL-3.0-only
 """
 @title Lens: what a stranger needs to check the venue (docs/SPEC.md §5, §7)
-@notice Owns nothing and may do nothing. Functions that value accounts are not views, since valuation fills a transient cache;
-        they are meant for eth_call. Money in wad, spot in lots, tokens in their own units.
+@notice Owns nothing and may do nothing. Functions that value accounts are not views, since
+        valuation fills a transient cache; they are meant for eth_call. Money in wad, spot in lots,
+        tokens in their own units.
 """
 
 from ethereum.ercs import IERC20
@@ -43,8 +44,9 @@ struct Sheet:
 
 struct Solvency:
     assets: uint256          # cash tokens on the sheet, wad
-    claims: int256           # cash, immature gains and unsettled variation of the page's accounts, wad
-    gap: int256              # assets - claims: undistributed fees and rounding, never below zero over all accounts
+    claims: int256           # cash, immature gains and unsettled variation of the page, wad
+    gap: int256              # assets - claims: fees not yet distributed and rounding; over all
+                             # accounts never below zero
     sheets: DynArray[Sheet, 16]
 
 MASK_64: constant(uint256) = 2**64 - 1
@@ -109,7 +111,8 @@ def margin(account: bytes32) -> Margin:
 @external
 def solvency(accounts: DynArray[bytes32, 256], tokens: DynArray[address, 16]) -> Solvency:
     """
-    @notice Assets on the sheet against the claims of a page of accounts. Over several pages add up the claims.
+    @notice Assets on the sheet against the claims of a page of accounts. Over several pages add up
+            the claims.
     @param accounts Strictly ascending, so that none is counted twice.
     @custom:errors NotAscending, UnknownToken
     """
@@ -135,7 +138,9 @@ def solvency(accounts: DynArray[bytes32, 256], tokens: DynArray[address, 16]) ->
 @internal
 @view
 def _sheet(token: address) -> Sheet:
-    """@notice Custody's sheet of a token; `backing` rounds down (exact for what custody accepts)."""
+    """
+    @notice Custody's sheet of a token; `backing` rounds down (exact for what custody accepts).
+    """
     booked: uint256 = 0
     cap: uint256 = 0
     decimals: uint256 = 0
@@ -147,7 +152,9 @@ def _sheet(token: address) -> Sheet:
     if instrument != 0:
         backing = booked // lot_units  # exact
     held: uint256 = staticcall IERC20(token).balanceOf(CUSTODY.address)
-    return Sheet(token=token, instrument=instrument, booked=booked, held=held, backing=backing, claimed=0)
+    return Sheet(
+        token=token, instrument=instrument, booked=booked, held=held, backing=backing, claimed=0
+    )
 
 
 @internal

@@ -3,11 +3,13 @@
 # SPDX-License-Identifier: AGPL-3.0-only
 """
 @title Oracle: index and mark prices by signed quorum (docs/SPEC.md §3)
-@notice 2f+1 of 3f+1 nodes sign one vector of prices a round, so whoever posts it cannot choose among prices. An
-        older round is ignored; a price beyond the move bound is clamped to it and its confidence widened, so that
-        a real gap is followed in steps and a false one cannot move the venue at once. Twin: novate/model/oracle.py.
-@custom:kill Governance cannot stop rounds, only replace the nodes. If no round comes, prices go stale: increases and
-        withdrawals are then refused by the contracts that read this one; reductions go on.
+@notice 2f+1 of 3f+1 nodes sign one vector of prices a round, so whoever posts it cannot choose
+        among prices. An older round is ignored; a price beyond the move bound is clamped to it and
+        its confidence widened, so that a real gap is followed in steps and a false one cannot move
+        the venue at once. Twin: novate/model/oracle.py.
+@custom:kill Governance cannot stop rounds, only replace the nodes. If no round comes, prices go
+    stale: increases and withdrawals are then refused by the contracts that read this one;
+    reductions go on.
 """
 
 from interfaces import IOracle
@@ -64,8 +66,8 @@ LIMITS_BITS: constant(uint256) = 56
 
 GOVERNOR: immutable(address)
 
-# [round 64 | timestamp 40 | restarted_at 40 | stale_after 16 | restart_grace 16 | move_bound_ppm 24 |
-#  node_count 8 | quorum 8]
+# [round 64 | timestamp 40 | restarted_at 40 | stale_after 16 | restart_grace 16 |
+#  move_bound_ppm 24 | node_count 8 | quorum 8]
 _status: uint256
 # Entries at and above node_count are former nodes and count for nothing.
 _nodes: address[NODES_MAX]
@@ -74,7 +76,10 @@ _posted: transient(bool)
 
 @deploy
 def __init__(governor: address):
-    """@notice No node, no feed; stale after 60 s, grace 120 s, move bound 5 % until governance says otherwise."""
+    """
+    @notice No node, no feed; stale after 60 s, grace 120 s, move bound 5 % until governance says
+        otherwise.
+    """
     eip712.__init__("Novate Oracle", "1")
     GOVERNOR = governor
     self._store_limits(60, 120, 50_000)
@@ -92,10 +97,12 @@ def post_round(
 ) -> bool:
     """
     @notice Post one signed round; anyone may. False if this round or a later one is already here.
-    @param observations [index 64 | mark 64 | confidence_ppm 32 | feed 8] each, feeds strictly ascending
-    @param nodes The signing nodes' indices, one byte a signature, the first in the least significant byte,
-        strictly ascending
-    @param signatures (r, yParityAndS) over the EIP-712 digest of Round(round, timestamp, observations)
+    @param observations [index 64 | mark 64 | confidence_ppm 32 | feed 8] each, feeds strictly
+        ascending
+    @param nodes The signing nodes' indices, one byte a signature, the first in the least
+        significant byte, strictly ascending
+    @param signatures (r, yParityAndS) over the EIP-712 digest of Round(round, timestamp,
+        observations)
     """
     status: uint256 = self._status
     number: uint256 = convert(round, uint256)
@@ -122,7 +129,10 @@ def post_round(
     if stored == 0 or unsafe_sub(time, stored) > stale_after:
         restarted_at = time
     self._status = (
-        ((status >> SETTINGS_SHIFT) << SETTINGS_SHIFT) | number | (time << 64) | (restarted_at << 104)
+        ((status >> SETTINGS_SHIFT) << SETTINGS_SHIFT)
+        | number
+        | (time << 64)
+        | (restarted_at << 104)
     )
     log RoundPosted(round=number, timestamp=time, digest=digest)
     return True
@@ -130,7 +140,9 @@ def post_round(
 
 @external
 def set_nodes(nodes: DynArray[address, NODES_MAX]):
-    """@notice Replace the node set: 3f+1 distinct addresses, 4 to 19, of which 2f+1 make a quorum."""
+    """
+    @notice Replace the node set: 3f+1 distinct addresses, 4 to 19, of which 2f+1 make a quorum.
+    """
     self._only_governor()
     count: uint256 = len(nodes)
     errors.require(count >= 4 and count % 3 == 1, errors.OutOfBounds)
@@ -153,13 +165,16 @@ def register_feed(feed: uint256):
 
 @external
 def set_limits(stale_after: uint256, restart_grace: uint256, move_bound_ppm: uint256):
-    """@notice Set all three limits (seconds, seconds, ppm a round) within their compiled-in bounds."""
+    """
+    @notice Set all three limits (seconds, seconds, ppm a round) within their compiled-in bounds.
+    """
     self._only_governor()
     errors.require(
         STALE_AFTER_MIN <= stale_after and stale_after <= STALE_AFTER_MAX, errors.OutOfBounds
     )
     errors.require(
-        RESTART_GRACE_MIN <= restart_grace and restart_grace <= RESTART_GRACE_MAX, errors.OutOfBounds
+        RESTART_GRACE_MIN <= restart_grace and restart_grace <= RESTART_GRACE_MAX,
+        errors.OutOfBounds,
     )
     errors.require(
         MOVE_BOUND_PPM_MIN <= move_bound_ppm and move_bound_ppm <= MOVE_BOUND_PPM_MAX,
@@ -221,7 +236,10 @@ def _only_governor():
 def _digest(
     round: uint64, timestamp: uint64, observations: DynArray[uint256, OBSERVATIONS_MAX]
 ) -> bytes32:
-    """@notice EIP-712 digest; a uint256[] hashes as its words joined (abi_encode without offset and length)."""
+    """
+    @notice EIP-712 digest; a uint256[] hashes as its words joined (abi_encode without offset and
+        length).
+    """
     words: bytes32 = keccak256(slice(abi_encode(observations), 64, 32 * len(observations)))
     return eip712._hash_typed_data_v4(
         keccak256(abi_encode(ROUND_TYPE_HASH, round, timestamp, words))
@@ -236,7 +254,10 @@ def _check_quorum(
     nodes: uint256,
     signatures: DynArray[uint256[2], SIGNATURES_MAX],
 ):
-    """@notice At least `quorum` distinct nodes signed `digest`. Before the first node set the quorum is 0: none passes."""
+    """
+    @notice At least `quorum` distinct nodes signed `digest`. Before the first node set the quorum
+        is 0: none passes.
+    """
     count: uint256 = quorum_and_count & MASK_8
     quorum: uint256 = quorum_and_count >> 8
     errors.require(quorum > 0 and len(signatures) >= quorum, errors.QuorumNotReached)
@@ -257,7 +278,10 @@ def _check_quorum(
 
 @internal
 def _store_limits(stale_after: uint256, restart_grace: uint256, move_bound_ppm: uint256):
-    """@notice Put the limits into bits 144 to 199 of the status word; each fits its field by its bound."""
+    """
+    @notice Put the limits into bits 144 to 199 of the status word; each fits its field by its
+        bound.
+    """
     kept: uint256 = self._status & ~(((1 << LIMITS_BITS) - 1) << SETTINGS_SHIFT)
     limits: uint256 = stale_after | (restart_grace << 16) | (move_bound_ppm << 32)
     self._status = kept | (limits << SETTINGS_SHIFT)

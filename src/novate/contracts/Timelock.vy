@@ -3,12 +3,14 @@
 # SPDX-License-Identifier: AGPL-3.0-only
 """
 @title Timelock: every change of the venue waits in public before it takes effect
-@notice The governor schedules calls, anyone executes them once their target's delay has passed and before they
-        expire, the guardian or the governor cancels. Delays change only through a scheduled call and never fall
-        below the floor of the deployment. A call to this contract itself waits the longest delay that any target
-        has ever had, so lowering the delay of a target takes at least as long as the delay that protects it.
-        Times are seconds. Source: RULES.md, Drift 2026-04-01. Twin: novate/model/governance.py.
-@custom:kill Nothing runs without the governor; the guardian can cancel all that is scheduled, and can do no more.
+@notice The governor schedules calls, anyone executes them once their target's delay has passed and
+        before they expire, the guardian or the governor cancels. Delays change only through a
+        scheduled call and never fall below the floor of the deployment. A call to this contract
+        itself waits the longest delay that any target has ever had, so lowering the delay of a
+        target takes at least as long as the delay that protects it. Times are seconds. Source:
+        RULES.md, Drift 2026-04-01. Twin: novate/model/governance.py.
+@custom:kill Nothing runs without the governor; the guardian can cancel all that is scheduled, and
+    can do no more.
 """
 
 from lib import errors
@@ -77,7 +79,10 @@ def __init__(governor: address, guardian: address, delay_floor: uint256, window:
 
 @external
 def schedule(target: address, data: Bytes[DATA_MAX], salt: bytes32) -> bytes32:
-    """@notice Announce a call; only the governor. The same call and salt again only after it ran, fell or expired."""
+    """
+    @notice Announce a call; only the governor. The same call and salt again only after it ran, fell
+        or expired.
+    """
     errors.require(msg.sender == self._governor, errors.NotAuthorized)
     id: bytes32 = self._id(target, data, salt)
     last: uint256 = self._etas[id]
@@ -90,7 +95,10 @@ def schedule(target: address, data: Bytes[DATA_MAX], salt: bytes32) -> bytes32:
 
 @external
 def execute(target: address, data: Bytes[DATA_MAX], salt: bytes32):
-    """@notice Make a scheduled call at or after its eta and within the window; anyone may. Passes on its revert."""
+    """
+    @notice Make a scheduled call at or after its eta and within the window; anyone may. Passes on
+        its revert.
+    """
     id: bytes32 = self._id(target, data, salt)
     eta: uint256 = self._etas[id]
     errors.require(eta != 0, errors.UnknownOperation)

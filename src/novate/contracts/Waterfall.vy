@@ -2,12 +2,15 @@
 # pragma nonreentrancy on
 # SPDX-License-Identifier: AGPL-3.0-only
 """
-@title Waterfall: who pays for a loss beyond an account's equity, in which order (docs/SPEC.md §8, MARGIN.md §6)
-@notice Owns the layers (ledger accounts of this contract: 1 own first-loss, 2 insurance, 3 second own tranche, 4 reserves)
-        and the deficits they could not cover. Money goes in before money goes out: each payment is a movement of cash that a
-        layer has. Insurance pays at most a cap per clock hour over all accounts, so that many small accounts drain no more
-        than one large one. What the layers leave is cut pro rata from immature gains, after a window in which anyone may
-        sweep anyone's account; who gained nothing pays nothing (I10, I11). Amounts in wad.
+@title Waterfall: who pays for a loss beyond an account's equity, in which order (docs/SPEC.md §8,
+        MARGIN.md §6)
+@notice Owns the layers (ledger accounts of this contract: 1 own first-loss, 2 insurance, 3 second
+        own tranche, 4 reserves) and the deficits they could not cover. Money goes in before money
+        goes out: each payment is a movement of cash that a layer has. Insurance pays at most a cap
+        per clock hour over all accounts, so that many small accounts drain no more than one large
+        one. What the layers leave is cut pro rata from immature gains, after a window in which
+        anyone may sweep anyone's account; who gained nothing pays nothing (I10, I11). Amounts in
+        wad.
 @custom:kill There is no switch. Anyone may refill a layer by depositing to its account.
 """
 
@@ -53,7 +56,8 @@ SECOND_LOSS: constant(uint256) = 3
 RESERVES: constant(uint256) = 4
 HOUR: constant(uint256) = 3600
 WINDOW_MIN: constant(uint256) = 300
-WINDOW_MAX: constant(uint256) = 3000  # shorter than an epoch, so that the crash's own gains are still immature
+# shorter than an epoch, so that the crash's own gains are still immature
+WINDOW_MAX: constant(uint256) = 3000
 MONEY_MAX: constant(uint256) = 2**127 - 1
 MASK_128: constant(uint256) = 2**128 - 1
 
@@ -89,7 +93,8 @@ def set_auctioneer(auctioneer: address):
     @notice Name the auctioneer, once.
     @custom:errors NotAuthorized
     """
-    errors.require(msg.sender == GOVERNOR and self.auctioneer == empty(address), errors.NotAuthorized)
+    errors.require(msg.sender == GOVERNOR, errors.NotAuthorized)
+    errors.require(self.auctioneer == empty(address), errors.NotAuthorized)
     self.auctioneer = auctioneer
     log AuctioneerSet(auctioneer=auctioneer)
 
@@ -97,12 +102,13 @@ def set_auctioneer(auctioneer: address):
 @external
 def set_limits(event_cap: uint256, haircut_window: uint256):
     """
-    @notice What insurance pays at most in a clock hour (wad), and the window before gains are cut (seconds).
+    @notice What insurance pays at most in a clock hour (wad), and the window before gains are cut
+            (seconds).
     @custom:errors NotAuthorized, OutOfBounds
     """
     errors.require(msg.sender == GOVERNOR, errors.NotAuthorized)
-    errors.require(haircut_window >= WINDOW_MIN and haircut_window <= WINDOW_MAX, errors.OutOfBounds)
-    errors.require(event_cap <= MONEY_MAX, errors.OutOfBounds)
+    bounded: bool = haircut_window >= WINDOW_MIN and haircut_window <= WINDOW_MAX
+    errors.require(bounded and event_cap <= MONEY_MAX, errors.OutOfBounds)
     self.event_cap = event_cap
     self.haircut_window = haircut_window
     log CoverLimitsSet(event_cap=event_cap, haircut_window=haircut_window)
@@ -125,8 +131,8 @@ def refill(layer: uint256, amount: uint256):
 @external
 def cover(account: bytes32, amount: uint256) -> uint256:
     """
-    @notice The auctioneer: pay a deficit in order; a shortfall opens the haircut window. An account's deficit that is already
-            recorded is not paid again: only what exceeds it is.
+    @notice The auctioneer: pay a deficit in order; a shortfall opens the haircut window. An
+            account's deficit that is already recorded is not paid again: only what exceeds it is.
     @return What is still short of this call's payment.
     @custom:errors NotAuthorized, NoDeficit
     """
@@ -150,7 +156,8 @@ def cover(account: bytes32, amount: uint256) -> uint256:
 @external
 def pay_reward(bidder: bytes32, amount: uint256) -> uint256:
     """
-    @notice The auctioneer: reward who takes over an insolvent account, from the same layers under the same cap.
+    @notice The auctioneer: reward who takes over an insolvent account, from the same layers under
+            the same cap.
     @return What was paid, less than `amount` when the layers run dry.
     @custom:errors NotAuthorized
     """
@@ -161,8 +168,8 @@ def pay_reward(bidder: bytes32, amount: uint256) -> uint256:
 @external
 def execute_haircut(account: bytes32) -> uint256:
     """
-    @notice Anyone, after the window: what the layers still cannot pay is cut from immature gains pro rata; what even that
-            does not cover stays recorded.
+    @notice Anyone, after the window: what the layers still cannot pay is cut from immature gains
+            pro rata; what even that does not cover stays recorded.
     @return What was cut.
     @custom:errors NoDeficit, NotYet
     """
@@ -270,7 +277,8 @@ def _pay(account: bytes32, amount: uint256) -> uint256:
         if layer == INSURANCE:
             left: uint256 = self._insurance_left()
             part = min(part, left)
-            # paid = event_cap - left now (or more, when the cap was lowered in this hour: then left and part are zero)
+            # paid = event_cap - left now (or more, when the cap was lowered in this hour: then
+            # left and part are zero)
             if part != 0:
                 paid: uint256 = self.event_cap - left + part
                 self.insurance_paid = paid | ((block.timestamp // HOUR) << 128)

@@ -1,11 +1,12 @@
 # pragma version 0.4.3
 # SPDX-License-Identifier: AGPL-3.0-only
 """
-@title Fills: how far each order and each match was settled, and what was cancelled (docs/SPEC.md §6)
-@notice A resting order owns a lane [filled lots 44 | revision 16 | cancelled 1] of 64 bits, four nonces a word. An immediate order
-        owns a pair of bits, 128 nonces a word: 1 spent, 2 partly settled by receipts, its lots then standing in a lane of its own.
-        A match owns one bit a sequence number of its executor. Holds I04: what is left never exceeds the signed lots.
-        A cancel takes effect a notice later and is never undone. Twin: novate/model/fills.py.
+@title Fills: how far each order was settled, and which are cancelled (docs/SPEC.md §6)
+@notice A resting order owns a lane [filled lots 44 | revision 16 | cancelled 1] of 64 bits, four
+        nonces a word. An immediate order owns a pair of bits, 128 nonces a word: 1 spent, 2 partly
+        settled by receipts, its lots then standing in a lane of its own. Holds I04: what is left
+        never exceeds the signed lots. A cancel takes effect a notice later and is never undone.
+        Twin: novate/model/fills.py.
 """
 
 from lib import errors
@@ -15,11 +16,14 @@ CANCELLED: constant(uint256) = 1 << 60
 SPENT: constant(uint256) = 1
 PARTLY: constant(uint256) = 2
 
-lanes: HashMap[bytes32, HashMap[uint256, uint256]]           # account -> immediate << 62 | nonce >> 2 -> four lanes
-immediates: HashMap[bytes32, HashMap[uint256, uint256]]      # account -> nonce >> 7 -> 128 pairs of bits
-cancelled_from: HashMap[bytes32, HashMap[uint256, uint256]]  # account -> nonce -> second from which it is cancelled
-below: HashMap[bytes32, uint256]                             # account -> [floor 64 | next floor 64 | next from 40]
-sequences: HashMap[address, HashMap[uint256, uint256]]       # executor -> sequence >> 8 -> settled bits
+# account -> immediate << 62 | nonce >> 2 -> four lanes
+lanes: HashMap[bytes32, HashMap[uint256, uint256]]
+# account -> nonce >> 7 -> 128 pairs of bits
+immediates: HashMap[bytes32, HashMap[uint256, uint256]]
+# account -> nonce -> second from which the resting order is cancelled
+cancelled_from: HashMap[bytes32, HashMap[uint256, uint256]]
+# account -> [floor 64 | next floor 64 | second from which the next holds 40]
+below: HashMap[bytes32, uint256]
 
 
 @internal
@@ -50,7 +54,7 @@ def left(account: bytes32, word: uint256) -> (bytes4, uint256):
 
 @internal
 def record(account: bytes32, word: uint256, lots: uint256, by_receipt: bool):
-    """@notice Book settled lots; an immediate order ends here, unless single matches of it come by receipt."""
+    """@notice Book settled lots; an immediate order ends here unless its match came by receipt."""
     nonce: uint256 = (word >> order.NONCE) & order.M64
     immediate: uint256 = (word >> order.IMMEDIATE) & 1
     if immediate == 1:
@@ -72,7 +76,7 @@ def record(account: bytes32, word: uint256, lots: uint256, by_receipt: bool):
 
 @internal
 def cancel(account: bytes32, nonce: uint256, effective: uint256):
-    """@notice Cancel a resting order from `effective` on; a second cancel is refused, so that none is put off."""
+    """@notice Cancel a resting order from `effective` on; a second cancel would put it off."""
     errors.require(nonce <= order.M64, errors.OutOfBounds)
     offset: uint256 = (nonce & 3) << 6
     four: uint256 = self.lanes[account][nonce >> 2]
@@ -83,7 +87,7 @@ def cancel(account: bytes32, nonce: uint256, effective: uint256):
 
 @internal
 def cancel_below(account: bytes32, nonce: uint256, effective: uint256):
-    """@notice Cancel every order with a lower nonce from `effective` on; the floor only rises, one step a notice."""
+    """@notice Cancel all lower nonces from `effective` on; the floor only rises, once a notice."""
     errors.require(nonce <= order.M64, errors.OutOfBounds)
     errors.require(block.timestamp >= self.below[account] >> 128, errors.NotYet)
     standing: uint256 = self.lowest(account)
@@ -104,30 +108,9 @@ def lowest(account: bytes32) -> uint256:
 @internal
 @view
 def read(account: bytes32, nonce: uint256) -> (uint256, uint256, uint256, uint256):
-    """@notice Lane and cancel time of the resting order, pair and lane of the immediate order of this nonce."""
+    """@notice Lane and cancel time of the resting, pair and lane of the immediate order."""
     offset: uint256 = (nonce & 3) << 6
     resting: uint256 = (self.lanes[account][nonce >> 2] >> offset) & order.M64
     pair: uint256 = (self.immediates[account][nonce >> 7] >> ((nonce & 127) << 1)) & 3
     immediate: uint256 = (self.lanes[account][(1 << 62) | (nonce >> 2)] >> offset) & order.M64
     return resting, self.cancelled_from[account][nonce], pair, immediate
-
-
-@internal
-@view
-def settled(executor: address, first: uint256, count: uint256) -> uint256:
-    """@notice Bit i: sequence first + i was settled; count is at most 256."""
-    offset: uint256 = first & 255
-    found: uint256 = self.sequences[executor][first >> 8] >> offset
-    if offset + count > 256:
-        found |= self.sequences[executor][(first >> 8) + 1] << (256 - offset)
-    return found
-
-
-@internal
-def mark_settled(executor: address, first: uint256, bitmap: uint256):
-    """@notice Set the bit of sequence first + i for every bit i of the bitmap."""
-    offset: uint256 = first & 255
-    self.sequences[executor][first >> 8] |= bitmap << offset
-    beyond: uint256 = bitmap >> (256 - offset)
-    if beyond != 0:
-        self.sequences[executor][(first >> 8) + 1] |= beyond

@@ -2,9 +2,10 @@
 # SPDX-License-Identifier: AGPL-3.0-only
 """
 @title Oracle feed: the feed words and the step from one to the next (docs/SPEC.md §3)
-@notice Owns the words of all feeds, which feeds are registered, the layout of feed and observation words, the clamp of a price to its move bound and the 15-minute
-        average. Prices are in units of 1e8 wei. Rounding: the bound down (a price moves less, never more), the
-        widened confidence up, the average's step toward zero. Twin: novate/model/oracle.py.
+@notice Owns the words of all feeds, which feeds are registered, the layout of feed and observation
+        words, the clamp of a price to its move bound and the 15-minute average. Prices are in units
+        of 1e8 wei. Rounding: the bound down (a price moves less, never more), the widened
+        confidence up, the average's step toward zero. Twin: novate/model/oracle.py.
 """
 
 from lib import errors
@@ -44,9 +45,11 @@ def store(
     observations: DynArray[uint256, OBSERVATIONS_MAX], timestamp: uint256, move_bound_ppm: uint256
 ):
     """
-    @notice Step every observed feed. `timestamp` exceeds that of every stored feed and is at most the block's, so it
-            fits 32 bits until 2106. Bits of an observation above the feed's eight make it an unknown feed.
-    @dev One function without calls, and branches instead of `require`: the loop runs in every round.
+    @notice Step every observed feed. `timestamp` exceeds that of every stored feed and is at most
+        the block's, so it fits 32 bits until 2106. Bits of an observation above the feed's eight
+        make it an unknown feed.
+    @dev One function without calls, and branches instead of `require`: the loop runs in every
+        round.
     """
     registered: uint256 = self._registered
     lowest: uint256 = PPM - move_bound_ppm
@@ -68,20 +71,28 @@ def store(
         average: uint256 = mark
         word: uint256 = self._words[feed]
         if word != 0:
-            # A price is beyond the bound iff price * 1e6 lies outside last * (1e6 ± bound); less than the lower end
-            # wraps around to more than the width. Products of 64 and 21 bits.
+            # A price is beyond the bound iff price * 1e6 lies outside last * (1e6 ± bound); less
+            # than the lower end wraps around to more than the width. Products of 64 and 21 bits.
             last: uint256 = word & MASK_64
-            if unsafe_sub(unsafe_mul(index, PPM), unsafe_mul(last, lowest)) > unsafe_mul(last, width):
-                index, confidence = self._clamp(feed, False, index, last, confidence, move_bound_ppm)
+            above: uint256 = unsafe_sub(unsafe_mul(index, PPM), unsafe_mul(last, lowest))
+            if above > unsafe_mul(last, width):
+                index, confidence = self._clamp(
+                    feed, False, index, last, confidence, move_bound_ppm
+                )
             last = (word >> 64) & MASK_64
-            if unsafe_sub(unsafe_mul(mark, PPM), unsafe_mul(last, lowest)) > unsafe_mul(last, width):
-                mark, confidence = self._clamp(feed, True, mark, last, confidence, move_bound_ppm)
+            # as above
+            above = unsafe_sub(unsafe_mul(mark, PPM), unsafe_mul(last, lowest))
+            if above > unsafe_mul(last, width):
+                mark, confidence = self._clamp(
+                    feed, True, mark, last, confidence, move_bound_ppm
+                )
 
             average = (word >> 128) & MASK_64
+            # timestamp exceeds every stored one
             elapsed: uint256 = unsafe_sub(timestamp, word >> 224)
             if elapsed > AVERAGE_WINDOW_S:
                 elapsed = AVERAGE_WINDOW_S
-            # a 64-bit difference times at most 900; the average stays between its old value and the mark
+            # a 64-bit difference times at most 900; the average stays between itself and the mark
             if mark >= average:
                 average = unsafe_add(
                     average,
@@ -107,7 +118,10 @@ def _clamp(
     confidence: uint256,
     move_bound_ppm: uint256,
 ) -> (uint256, uint256):
-    """@notice `raw` cut to `last` ± the bound (at least 1, as the bound is below `last`) and the confidence widened."""
+    """
+    @notice `raw` cut to `last` ± the bound (at least 1, as the bound is below `last`) and the
+        confidence widened.
+    """
     bound: uint256 = last * move_bound_ppm // PPM
     clamped: uint256 = last + bound
     gap: uint256 = 0

@@ -2,11 +2,13 @@
 # SPDX-License-Identifier: AGPL-3.0-only
 """
 @title Orders: the packed words of a batch and their EIP-712 digests (docs/SPEC.md §6)
-@notice Word 0, from the least significant bit: [lots 44 | expiry 40 | exclusive_until 40 | revision 16 | instrument index 8 |
-        reduce_only 1 | post_only 1 | sell 1 | executor_open 1 | contract_wallet 1 | zero 30 | nonce 64 | immediate 1 |
-        account index 8]; its bits from KEY up identify the order's fill state, so ascending words are distinct orders.
-        Word 1: [price 128 | max_fee 128], wad a base unit and wad a lot. Words 2 and 3: the compact signature (r, vs), or the index
-        of the signature blob of a contract wallet. Twin: novate/wire/order.py, novate/wire/eip712.py.
+@notice Word 0, from the least significant bit: [lots 44 | expiry 40 | exclusive_until 40 |
+        revision 16 | instrument index 8 | reduce_only 1 | post_only 1 | sell 1 | executor_open 1 |
+        contract_wallet 1 | zero 30 | nonce 64 | immediate 1 | account index 8]; its bits from KEY up
+        name the order's fill state, so strictly ascending keys are distinct orders. Word 1:
+        [price 128 | max_fee 128], wad a base unit and wad a lot. Words 2 and 3: the compact
+        signature (r, vs), or in word 2 the index of a contract wallet's signature blob.
+        Twins: novate/wire/order.py, novate/wire/eip712.py.
 """
 
 EXPIRY: constant(uint256) = 44
@@ -37,10 +39,12 @@ DOMAIN_TYPE: constant(bytes32) = keccak256(
     "EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"
 )
 ORDER_TYPE: constant(bytes32) = keccak256(
-    "Order(bytes32 account,uint256 instrument,int256 lots,uint256 price,uint256 maxFee,uint64 nonce,uint16 revision,uint40 expiry,uint40 exclusiveUntil,uint8 flags,address executor)"
+    "Order(bytes32 account,uint256 instrument,int256 lots,uint256 price,uint256 maxFee,"
+    "uint64 nonce,uint16 revision,uint40 expiry,uint40 exclusiveUntil,uint8 flags,address executor)"
 )
 MATCH_TYPE: constant(bytes32) = keccak256(
-    "Match(bytes32 maker,bytes32 taker,uint64 lots,uint256 price,uint64 sequence,uint40 matchedAt)"
+    "Match(bytes32 maker,bytes32 taker,uint64 lots,uint256 price,"
+    "uint64 sequence,uint40 matchedAt)"
 )
 NAME: constant(bytes32) = keccak256("Novate Exchange")
 VERSION: constant(bytes32) = keccak256("1")
@@ -58,7 +62,7 @@ def __init__():
 @internal
 @view
 def domain() -> bytes32:
-    """@notice The domain separator of this chain: made anew after a fork, so that no signature lives on both sides."""
+    """@notice The domain separator; made anew after a fork, so no signature lives on both sides."""
     if chain.id == CHAIN_ID:
         return DOMAIN
     return keccak256(abi_encode(DOMAIN_TYPE, NAME, VERSION, chain.id, self))
@@ -69,7 +73,7 @@ def domain() -> bytes32:
 def digest(
     word: uint256, limits: uint256, account: bytes32, instrument: uint256, executor: address
 ) -> bytes32:
-    """@notice What the account signed; the executor counts as the zero address when the word says it is open."""
+    """@notice What the account signed; an open order names the zero address as its executor."""
     lots: int256 = convert(word & M44, int256)
     if word & SELL != 0:
         lots = -lots
@@ -98,8 +102,10 @@ def digest(
 
 @internal
 @view
-def match_digest(maker: bytes32, taker: bytes32, lots: uint256, price: uint256, receipt: uint256) -> bytes32:
-    """@notice What the executor signed: two order digests and `receipt` = [sequence 64 | matched_at 40]."""
+def match_digest(
+    maker: bytes32, taker: bytes32, lots: uint256, price: uint256, receipt: uint256
+) -> bytes32:
+    """@notice What the executor signed; `receipt` is [sequence 64 | matched_at 40]."""
     return self._typed(
         keccak256(
             abi_encode(MATCH_TYPE, maker, taker, lots, price, receipt & M64, (receipt >> 64) & M40)

@@ -1,15 +1,17 @@
 # pragma version 0.4.3
 # SPDX-License-Identifier: AGPL-3.0-only
 """
-@title Session keys: what an account's helpers may sign, for how long and for how much (docs/SPEC.md §6, RULES 10)
-@notice Word: [expiry 40 | scope 8 | underlyings 16 | notional_left 64 | loss_left 64 | removed_at 40]. Scope bits: 1 trade, 2 quote
-        (post-only orders), 4 cancel; no scope withdraws. Underlyings: a bit each, none set means all. Budgets in cents, spent
-        rounded up. A live key is narrowed only by removing it, a notice ahead. Twin: novate/model/session.py.
+@title Session keys: what an account's helpers may sign, how long and for how much (RULES 10)
+@notice Word: [expiry 40 | scope 8 | underlyings 16 | notional_left 64 | loss_left 64 |
+        removed_at 40] (docs/SPEC.md §6). Scope bits: 1 trade, 2 quote (post-only orders), 4 cancel;
+        no scope withdraws. Underlyings: a bit each, none set means all. Budgets in cents, spent
+        rounded up. A live key is narrowed only by removing it, a notice ahead.
+        Twin: novate/model/session.py.
 """
 
 from lib import errors
-from lib import units
 import order
+import trade
 
 event SessionKeySet:
     account: indexed(bytes32)
@@ -30,7 +32,6 @@ SCOPE_TRADE: constant(uint256) = 1
 SCOPE_QUOTE: constant(uint256) = 2
 SCOPE_CANCEL: constant(uint256) = 4
 SCOPE_ALL: constant(uint256) = 7
-CENT: constant(uint256) = 10**16
 
 keys: HashMap[bytes32, HashMap[address, uint256]]  # account -> key -> word
 
@@ -60,25 +61,56 @@ def bar(account: bytes32, key: address, post_only: bool, underlying: uint256) ->
 
 
 @internal
-def charge(account: bytes32, key: address, notional: uint256, loss: uint256) -> bool:
-    """@notice Spend both budgets (cents); False, and nothing spent, when one of them is too small."""
-    word: uint256 = self.keys[account][key]
+def spend(
+    fill: uint256, taker: trade.Leg, maker: trade.Leg, terms: uint256, mark: uint256
+) -> bytes4:
+    """@notice Charge the keys behind the fill, both or neither; `SessionKeyBudget` if one is short."""
+    notional: uint256 = 0
+    loss_taker: uint256 = 0
+    loss_maker: uint256 = 0
+    notional, loss_taker, loss_maker = trade.costs(fill, taker.word & order.SELL != 0, terms, mark)
+    if not self._charge(taker, notional, loss_taker):
+        return errors.SessionKeyBudget
+    if not self._charge(maker, notional, loss_maker):
+        self._refund(taker, notional, loss_taker)
+        return errors.SessionKeyBudget
+    return empty(bytes4)
+
+
+@internal
+def give_back(fill: uint256, taker: trade.Leg, maker: trade.Leg, terms: uint256, mark: uint256):
+    """@notice Undo `spend` in the same transaction, hence at the same mark."""
+    notional: uint256 = 0
+    loss_taker: uint256 = 0
+    loss_maker: uint256 = 0
+    notional, loss_taker, loss_maker = trade.costs(fill, taker.word & order.SELL != 0, terms, mark)
+    self._refund(taker, notional, loss_taker)
+    self._refund(maker, notional, loss_maker)
+
+
+@internal
+def _charge(leg: trade.Leg, notional: uint256, loss: uint256) -> bool:
+    key: address = trade.key_of(leg.state)
+    if key == empty(address):
+        return True
+    word: uint256 = self.keys[leg.account][key]
     if notional > (word >> NOTIONAL) & order.M64 or loss > (word >> LOSS) & order.M64:
         return False
-    self.keys[account][key] = word - (notional << NOTIONAL) - (loss << LOSS)
+    self.keys[leg.account][key] = word - (notional << NOTIONAL) - (loss << LOSS)
     return True
 
 
 @internal
-def refund(account: bytes32, key: address, notional: uint256, loss: uint256):
-    """@notice Give back what `charge` took in this transaction, so both sums fit their fields."""
-    self.keys[account][key] += (notional << NOTIONAL) + (loss << LOSS)
+def _refund(leg: trade.Leg, notional: uint256, loss: uint256):
+    key: address = trade.key_of(leg.state)
+    if key != empty(address):
+        self.keys[leg.account][key] += (notional << NOTIONAL) + (loss << LOSS)
 
 
 @internal
 @view
 def may_cancel(account: bytes32, caller: address):
-    """@notice Reject a caller that is neither the owner nor a live session key with the cancel scope."""
+    """@notice Reject a caller but the owner and its live session keys with the cancel scope."""
     if caller == self.owner(account):
         return
     word: uint256 = self.keys[account][caller]
@@ -96,11 +128,12 @@ def set_key(
     notional: uint256,
     loss: uint256,
 ):
-    """@notice Owner only. A live key may be widened at once; narrowing it would void matches already made (`NotYet`)."""
+    """@notice Owner only. Narrowing a live key would void matches already made (`NotYet`)."""
     errors.require(msg.sender == self.owner(account), errors.NotOwner)
     errors.require(key != empty(address) and key != msg.sender, errors.OutOfBounds)
     errors.require(block.timestamp <= expiry and expiry <= order.M40, errors.OutOfBounds)
-    errors.require(0 < scope and scope <= SCOPE_ALL and underlyings <= order.M16, errors.OutOfBounds)
+    errors.require(0 < scope and scope <= SCOPE_ALL, errors.OutOfBounds)
+    errors.require(underlyings <= order.M16, errors.OutOfBounds)
     errors.require(notional <= order.M64 and loss <= order.M64, errors.OutOfBounds)
     word: uint256 = expiry | (scope << SCOPE) | (underlyings << UNDERLYINGS)
     word |= (notional << NOTIONAL) | (loss << LOSS)
@@ -112,19 +145,12 @@ def set_key(
 
 @internal
 def remove_key(account: bytes32, key: address, removed_at: uint256):
-    """@notice Owner only; the key signs no more from `removed_at` on. A removal is not put off by a second one."""
+    """@notice Owner only: the key signs no more from `removed_at` on; a second call is refused."""
     errors.require(msg.sender == self.owner(account), errors.NotOwner)
     word: uint256 = self.keys[account][key]
     errors.require(self._live(word) and word >> REMOVED_AT == 0, errors.NoRequest)
     self.keys[account][key] = word | (removed_at << REMOVED_AT)
     log SessionKeyRemoved(account=account, key=key, removed_at=removed_at)
-
-
-@internal
-@pure
-def cents(amount: uint256) -> uint256:
-    """@notice Money in wad * wad as cents, rounded up."""
-    return units.div_up(amount, units.WAD * CENT)
 
 
 @internal

@@ -2,22 +2,24 @@
 # SPDX-License-Identifier: AGPL-3.0-only
 """
 @title Contract wallets: ERC-1271 signatures, asked again at every settlement
-@notice The call is static, with capped gas and one returned word, so a hostile wallet harms nobody else. A wallet may change its
-        mind: a match inside the notice after anyone had its consent confirmed settles all the same (RULES 6, 8).
+@notice The call is static, with capped gas and one returned word, so a hostile wallet harms nobody
+        else. A wallet may change its mind: a match inside the notice after anyone had its consent
+        confirmed settles all the same (RULES 6, 8).
 """
 
 MAGIC: constant(bytes32) = 0x1626ba7e00000000000000000000000000000000000000000000000000000000
 GAS_MAX: constant(uint256) = 150_000
 BLOB_BYTES_MAX: constant(uint256) = 1024
 
-confirmed: HashMap[address, HashMap[bytes32, uint256]]  # wallet -> digest -> last second the consent stands unasked
+# wallet -> digest -> second until which the consent stands unasked
+confirmed: HashMap[address, HashMap[bytes32, uint256]]
 
 
 @internal
 @view
 def consents(wallet: address, digest: bytes32, blob: Bytes[BLOB_BYTES_MAX]) -> bool:
-    """@notice Whether the wallet consents to the digest now, or did at a confirmation less than a notice ago."""
-    if block.timestamp <= self.confirmed[wallet][digest]:
+    """@notice Whether the wallet consents to the digest, or did when confirmed a notice ago or less."""
+    if block.timestamp < self.confirmed[wallet][digest]:
         return True
     return self.asks(wallet, digest, blob)
 

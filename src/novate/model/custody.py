@@ -1,8 +1,9 @@
 """Custody: tokens in and out, a balance sheet a token, and the withdrawal queue (docs/SPEC.md §7).
 
-Units: token units on the sheet, wad or whole lots in the ledger (both exact), the queue's clock in milliseconds, else seconds.
-Rounding: a request moves the clock up, a deposit moves it back down, so the outflow of any hours is never above their limit.
-The tokens themselves are outside the model: a transfer here always succeeds. Twin: ``contracts/Custody.vy``, ``lib/outflow.vy``.
+Units: token units on the sheet, wad or whole lots in the ledger (both exact), the queue's clock in
+milliseconds, else seconds. Rounding: a request moves the clock up, a deposit moves it back down,
+so the outflow of any hours is never above their limit. The tokens themselves are outside the
+model: a transfer here always succeeds. Twin: ``contracts/Custody.vy``, ``lib/outflow.vy``.
 """
 
 from __future__ import annotations
@@ -47,7 +48,9 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Units of net outflow an hour (besides a tenth of the balance), an account's floor an hour, and the notice."""
+    """Units of net outflow an hour (besides a tenth of the balance), an account's floor an hour,
+    and the notice.
+    """
 
     hourly: int = 0
     account_floor: int = 0
@@ -64,7 +67,9 @@ class Announced:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A place in the queue; no request has amount zero. ``slot_end_ms`` and ``step_ms`` are zero for a floor."""
+    """A place in the queue; no request has amount zero. ``slot_end_ms`` and ``step_ms`` are zero
+    for a floor.
+    """
 
     amount: int = 0
     eligible_at: int = 0
@@ -85,7 +90,9 @@ class CustodyState:
 
 
 def hourly_limit(balance: int, hourly: int) -> int:
-    """Units that may leave in an hour: a tenth of the balance (down) or the governed floor; never zero."""
+    """Units that may leave in an hour: a tenth of the balance (down) or the governed floor; never
+    zero.
+    """
     return max(ppm_down(balance, OUTFLOW_SHARE_PPM), hourly, 1)
 
 
@@ -100,7 +107,9 @@ def after_deposit(clock_ms: int, now_ms: int, amount: int, limit: int) -> int:
 
 
 def comes_up_at(slot_end_ms: int) -> int:
-    """When a place comes up (seconds, rounded up): an hour of the limit is free to leave at once."""
+    """When a place comes up (seconds, rounded up): an hour of the limit is free to leave at
+    once.
+    """
     return div_up(slot_end_ms, 1000) - HOUR_S
 
 
@@ -113,15 +122,25 @@ def limits_of(world: World, token: str) -> Limits:
 
 
 def queue(world: World, token: str) -> tuple[int, int, int, int]:
-    """The clock (ms), units that may leave in an hour now, an account's floor, and the notice (seconds)."""
+    """The clock (ms), units that may leave in an hour now, an account's floor, and the notice
+    (seconds).
+    """
     row, limit = world.custody.tokens[token], limits_of(world, token)
     return row.clock_ms, hourly_limit(row.balance, limit.hourly), limit.account_floor, limit.notice
 
 
 def set_token(
-    world: World, caller: str, token: str, instrument: int, decimals: int, lot_size: int, cap_step: int
+    world: World,
+    caller: str,
+    token: str,
+    instrument: int,
+    decimals: int,
+    lot_size: int,
+    cap_step: int,
 ) -> None:
-    """Governance: list a token once, with a cap of zero; ``cap_step`` is how far the first raise may go."""
+    """Governance: list a token once, with a cap of zero; ``cap_step`` is how far the first raise
+    may go.
+    """
     ledger.only(world, caller, "timelock")
     require(world.custody.tokens[token].decimals == 0, errors.AlreadyListed)
     require(6 <= decimals <= 18 and cap_step <= WHOLE_TOKENS_MAX, errors.OutOfBounds)
@@ -156,7 +175,9 @@ def _listed(world: World, token: str) -> Token:
 
 
 def set_deposit_cap(world: World, caller: str, token: str, cap: int) -> None:
-    """Governance: new cap in whole tokens; a raise goes at most to twice the old cap plus the listing's step."""
+    """Governance: new cap in whole tokens; a raise goes at most to twice the old cap plus the
+    listing's step.
+    """
     ledger.only(world, caller, "timelock")
     row = _listed(world, token)
     require(cap <= WHOLE_TOKENS_MAX, errors.OutOfBounds)
@@ -168,7 +189,9 @@ def set_deposit_cap(world: World, caller: str, token: str, cap: int) -> None:
 def set_limits(
     world: World, caller: str, token: str, hourly: int, account_floor: int, notice: int
 ) -> None:
-    """Governance: each field that tightens holds at once, the whole set after seven days (at once on an empty sheet)."""
+    """Governance: each field that tightens holds at once, the whole set after seven days (at once
+    on an empty sheet).
+    """
     ledger.only(world, caller, "timelock")
     row = _listed(world, token)
     require(hourly <= LIMIT_UNITS_MAX and account_floor <= LIMIT_UNITS_MAX, errors.OutOfBounds)
@@ -263,7 +286,9 @@ def _take_place(world: World, account: int, token: str, row: Token, amount: int)
 def _use_floor(
     world: World, account: int, token: str, amount: int, limit: Limits, hourly: int
 ) -> bool:
-    """Whether the account may skip the queue: once an hour, and all floors of a clock hour within one limit."""
+    """Whether the account may skip the queue: once an hour, and all floors of a clock hour within
+    one limit.
+    """
     hour = div_down(world.now, HOUR_S)
     used, window_hour = world.custody.floor_window[token]
     used = amount + (used if window_hour == hour else 0)
@@ -290,7 +315,9 @@ def cancel_withdrawal(world: World, caller: str, account: int, token: str) -> No
 
 
 def withdraw(world: World, caller: str, account: int, token: str) -> None:
-    """Anyone executes a request in its window; the ledger gates it, the tokens go to the account's owner."""
+    """Anyone executes a request in its window; the ledger gates it, the tokens go to the account's
+    owner.
+    """
     request = world.custody.requests[account, token]
     require(request.amount != 0, errors.NoRequest)
     require(world.now >= request.eligible_at, errors.NotYet)

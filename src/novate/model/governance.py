@@ -1,7 +1,9 @@
-"""Governance: calls that wait in public before they take effect, and setters held within compiled-in bounds.
+"""Governance: calls that wait in public before they take effect, and setters held within compiled-
+in bounds.
 
-Owns: operations (eta by identity) and delays of targets, in seconds. The calldata of an operation is opaque here; whoever executes
-it in the model passes the twin of the call as ``action``. Source: RULES.md, Drift 2026-04-01. Twin: ``contracts/Timelock.vy``.
+Owns: operations (eta by identity) and delays of targets, in seconds. The calldata of an operation
+is opaque here; whoever executes it in the model passes the twin of the call as ``action``. Source:
+RULES.md, Drift 2026-04-01. Twin: ``contracts/Timelock.vy``.
 """
 
 from __future__ import annotations
@@ -31,10 +33,16 @@ def bounded(value: int, low: int, high: int) -> int:
 
 
 class Timelock:
-    """One timelock: immutable floor and window, tables for the rest; single rows stand under key 0."""
+    """One timelock: immutable floor and window, tables for the rest; single rows under key 0."""
 
     def __init__(
-        self, store: Store, address: str, governor: str, guardian: str, delay_floor: int, window: int
+        self,
+        store: Store,
+        address: str,
+        governor: str,
+        guardian: str,
+        delay_floor: int,
+        window: int,
     ) -> None:
         self.address = address.lower()
         self.delay_floor = bounded(delay_floor, *DELAY_BOUNDS_S)
@@ -54,7 +62,10 @@ def operation_id(target: str, data: bytes, salt: bytes) -> bytes:
 
 
 def delay_of(timelock: Timelock, target: str) -> int:
-    """Seconds an operation scheduled now for ``target`` waits; for the timelock itself the longest delay ever set."""
+    """Seconds an operation scheduled now for ``target`` waits.
+
+    For the timelock itself that is the longest delay any target has ever had.
+    """
     if target.lower() == timelock.address:
         return timelock.longest[0]
     return max(timelock.delay_floor, timelock.delays[target.lower()])
@@ -63,7 +74,10 @@ def delay_of(timelock: Timelock, target: str) -> int:
 def schedule(
     world: World, timelock: Timelock, caller: str, target: str, data: bytes, salt: bytes
 ) -> bytes:
-    """Announce a call and return its identity. Errors: NotAuthorized, AlreadyScheduled (unless it expired)."""
+    """Announce a call and return its identity.
+
+    Errors: NotAuthorized, AlreadyScheduled (unless it expired).
+    """
     require(caller == timelock.roles["governor"], errors.NotAuthorized)
     identity = operation_id(target, data, salt)
     last = timelock.etas[identity]
@@ -84,7 +98,10 @@ def execute(
     salt: bytes,
     action: Callable[[], None],
 ) -> None:
-    """Run a scheduled call; anyone may. Errors: UnknownOperation, NotYet, OperationExpired, the action's own."""
+    """Run a scheduled call; anyone may.
+
+    Errors: UnknownOperation, NotYet, OperationExpired, the action's own.
+    """
     identity = operation_id(target, data, salt)
     eta = timelock.etas[identity]
     require(eta != 0, errors.UnknownOperation)

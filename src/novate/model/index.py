@@ -1,7 +1,8 @@
 """The index price of one node: many venues' prices to one, so that no single venue can move it.
 
-Pure. Prices in oracle units (1e8 wei), weights and volumes in any one unit, ages in seconds. Each price is clamped to the median
-± ``cap_ppm``, then weighted. Rounding: every step down (median of an even count, cap, mean). Source: MARGIN.md §4.
+Pure. Prices in oracle units (1e8 wei), weights and volumes in any one unit, ages in seconds. Each
+price is clamped to the median ± ``cap_ppm``, then weighted. Rounding: every step down (median of an
+even count, cap, mean). Source: MARGIN.md §4.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ SOURCES_MIN = 3
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One venue's last trade or mid: price, weight in the index, age of the price, recent volume."""
+    """One venue's last trade or mid: its price, weight in the index, age, and recent volume."""
 
     price: int
     weight: int
@@ -27,7 +28,7 @@ class Source:
 
 
 def index_price(sources: Sequence[Source], sources_min: int = SOURCES_MIN) -> int | None:
-    """Index of the usable sources; None (the node is silent) when fewer than ``sources_min`` are usable."""
+    """Index of the usable sources; None (the node is silent) if fewer than ``sources_min`` are."""
     usable = [source for source in sources if is_usable(source)]
     if len(usable) < sources_min:
         return None
@@ -51,7 +52,7 @@ def capped_mean(prices: Sequence[tuple[int, int]], cap_ppm: int = CAP_PPM) -> in
 def median(prices: Sequence[int]) -> int:
     """Middle price; of an even count the mean of the two middle ones, rounded down."""
     ordered = sorted(prices)
-    half = len(ordered) // 2
+    half = div_down(len(ordered), 2)
     if len(ordered) % 2 == 1:
         return ordered[half]
     return div_down(ordered[half - 1] + ordered[half], 2)

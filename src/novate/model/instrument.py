@@ -51,6 +51,16 @@ class Terms:
             | self.kind << 248
         )
 
+    @staticmethod
+    def unpack(word: int) -> Terms:
+        """Read the ``terms`` word."""
+        widths = (64, 80, 44, 44, 8, 8, 8)
+        fields = []
+        for bits in widths:
+            fields.append(word & ((1 << bits) - 1))
+            word >>= bits
+        return Terms(*fields)
+
     def price_lot(self, price: int) -> int:
         """Value of one lot at an on-tick price, in wad; exact by the listing rule."""
         return price * self.lot_size // WAD  # division: exact, lot_size * tick is a multiple of 1e18

@@ -60,6 +60,16 @@ class Config:
         )
 
 
+    @staticmethod
+    def unpack(word: int) -> Config:
+        """Read the ``config`` word."""
+        fields = []
+        for bits in (24, 32, 32, 32, 32, 32, 24, 40):
+            fields.append(word & ((1 << bits) - 1))
+            word >>= bits
+        return Config(*fields)
+
+
 @dataclass(frozen=True, slots=True)
 class Pot:
     """Fees not yet distributed, total cash below zero, and its cap (wad)."""
@@ -140,14 +150,16 @@ def check_row(world: World, row: Account) -> Check:
     return Check(equity_of(world, row, valuation), row.cash, len(row.positions), row.in_auction, valuation)
 
 
-def passes_gate(world: World, before: Check, after: Check) -> bool:
-    """MARGIN.md §3: initial margin at the worst prices, or no worse than before."""
+def passes_gate(world: World, before: Account, after: Check) -> bool:
+    """MARGIN.md §3: initial margin at the worst prices, or no worse than the loaded row ``before``."""
     value, equity = after.valuation, after.equity
     funded = equity - value.penalty >= value.margin_initial and not value.flags & (STALE | GRACE)
     pot = world.ledger.pot
     if funded and (equity - value.value_spot >= 0 or pot.debt <= pot.debt_cap):
         return True
-    return no_worse(before.equity, before.valuation.margin_maintenance, equity, value.margin_maintenance)
+    earlier = check_row(world, before)
+    required = earlier.valuation.margin_maintenance
+    return no_worse(earlier.equity, required, equity, value.margin_maintenance)
 
 
 def no_worse(equity: int, required: int, equity_after: int, required_after: int) -> bool:
@@ -249,7 +261,7 @@ def transfer_slice(
     require(not other.in_auction, errors.InAuction)
     value = margin.evaluate(world, dict(row.positions))
     row = accounts_module.sweep(world, row, value.value_linear)
-    before, original = check_row(world, other), row
+    before, original = other, row
     for instrument, lots in original.positions:
         moved = div_up(abs(lots) * fraction_ppm, PPM) * (1 if lots > 0 else -1)
         row, other = change_lots(row, instrument, -moved), change_lots(other, instrument, moved)

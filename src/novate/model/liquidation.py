@@ -1,8 +1,10 @@
-"""Liquidation: Dutch auctions of accounts below their maintenance margin (docs/SPEC.md §8, MARGIN.md §6).
+"""Liquidation: Dutch auctions of accounts below their maintenance margin (docs/SPEC.md §8,
+MARGIN.md §6).
 
-Units: rates, fractions and health in ppm of maintenance margin, money in wad, time in seconds since the auction began. Rounding:
-health, discount, fee and reward down, the largest fraction up; ``discount + fee`` stays below health, so a slice never worsens
-health while equity is positive (I09). Twins: ``contracts/Auctioneer.vy``, ``lib/auction.vy``.
+Units: rates, fractions and health in ppm of maintenance margin, money in wad, time in seconds
+since the auction began. Rounding: health, discount, fee and reward down, the largest fraction up;
+``discount + fee`` stays below health, so a slice never worsens health while equity is positive
+(I09). Twins: ``contracts/Auctioneer.vy``, ``lib/auction.vy``.
 """
 
 from __future__ import annotations
@@ -60,7 +62,9 @@ def health_ppm(equity: int, margin: int) -> int:
 
 
 def discount_ppm(elapsed: int, health: int) -> tuple[int, int]:
-    """The bidder's discount (1 % → 25 % → health) and the fee to insurance, together one ppm short of health."""
+    """The bidder's discount (1 % → 25 % → health) and the fee to insurance, together one ppm short
+    of health.
+    """
     room = max(health, 1) - 1
     rate = room
     if elapsed < MIDDLE_S:
@@ -76,7 +80,9 @@ def discount_ppm(elapsed: int, health: int) -> tuple[int, int]:
 
 
 def fraction_ppm_max(margin: int, health: int, charge: int) -> int:
-    """Largest fraction on sale (up): what brings health to its target; everything when no slice can or the rest is dust."""
+    """Largest fraction on sale (up): what brings health to its target; everything when no slice
+    can or the rest is dust.
+    """
     if health <= charge or health == 0:
         return PPM
     fraction = div_up((HEALTH_PPM_TARGET - health) * PPM, HEALTH_PPM_TARGET - charge)
@@ -91,7 +97,9 @@ def share(margin: int, rate: int, fraction: int) -> int:
 
 
 def insolvent_reward(liquidity: int, fraction: int, elapsed: int) -> int:
-    """At most the liquidity charge of the slice, ramping over five minutes (down): the waterfall pays it."""
+    """At most the liquidity charge of the slice, ramping over five minutes (down): the waterfall
+    pays it.
+    """
     return div_down(liquidity * fraction * min(elapsed, MIDDLE_S), MIDDLE_S * PPM)
 
 
@@ -105,7 +113,9 @@ def offer(world: World, check: Check, started_at: int) -> Offer:
 
 
 def quote(world: World, account: int) -> tuple[int, int, int, int, int]:
-    """Equity, maintenance margin, discount, the largest fraction, and its reward; before the auction as if it began now."""
+    """Equity, maintenance margin, discount, the largest fraction, and its reward; before the
+    auction as if it began now.
+    """
     check = ledger.check(world, account)
     found = offer(world, check, world.liquidation.auctions[account] or world.now)
     margin = check.valuation.margin_maintenance
@@ -125,7 +135,9 @@ def _owned_by_waterfall(world: World, account: int) -> bool:
 
 
 def start(world: World, caller: str, account: int) -> None:
-    """Anyone opens the auction of an account whose equity, at the best of the prices, is below its maintenance margin."""
+    """Anyone opens the auction of an account whose equity, at the best of the prices, is below its
+    maintenance margin.
+    """
     require(world.liquidation.auctions[account] == 0, errors.AuctionOpen)
     require(not _owned_by_waterfall(world, account), errors.NotLiquidatable)
     require(world.now >= _resumes_at(world), errors.RestartGrace)
@@ -148,9 +160,11 @@ def bid(
     health_min_ppm: int,
     reward_min: int,
 ) -> None:
-    """Take over ``fraction_ppm`` of everything the account holds, or as much of it as is still on sale.
+    """Take over ``fraction_ppm`` of everything the account holds, or as much of it as is still on
+    sale.
 
-    The contract also asks for a later block; a later timestamp implies it. ``reward_min`` is for the whole fraction asked.
+    The contract also asks for a later block; a later timestamp implies it. ``reward_min`` is for
+    the whole fraction asked.
     """
     started_at = world.liquidation.auctions[account]
     require(started_at != 0, errors.NoAuction)
@@ -189,7 +203,9 @@ def bid(
 
 
 def _require_no_worse(before: Check, after: Check) -> None:
-    """Solvent: health did not fall. Insolvent: neither the deficit nor the margin grew (``HealthWorsened``)."""
+    """Solvent: health did not fall. Insolvent: neither the deficit nor the margin grew
+    (``HealthWorsened``).
+    """
     margin, margin_after = before.valuation.margin_maintenance, after.valuation.margin_maintenance
     if before.equity > 0:
         no_worse = after.equity * margin >= before.equity * margin_after

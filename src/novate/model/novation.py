@@ -80,14 +80,36 @@ class Outcome:
 
 
 @dataclass(slots=True)
-class _Batch:
-    accounts: Sequence[int]
-    instruments: Sequence[int]
-    trades: Sequence[Trade]
-    listings: list[Listing]
-    loaded: list[tuple[Account, int, int]]
+class Batch:
+    """Accounts and instruments of a batch as they were when it began, its trades, and what was decided about them.
+
+    ``loaded`` holds, by account index, the row after interest and maturing, the cash before, and the interest owed. Skipped trades
+    and instruments closed to increases are indices.
+    """
+
+    accounts: list[int] = field(default_factory=list)
+    instruments: list[int] = field(default_factory=list)
+    trades: list[Trade] = field(default_factory=list)
+    listings: list[Listing] = field(default_factory=list)
+    loaded: list[tuple[Account, int, int]] = field(default_factory=list)
     skipped: set[int] = field(default_factory=set)
     closed: set[int] = field(default_factory=set)
+
+    def add_account(self, world: World, account: int) -> int:
+        """Index of an account, loaded on first sight."""
+        if account not in self.accounts:
+            self.accounts.append(account)
+            stored = world.ledger.accounts[account]
+            row, owed = load(world, stored)
+            self.loaded.append((row, stored.cash, owed))
+        return self.accounts.index(account)
+
+    def add_instrument(self, world: World, instrument: int) -> int:
+        """Index of an instrument, accrued on first sight."""
+        if instrument not in self.instruments:
+            self.instruments.append(instrument)
+            self.listings.append(_listing(world, instrument))
+        return self.instruments.index(instrument)
 
 
 def novate(
@@ -98,20 +120,18 @@ def novate(
     _require_ascending(accounts, limits.ACCOUNTS_PER_BATCH_MAX)
     _require_ascending(instruments, limits.INSTRUMENTS_PER_BATCH_MAX)
     require(len(trades) <= limits.TRADES_PER_BATCH_MAX, errors.TooManyItems)
-    batch = _Batch(
-        accounts,
-        instruments,
-        trades,
-        [_listing(world, instrument) for instrument in instruments],
-        [_loaded(world, account) for account in accounts],
-    )
+    batch = Batch(trades=list(trades))
+    for instrument in instruments:
+        batch.add_instrument(world, instrument)
+    for account in accounts:
+        batch.add_account(world, account)
     while True:
         net = _net(world, batch)
         outcomes, failed = _gate_all(world, batch, net)
         if failed:
             _skip_accounts(world, batch, failed)
             continue
-        crowded = _over_cap(batch, net)
+        crowded = over_cap(batch, net)
         if crowded:
             batch.closed.update(crowded)
             continue
@@ -136,38 +156,37 @@ def _listing(world: World, instrument: int) -> Listing:
     return Listing(terms, market, ppm_up(mark, PPM - band), ppm_down(mark, PPM + band))
 
 
-def _loaded(world: World, account: int) -> tuple[Account, int, int]:
-    stored = world.ledger.accounts[account]
-    row, owed = load(world, stored)
-    return row, stored.cash, owed
-
-
-def _net(world: World, batch: _Batch) -> Net:
+def _net(world: World, batch: Batch) -> Net:
     """Check each standing trade in order and add it up; those that are bad in themselves are skipped."""
     net = Net()
     paused = world.now < world.ledger.config.paused_until
     for index, trade in enumerate(batch.trades):
         if index in batch.skipped:
             continue
-        error = _fault(batch, net, trade, paused)
+        error = fault(batch, net, trade, paused)
         if error is not None:
             _skip(world, batch, index, error)
             continue
-        listing = batch.listings[trade.instrument]
-        signed = trade.lots if trade.taker_buys else -trade.lots
-        value = signed * (listing.terms.price_lot(trade.price) - listing.market.funding_index)
-        for side, lots, variation, fee in (
-            (trade.taker, signed, -value, trade.fee_taker),
-            (trade.maker, -signed, value, trade.fee_maker),
-        ):
-            key = (side, trade.instrument)
-            net.lots[key] = net.lots.get(key, 0) + lots
-            net.variation[side] = net.variation.get(side, 0) + variation
-            net.fees[side] = net.fees.get(side, 0) + fee
+        add_trade(batch, net, trade)
     return net
 
 
-def _fault(batch: _Batch, net: Net, trade: Trade, paused: bool) -> Error | None:
+def add_trade(batch: Batch, net: Net, trade: Trade) -> None:
+    """Add one trade's lots, variation and fees to both sides."""
+    listing = batch.listings[trade.instrument]
+    signed = trade.lots if trade.taker_buys else -trade.lots
+    value = signed * (listing.terms.price_lot(trade.price) - listing.market.funding_index)
+    for side, lots, variation, fee in (
+        (trade.taker, signed, -value, trade.fee_taker),
+        (trade.maker, -signed, value, trade.fee_maker),
+    ):
+        key = (side, trade.instrument)
+        net.lots[key] = net.lots.get(key, 0) + lots
+        net.variation[side] = net.variation.get(side, 0) + variation
+        net.fees[side] = net.fees.get(side, 0) + fee
+
+
+def fault(batch: Batch, net: Net, trade: Trade, paused: bool) -> Error | None:
     """The first reason why a trade cannot settle by itself, in the contract's order."""
     if trade.lots == 0:
         return errors.ZeroLots
@@ -182,7 +201,7 @@ def _fault(batch: _Batch, net: Net, trade: Trade, paused: bool) -> Error | None:
         return errors.PriceOutOfBand
     closed = trade.instrument in batch.closed
     if paused or closed or trade.taker_reduce_only or trade.maker_reduce_only:
-        taker, maker = _reductions(batch, net, trade)
+        taker, maker = reductions(batch, net, trade)
         if paused and not (taker or maker):
             return errors.Paused
         if (trade.taker_reduce_only and not taker) or (trade.maker_reduce_only and not maker):
@@ -192,7 +211,7 @@ def _fault(batch: _Batch, net: Net, trade: Trade, paused: bool) -> Error | None:
     return None
 
 
-def _reductions(batch: _Batch, net: Net, trade: Trade) -> tuple[bool, bool]:
+def reductions(batch: Batch, net: Net, trade: Trade) -> tuple[bool, bool]:
     """Whether the trade reduces the taker's and the maker's running position without turning it."""
     signed = trade.lots if trade.taker_buys else -trade.lots
     found = []
@@ -203,18 +222,19 @@ def _reductions(batch: _Batch, net: Net, trade: Trade) -> tuple[bool, bool]:
     return found[0], found[1]
 
 
-def _gate_all(world: World, batch: _Batch, net: Net) -> tuple[dict[int, Outcome], dict[int, Error]]:
+def _gate_all(world: World, batch: Batch, net: Net) -> tuple[dict[int, Outcome], dict[int, Error]]:
     """Apply and judge every touched account; those that fail are returned with their reason."""
     outcomes, failed = {}, {}
     for index in net.touched():
         try:
-            outcomes[index] = _gate(world, batch, net, index)
+            outcomes[index] = gate(world, batch, net, index)
         except Rejected as rejected:
             failed[index] = rejected.error
     return outcomes, failed
 
 
-def _gate(world: World, batch: _Batch, net: Net, index: int) -> Outcome:
+def gate(world: World, batch: Batch, net: Net, index: int) -> Outcome:
+    """One account with its netted trades: caps, then the margin gate. Errors: InAuction, PositionCap, InsufficientMargin, range."""
     row, cash_before, owed = batch.loaded[index]
     require(not row.in_auction, errors.InAuction)
     after = row
@@ -230,12 +250,11 @@ def _gate(world: World, batch: _Batch, net: Net, index: int) -> Outcome:
     fees = net.fees[index]
     after = replace(after, cash=after.cash - fees, variation=after.variation + net.variation[index])
     judged = ledger.check_row(world, after)
-    before = ledger.check_row(world, row)
-    require(ledger.passes_gate(world, before, judged), errors.InsufficientMargin)
+    require(ledger.passes_gate(world, row, judged), errors.InsufficientMargin)
     return Outcome(after, cash_before, owed, judged.valuation, fees)
 
 
-def _over_cap(batch: _Batch, net: Net) -> list[int]:
+def over_cap(batch: Batch, net: Net) -> list[int]:
     """Instrument indices whose open interest would rise above its cap; they close to increases."""
     found = []
     for position, listing in enumerate(batch.listings):
@@ -245,7 +264,7 @@ def _over_cap(batch: _Batch, net: Net) -> list[int]:
     return found
 
 
-def _interest_change(batch: _Batch, net: Net, position: int) -> int:
+def _interest_change(batch: Batch, net: Net, position: int) -> int:
     change = 0
     for (index, traded), lots in net.lots.items():
         if traded == position:
@@ -254,12 +273,12 @@ def _interest_change(batch: _Batch, net: Net, position: int) -> int:
     return change
 
 
-def _skip(world: World, batch: _Batch, index: int, error: Error) -> None:
+def _skip(world: World, batch: Batch, index: int, error: Error) -> None:
     batch.skipped.add(index)
     world.emit("TradeSkipped", index=index, code=error.selector.to_bytes(4, "big"))
 
 
-def _skip_accounts(world: World, batch: _Batch, failed: dict[int, Error]) -> None:
+def _skip_accounts(world: World, batch: Batch, failed: dict[int, Error]) -> None:
     for index, trade in enumerate(batch.trades):
         if index not in batch.skipped:
             error = failed.get(trade.taker) or failed.get(trade.maker)
@@ -267,7 +286,7 @@ def _skip_accounts(world: World, batch: _Batch, failed: dict[int, Error]) -> Non
                 _skip(world, batch, index, error)
 
 
-def _store(world: World, batch: _Batch, net: Net, outcomes: dict[int, Outcome]) -> None:
+def _store(world: World, batch: Batch, net: Net, outcomes: dict[int, Outcome]) -> None:
     """Write every touched account swept at the new value, open interest, and the fee pot."""
     collected = 0
     for index, outcome in sorted(outcomes.items()):

@@ -1,9 +1,11 @@
-"""Prices by signed quorum: feed words, the clamp to the move bound, the running average, round acceptance.
+"""Prices by signed quorum: feed words, the clamp to the move bound, the running average, round
+acceptance.
 
-Owns: the layout of feed, status and observation words. Units: prices in 1e8 wei (1e-10 USD), confidence and bounds in ppm, time in
-seconds. Rounding: the move bound down (a price moves less, never more), the widened confidence up, the average's step toward zero.
-Signatures are recovered outside (they depend on chain and contract); this twin judges who signed. Source: docs/SPEC.md §3. Twin:
-``contracts/Oracle.vy``, ``contracts/oracle_feed.vy``.
+Owns: the layout of feed, status and observation words. Units: prices in 1e8 wei (1e-10 USD),
+confidence and bounds in ppm, time in seconds. Rounding: the move bound down (a price moves less,
+never more), the widened confidence up, the average's step toward zero. Signatures are recovered
+outside (they depend on chain and contract); this twin judges who signed. Source: docs/SPEC.md §3.
+Twin: ``contracts/Oracle.vy``, ``contracts/oracle_feed.vy``.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from novate import errors, limits
 from novate.errors import require
 from novate.model.governance import bounded
 from novate.model.store import Store
-from novate.units import PPM, clamp, div_up, div_zero, ppm_down
+from novate.units import PPM, clamp, div_down, div_up, div_zero, ppm_down
 
 if TYPE_CHECKING:
     from novate.model.state import World
@@ -37,7 +39,13 @@ STATUS_BITS = (
     ("node_count", 8),
     ("quorum", 8),
 )
-FEED_BITS = (("index", 64), ("mark", 64), ("average", 64), ("confidence_ppm", 32), ("timestamp", 32))
+FEED_BITS = (
+    ("index", 64),
+    ("mark", 64),
+    ("average", 64),
+    ("confidence_ppm", 32),
+    ("timestamp", 32),
+)
 OBSERVATION_BITS = (("index", 64), ("mark", 64), ("confidence_ppm", 32), ("feed", 8))
 
 
@@ -117,7 +125,10 @@ class Observation:
 
     @staticmethod
     def unpack(word: int) -> Observation:
-        """Read an observation word. Bits above the feed's eight stay in ``feed`` and so make it an unknown one."""
+        """Read an observation word.
+
+        Bits above the feed's eight stay in ``feed`` and so make it an unknown one.
+        """
         fields = _unpack(word, OBSERVATION_BITS)
         return Observation(word >> 160, fields["index"], fields["mark"], fields["confidence_ppm"])
 
@@ -152,7 +163,7 @@ def feed(world: World, id: int) -> Feed:
 
 def quorum_of(node_count: int) -> int:
     """2f+1 of 3f+1 nodes."""
-    return 2 * ((node_count - 1) // 3) + 1
+    return 2 * div_down(node_count - 1, 3) + 1
 
 
 def post_round(
@@ -165,9 +176,9 @@ def post_round(
 ) -> bool:
     """Accept a signed round of observation words; False when it or a later one is already here.
 
-    ``already_posted`` says that the same transaction has accepted a round before. Errors, in order: FutureRound, StaleRound,
-    RoundAlreadyPosted, QuorumNotReached, then by signature DuplicateSigner, BadSignature, then by observation FeedsNotAscending,
-    ZeroPrice, UnknownFeed.
+    ``already_posted`` says that the same transaction has accepted a round before. Errors, in order:
+    FutureRound, StaleRound, RoundAlreadyPosted, QuorumNotReached, then by signature
+    DuplicateSigner, BadSignature, then by observation FeedsNotAscending, ZeroPrice, UnknownFeed.
     """
     assert len(observations) <= limits.OBSERVATIONS_PER_ROUND_MAX
     assert len(nodes) <= limits.SIGNATURES_PER_ROUND_MAX
@@ -214,14 +225,17 @@ def _store_feeds(
         require(world.oracle.registered[seen.feed], errors.UnknownFeed)
         last = world.oracle.feeds[seen.feed]
         moved = advance(last, seen, timestamp, move_bound_ppm)
-        for is_mark, raw, stored in ((False, seen.index, moved.index), (True, seen.mark, moved.mark)):
+        for is_mark, raw, stored in (
+            (False, seen.index, moved.index),
+            (True, seen.mark, moved.mark),
+        ):
             if raw != stored:
                 world.emit("PriceClamped", feed=seen.feed, is_mark=is_mark, raw=raw, clamped=stored)
         world.oracle.feeds[seen.feed] = moved
 
 
 def advance(last: Feed, seen: Observation, timestamp: int, move_bound_ppm: int) -> Feed:
-    """The next row of a feed: each price held to its move bound, confidence widened by what was cut off."""
+    """The next row of a feed: prices held to the move bound, confidence widened by what was cut."""
     if last == Feed():
         return Feed(seen.index, seen.mark, seen.mark, seen.confidence_ppm, timestamp)
     index = bounded_move(last.index, seen.index, move_bound_ppm)
@@ -241,7 +255,10 @@ def bounded_move(last: int, raw: int, move_bound_ppm: int) -> int:
 
 
 def set_nodes(world: World, caller: str, nodes: Sequence[str]) -> None:
-    """Replace the node set: 3f+1 distinct addresses, 4 to 19. Errors: NotAuthorized, OutOfBounds, DuplicateSigner."""
+    """Replace the node set: 3f+1 distinct addresses, 4 to 19.
+
+    Errors: NotAuthorized, OutOfBounds, DuplicateSigner.
+    """
     _only_governor(world, caller)
     count = len(nodes)
     assert count <= limits.ORACLE_NODES_MAX

@@ -1,7 +1,9 @@
-"""Waterfall: who pays for a loss beyond an account's equity, in which order (docs/SPEC.md §8, MARGIN.md §6).
+"""Waterfall: who pays for a loss beyond an account's equity, in which order (docs/SPEC.md §8,
+MARGIN.md §6).
 
-Owns the deficits that the layers could not cover; the layers are ledger accounts of the waterfall's address. Units: wad.
-Holds I10 (who gained nothing pays nothing) and I11 (in order, money in before money out). Twin: ``contracts/Waterfall.vy``.
+Owns the deficits that the layers could not cover; the layers are ledger accounts of the
+waterfall's address. Units: wad. Holds I10 (who gained nothing pays nothing) and I11 (in order,
+money in before money out). Twin: ``contracts/Waterfall.vy``.
 """
 
 from __future__ import annotations
@@ -28,7 +30,9 @@ MONEY_MAX = 2**127 - 1
 
 @dataclass(frozen=True, slots=True)
 class CoverLimits:
-    """What insurance pays at most in one clock hour (wad), and seconds from a deficit to the cut of gains."""
+    """What insurance pays at most in one clock hour (wad), and seconds from a deficit to the cut
+    of gains.
+    """
 
     event_cap: int = 500_000 * WAD
     haircut_window: int = 600
@@ -102,7 +106,9 @@ def _pay(world: World, account: int, amount: int) -> int:
 
 
 def cover(world: World, caller: str, account: int, amount: int) -> int:
-    """The auctioneer: pay a deficit in order; a shortfall opens the haircut window. What is recorded is not paid again."""
+    """The auctioneer: pay a deficit in order; a shortfall opens the haircut window. What is
+    recorded is not paid again.
+    """
     ledger.only(world, caller, "auctioneer")
     require(amount != 0, errors.NoDeficit)
     pending, not_before = world.waterfall.pendings[account]
@@ -129,7 +135,9 @@ def _deficit(world: World, account: int) -> int:
 
 
 def execute_haircut(world: World, caller: str, account: int) -> int:
-    """Anyone, after the window: cut what the layers still cannot pay from immature gains; the rest stays recorded."""
+    """Anyone, after the window: cut what the layers still cannot pay from immature gains; the rest
+    stays recorded.
+    """
     pending, not_before = world.waterfall.pendings[account]
     require(pending != 0, errors.NoDeficit)
     require(world.now >= not_before, errors.NotYet)
@@ -147,7 +155,9 @@ def execute_haircut(world: World, caller: str, account: int) -> int:
 
 
 def retry(world: World, caller: str, account: int) -> int:
-    """Anyone: pay an uncovered deficit from layers refilled since; returns what is still uncovered."""
+    """Anyone: pay an uncovered deficit from layers refilled since; returns what is still
+    uncovered.
+    """
     recorded = world.waterfall.uncovered[account]
     require(recorded != 0, errors.NoDeficit)
     needed = min(recorded, _deficit(world, account))

@@ -1,13 +1,15 @@
 """An oracle node and the joint round of the quorum.
 
-A round has two steps. Each node signs its own observation; the leader then takes medians of at least 2f+1 of them, and every node
-that finds the result honest signs that one vector. The leader chooses which observations it collects and nothing else: it cannot
-invent one (they are signed) nor change the result (every signer computes it again). A node signs one observation and one vector a
+A round has two steps. Each node signs its own observation; the leader then takes medians of at
+least 2f+1 of them, and every node that finds the result honest signs that one vector. The leader
+chooses which observations it collects and nothing else: it cannot invent one (they are signed) nor
+change the result (every signer computes it again). A node signs one observation and one vector a
 round. Prices in oracle units (1e8 wei), rates in ppm, time in seconds and always an argument.
 
-Joint price: lower median of index and of mark, each on its own, over at least 2f+1 observations of the feed; with at most f liars it
-lies between two honest prices. Joint confidence: the largest deviation from the median, rounded up, among all but the f farthest
-observations, so that f liars cannot widen it beyond what honest nodes differ by, and never below a floor. Source: DESIGN.md §4.
+Joint price: lower median of index and of mark, each on its own, over at least 2f+1 observations of
+the feed; with at most f liars it lies between two honest prices. Joint confidence: the largest
+deviation from the median, rounded up, among all but the f farthest observations, so that f liars
+cannot widen it beyond what honest nodes differ by, and never below a floor. Source: DESIGN.md §4.
 """
 
 from __future__ import annotations
@@ -42,7 +44,7 @@ class NodePrice:
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """What all nodes of one oracle agree on: domain separator, node addresses in contract order, rates."""
+    """What all nodes of one oracle agree on: signing domain, addresses in contract order, rates."""
 
     domain: bytes
     nodes: tuple[str, ...]
@@ -90,10 +92,11 @@ class SigningMemory:
     signed: tuple[int, bytes] = (0, b"")
 
 
-def joint_vector(
-    network: Network, observations: Sequence[SignedObservation]
-) -> tuple[int, ...]:
-    """The one vector that follows from a set of observations: feeds ascending, those with fewer than 2f+1 prices left out."""
+def joint_vector(network: Network, observations: Sequence[SignedObservation]) -> tuple[int, ...]:
+    """The one vector that follows from a set of observations.
+
+    Feeds ascending; those with fewer than 2f+1 prices are left out.
+    """
     seen: dict[int, list[NodePrice]] = {}
     for item in observations:
         for word in item.words:
@@ -119,7 +122,7 @@ def _joint(network: Network, feed: int, prices: Sequence[NodePrice]) -> Observat
 
 
 def lower_median(values: Sequence[int]) -> int:
-    """The middle value; of an even count the lower of the two, so that the result is always somebody's price."""
+    """The middle value; of an even count the lower one, so that it is always somebody's price."""
     return sorted(values)[(len(values) - 1) // 2]
 
 
@@ -133,22 +136,46 @@ def check_observations(
 ) -> None:
     """At least 2f+1 distinct nodes signed well-formed observations for this very round.
 
-    Errors: QuorumNotReached, DuplicateSigner, StaleRound (another round or time), BadSignature, then those of ``check_words``.
+    Errors: QuorumNotReached, DuplicateSigner, then as ``check_observation``.
     """
     require(len(observations) >= network.quorum, errors.QuorumNotReached)
     nodes = [item.node for item in observations]
     require(len(set(nodes)) == len(nodes), errors.DuplicateSigner)
     for item in observations:
-        require((item.round, item.timestamp) == (round, timestamp), errors.StaleRound)
-        require(0 <= item.node < len(network.nodes), errors.BadSignature)
-        digest = observation_digest(network.domain, round, timestamp, item.words)
-        signer = recover(digest, item.signature)
-        require(signer == network.nodes[item.node], errors.BadSignature)
-        check_words(item.words)
+        check_observation(network, round, timestamp, item)
+
+
+def check_observation(
+    network: Network, round: int, timestamp: int, item: SignedObservation
+) -> None:
+    """One node signed this for this very round. Errors: StaleRound, BadSignature, check_words's."""
+    require((item.round, item.timestamp) == (round, timestamp), errors.StaleRound)
+    require(0 <= item.node < len(network.nodes), errors.BadSignature)
+    digest = observation_digest(network.domain, round, timestamp, item.words)
+    signer = recover(digest, *item.signature)
+    require(signer == network.nodes[item.node], errors.BadSignature)
+    check_words(item.words)
+
+
+def usable_observations(
+    network: Network, round: int, timestamp: int, observations: Sequence[SignedObservation]
+) -> list[SignedObservation]:
+    """What a leader may build on: the first good observation of each node, bad ones dropped."""
+    usable: dict[int, SignedObservation] = {}
+    for item in observations:
+        try:
+            check_observation(network, round, timestamp, item)
+        except Rejected:
+            continue
+        usable.setdefault(item.node, item)
+    return [usable[node] for node in sorted(usable)]
 
 
 def check_words(words: Sequence[int]) -> None:
-    """Feeds strictly ascending and known by form, prices positive. Errors: TooManyItems, FeedsNotAscending, UnknownFeed, ZeroPrice."""
+    """Feeds strictly ascending and known by form, prices positive.
+
+    Errors: TooManyItems, FeedsNotAscending, UnknownFeed, ZeroPrice.
+    """
     require(len(words) <= limits.OBSERVATIONS_PER_ROUND_MAX, errors.TooManyItems)
     following = 0
     for word in words:
@@ -172,7 +199,10 @@ class OracleNode:
         self.index = self.network.nodes.index(address_of(self.key.public_key))
 
     def observe(self, prices: Mapping[int, NodePrice]) -> None:
-        """Replace what the node sees; a feed whose venue is silent is left out. Errors: ZeroPrice, OutOfBounds."""
+        """Replace what the node sees; a feed whose venue is silent is left out.
+
+        Errors: ZeroPrice, OutOfBounds.
+        """
         for feed, price in prices.items():
             require(price.index > 0 and price.mark > 0, errors.ZeroPrice)
             fits = price.index <= MASK_64 and price.mark <= MASK_64
@@ -181,7 +211,10 @@ class OracleNode:
         self.prices = dict(prices)
 
     def observation(self, round: int, timestamp: int, now: int) -> SignedObservation:
-        """Sign what the node sees, once a round. Errors: FutureRound, StaleRound, RoundAlreadySigned."""
+        """Sign what the node sees, once a round.
+
+        Errors: FutureRound, StaleRound, RoundAlreadySigned.
+        """
         self._check_time(timestamp, now)
         words = tuple(
             Observation(feed, price.index, price.mark).pack()
@@ -194,11 +227,15 @@ class OracleNode:
     def propose(
         self, round: int, timestamp: int, observations: Sequence[SignedObservation]
     ) -> Proposal:
-        """As leader: the joint vector of the collected observations. Errors: as ``check_observations``, QuorumNotReached."""
-        check_observations(self.network, round, timestamp, observations)
-        words = joint_vector(self.network, observations)
+        """As leader: the joint vector of the usable observations. Errors: QuorumNotReached.
+
+        One bad observation is dropped, so that one node cannot stop the round.
+        """
+        usable = usable_observations(self.network, round, timestamp, observations)
+        require(len(usable) >= self.network.quorum, errors.QuorumNotReached)
+        words = joint_vector(self.network, usable)
         require(len(words) > 0, errors.QuorumNotReached)
-        return Proposal(round, timestamp, words, tuple(observations))
+        return Proposal(round, timestamp, words, tuple(usable))
 
     def sign(self, proposal: Proposal, now: int) -> tuple[int, Signature]:
         """Sign an honest proposal, one vector a round. Errors: as ``judge``, RoundAlreadySigned."""
@@ -210,14 +247,13 @@ class OracleNode:
         return self.index, sign(self.key, digest)
 
     def judge(self, proposal: Proposal, now: int) -> None:
-        """Refuse a vector that does not follow from signed observations or strays from what this node sees.
+        """Refuse a vector that does not follow from signed observations or strays from what this
+        node sees.
 
         Errors: FutureRound, StaleRound, as ``check_observations``, RoundNotHonest.
         """
         self._check_time(proposal.timestamp, now)
-        check_observations(
-            self.network, proposal.round, proposal.timestamp, proposal.observations
-        )
+        check_observations(self.network, proposal.round, proposal.timestamp, proposal.observations)
         follows = proposal.words == joint_vector(self.network, proposal.observations)
         require(follows and len(proposal.words) > 0, errors.RoundNotHonest)
         for word in proposal.words:
@@ -235,7 +271,7 @@ class OracleNode:
 
 
 def _once(last: tuple[int, bytes], round: int, digest: bytes) -> tuple[int, bytes]:
-    """Remember (round, digest); the same again is fine, another digest for it or an earlier round is not."""
+    """Remember (round, digest): the same again passes, another digest or an earlier round not."""
     require(round > last[0] or (round, digest) == last, errors.RoundAlreadySigned)
     return round, digest
 
@@ -243,7 +279,8 @@ def _once(last: tuple[int, bytes], round: int, digest: bytes) -> tuple[int, byte
 def joint_round(
     leader: OracleNode, nodes: Sequence[OracleNode], round: int, timestamp: int, now: int
 ) -> SignedRound:
-    """One round among nodes in this process: observe, propose, sign; nodes that refuse are passed over.
+    """One round among nodes in this process: observe, propose, sign; nodes that refuse are passed
+    over.
 
     Carries exactly 2f+1 signatures, the lowest indices first. Errors: QuorumNotReached.
     """

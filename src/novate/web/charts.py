@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from html import escape
 from itertools import pairwise
-from math import ceil, floor, log10
+from math import ceil, floor, isfinite, log10
 
 Column = Sequence[float | None]
 Label = Callable[[float], str]
@@ -102,6 +102,7 @@ def line_chart(
     ``lanes`` adds a strip a series that shows its silences (not for the style ``BAND``);
     ``stacked`` fills upward from zero; ``most`` holds higher values at the top edge.
     """
+    lines = [Line(line.name, _finite(line.values), line.style) for line in lines]
     lines = [line for line in lines if any(v is not None for v in line.values)]
     if len(ts) < 2 or not lines:
         return ""
@@ -219,6 +220,11 @@ def per_minute(ts: Sequence[int], columns: Sequence[Column]) -> tuple[list[int],
         for at, value in zip(ts, column, strict=True):
             row[place[at // 60 * 60]] += value or 0
     return minutes, sums
+
+
+def _finite(values: Column) -> list[float | None]:
+    """The column with None for what cannot be drawn."""
+    return [v if v is not None and isfinite(v) else None for v in values]
 
 
 def _stack(lines: Sequence[Line]) -> list[list[float | None]]:

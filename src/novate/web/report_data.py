@@ -2,9 +2,10 @@
 
 ``Result`` is the summary of one replay: money as decimal strings in USD, counts as integers.
 ``ReportData`` is what changed over time. Its ``ts`` (Unix seconds, ascending, one entry a round) is
-the common time axis: every ``Column`` has exactly ``len(ts)`` entries, floats or None where there is
-nothing to show (a silent node, no account with positions). Counts in columns belong to the interval
-that begins at their time. Any key of ``ReportData`` may be absent: its chart or table then says so.
+the common time axis: every ``Column`` has exactly ``len(ts)`` entries, floats, or None where there
+is nothing to show (a silent node, no account with positions). Counts in columns belong to the
+interval that begins at their time. Any key of ``ReportData`` may be absent: its chart or table then
+says so.
 
 - ``ts``: list[int].
 - ``prices``: asset -> ``AssetPrices``, USD a unit: each node's index and mark, and what the chain
@@ -29,7 +30,7 @@ from typing import TypedDict
 Column = list[float | None]
 
 INVARIANTS = {
-    "I01": "Custody holds exactly what the ledger owes: cash, unsettled variation and pool reserves.",
+    "I01": "Custody holds exactly what the ledger owes: cash, open variation, pool reserves.",
     "I02": "For every derivative, long and short lots cancel; spot lots equal tokens held.",
     "I03": "No account that increased its risk was left below its initial margin.",
     "I04": "No order was filled beyond the lots its owner signed.",
@@ -133,7 +134,7 @@ class FindingRow(TypedDict):
 
 
 class ReportData(TypedDict, total=False):
-    """Everything over time; see the table above."""
+    """Everything over time; see the list above."""
 
     ts: list[int]
     prices: dict[str, AssetPrices]

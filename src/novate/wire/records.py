@@ -147,6 +147,24 @@ class OracleRound(_Record, frozen=True):
     signatures: Annotated[list[CompactSignature], _Meta(max_length=SIGNATURES_PER_ROUND_MAX)]
 
 
+class BatchDue(_Record, frozen=True):
+    """Command of the settler: close the open batch, if it holds matches."""
+
+    due_ms: Unsigned
+
+
+class BatchClosed(_Record, frozen=True):
+    """Event: matches ``first_sequence`` to ``first_sequence + count - 1`` settle together.
+
+    They were judged at ``oracle_round`` and at the chain time ``judged_at``.
+    """
+
+    first_sequence: Unsigned
+    count: Unsigned
+    oracle_round: Unsigned
+    judged_at: Unsigned
+
+
 class BatchSubmitted(_Record, frozen=True):
     """Command of the settler: a transaction carrying ``count`` matches from ``first_sequence``."""
 
@@ -171,6 +189,24 @@ class BatchSettled(_Record, frozen=True):
     gas_used: Unsigned
 
 
+class ChainTransaction(_Record, frozen=True):
+    """Command of the watcher: one transaction to one of our contracts, in chain order.
+
+    ``events`` are its logs in order, each a list of address, topics and data.
+    """
+
+    block: Unsigned
+    timestamp: Unsigned
+    position: Unsigned
+    transaction: Digest
+    sender: Address
+    contract: Address
+    calldata: bytes
+    succeeded: bool
+    gas_used: Unsigned
+    events: list[tuple[Address, list[bytes], bytes]]
+
+
 class ChainEvent(_Record, frozen=True):
     """Command of the watcher: one log of one of our contracts (deposits, auctions, rounds …)."""
 
@@ -191,8 +227,11 @@ AnyRecord = (
     | Matched
     | OrderDone
     | OracleRound
+    | BatchDue
+    | BatchClosed
     | BatchSubmitted
     | BatchSettled
+    | ChainTransaction
     | ChainEvent
 )
 

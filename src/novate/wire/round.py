@@ -1,7 +1,8 @@
 """Oracle rounds and observations as signed messages: EIP-712 digests, compact signatures, calldata.
 
-Owns: the typed-data shapes ``Round`` and ``Observation`` of the domain ("Novate Oracle", "1"). A signature is (r, yParityAndS) as in
-EIP-2098 with s in the lower half of the order. Source: docs/SPEC.md §3. Twin: ``contracts/Oracle.vy``.
+Owns: the typed-data shapes ``Round`` and ``Observation`` of the domain ("Novate Oracle", "1"). A
+signature is (r, yParityAndS) as in EIP-2098 with s in the lower half of the order. Source:
+docs/SPEC.md §3. Twin: ``contracts/Oracle.vy``.
 """
 
 from __future__ import annotations
@@ -9,19 +10,29 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from coincurve import PrivateKey, PublicKey
-from eth_utils.crypto import keccak
+from coincurve import PrivateKey
 
 from novate.model.oracle import NodeSignature
+from novate.wire.eip712 import DOMAIN_TYPE_HASH, address_of, keccak, recover, sign
+
+__all__ = [
+    "PostRoundArguments",
+    "Signature",
+    "SignedRound",
+    "address_of",
+    "domain_separator",
+    "observation_digest",
+    "recover",
+    "round_digest",
+    "sign",
+    "signed_round",
+]
 
 DOMAIN_NAME = "Novate Oracle"
 DOMAIN_VERSION = "1"
-DOMAIN_TYPE = "EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"
 FIELDS = "(uint64 round,uint64 timestamp,uint256[] observations)"
 ROUND_TYPE_HASH = keccak(f"Round{FIELDS}".encode())
 OBSERVATION_TYPE_HASH = keccak(f"Observation{FIELDS}".encode())
-HALF_ORDER = 0x7FFFFFFF_FFFFFFFF_FFFFFFFF_FFFFFFFF_5D576E73_57A4501D_DFE92F46_681B20A0
-LOW_255_BITS = 2**255 - 1
 
 Signature = tuple[int, int]
 PostRoundArguments = tuple[int, int, list[int], int, list[list[int]]]
@@ -34,13 +45,13 @@ def _word(value: int) -> bytes:
 def domain_separator(chain_id: int, oracle: str) -> bytes:
     """EIP-712 domain separator of one oracle contract on one chain."""
     parts = (
-        keccak(DOMAIN_TYPE.encode()),
+        DOMAIN_TYPE_HASH,
         keccak(DOMAIN_NAME.encode()),
         keccak(DOMAIN_VERSION.encode()),
         _word(chain_id),
         _word(int(oracle, 16)),
     )
-    return bytes(keccak(b"".join(parts)))
+    return keccak(b"".join(parts))
 
 
 def _digest(
@@ -49,7 +60,7 @@ def _digest(
     assert 0 <= round < 2**64 and 0 <= timestamp < 2**64
     words = keccak(b"".join(_word(word) for word in observations))
     struct = keccak(type_hash + _word(round) + _word(timestamp) + words)
-    return bytes(keccak(b"\x19\x01" + domain + struct))
+    return keccak(b"\x19\x01" + domain + struct)
 
 
 def round_digest(domain: bytes, round: int, timestamp: int, observations: Sequence[int]) -> bytes:
@@ -64,34 +75,9 @@ def observation_digest(
     return _digest(OBSERVATION_TYPE_HASH, domain, round, timestamp, observations)
 
 
-def sign(key: PrivateKey, digest: bytes) -> Signature:
-    """Compact signature of a digest (deterministic, low s)."""
-    made = key.sign_recoverable(digest, hasher=None)
-    return int.from_bytes(made[:32], "big"), int.from_bytes(made[32:64], "big") | made[64] << 255
-
-
-def recover(digest: bytes, signature: Signature) -> str | None:
-    """The signer's lower-case address; None for a malformed, malleable or invalid signature."""
-    r, y_parity_and_s = signature
-    s = y_parity_and_s & LOW_255_BITS
-    if s > HALF_ORDER:
-        return None
-    packed = _word(r) + _word(s) + bytes([y_parity_and_s >> 255])
-    try:
-        return address_of(PublicKey.from_signature_and_message(packed, digest, hasher=None))
-    except Exception:
-        # libsecp256k1 refuses zero, overflowing and off-curve values, each with an exception type of its own
-        return None
-
-
-def address_of(key: PublicKey) -> str:
-    """Lower-case address of a public key."""
-    return "0x" + bytes(keccak(key.format(compressed=False)[1:])[-20:]).hex()
-
-
 @dataclass(frozen=True, slots=True)
 class SignedRound:
-    """One vector with the signatures of its quorum, (node index, signature) in ascending order of the index."""
+    """One vector with its quorum's signatures: (node index, signature), indices ascending."""
 
     round: int
     timestamp: int
@@ -107,7 +93,7 @@ class SignedRound:
     def signers(self, domain: bytes) -> list[NodeSignature]:
         """Who each signature recovers to: what ``model.oracle.post_round`` judges."""
         digest = round_digest(domain, self.round, self.timestamp, self.observations)
-        return [NodeSignature(index, recover(digest, item)) for index, item in self.signatures]
+        return [NodeSignature(index, recover(digest, *item)) for index, item in self.signatures]
 
 
 def signed_round(

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: AGPL-3.0-only
 """
 @title TestToken: the ERC-20 stand-in for USD, BTC and ETH tokens on a local chain
-@notice snekmate's ERC-20 with a minter (the deployer) who mints freely. Never deploy it where money is real.
+@notice snekmate's ERC-20 with a minter (the deployer) who mints freely. Never deploy it where
+        money is real.
 """
 
 from snekmate.auth import ownable

@@ -1,10 +1,11 @@
 # pragma version 0.4.3
 # SPDX-License-Identifier: AGPL-3.0-only
 """
-@title The liquidation auction in numbers (MARGIN.md §6, docs/SPEC.md §8; twin: novate/model/liquidation.py)
-@notice Pure. Rates and health in ppm of maintenance margin, money in wad, time in seconds since the auction began.
-        While equity is positive, discount + fee < health after every rounding, so a slice never worsens health
-        but by whole lots; the Auctioneer asserts that afterwards.
+@title The liquidation auction in numbers (MARGIN.md §6, docs/SPEC.md §8; twin:
+        novate/model/liquidation.py)
+@notice Pure. Rates and health in ppm of maintenance margin, money in wad, time in seconds since
+        the auction began. While equity is positive, discount + fee < health after every rounding,
+        so a slice never worsens health but by whole lots; the Auctioneer asserts that afterwards.
 """
 
 from lib import units
@@ -36,8 +37,9 @@ def health(equity: int256, margin: uint256) -> uint256:
 @pure
 def discount(elapsed: uint256, health: uint256) -> (uint256, uint256):
     """
-    @notice The bidder's discount and the fee to insurance. The discount ramps 1 % -> 25 % -> health; both stay one ppm
-            short of health together, which pays for the rounding of the margin itself. The bidder comes before the fee.
+    @notice The bidder's discount and the fee to insurance. The discount ramps 1 % -> 25 % ->
+            health; both stay one ppm short of health together, which pays for the rounding of the
+            margin itself. The bidder comes before the fee.
     """
     room: uint256 = max(health, 1) - 1
     rate: uint256 = room
@@ -56,8 +58,8 @@ def discount(elapsed: uint256, health: uint256) -> (uint256, uint256):
 @pure
 def fraction_max(margin: uint256, health: uint256, charge: uint256) -> uint256:
     """
-    @notice Largest fraction on sale (ppm, rounded up): what brings health to its target, the whole account when no slice
-            can or when the rest would be dust. `charge` is discount + fee.
+    @notice Largest fraction on sale (ppm, rounded up): what brings health to its target, the whole
+            account when no slice can or when the rest would be dust. `charge` is discount + fee.
     """
     if health <= charge or health == 0:
         return PPM
@@ -78,5 +80,8 @@ def share(margin: uint256, rate: uint256, fraction: uint256) -> uint256:
 @internal
 @pure
 def insolvent_reward(liquidity: uint256, fraction: uint256, elapsed: uint256) -> uint256:
-    """@notice At most the liquidity charge of the slice, ramping over five minutes (rounded down): the waterfall pays it."""
+    """
+    @notice At most the liquidity charge of the slice, ramping over five minutes (rounded down):
+            the waterfall pays it.
+    """
     return liquidity * fraction * min(elapsed, MIDDLE_SECONDS) // (MIDDLE_SECONDS * PPM)

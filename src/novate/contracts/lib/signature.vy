@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: AGPL-3.0-only
 """
 @title Signature: who signed a digest, from a compact signature (r, yParityAndS) as in EIP-2098
-@notice One signature has one form: s in the upper half of the curve's order is refused, so nobody can turn a
-        signature into a second valid one. A refused or invalid signature recovers the empty address, which no
-        caller may take for a signer.
+@notice One signature has one form: s in the upper half of the curve's order is refused, so nobody
+        can turn a signature into a second valid one. A refused or invalid signature recovers the
+        empty address, which no caller may take for a signer.
 """
 
 # Half of the order of secp256k1, rounded down: the largest s accepted.

@@ -1,4 +1,6 @@
-"""The contracts around the ledger on a small mock of it (tests/contracts/MockLedger.vy): one bench for several test files."""
+"""The contracts around the ledger on a small mock of it (tests/contracts/MockLedger.vy): one bench
+for several test files.
+"""
 
 from __future__ import annotations
 
@@ -27,9 +29,14 @@ def account(owner: str, number: int = 0) -> bytes:
 
 
 class Bench:
-    """Custody, Auctioneer, Waterfall and Lens around one mock ledger, with a USD token and a spot token."""
+    """Custody, Auctioneer, Waterfall and Lens around one mock ledger, with a USD token and a spot
+    token.
+    """
 
-    def __init__(self) -> None:
+    def __init__(self, auctioneer: str | None = None) -> None:
+        """``auctioneer``: who the waterfall obeys instead of the real one (contracts cannot send
+        transactions).
+        """
         self.chain = Chain()
         self.ledger = self.deploy_test("MockLedger")
         self.oracle = self.deploy_test("SettableOracle")
@@ -39,7 +46,8 @@ class Bench:
             "Auctioneer", GOVERNOR, self.ledger.address, self.waterfall.address, self.oracle.address
         )
         self.lens = self.chain.deploy("Lens", self.ledger.address, self.custody.address)
-        self.waterfall.call("set_auctioneer", self.auctioneer.address, sender=GOVERNOR)
+        obeyed = auctioneer or self.auctioneer.address
+        self.waterfall.call("set_auctioneer", obeyed, sender=GOVERNOR)
         self.ledger.call("set_insurance", self.layer(2))
         self.usd = self.deploy_token("US dollar", "USD", 6)
         self.btc = self.deploy_token("Bitcoin", "BTC", 8)
@@ -53,7 +61,12 @@ class Bench:
         return self.chain.deploy("TestToken", name, symbol, decimals, root=LOCAL_CONTRACTS)
 
     def list_token(
-        self, token: Contract, instrument: int = 0, decimals: int = 6, lot_size: int = 0, cap: int = 10**9
+        self,
+        token: Contract,
+        instrument: int = 0,
+        decimals: int = 6,
+        lot_size: int = 0,
+        cap: int = 10**9,
     ) -> None:
         """List a token and raise its cap once."""
         arguments = (token.address, instrument, decimals, lot_size, cap)

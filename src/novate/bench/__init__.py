@@ -1,0 +1,1 @@
+"""Measurements: what a transaction costs in gas, on a real chain."""

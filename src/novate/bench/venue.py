@@ -1,0 +1,220 @@
+"""A venue on its own local chain to measure on: deployed, priced, past the restart grace, with funded accounts.
+
+Every transaction is signed and mined; every one that is measured has its effect asserted by its scenario.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from coincurve import PrivateKey
+from eth_account.signers.local import LocalAccount
+
+from novate.chain.backend import LOCAL_CONTRACTS, Call, ClientBackend, abi_of
+from novate.chain.client import Client
+from novate.chain.deploy import deploy
+from novate.chain.deployment import CONTRACT_OF, Roles
+from novate.chain.node import local_key
+from novate.chain.plan import cash_token
+from novate.config import Instrument, Parameters
+from novate.model.account import account_of
+from novate.model.oracle import Observation
+from novate.model.order import IMMEDIATE, Order
+from novate.units import ORACLE_UNIT, WAD
+from novate.wire.eip712 import Domain, order_digest, sign
+from novate.wire.order import SignedFill, SignedOrder, pack
+from novate.wire.round import SignedRound, domain_separator, signed_round
+
+NODES = 7
+SIGNERS = 5
+FEEDS = 8
+PERPS = 16
+DEPOSIT_USD = 1_000_000
+EXPIRY = 2**40 - 1
+FEE_MAX_LOT = WAD
+UNLIMITED = 2**256 - 1
+
+
+def bench_parameters(parameters: Parameters) -> Parameters:
+    """The venue's parameters with seven nodes and sixteen perps, two on each of eight underlyings and feeds."""
+    underlying, perp = parameters.underlyings[0], parameters.instruments[0]
+    return replace(
+        parameters,
+        oracle=replace(parameters.oracle, node_count=NODES),
+        underlyings=tuple(replace(underlying, id=i, name=f"U{i}") for i in range(FEEDS)),
+        instruments=tuple(
+            replace(perp, id=i + 1, name=f"U{i % FEEDS}-{i}", underlying=i % FEEDS, feed=i % FEEDS)
+            for i in range(PERPS)
+        ),
+        tokens=(cash_token(parameters),),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Trader:
+    """An owner with a key, and the account it trades from."""
+
+    key: LocalAccount
+    signer: PrivateKey
+    account: int
+
+    @property
+    def address(self) -> str:
+        """The owner, lower-case."""
+        return self.key.address.lower()
+
+    @property
+    def word(self) -> bytes:
+        """The account as bytes32."""
+        return self.account.to_bytes(32, "big")
+
+
+def trader(role: str, number: int = 0) -> Trader:
+    """The account ``number`` of an owner named by role."""
+    key = local_key(role)
+    return Trader(key, PrivateKey(key.key), account_of(key.address, number))
+
+
+class Venue:
+    """One deployed venue and the keys to act on it."""
+
+    def __init__(self, client: Client, parameters: Parameters) -> None:
+        self.governor, self.executor = trader("governor"), trader("executor")
+        self.nodes = [trader(f"node {i}") for i in range(NODES)]
+        senders = (self.governor, self.executor)
+        self.backend = ClientBackend(client, [sender.key for sender in senders])
+        self.parameters = bench_parameters(parameters)
+        self.cash = cash_token(self.parameters)
+        roles = Roles(
+            governor=self.governor.address,
+            guardian=local_key("guardian").address.lower(),
+            executors=(self.executor.address,),
+            nodes=tuple(node.address for node in self.nodes),
+        )
+        self.deployment = deploy(self.backend, self.parameters, roles)
+        self.addresses = {**self.deployment.addresses, "token": self.deployment.tokens[self.cash.name]}
+        self.abis = {name: abi_of(contract) for name, contract in CONTRACT_OF.items()}
+        self.abis["token"] = abi_of("TestToken", LOCAL_CONTRACTS)
+        self.separator = Domain(self.deployment.chain_id, self.addresses["exchange"]).separator()
+        self.oracle_domain = domain_separator(self.deployment.chain_id, self.addresses["oracle"])
+        self.round = self.sequence = 0
+        self.prices = [(10_000 + 5_000 * feed) * WAD for feed in range(FEEDS)]
+        self._nonces: dict[tuple[int, bool], int] = {}
+        self._open_market()
+
+    def _open_market(self) -> None:
+        """Two rounds and the grace between them; the governor's cash ready to be deposited for anyone."""
+        grace = self.parameters.oracle.restart_grace_seconds
+        step = self.parameters.oracle.stale_after_seconds // 2  # division: half of the limit
+        for _ in range(grace // step + 2):
+            self.post()
+            self.backend.advance(step)
+        self.post()
+        self.send(self.governor, "token", "mint", self.governor.address, self.cash.units(10**9))
+        self.send(self.governor, "token", "approve", self.addresses["custody"], UNLIMITED)
+
+    # Transactions and views
+
+    def call(self, contract: str, function: str, *arguments: Any) -> Call:
+        """Calldata for one of the venue's contracts, or for its cash token."""
+        return Call(self.addresses[contract], self.abis[contract].encode_call(function, *arguments))
+
+    def send(self, sender: Trader, contract: str, function: str, *arguments: Any) -> int:
+        """One transaction in its own block; its gas."""
+        self.backend.keys[sender.address] = sender.key
+        return self.backend.send(sender.address, [self.call(contract, function, *arguments)])[0].gas_used
+
+    def view(self, contract: str, function: str, *arguments: Any) -> Any:
+        """What a function returns now."""
+        output = self.backend.view(self.call(contract, function, *arguments))
+        return self.abis[contract].decode_result(function, len(arguments), output)
+
+    # Prices
+
+    def signed_round(self, move_ppm: int = 0) -> SignedRound:
+        """The next round of every feed's index and mark, moved by ``move_ppm``, signed by the quorum."""
+        self.prices = [price + price * move_ppm // 1_000_000 for price in self.prices]  # division: down
+        words = [
+            Observation(feed, price // ORACLE_UNIT, price // ORACLE_UNIT).pack()  # division: exact for whole dollars
+            for feed, price in enumerate(self.prices)
+        ]
+        self.round += 1
+        signers = [(i, node.signer) for i, node in enumerate(self.nodes[:SIGNERS])]
+        return signed_round(self.oracle_domain, self.round, self.backend.now(), words, signers)
+
+    def post(self, move_ppm: int = 0) -> int:
+        """Post the next round; its gas."""
+        return self.send(self.executor, "oracle", "post_round", *self.signed_round(move_ppm).arguments())
+
+    # Accounts
+
+    def fund(self, traders: Sequence[Trader], usd: int = DEPOSIT_USD) -> None:
+        """Deposit cash for each account."""
+        for owner in traders:
+            self.deposit(owner, usd)
+
+    def deposit(self, owner: Trader, usd: int) -> int:
+        """The governor deposits cash for an account; the gas."""
+        arguments = self.addresses["token"], owner.word, self.cash.units(usd)
+        return self.send(self.governor, "custody", "deposit", *arguments)
+
+    def positions(self, owner: Trader) -> dict[int, int]:
+        """Instrument -> lots of an account."""
+        words = self.view("clearinghouse", "positions", owner.word)
+        lanes = [(word >> shift) & (2**64 - 1) for word in words for shift in (0, 64, 128, 192)]
+        return {lane >> 44: (lane & (2**44 - 1)) - 2**43 for lane in lanes if lane}
+
+    # Orders
+
+    def price_of(self, instrument: Instrument) -> int:
+        """The mark of an instrument rounded down to its tick."""
+        mark = self.prices[instrument.feed]
+        return mark - mark % instrument.tick_wad
+
+    def order(self, owner: Trader, instrument: Instrument, lots: int, price: int, flags: int = 0) -> SignedOrder:
+        """A signed order of the account's next nonce of its kind."""
+        kind = owner.account, bool(flags & IMMEDIATE)
+        nonce = self._nonces[kind] = self._nonces.get(kind, -1) + 1
+        order = Order(
+            account=owner.account,
+            instrument=instrument.id,
+            lots=lots,
+            price=price,
+            max_fee=FEE_MAX_LOT,
+            nonce=nonce,
+            expiry=EXPIRY,
+            flags=flags,
+            executor=self.executor.address,
+        )
+        r, vs = sign(owner.signer, order_digest(self.separator, order))
+        return SignedOrder(order, r, vs)
+
+    def settle(self, fills: Sequence[SignedFill], with_round: bool = False) -> int:
+        """Settle a batch as the executor; asserts that every fill settled; the gas."""
+        packed = pack(fills)
+        posted = b""
+        if with_round:
+            arguments = self.signed_round().arguments()
+            posted = self.abis["oracle"].encode_call("post_round", *arguments)
+        first = self.sequence
+        gas = self.send(
+            self.executor,
+            "exchange",
+            "settle",
+            posted,
+            packed.accounts,
+            packed.instruments,
+            packed.orders,
+            packed.fills,
+            first,
+            packed.blobs,
+        )
+        self.sequence += len(fills)
+        settled = [
+            self.view("exchange", "sequence_settled", self.executor.address, first + i)
+            for i in range(len(fills))
+        ]
+        assert all(settled), f"{settled.count(False)} of {len(fills)} fills did not settle"
+        return gas

@@ -1,0 +1,1 @@
+"""The demo: a real crash cleared through real contracts on a local chain."""

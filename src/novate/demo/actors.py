@@ -1,0 +1,175 @@
+"""Who trades in the demo: market makers, hedgers, leveraged longs and shorts, savers. Seeded; keys are derived, signatures real.
+
+Decisions use floats (they are opinions, not money); what is signed are integers on the tick and whole lots.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from coincurve import PrivateKey
+from eth_account.signers.local import LocalAccount
+
+from novate.chain.node import local_key
+from novate.model.account import account_of
+from novate.model.instrument import Terms
+from novate.model.ledger import Check
+from novate.model.order import IMMEDIATE, REDUCE_ONLY, Order
+from novate.units import WAD, ppm_up
+from novate.wire import eip712
+from novate.wire.order import SignedOrder
+
+BTC, ETH = 1, 2
+USD = 10**6
+ORDER_LIFE_S = 86_400
+TAKER_FEE_PPM = 400
+
+
+@dataclass(slots=True)
+class Actor:
+    """One user with one account."""
+
+    name: str
+    kind: str
+    key: LocalAccount
+    account: int
+    usdc: int
+    weth: int = 0
+    instrument: int = BTC
+    appetite: float = 0.0
+    enters_at: int = 0
+    nonces: dict[bool, int] = field(default_factory=lambda: {True: 0, False: 0})
+    signer: PrivateKey | None = None
+
+    def __post_init__(self) -> None:
+        self.signer = PrivateKey(bytes(self.key.key))
+
+    @property
+    def address(self) -> str:
+        """Lower-case address of the owner."""
+        return self.key.address.lower()
+
+    def order(
+        self, venue: Desk, instrument: int, lots: int, price: float, flags: int = IMMEDIATE
+    ) -> SignedOrder:
+        """A signed order; the price is moved to the tick, away from the other side."""
+        terms = venue.terms[instrument]
+        ticks = int(price * WAD) // terms.tick
+        wad = max(ticks + (1 if lots > 0 else 0), 1) * terms.tick
+        immediate = bool(flags & IMMEDIATE)
+        nonce = self.nonces[immediate]
+        self.nonces[immediate] += 1
+        order = Order(
+            account=self.account,
+            instrument=instrument,
+            lots=lots,
+            price=wad,
+            max_fee=ppm_up(terms.price_lot(wad), TAKER_FEE_PPM) + 1,
+            nonce=nonce,
+            expiry=venue.now + ORDER_LIFE_S,
+            flags=flags,
+            executor=venue.executor,
+        )
+        assert self.signer is not None
+        r, vs = eip712.sign(self.signer, eip712.order_digest(venue.separator, order))
+        return SignedOrder(order, r, vs)
+
+
+@dataclass(slots=True)
+class Desk:
+    """What a trader sees when it decides: time, marks in USD, its own check and positions."""
+
+    now: int
+    separator: bytes
+    executor: str
+    terms: Mapping[int, Terms]
+    marks: dict[int, float]
+    checks: dict[int, Check]
+    positions: dict[int, dict[int, int]]
+    speed: float = 0.0
+
+    def lot_usd(self, instrument: int) -> float:
+        """Dollars of one lot at the mark."""
+        return self.marks[instrument] * self.terms[instrument].lot_size / WAD
+
+
+def population(seed: int, start: int) -> list[Actor]:
+    """The 316 users of the crash; the two accounts of the cheating operator are made elsewhere."""
+    chance = random.Random(seed)
+    made: list[Actor] = []
+
+    def add(kind: str, number: int, usdc: float, **fields: object) -> None:
+        key = local_key(f"{kind} {number}")
+        name = f"{kind} {number}"
+        made.append(Actor(name, kind, key, account_of(key.address.lower()), int(usdc) * USD, **fields))  # type: ignore[arg-type]
+
+    for i in range(6):
+        add("maker", i, 6_000_000)
+    for i in range(40):
+        weth = chance.randint(20, 250)
+        enters = start + 60 * chance.randint(5, 150)
+        add("hedger", i, 20_000 + 200 * weth, weth=weth * WAD, instrument=ETH, enters_at=enters)
+    for i in range(190):
+        size = round(5_000 * 20 ** chance.random())
+        enters = start + 60 * chance.randint(3, 215)
+        side = BTC if chance.random() < 0.55 else ETH
+        add("long", i, size, instrument=side, appetite=chance.uniform(0.55, 0.99), enters_at=enters)
+    for i in range(50):
+        size = round(8_000 * 15 ** chance.random())
+        enters = start + 60 * chance.randint(3, 230)
+        side = BTC if chance.random() < 0.5 else ETH
+        add("short", i, size, instrument=side, appetite=chance.uniform(0.4, 0.95), enters_at=enters)
+    for i in range(22):
+        add("saver", i, chance.randint(1_000, 50_000))
+    for i in range(8):
+        add("keeper", i, 2_000_000)
+    return made
+
+
+def quotes(actor: Actor, desk: Desk, chance: random.Random) -> Iterator[SignedOrder]:
+    """A maker's two sides on both books, leaning against its inventory, wider when the market runs."""
+    equity = desk.checks[actor.account].equity / WAD
+    for instrument in (BTC, ETH):
+        mark, lot = desk.marks[instrument], desk.lot_usd(instrument)
+        held = desk.positions[actor.account].get(instrument, 0) * lot
+        lean = max(-1.0, min(1.0, held / (equity + 1)))
+        width = 0.0004 + 0.15 * desk.speed + 0.0003 * chance.random()
+        middle = mark * (1 - 0.0015 * lean)
+        size = int(max(equity, 0) * 0.08 * (0.7 + 0.6 * chance.random()) / lot)
+        if size > 0:
+            yield actor.order(desk, instrument, size, middle * (1 - width), 0)
+            yield actor.order(desk, instrument, -size, middle * (1 + width), 0)
+
+
+def enter(actor: Actor, desk: Desk, chance: random.Random) -> SignedOrder | None:
+    """Open or top up towards the leverage the actor wants, as far as it believes the gate allows."""
+    check = desk.checks[actor.account]
+    lot = desk.lot_usd(actor.instrument)
+    if actor.kind == "hedger":
+        wanted = -actor.weth * desk.marks[ETH] / WAD
+        reach = abs(wanted)
+    else:
+        scan = 0.15 if actor.instrument == BTC else 0.18
+        reach = actor.appetite * check.equity / WAD / (1.25 * scan + 0.004)
+        wanted = reach if actor.kind == "long" else -reach
+    held = desk.positions[actor.account].get(actor.instrument, 0) * lot
+    missing = wanted - held
+    if abs(missing) < 0.04 * reach or abs(missing) < 200:
+        return None
+    lots = int(missing / lot * chance.choice((0.5, 1.0, 1.0)))
+    if lots == 0:
+        return None
+    price = desk.marks[actor.instrument] * (1.012 if lots > 0 else 0.988)
+    return actor.order(desk, actor.instrument, lots, price)
+
+
+def reduce(actor: Actor, desk: Desk, share: float) -> Iterator[SignedOrder]:
+    """Trade a share of every perp position away."""
+    for instrument in (BTC, ETH):
+        held = desk.positions[actor.account].get(instrument, 0)
+        lots = -int(held * share) or (-held if abs(held) * desk.lot_usd(instrument) < 2_000 else 0)
+        if lots:
+            price = desk.marks[instrument] * (1.02 if lots > 0 else 0.98)
+            yield actor.order(desk, instrument, lots, price, IMMEDIATE | REDUCE_ONLY)

@@ -1,0 +1,105 @@
+"""The open batch: matches judged exactly as the Clearinghouse will judge them when the batch settles.
+
+The contract nets a batch and gates each touched account once, at the batch's oracle round. So a match is admitted iff both its
+accounts pass that gate with everything the batch holds for them so far plus this match; the last judgement of an account in the
+batch is then the contract's own, and no fill is skipped there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from novate import errors
+from novate.errors import Error, Rejected
+from novate.model import novation
+from novate.model.novation import Batch, Net, Trade
+from novate.model.state import World
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """Why a side fails, or nothing."""
+
+    taker: Error | None = None
+    maker: Error | None = None
+
+    @property
+    def admits(self) -> bool:
+        """Whether the match stands."""
+        return self.taker is None and self.maker is None
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A match before it is judged; price in wad, fees in wad, lots positive."""
+
+    taker_account: int
+    maker_account: int
+    instrument: int
+    taker_buys: bool
+    lots: int
+    price: int
+    fee_taker: int
+    fee_maker: int
+    taker_reduce_only: bool
+    maker_reduce_only: bool
+
+
+@dataclass(slots=True)
+class PendingBatch:
+    """Matches of the open batch over the world it began in."""
+
+    batch: Batch = field(default_factory=Batch)
+    net: Net = field(default_factory=Net)
+
+    def admit(self, world: World, proposal: Proposal) -> Judgement:
+        """Judge a match and, if both sides pass, keep it."""
+        batch = self.batch
+        trade = Trade(
+            taker=batch.add_account(world, proposal.taker_account),
+            maker=batch.add_account(world, proposal.maker_account),
+            instrument=batch.add_instrument(world, proposal.instrument),
+            taker_buys=proposal.taker_buys,
+            lots=proposal.lots,
+            price=proposal.price,
+            fee_taker=proposal.fee_taker,
+            fee_maker=proposal.fee_maker,
+            taker_reduce_only=proposal.taker_reduce_only,
+            maker_reduce_only=proposal.maker_reduce_only,
+        )
+        paused = world.now < world.ledger.config.paused_until
+        found = novation.fault(batch, self.net, trade, paused)
+        if found is not None:
+            return self._blame(trade, found)
+        reductions = any(novation.reductions(batch, self.net, trade))
+        trial = Net(dict(self.net.lots), dict(self.net.variation), dict(self.net.fees))
+        novation.add_trade(batch, trial, trade)
+        if not reductions and trade.instrument in novation.over_cap(batch, trial):
+            return Judgement(taker=errors.OpenInterestCap)
+        judgement = Judgement(
+            _failure(world, batch, trial, trade.taker), _failure(world, batch, trial, trade.maker)
+        )
+        if judgement.admits:
+            batch.trades.append(trade)
+            self.net = trial
+        return judgement
+
+    def _blame(self, trade: Trade, found: Error) -> Judgement:
+        """A faulty match is the maker's doing only where its own reduce-only order no longer reduces."""
+        if found is errors.ReduceOnly:
+            taker, maker = novation.reductions(self.batch, self.net, trade)
+            return Judgement(
+                None if taker or not trade.taker_reduce_only else found,
+                None if maker or not trade.maker_reduce_only else found,
+            )
+        if found is errors.PriceOutOfBand:
+            return Judgement(maker=found)
+        return Judgement(taker=found)
+
+
+def _failure(world: World, batch: Batch, net: Net, index: int) -> Error | None:
+    try:
+        novation.gate(world, batch, net, index)
+    except Rejected as rejected:
+        return rejected.error
+    return None

@@ -1,0 +1,401 @@
+"""The sequencer: one order of all commands, matching, and the judgement of every match before it is reported.
+
+A deterministic fold of the journal: commands (orders, cancels, oracle rounds, chain transactions, batch ticks) in, events
+(rejections, matches with signed receipts, ends of orders, closed batches) out. The world here runs ahead of the chain by the
+batches that are closed but not yet settled; when the chain confirms a batch as predicted nothing more happens, and when it does
+not, the caller rebuilds from the journal. Time is the chain's, carried by the commands.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from coincurve import PrivateKey
+
+from novate import errors, limits
+from novate.engine.pending import PendingBatch, Proposal
+from novate.errors import Error, Rejected, require
+from novate.model import matching, novation
+from novate.model.instrument import PERP
+from novate.model.matching import Book, Done, SelfTrade, TimeInForce, Verdict
+from novate.model.order import IMMEDIATE, POST_ONLY, REDUCE_ONLY, ZERO_ADDRESS
+from novate.model.order import Order as SignedTerms
+from novate.model.state import World
+from novate.units import ppm_up
+from novate.wire import eip712, records
+from novate.wire.eip712 import Match
+from novate.wire.records import (
+    AnyRecord,
+    BatchClosed,
+    BatchDue,
+    CancelRequested,
+    ChainTransaction,
+    Matched,
+    OracleRound,
+    OrderDone,
+    OrderPlaced,
+    OrderRejected,
+)
+
+FILLS_PER_BATCH = 100
+ACCOUNT_ROOM = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Fees:
+    """Rates the venue charges, ppm of notional, rounded up."""
+
+    taker_ppm: int
+    maker_ppm: int
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a sequencer is configured with."""
+
+    executor: str
+    key: PrivateKey
+    separator: bytes
+    fees: Fees
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What a settlement transaction did: matches from ``first_sequence``, and how many of ``count`` settled."""
+
+    first_sequence: int
+    count: int
+    settled: int
+
+
+ApplyRound = Callable[[World, OracleRound], None]
+ApplyTransaction = Callable[[World, ChainTransaction], None]
+ReadSettled = Callable[[ChainTransaction], Settled | None]
+
+
+@dataclass(slots=True)
+class _Open:
+    """The open batch and what it holds."""
+
+    pending: PendingBatch = field(default_factory=PendingBatch)
+    first_sequence: int = 0
+    count: int = 0
+    orders: set[bytes] = field(default_factory=set)
+
+
+class Sequencer:
+    """Matching and judgement over one world."""
+
+    def __init__(
+        self,
+        world: World,
+        settings: Settings,
+        apply_round: ApplyRound,
+        apply_transaction: ApplyTransaction,
+        read_settled: ReadSettled,
+    ) -> None:
+        self.world = world
+        self.settings = settings
+        self.book = Book(world.store, self._judge)
+        self.placed: dict[bytes, OrderPlaced] = {}
+        self.terms: dict[bytes, SignedTerms] = {}
+        self.nonces: dict[tuple[int, bool, int], bytes] = {}
+        self.next_sequence = 0
+        self.expected: deque[BatchClosed] = deque()
+        self.diverged = False
+        self._apply_round = apply_round
+        self._apply_transaction = apply_transaction
+        self._read_settled = read_settled
+        self._open = _Open()
+
+    def handle(self, command: AnyRecord) -> list[AnyRecord]:
+        """Apply one command of the journal; returns the events it causes, in order."""
+        match command:
+            case OrderPlaced():
+                return self._place(command)
+            case CancelRequested():
+                return self._cancel(command)
+            case OracleRound():
+                closed = self._close()
+                self.world.now = command.timestamp
+                self._apply_round(self.world, command)
+                return closed
+            case BatchDue():
+                return self._close()
+            case ChainTransaction():
+                return self._chain(command)
+            case _:
+                return []
+
+    # Orders
+
+    def _place(self, command: OrderPlaced) -> list[AnyRecord]:
+        closed = self._close() if self._crowded() else []
+        try:
+            terms = self._admissible(command)
+            report = self._enter(command, terms)
+        except Rejected as rejected:
+            return [*closed, OrderRejected(command.digest, rejected.error.code)]
+        self.placed[command.digest] = command
+        self.terms[command.digest] = terms
+        self.nonces[terms.account, terms.immediate, terms.nonce] = command.digest
+        return [*closed, *self._report(report)]
+
+    def _enter(self, command: OrderPlaced, terms: SignedTerms) -> matching.Report:
+        self.placed[command.digest] = command
+        self.terms[command.digest] = terms
+        listed = self.world.ledger.terms[terms.instrument]
+        order = matching.Order(
+            identity=int.from_bytes(command.digest, "big"),
+            account=terms.account,
+            instrument=terms.instrument,
+            lots=terms.lots,
+            price_ticks=terms.price // listed.tick,
+            time_in_force=_time_in_force(terms, command.fill_or_kill),
+            post_only=terms.post_only,
+            reduce_only=terms.reduce_only,
+            self_trade=SelfTrade(command.self_trade),
+        )
+        kept = self._snapshot() if command.fill_or_kill else None
+        try:
+            return self.book.place(order)
+        except Rejected:
+            del self.placed[command.digest], self.terms[command.digest]
+            if kept is not None:
+                self._open.pending = kept
+            raise
+
+    def _admissible(self, command: OrderPlaced) -> SignedTerms:
+        """What can be refused before matching, cheapest first; the gateway has verified the signature."""
+        terms = terms_of(command.order)
+        require(command.digest not in self.placed, errors.NonceUsed)
+        require(terms.lots != 0, errors.ZeroLots)
+        require(terms.flags & ~(REDUCE_ONLY | POST_ONLY | IMMEDIATE) == 0, errors.MalformedOrder)
+        listed = self.world.ledger.terms[terms.instrument]
+        require(listed.kind == PERP, errors.UnknownInstrument)
+        require(terms.price > 0 and terms.price % listed.tick == 0, errors.OffTick)
+        require(abs(terms.lots) <= limits.LOTS_MAX, errors.LotsOutOfRange)
+        require(terms.expiry > self.world.now, errors.OrderExpired)
+        require(terms.executor in (self.settings.executor, ZERO_ADDRESS), errors.NotExecutor)
+        require(
+            (terms.account, terms.immediate, terms.nonce) not in self.nonces, errors.NonceUsed
+        )
+        highest = ppm_up(listed.price_lot(terms.price), self.settings.fees.taker_ppm) + 1
+        require(terms.max_fee >= highest, errors.FeeAboveMax)
+        return terms
+
+    def _cancel(self, command: CancelRequested) -> list[AnyRecord]:
+        account = int.from_bytes(command.account, "big")
+        events: list[AnyRecord] = []
+        for digest, terms in list(self.terms.items()):
+            inside = terms.account == account and (
+                (command.scope == "nonce" and terms.nonce == command.value)
+                or (command.scope == "below" and terms.nonce < command.value)
+                or (command.scope == "instrument" and terms.instrument == command.value)
+                or command.scope == "all"
+            )
+            if inside:
+                events += self._report(self.book.cancel(int.from_bytes(digest, "big")))
+        return events
+
+    def _report(self, report: matching.Report) -> list[AnyRecord]:
+        events: list[AnyRecord] = []
+        for event in report.events:
+            if isinstance(event, Done):
+                digest = event.identity.to_bytes(32, "big")
+                code = event.error.code if event.error else 0
+                events.append(OrderDone(digest, event.end.value, code, event.lots_left))
+                self.terms.pop(digest, None)
+            else:
+                events.append(self._matched(event))
+        return events
+
+    # Matches
+
+    def _judge(
+        self, maker: matching.Order, taker: matching.Order, lots: int, price_ticks: int
+    ) -> Verdict:
+        maker_digest = maker.identity.to_bytes(32, "big")
+        terms = self.terms[maker_digest]
+        if terms.expiry <= self.world.now:
+            return Verdict(0, maker=errors.OrderExpired)
+        listed = self.world.ledger.terms[taker.instrument]
+        price = price_ticks * listed.tick
+        notional = lots * listed.price_lot(price)
+        fees = self.settings.fees
+        proposal = Proposal(
+            taker_account=taker.account,
+            maker_account=maker.account,
+            instrument=taker.instrument,
+            taker_buys=taker.is_buy,
+            lots=lots,
+            price=price,
+            fee_taker=ppm_up(notional, fees.taker_ppm),
+            fee_maker=ppm_up(notional, fees.maker_ppm),
+            taker_reduce_only=taker.reduce_only,
+            maker_reduce_only=maker.reduce_only,
+        )
+        if self._full():
+            return Verdict(0, taker=errors.TooManyItems)
+        judgement = self._open.pending.admit(self.world, proposal)
+        if not judgement.admits:
+            return Verdict(0, maker=judgement.maker, taker=judgement.taker)
+        self._open.orders |= {maker_digest, taker.identity.to_bytes(32, "big")}
+        return Verdict(lots)
+
+    def _matched(self, event: matching.Match) -> Matched:
+        listed = self.world.ledger.terms[event.instrument]
+        price = event.price_ticks * listed.tick
+        notional = event.lots * listed.price_lot(price)
+        sequence = self.next_sequence
+        self.next_sequence += 1
+        self._open.count += 1
+        maker, taker = (identity.to_bytes(32, "big") for identity in (event.maker, event.taker))
+        receipt = Match(maker, taker, event.lots, price, sequence, self.world.now)
+        digest = eip712.match_digest(self.settings.separator, receipt)
+        r, vs = eip712.sign(self.settings.key, digest)
+        return Matched(
+            sequence=sequence,
+            maker=maker,
+            taker=taker,
+            maker_account=event.maker_account.to_bytes(32, "big"),
+            taker_account=event.taker_account.to_bytes(32, "big"),
+            instrument=event.instrument,
+            taker_buys=event.taker_buys,
+            lots=event.lots,
+            price=records.big(price),
+            fee_maker=records.big(ppm_up(notional, self.settings.fees.maker_ppm)),
+            fee_taker=records.big(ppm_up(notional, self.settings.fees.taker_ppm)),
+            matched_at=self.world.now,
+            receipt=r.to_bytes(32, "big") + vs.to_bytes(32, "big"),
+            oracle_round=self.world.oracle.statuses[0].round,
+        )
+
+    # Batches
+
+    def _crowded(self) -> bool:
+        """Whether the open batch should close before another order enters."""
+        held = self._open
+        return (
+            held.count >= FILLS_PER_BATCH
+            or len(held.pending.batch.accounts) > limits.ACCOUNTS_PER_BATCH_MAX - ACCOUNT_ROOM
+            or len(held.orders) > limits.ORDERS_PER_BATCH_MAX - 2 * ACCOUNT_ROOM
+        )
+
+    def _full(self) -> bool:
+        """Whether the open batch has no room for one more match."""
+        held = self._open.pending.batch
+        return (
+            len(held.accounts) > limits.ACCOUNTS_PER_BATCH_MAX - 2
+            or len(held.instruments) >= limits.INSTRUMENTS_PER_BATCH_MAX
+            or len(held.trades) >= limits.FILLS_PER_BATCH_MAX
+            or len(self._open.orders) > limits.ORDERS_PER_BATCH_MAX - 2
+        )
+
+    def _snapshot(self) -> PendingBatch:
+        held = self._open.pending
+        batch = held.batch
+        copy = novation.Batch(
+            list(batch.accounts),
+            list(batch.instruments),
+            list(batch.trades),
+            list(batch.listings),
+            list(batch.loaded),
+        )
+        return PendingBatch(copy, held.net)
+
+    def _close(self) -> list[AnyRecord]:
+        """Close the open batch and apply it to the world as the contract will."""
+        held, self._open = self._open, _Open(first_sequence=self.next_sequence)
+        if held.count == 0:
+            return []
+        settle(self.world, held.pending)
+        closed = BatchClosed(
+            held.first_sequence,
+            held.count,
+            self.world.oracle.statuses[0].round,
+            self.world.now,
+        )
+        self.expected.append(closed)
+        return [closed]
+
+    def _chain(self, command: ChainTransaction) -> list[AnyRecord]:
+        settled = self._read_settled(command)
+        if settled is not None and self.expected:
+            closed = self.expected[0]
+            if settled.first_sequence == closed.first_sequence:
+                self.expected.popleft()
+                self.diverged |= settled.settled != closed.count
+                return []
+        events = self._close()
+        self.world.now = max(self.world.now, command.timestamp)
+        self._apply_transaction(self.world, command)
+        return events
+
+
+def settle(world: World, pending: PendingBatch) -> None:
+    """Novate a batch on the world; every trade was judged, so every trade settles."""
+    batch = pending.batch
+    accounts, instruments = sorted(batch.accounts), sorted(batch.instruments)
+    trades = [_reindexed(batch, trade, accounts, instruments) for trade in batch.trades]
+    with world.store.transaction():
+        bitmap = novation.novate(world, world.addresses["exchange"], accounts, instruments, trades)
+    assert bitmap == (1 << len(trades)) - 1, "a judged match settles"
+
+
+def _reindexed(
+    batch: novation.Batch, trade: novation.Trade, accounts: list[int], instruments: list[int]
+) -> novation.Trade:
+    return replace(
+        trade,
+        taker=accounts.index(batch.accounts[trade.taker]),
+        maker=accounts.index(batch.accounts[trade.maker]),
+        instrument=instruments.index(batch.instruments[trade.instrument]),
+    )
+
+
+def terms_of(order: records.Order) -> SignedTerms:
+    """The signed order behind its record."""
+    return SignedTerms(
+        account=int.from_bytes(order.account, "big"),
+        instrument=order.instrument,
+        lots=order.lots,
+        price=records.number(order.price),
+        max_fee=records.number(order.max_fee),
+        nonce=order.nonce,
+        expiry=order.expiry,
+        revision=order.revision,
+        exclusive_until=order.exclusive_until,
+        flags=order.flags,
+        executor="0x" + order.executor.hex(),
+    )
+
+
+def record_of(order: SignedTerms) -> records.Order:
+    """The record of a signed order."""
+    return records.Order(
+        account=order.account.to_bytes(32, "big"),
+        instrument=order.instrument,
+        lots=order.lots,
+        price=records.big(order.price),
+        max_fee=records.big(order.max_fee),
+        nonce=order.nonce,
+        revision=order.revision,
+        expiry=order.expiry,
+        exclusive_until=order.exclusive_until,
+        flags=order.flags,
+        executor=bytes.fromhex(order.executor[2:]),
+    )
+
+
+def _time_in_force(terms: SignedTerms, fill_or_kill: bool) -> TimeInForce:
+    if fill_or_kill:
+        return TimeInForce.FILL_OR_KILL
+    return TimeInForce.IMMEDIATE_OR_CANCEL if terms.immediate else TimeInForce.GOOD_TIL_CANCELLED
+
+
+def error_of(code: int) -> Error:
+    """The registered rejection behind a code in a record."""
+    return errors.BY_CODE[code]
