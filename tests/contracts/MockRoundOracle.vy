@@ -23,12 +23,12 @@ def feed(id: uint256) -> uint256:
 
 @external
 def post_round(
-    round: uint256,
-    timestamp: uint256,
+    round: uint64,
+    timestamp: uint64,
     observations: DynArray[uint256, 32],
     nodes: uint256,
     signatures: DynArray[uint256[2], 13],
 ) -> bool:
     errors.require(round != 0, errors.StaleRound)
-    self.round = round
+    self.round = convert(round, uint256)
     return True

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: AGPL-3.0-only
 """
 @title MockWallet: an ERC-1271 wallet whose answer its owner may change at any time
-@notice mode 0 refuses, 1 agrees with every blob but an empty one, 2 burns all gas, 3 returns a long answer.
+@notice mode 0 refuses, 1 agrees with every blob but an empty one, 2 burns all its gas.
 """
 
 mode: public(uint256)
@@ -22,8 +22,6 @@ def isValidSignature(digest: bytes32, blob: Bytes[1024]) -> bytes32:
         burnt: uint256 = 0
         for i: uint256 in range(1_000_000):
             burnt += i
-    if self.mode == 3:
-        raw_return(concat(0x1626ba7e00000000000000000000000000000000000000000000000000000000, digest))
     return empty(bytes32)
 
 

@@ -32,8 +32,10 @@ def share(margin: uint256, rate: uint256, fraction: uint256) -> uint256:
 
 @external
 @pure
-def insolvent_reward(liquidity: uint256, fraction: uint256, elapsed: uint256) -> uint256:
-    return auction.insolvent_reward(liquidity, fraction, elapsed)
+def insolvent_reward(
+    margin: uint256, liquidity: uint256, fraction: uint256, elapsed: uint256
+) -> uint256:
+    return auction.insolvent_reward(margin, liquidity, fraction, elapsed)
 
 
 @external

@@ -1,4 +1,6 @@
-"""Contract ≡ model, bit for bit: custody, auctions and the waterfall over random crashes (ladder rung 5)."""
+"""Contract ≡ model, bit for bit: custody, auctions and the waterfall over random crashes (ladder
+rung 5).
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,9 @@ OPERATIONS = {
 
 
 class Driver:
-    """Random operations on one venue, drawn from a seed; levered traders and a few with deep pockets."""
+    """Random operations on one venue, drawn from a seed; levered traders and a few with deep
+    pockets.
+    """
 
     def __init__(self, seed: int) -> None:
         self.random = random.Random(seed)
@@ -64,16 +68,23 @@ class Driver:
         return self.random.choice(self.accounts)
 
     def trade(self) -> None:
-        taker, maker = self.random.choice(self.levered), self.random.choice(self.deep)
-        if self.random.random() < 0.5:
-            taker, maker = maker, taker
+        """A levered trader takes as much of its side as the gate lets it, now and then less or the
+        other side.
+        """
+        index = self.random.randrange(len(self.levered))
+        sides = [self.levered[index], self.random.choice(self.deep)]
+        if (index + (self.random.random() < 0.15)) % 2:
+            sides.reverse()
         instrument = self.random.choice([BTC, ETH])
-        lots = self.random.choice([1, 40, 300, 2_000, 6_000])
-        self.venue.trade(taker, maker, instrument, lots, self.price[instrument])
+        lots = self.random.choice([12_000, 12_000, 50])
+        while lots and not self.venue.trade(*sides, instrument, lots, self.price[instrument]):
+            lots //= 2
 
-    def move(self, spread: float) -> None:
+    def move(self, spread: float, drift: float = 0) -> None:
+        """A new round; the oracle clamps moves beyond its bound."""
         for instrument, price in self.price.items():
-            self.price[instrument] = max(int(price * (1 + self.random.gauss(0, spread))), 100)
+            change = 1 + drift + self.random.gauss(0, spread)
+            self.price[instrument] = min(max(int(price * change), 500), 200_000)
         btc, eth = (self.price[i] * ORACLE_PER_USD for i in (BTC, ETH))
         self.venue.post(btc, eth, confidence=self.random.choice([0, 0, 800]))
 
@@ -82,19 +93,24 @@ class Driver:
         self.move(0.01)
 
     def crash(self) -> None:
-        for _ in range(5):
+        """Four to seven rounds of five per cent one way, with liquidators about or too late."""
+        drift = self.random.choice([-0.045, 0.045])
+        for _ in range(self.random.randint(4, 7)):
             self.venue.advance(12)
-            self.move(0.05)
+            self.move(0.01, drift)
+        self.start()
 
     def time(self) -> None:
-        self.venue.advance(self.random.choice([10, 61, 200, 700, 4_000]))
-        self.move(0.005)
+        """Ten seconds to an hour and more; once in a while the oracle is silent for too long."""
+        for _ in range(self.random.choice([1, 2, 8])):
+            self.venue.advance(self.random.choice([10, 200, 500, 601]))
+            self.move(0.005)
 
     def deposit(self) -> None:
         token = self.random.choice([self.venue.usd, self.venue.usd, self.venue.ether])
         unit = DOLLAR if token is self.venue.usd else ETHER_LOT
         amount = self.random.randint(0, 3_000) * unit + self.random.choice([0, 0, 0, 1])
-        self.venue.deposit(self.someone(), token, amount)
+        self.venue.deposit(self.random.choice([self.someone(), *self.deep]), token, amount)
 
     def token(self) -> str:
         tokens = [self.venue.usd, self.venue.usd, self.venue.ether]
@@ -116,7 +132,10 @@ class Driver:
         self.venue.act(self.venue.custody, sender, "cancel_withdrawal", function, *arguments)
 
     def withdraw(self) -> None:
-        arguments = (self.someone(), self.token())
+        requests = self.venue.world.custody.requests
+        pairs = [(account, self.token()) for account in self.accounts]
+        arguments = self.random.choice([pair for pair in pairs if requests[pair].amount] or pairs)
+        self.venue.advance(self.random.choice([0, 0, 60]))
         self.venue.act(self.venue.custody, STRANGER, "withdraw", custody.withdraw, *arguments)
 
     def start(self) -> None:
@@ -126,7 +145,7 @@ class Driver:
     def bid(self) -> None:
         open_now = [a for a in self.accounts if self.venue.world.liquidation.auctions[a]]
         account = self.random.choice(open_now or self.accounts)
-        self.venue.advance(self.random.choice([0, 1, 12, 60, 300, 900]))
+        self.venue.advance(self.random.choice([0, 1, 12, 60, 150, 300]))
         fraction = self.random.choice([0, 5_000, 50_000, 300_000, 10**6])
         limits = self.random.choice([(0, 0), (0, 0), (300_000, 0), (0, 100 * WAD)])
         self.venue.bid(account, self.random.choice(self.deep), fraction, *limits)
@@ -137,11 +156,10 @@ class Driver:
 
     def write_off(self) -> None:
         account = self.random.choice(self.levered)
-        self.venue.act(
-            self.venue.auctioneer, STRANGER, "write_off", liquidation.write_off, account
-        )
+        self.venue.act(self.venue.auctioneer, STRANGER, "write_off", liquidation.write_off, account)
 
     def haircut(self) -> None:
+        self.venue.advance(self.random.choice([0, 300, 600]))
         for account in self.levered:
             function = waterfall.execute_haircut
             self.venue.act(self.venue.waterfall, STRANGER, "execute_haircut", function, account)

@@ -105,8 +105,18 @@ def test_the_library_equals_the_model(short: tuple[int, int], elapsed: int, frac
     assert maths.view("share", margin, discount, fraction) == model.share(
         margin, discount, fraction
     )
-    reward = model.insolvent_reward(margin, fraction, elapsed)
-    assert maths.view("insolvent_reward", margin, fraction, elapsed) == reward
+    for liquidity in (0, margin // 50):
+        reward = model.insolvent_reward(margin, liquidity, fraction, elapsed)
+        found = maths.view("insolvent_reward", margin, liquidity, fraction, elapsed)
+        assert found == reward
+
+
+def test_an_insolvent_account_without_a_liquidity_charge_is_still_worth_taking_over() -> None:
+    margin = 12_000 * WAD
+    assert model.insolvent_reward(margin, 0, PPM, 0) == 0
+    assert model.insolvent_reward(margin, 0, PPM, 150) == 30 * WAD
+    assert model.insolvent_reward(margin, 0, PPM // 2, 900) == 30 * WAD
+    assert model.insolvent_reward(margin, 2_000 * WAD, PPM, 300) == 2_000 * WAD
 
 
 @settings(max_examples=40)

@@ -11,7 +11,7 @@ from typing import Any
 from coincurve import PrivateKey
 
 from novate.chain.harness import CHAIN_ID, Chain, actor
-from novate.errors import Rejected
+from novate.errors import Error, Rejected
 from novate.model import ledger, margin, novation, oracle
 from novate.model.account import Account, account_of
 from novate.model.instrument import PERP, SPOT, Terms
@@ -55,6 +55,7 @@ class Core:
         self.world.ledger.borrow["index"] = ledger.BorrowIndex(0, self.chain.timestamp)
         self.domain = wire_round.domain_separator(CHAIN_ID, self.oracle.address)
         self.round = 0
+        self.refusal: Error | None = None
         self._govern()
         self.post(btc_usd * ORACLE_PER_USD, eth_usd * ORACLE_PER_USD)
         self.advance(200)
@@ -113,7 +114,11 @@ class Core:
     def both(
         self, role: str, function: str, arguments: tuple[Any, ...], model: Callable[..., Any], given: tuple[Any, ...]
     ) -> Any:
-        """Run one operation on both; the outcome (value or rejection) and the touched state must agree."""
+        """Run one operation on both; the outcome (value or rejection) and the touched state must agree.
+
+        What both refused with stays in ``refusal``.
+        """
+        self.refusal = None
         before = self.world.state_hash()
         try:
             with self.world.store.transaction():
@@ -128,6 +133,8 @@ class Core:
         except Rejected as rejection:
             assert rejected is not None, (function, rejection.error.name, "model accepts")
             assert rejection.error == rejected.error, (function, rejection.error, rejected.error)
+            self.refusal = rejection.error
+            self.world.take_events()
             return None
         assert rejected is None, (function, rejected, "contract accepts")
         self._same_events()

@@ -1,4 +1,6 @@
-"""The settlement core with its real custody, auctioneer and waterfall, on pyrevm and in the model side by side."""
+"""The settlement core with its real custody, auctioneer and waterfall, on pyrevm and in the model
+side by side.
+"""
 
 from __future__ import annotations
 
@@ -6,19 +8,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from support.core import BTC, ETH, TERMS, WETH, Core, as_word, word
-
 from novate.chain.harness import Contract, actor
 from novate.errors import Rejected
-from novate.model import custody, liquidation, waterfall
+from novate.model import custody, liquidation, oracle, waterfall
 from novate.model.account import account_of, owner_of
 from novate.model.novation import Trade
 from novate.units import WAD
+from support.core import WETH, Core, as_word, word
 
 LOCAL = Path(__file__).parents[2] / "src" / "novate" / "chain" / "local"
 DOLLAR = 10**6
 ETHER_LOT = 10**12
 STRANGER = actor("stranger")
+STALE_AFTER_S = 600
+RESTART_GRACE_S = 60
 
 
 def owner_address(account: int) -> str:
@@ -47,6 +50,10 @@ class Venue(Core):
         peers = [self.address[r] for r in ("custody", "auctioneer", "waterfall", "guardian")]
         self.by("timelock", self.clearinghouse, "set_peers", self.risk.address, *peers)
         self.by("timelock", self.waterfall, "set_auctioneer", self.address["auctioneer"])
+        limits = (STALE_AFTER_S, RESTART_GRACE_S, 50_000)
+        self.by("timelock", self.oracle, "set_limits", *limits)
+        oracle.set_limits(self.world, governor, *limits)
+        self.world.take_events()
         for token, listing in ((self.usd, (0, 6, 0)), (self.ether, (WETH, 18, ETHER_LOT))):
             address = token.address.lower()
             self.govern("set_token", custody.set_token, address, *listing, 10**9)
@@ -64,7 +71,9 @@ class Venue(Core):
         model: Callable[..., Any],
         *arguments: Any,
     ) -> Any:
-        """Call both with the same arguments (accounts as integers); returns the outcome or None if refused."""
+        """Call both with the same arguments (accounts as integers); returns the outcome or None if
+        refused.
+        """
         expected, refusal = None, None
         before = self.world.state_hash()
         try:
@@ -92,12 +101,11 @@ class Venue(Core):
         assert got == [(e.name, e.arguments) for e in self.world.take_events()]
 
     def deposit(self, account: int, token: Contract, amount: int) -> Any:
-        """Mint, approve and deposit for an account."""
-        owner = owner_address(account)
-        token.call("mint", owner, amount)
-        token.call("approve", self.custody.address, amount, sender=owner)
-        address = token.address.lower()
-        return self.act(self.custody, owner, "deposit", custody.deposit, address, account, amount)
+        """Anyone mints, approves and deposits for an account."""
+        token.call("mint", STRANGER, amount)
+        token.call("approve", self.custody.address, amount, sender=STRANGER)
+        arguments = (token.address.lower(), account, amount)
+        return self.act(self.custody, STRANGER, "deposit", custody.deposit, *arguments)
 
     def trade(self, buyer: int, seller: int, instrument: int, lots: int, price_usd: int) -> Any:
         """One trade of two accounts at a price."""
@@ -110,7 +118,9 @@ class Venue(Core):
         """A stranger opens an auction."""
         return self.act(self.auctioneer, STRANGER, "start", liquidation.start, account)
 
-    def bid(self, account: int, bidder: int, fraction: int, health_min: int = 0, least: int = 0) -> Any:
+    def bid(
+        self, account: int, bidder: int, fraction: int, health_min: int = 0, least: int = 0
+    ) -> Any:
         """The bidder's owner bids."""
         arguments = (account, bidder, fraction, health_min, least)
         sender = owner_address(bidder)
@@ -118,7 +128,9 @@ class Venue(Core):
 
     def quote(self, account: int) -> None:
         """Both quote the same."""
-        assert self.auctioneer.view("quote", word(account)) == liquidation.quote(self.world, account)
+        assert self.auctioneer.view("quote", word(account)) == liquidation.quote(
+            self.world, account
+        )
 
     def compare_all(self, accounts: list[int]) -> None:
         """Every stored figure of ledger, custody, auctions and waterfall."""
@@ -152,6 +164,3 @@ class Venue(Core):
         difference: int = self.lens.view("solvency", page, tokens)[2]
         fees: int = self.clearinghouse.view("pot")[0]
         return difference - fees
-
-
-PERPS = {instrument for instrument, terms in TERMS.items() if instrument in (BTC, ETH)}

@@ -12,8 +12,7 @@ from typing import Any
 from coincurve import PrivateKey
 from eth_account.signers.local import LocalAccount
 
-from novate.chain.backend import LOCAL_CONTRACTS, Call, ClientBackend, abi_of
-from novate.chain.client import Client
+from novate.chain.backend import LOCAL_CONTRACTS, Backend, Call, abi_of
 from novate.chain.deploy import deploy
 from novate.chain.deployment import CONTRACT_OF, Roles
 from novate.chain.node import local_key
@@ -22,7 +21,7 @@ from novate.config import Instrument, Parameters
 from novate.model.account import account_of
 from novate.model.oracle import Observation
 from novate.model.order import IMMEDIATE, Order
-from novate.units import ORACLE_UNIT, WAD
+from novate.units import DAY_S, ORACLE_UNIT, WAD
 from novate.wire.eip712 import Domain, order_digest, sign
 from novate.wire.order import SignedFill, SignedOrder, pack
 from novate.wire.round import SignedRound, domain_separator, signed_round
@@ -80,11 +79,11 @@ def trader(role: str, number: int = 0) -> Trader:
 class Venue:
     """One deployed venue and the keys to act on it."""
 
-    def __init__(self, client: Client, parameters: Parameters) -> None:
+    def __init__(self, backend: Backend, parameters: Parameters) -> None:
         self.governor, self.executor = trader("governor"), trader("executor")
         self.nodes = [trader(f"node {i}") for i in range(NODES)]
-        senders = (self.governor, self.executor)
-        self.backend = ClientBackend(client, [sender.key for sender in senders])
+        self.backend = backend
+        backend.know(self.governor.key)
         self.parameters = bench_parameters(parameters)
         self.cash = cash_token(self.parameters)
         roles = Roles(
@@ -102,16 +101,21 @@ class Venue:
         self.round = self.sequence = 0
         self.prices = [(10_000 + 5_000 * feed) * WAD for feed in range(FEEDS)]
         self._nonces: dict[tuple[int, bool], int] = {}
-        self._open_market()
+        self.calm()
+        self._provide_cash()
 
-    def _open_market(self) -> None:
-        """Two rounds and the grace between them; the governor's cash ready to be deposited for anyone."""
+    def calm(self) -> None:
+        """A day without events: parameters have ramped in, averages meet the prices, and the restart grace is over."""
+        self.backend.advance(DAY_S)
         grace = self.parameters.oracle.restart_grace_seconds
         step = self.parameters.oracle.stale_after_seconds // 2  # division: half of the limit
-        for _ in range(grace // step + 2):
+        for _ in range(grace // step + 2):  # division: rounds inside the grace, and two more
             self.post()
             self.backend.advance(step)
         self.post()
+
+    def _provide_cash(self) -> None:
+        """Cash tokens of the governor, who may deposit them for anyone."""
         self.send(self.governor, "token", "mint", self.governor.address, self.cash.units(10**9))
         self.send(self.governor, "token", "approve", self.addresses["custody"], UNLIMITED)
 
@@ -123,7 +127,7 @@ class Venue:
 
     def send(self, sender: Trader, contract: str, function: str, *arguments: Any) -> int:
         """One transaction in its own block; its gas."""
-        self.backend.keys[sender.address] = sender.key
+        self.backend.know(sender.key)
         return self.backend.send(sender.address, [self.call(contract, function, *arguments)])[0].gas_used
 
     def view(self, contract: str, function: str, *arguments: Any) -> Any:

@@ -44,6 +44,10 @@ class Backend(Protocol):
         """EIP-155 id."""
         ...
 
+    def know(self, key: LocalAccount) -> None:
+        """From now on this key's address may send."""
+        ...
+
     def now(self) -> int:
         """Time of the last block."""
         ...
@@ -79,6 +83,9 @@ class HarnessBackend:
     def chain_id(self) -> int:
         """The harness's id."""
         return CHAIN_ID
+
+    def know(self, key: LocalAccount) -> None:
+        """Nothing to do: transactions are not signed here."""
 
     def now(self) -> int:
         """The settable clock."""
@@ -116,7 +123,7 @@ class HarnessBackend:
 class ClientBackend:
     """A chain behind JSON-RPC, with the keys of its senders. A block mined by hand comes a second after the last one."""
 
-    def __init__(self, client: Client, keys: Iterable[LocalAccount]) -> None:
+    def __init__(self, client: Client, keys: Iterable[LocalAccount] = ()) -> None:
         self.client = client
         self.keys = {key.address.lower(): key for key in keys}
 
@@ -124,6 +131,10 @@ class ClientBackend:
     def chain_id(self) -> int:
         """The node's answer."""
         return self.client.chain_id
+
+    def know(self, key: LocalAccount) -> None:
+        """Keep the key to sign with."""
+        self.keys[key.address.lower()] = key
 
     def now(self) -> int:
         """Time of the last block."""

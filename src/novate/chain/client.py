@@ -247,10 +247,10 @@ class Client:
                 raise RpcFault(f"transaction {transaction.hex()} is not in a block")
             time.sleep(POLL_SECONDS)
         if not found.succeeded:
-            raise self._why(found)
+            raise self.why(found)
         return found
 
-    def _why(self, failed: Receipt) -> Exception:
+    def why(self, failed: Receipt) -> Exception:
         """The rejection behind a failed transaction (its receipt does not carry it)."""
         options = {"tracer": "callTracer", "tracerConfig": {"onlyTopCall": True}}
         trace = self.request("debug_traceTransaction", _hex(failed.transaction), options)

@@ -9,7 +9,7 @@ from novate.chain.deployment import Deployment, configuration_hash
 from novate.chain.plan import cash_token, config_of, governance_calls, layer_deposits, terms_of
 from novate.config import Parameters
 from novate.errors import InvalidParameter, require
-from novate.model import custody, ledger, margin, oracle, settlement, waterfall
+from novate.model import custody, ledger, margin, oracle, venue, waterfall
 from novate.model.account import BorrowIndex, account_of
 from novate.model.margin import RiskGlobals, RiskParameters
 from novate.model.state import World
@@ -70,9 +70,9 @@ def _twins(parameters: Parameters) -> dict[tuple[str, str], Twin]:
         ("clearinghouse", "list_instrument"): list_instrument,
         ("risk_model", "set_globals"): set_globals,
         ("risk_model", "set_parameters"): set_parameters,
-        ("exchange", "set_fees"): settlement.set_fees,
-        ("exchange", "set_windows"): settlement.set_windows,
-        ("exchange", "set_executor"): settlement.set_executor,
+        ("exchange", "set_fees"): venue.set_fees,
+        ("exchange", "set_windows"): venue.set_windows,
+        ("exchange", "set_executor"): venue.set_executor,
         ("waterfall", "set_auctioneer"): by_address,
         ("waterfall", "set_limits"): waterfall.set_limits,
         ("custody", "set_token"): custody.set_token,

@@ -180,7 +180,7 @@ def quote(account: bytes32) -> (int256, uint256, uint256, uint256, uint256):
     reward: uint256 = auction.share(margin, offer.discount, offer.fraction_max)
     if check.equity <= 0:
         liquidity: uint256 = check.valuation.liquidity
-        reward = auction.insolvent_reward(liquidity, offer.fraction_max, offer.elapsed)
+        reward = auction.insolvent_reward(margin, liquidity, offer.fraction_max, offer.elapsed)
     return check.equity, margin, offer.discount, offer.fraction_max, reward
 
 
@@ -248,7 +248,8 @@ def _sell(
     )
     self._require_no_worse(before, after)
     if before.equity <= 0:
-        reward = auction.insolvent_reward(before.valuation.liquidity, fraction, offer.elapsed)
+        liquidity: uint256 = before.valuation.liquidity
+        reward = auction.insolvent_reward(margin, liquidity, fraction, offer.elapsed)
         if reward != 0:
             reward = extcall WATERFALL.pay_reward(bidder, reward)
     return reward, fee, after

@@ -28,13 +28,14 @@ import wallet
 initializes: fill_state
 initializes: order
 initializes: receipt[order := order]
-initializes: session
+initializes: session[venue := venue]
 initializes: venue
 initializes: wallet
 
 exports: (
     venue.set_fees, venue.set_windows, venue.set_executor,
     venue.settings, venue.executors,
+    session.set_session_key, session.remove_session_key, session.session_key,
 )
 
 # word: [sequence 64 | instrument 20 | taker's lots, signed 44 | price 128]
@@ -68,14 +69,13 @@ event WalletConfirmed:
     digest: bytes32
     until: uint256
 
-ACCOUNTS_MAX: constant(uint256) = 32
 INSTRUMENTS_MAX: constant(uint256) = 16
 ORDERS_MAX: constant(uint256) = 200
 FILLS_MAX: constant(uint256) = 100
 BLOBS_MAX: constant(uint256) = 4
 ROUND_CALL_BYTES_MAX: constant(uint256) = 2112
 POST_ROUND: constant(Bytes[4]) = method_id(
-    "post_round(uint256,uint256,uint256[],uint256,uint256[2][])"
+    "post_round(uint64,uint64,uint256[],uint256,uint256[2][])"
 )
 
 
@@ -96,7 +96,7 @@ def __init__(governor: address, clearinghouse: address, oracle: address):
 
 @external
 def settle(
-    round_call: Bytes[ROUND_CALL_BYTES_MAX], accounts: DynArray[bytes32, ACCOUNTS_MAX],
+    round_call: Bytes[ROUND_CALL_BYTES_MAX], accounts: DynArray[bytes32, session.ACCOUNTS_MAX],
     instruments: DynArray[uint256, INSTRUMENTS_MAX], orders: DynArray[uint256[4], ORDERS_MAX],
     fills: DynArray[uint256, FILLS_MAX], first_sequence: uint256,
     blobs: DynArray[Bytes[wallet.BLOB_BYTES_MAX], BLOBS_MAX], executor: address = msg.sender,
@@ -109,18 +109,18 @@ def settle(
     """
     approved: bool = self._authority(executor, len(receipts), len(fills))
     self._post_round(round_call)
-    terms: uint256[INSTRUMENTS_MAX] = self._terms(instruments)
+    terms: uint256[INSTRUMENTS_MAX] = self._terms(accounts, instruments)
     states: uint256[ORDERS_MAX] = empty(uint256[ORDERS_MAX])
     lowest: uint256 = 0
     for i: uint256 in range(len(orders), bound=ORDERS_MAX):
         words: uint256[4] = orders[i]
-        lowest = self._next_key(words[0], lowest)
+        errors.require(words[0] >> order.KEY >= lowest, errors.NotAscending)
+        lowest = unsafe_add(words[0] >> order.KEY, 1)  # a key has 73 bits
         n: uint256 = (words[0] >> order.INSTRUMENT) & order.M8
-        blob: Bytes[wallet.BLOB_BYTES_MAX] = b""
+        a: bytes32 = accounts[words[0] >> order.ACCOUNT]
+        states[i] = self._admit(words, a, instruments[n], terms[n], executor, approved)
         if words[0] & order.CONTRACT_WALLET != 0:
-            blob = blobs[words[2]]
-        account: bytes32 = accounts[words[0] >> order.ACCOUNT]
-        states[i] = self._admit(words, account, instruments[n], terms[n], executor, approved, blob)
+            states[i] = self._ask(states[i], words, a, instruments[n], executor, blobs[words[2]])
     used: uint256 = receipt.used(executor, first_sequence, len(fills), receipts)
     settings: uint256 = venue.settings
     sent: uint256 = 0
@@ -129,49 +129,47 @@ def settle(
         t: uint256 = fills[i] & order.M8
         m: uint256 = (fills[i] >> 8) & order.M8
         n: uint256 = (orders[t][0] >> order.INSTRUMENT) & order.M8
-        taker: trade.Leg = trade.leg(orders[t], states[t], accounts[orders[t][0] >> order.ACCOUNT])
-        maker: trade.Leg = trade.leg(orders[m], states[m], accounts[orders[m][0] >> order.ACCOUNT])
-        code: bytes4 = empty(bytes4)
-        if (used >> i) & 1 == 1:
-            code = errors.ReceiptUsed
-        elif len(receipts) != 0:
-            code = self._bar(receipts[i], fills[i], taker, maker, instruments[n], executor)
-        words: uint256[2] = self._trade(i, fills[i], code, taker, maker, terms[n], settings)
-        if words[0] != 0:
+        pair: uint256[2] = self._judge(
+            i, fills[i], used, orders[t], orders[m], states[t], states[m], accounts, instruments[n],
+            terms[n], settings, executor, receipts,
+        )
+        if pair[0] != 0:
             sent |= 1 << i
-            states[t] = trade.take(taker.state, fills[i])
-            states[m] = trade.take(maker.state, fills[i])
-            trades.append(words)
+            # trade.code_of: neither order has fewer lots left
+            states[t] = unsafe_sub(states[t], (fills[i] >> trade.LOTS) & order.M44)
+            states[m] = unsafe_sub(states[m], (fills[i] >> trade.LOTS) & order.M44)
+            trades.append(pair)
     settled: uint256 = 0
     if sent != 0:
         settled = trade.expand(sent, extcall CLEARINGHOUSE.novate(accounts, instruments, trades))
     for i: uint256 in range(len(fills), bound=FILLS_MAX):
         t: uint256 = fills[i] & order.M8
         m: uint256 = (fills[i] >> 8) & order.M8
-        n: uint256 = (orders[t][0] >> order.INSTRUMENT) & order.M8
-        a: bytes32 = accounts[orders[t][0] >> order.ACCOUNT]
-        b: bytes32 = accounts[orders[m][0] >> order.ACCOUNT]
+        n: uint256 = (states[t] >> trade.INSTRUMENT) & order.M8
         if (settled >> i) & 1 == 1:
-            sequence: uint256 = receipt.sequence_of(first_sequence, i, receipts)
-            word: uint256 = trade.log_word(fills[i], orders[t][0], instruments[n], sequence)
-            log Fill(maker=b, taker=a, word=word)
+            sequence: uint256 = first_sequence + i
+            if len(receipts) != 0:
+                sequence = receipts[i][0] & order.M64
+            log Fill(
+                maker=accounts[(states[m] >> trade.ACCOUNT) & order.M8],
+                taker=accounts[(states[t] >> trade.ACCOUNT) & order.M8],
+                word=trade.log_word(fills[i], states[t], instruments[n], sequence),
+            )
         elif (sent >> i) & 1 == 1:
-            taker: trade.Leg = trade.leg(orders[t], states[t], a)
-            self._refund(fills[i], taker, trade.leg(orders[m], states[m], b), terms[n])
-            states[t] = trade.untake(states[t], fills[i])
-            states[m] = trade.untake(states[m], fills[i])
+            self._refund(fills[i], states[t], states[m], accounts, terms[n])
+            states[t] += (fills[i] >> trade.LOTS) & order.M44
+            states[m] += (fills[i] >> trade.LOTS) & order.M44
     for i: uint256 in range(len(orders), bound=ORDERS_MAX):
-        lots: uint256 = trade.taken(states[i])
-        if lots != 0:
-            account: bytes32 = accounts[orders[i][0] >> order.ACCOUNT]
-            fill_state.record(account, orders[i][0], lots, len(receipts) != 0)
+        if states[i] & trade.ADMITTED != 0:
+            a: bytes32 = accounts[orders[i][0] >> order.ACCOUNT]
+            fill_state.record(a, orders[i][0], states[i] & order.M44, len(receipts) != 0)
     return self._close(executor, first_sequence, len(fills), settled, receipts)
 
 
 @internal
 @view
 def _authority(executor: address, receipt_count: uint256, fill_count: uint256) -> bool:
-    """@notice Whether the executor is approved; rejects its matches from others without receipts."""
+    """@notice Whether the executor is approved; others settle its matches only by receipts."""
     approved: bool = venue.executors[executor]
     if receipt_count == 0:
         errors.require(executor == msg.sender, errors.NotExecutor)
@@ -191,26 +189,29 @@ def _post_round(round_call: Bytes[ROUND_CALL_BYTES_MAX]):
 
 @internal
 @view
-def _terms(instruments: DynArray[uint256, INSTRUMENTS_MAX]) -> uint256[INSTRUMENTS_MAX]:
+def _terms(
+    accounts: DynArray[bytes32, session.ACCOUNTS_MAX],
+    instruments: DynArray[uint256, INSTRUMENTS_MAX],
+) -> uint256[INSTRUMENTS_MAX]:
+    """@notice Terms words of the instruments; both lists ascend strictly, so nothing is double."""
+    last: uint256 = 0
+    for account: bytes32 in accounts:
+        errors.require(convert(account, uint256) > last, errors.NotAscending)
+        last = convert(account, uint256)
+    last = 0
     terms: uint256[INSTRUMENTS_MAX] = empty(uint256[INSTRUMENTS_MAX])
     for i: uint256 in range(len(instruments), bound=INSTRUMENTS_MAX):
-        terms[i] = (staticcall CLEARINGHOUSE.market(instruments[i]))[0]
+        errors.require(instruments[i] > last, errors.NotAscending)
+        last = instruments[i]
+        terms[i] = (staticcall CLEARINGHOUSE.market(last))[0]
     return terms
-
-
-@internal
-@pure
-def _next_key(word: uint256, lowest: uint256) -> uint256:
-    """@notice One above the order's key, so that no key comes twice and equal words stay together."""
-    errors.require(word >> order.KEY >= lowest, errors.NotAscending)
-    return (word >> order.KEY) + 1
 
 
 @internal
 @view
 def _admit(
     words: uint256[4], account: bytes32, instrument: uint256, terms: uint256, executor: address,
-    approved: bool, blob: Bytes[wallet.BLOB_BYTES_MAX],
+    approved: bool,
 ) -> uint256:
     """@notice State of an order at the start of its batch (trade.vy); cheapest checks first."""
     word: uint256 = words[0]
@@ -226,47 +227,58 @@ def _admit(
     code, lots = fill_state.left(account, word)
     if code != empty(bytes4):
         return convert(code, uint256)
-    state: uint256 = trade.ADMITTED | lots | (lots << trade.START)
-    digest: bytes32 = order.digest(word, words[1], account, instrument, executor)
     if word & order.CONTRACT_WALLET != 0:
-        if not wallet.consents(session.owner(account), digest, blob):
-            return convert(errors.BadSignature, uint256)
-        return state
+        return trade.admitted(word, lots, empty(address))  # `_ask` has the last word
+    digest: bytes32 = order.digest(word, words[1], account, instrument, executor)
     signer: address = signature.recover(digest, words[2], words[3])
-    if signer == empty(address):
-        return convert(errors.BadSignature, uint256)
-    if signer == session.owner(account):
-        return state
+    if signer == convert(convert(account, uint256) >> 96, address) and signer != empty(address):
+        return trade.admitted(word, lots, empty(address))
     code = session.bar(account, signer, word & order.POST_ONLY != 0, (terms >> 232) & order.M8)
     if code != empty(bytes4):
         return convert(code, uint256)
-    return state | (convert(signer, uint256) << trade.KEY)
+    return trade.admitted(word, lots, signer)
 
 
 @internal
 @view
-def _bar(
-    proof: uint256[3], fill: uint256, taker: trade.Leg, maker: trade.Leg, instrument: uint256,
-    executor: address,
-) -> bytes4:
-    window: uint256 = venue.exclusive_window()
-    return receipt.code_of(proof, fill, taker, maker, instrument, executor, window)
+def _ask(
+    state: uint256, words: uint256[4], account: bytes32, instrument: uint256, executor: address,
+    blob: Bytes[wallet.BLOB_BYTES_MAX],
+) -> uint256:
+    """@notice The state of a contract wallet's order, barred unless the wallet consents."""
+    if state & trade.ADMITTED == 0:
+        return state
+    digest: bytes32 = order.digest(words[0], words[1], account, instrument, executor)
+    if wallet.consents(session.owner(account), digest, blob):
+        return state
+    return convert(errors.BadSignature, uint256)
 
 
 @internal
-def _trade(
-    index: uint256, fill: uint256, barred: bytes4, taker: trade.Leg, maker: trade.Leg,
-    terms: uint256, settings: uint256,
+def _judge(
+    index: uint256, fill: uint256, used: uint256, taker: uint256[4], maker: uint256[4],
+    state_taker: uint256, state_maker: uint256, accounts: DynArray[bytes32, session.ACCOUNTS_MAX],
+    instrument: uint256, terms: uint256, settings: uint256, executor: address,
+    receipts: DynArray[uint256[3], receipt.RECEIPTS_MAX],
 ) -> uint256[2]:
-    """@notice The trade of a fill good in itself, budgets spent; zeros and a log for any other."""
-    code: bytes4 = barred
+    """@notice The trade of a fill good in itself, its budgets spent; zeros and a log of another."""
     words: uint256[2] = [0, 0]
+    code: bytes4 = errors.ReceiptUsed
+    if (used >> index) & 1 == 0:
+        code = trade.code_of(fill, state_taker, state_maker, taker[1], maker[1])
+    if code == empty(bytes4) and len(receipts) != 0:
+        code = receipt.code_of(
+            receipts[index], fill, taker, maker, accounts, instrument, executor,
+            venue.exclusive_window(),
+        )
     if code == empty(bytes4):
-        code = trade.code_of(fill, taker, maker)
-    if code == empty(bytes4):
-        code, words = trade.words(fill, taker, maker, terms, settings)
-    if code == empty(bytes4) and (taker.state | maker.state) & trade.KEY_BITS != 0:
-        code = session.spend(fill, taker, maker, terms, self._mark(terms))
+        words = trade.words(fill, state_taker, state_maker, taker[1], maker[1], terms, settings)
+        if words[0] == 0:
+            code = errors.FeeAboveMax
+        elif (state_taker | state_maker) & trade.KEY_BITS != 0:
+            mark: uint256 = self._mark(terms)
+            if not session.spend(fill, state_taker, state_maker, accounts, terms, mark):
+                code = errors.SessionKeyBudget
     if code == empty(bytes4):
         return words
     log FillSkipped(index=index, code=code)
@@ -274,10 +286,13 @@ def _trade(
 
 
 @internal
-def _refund(fill: uint256, taker: trade.Leg, maker: trade.Leg, terms: uint256):
+def _refund(
+    fill: uint256, taker: uint256, maker: uint256,
+    accounts: DynArray[bytes32, session.ACCOUNTS_MAX], terms: uint256,
+):
     """@notice Give the session keys back what a fill the Clearinghouse refused had cost them."""
-    if (taker.state | maker.state) & trade.KEY_BITS != 0:
-        session.give_back(fill, taker, maker, terms, self._mark(terms))
+    if (taker | maker) & trade.KEY_BITS != 0:
+        session.give_back(fill, taker, maker, accounts, terms, self._mark(terms))
 
 
 @internal
@@ -299,35 +314,12 @@ def _close(
     return settled
 
 
-# --- session keys
-
-
-@external
-def set_session_key(
-    account: bytes32,
-    key: address,
-    expiry: uint256,
-    scope: uint256,
-    underlyings: uint256,
-    notional: uint256,
-    loss: uint256,
-):
-    """@notice Owner only: let `key` sign for the account (session.vy); a live key is only widened."""
-    session.set_key(account, key, expiry, scope, underlyings, notional, loss)
-
-
-@external
-def remove_session_key(account: bytes32, key: address):
-    """@notice Owner only: the key signs no more once the notice has passed."""
-    session.remove_key(account, key, venue.after_notice())
-
-
 # --- cancels
 
 
 @external
 def cancel(account: bytes32, nonce: uint256):
-    """@notice Owner or session key: the resting order settles no more once the notice has passed."""
+    """@notice Owner or session key: the resting order settles no more after the notice."""
     session.may_cancel(account, msg.sender)
     effective: uint256 = venue.after_notice()
     fill_state.cancel(account, nonce, effective)
@@ -336,7 +328,7 @@ def cancel(account: bytes32, nonce: uint256):
 
 @external
 def cancel_below(account: bytes32, nonce: uint256):
-    """@notice Owner or session key: no order of a lower nonce settles once the notice has passed."""
+    """@notice Owner or session key: no order of a lower nonce settles after the notice."""
     session.may_cancel(account, msg.sender)
     effective: uint256 = venue.after_notice()
     fill_state.cancel_below(account, nonce, effective)
@@ -393,10 +385,3 @@ def cancelled_below(account: bytes32) -> uint256:
 def sequence_settled(executor: address, sequence: uint256) -> bool:
     """@notice Whether the executor's match of this sequence was settled."""
     return receipt.settled(executor, sequence, 1) & 1 == 1
-
-
-@external
-@view
-def session_key(account: bytes32, key: address) -> uint256:
-    """@notice Word of a session key (session.vy)."""
-    return session.keys[account][key]

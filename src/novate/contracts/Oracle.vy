@@ -122,7 +122,7 @@ def post_round(
 
     digest: bytes32 = self._digest(round, timestamp, observations)
     self._check_quorum(status >> 200, digest, nodes, signatures)
-    oracle_feed.store(observations, time, (status >> 176) & MASK_24)
+    oracle_feed.store(observations, time, stale_after, (status >> 176) & MASK_24)
 
     restarted_at: uint256 = (status >> 104) & MASK_40
     # time > stored
@@ -197,6 +197,14 @@ def status() -> uint256:
 def feed(id: uint256) -> uint256:
     """@notice The feed word; 0 before its first price."""
     return oracle_feed._words[id]
+
+
+@external
+@view
+@reentrant
+def resumed_at(id: uint256) -> uint256:
+    """@notice When the feed came back after its last outage (longer than stale_after); 0: never."""
+    return oracle_feed._resumed_at[id]
 
 
 @external

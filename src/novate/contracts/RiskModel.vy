@@ -15,17 +15,19 @@ from interfaces import IRiskModel
 from lib import errors
 from lib import units
 import funding
+import risk_parameters
 
 implements: IRiskModel
-
-event ParametersSet:
-    underlying: indexed(uint256)
-    word: uint256
-
-event GlobalsSet:
-    initial_ratio_ppm: uint256
-    credit_cap: uint256
-    stale_drift_ppm_s: uint256
+initializes: risk_parameters
+exports: (
+    risk_parameters.set_parameters,
+    risk_parameters.set_globals,
+    risk_parameters.parameters,
+    risk_parameters.earlier,
+    risk_parameters.initial_ratio_ppm,
+    risk_parameters.credit_cap,
+    risk_parameters.stale_drift_ppm_s,
+)
 
 struct Sums:
     scan: uint256
@@ -40,14 +42,13 @@ struct Sums:
     penalty: uint256
     bonus: uint256
     liquidity: uint256
+    liquidity_initial: uint256
 
 UNDERLYINGS_MAX: constant(uint256) = 16
 STALE_WIDENING_PPM_MAX: constant(uint256) = 200_000
 KIND_PERP: constant(uint256) = 1
 KIND_SPOT: constant(uint256) = 4
-DAY_S: constant(uint256) = 86400
 THOUSAND_USD: constant(uint256) = 10**21
-M10: constant(uint256) = 2**10 - 1
 M16: constant(uint256) = 2**16 - 1
 M20: constant(uint256) = 2**20 - 1
 M24: constant(uint256) = 2**24 - 1
@@ -59,25 +60,17 @@ M80: constant(uint256) = 2**80 - 1
 M96: constant(uint256) = 2**96 - 1
 LOTS_OFFSET: constant(int256) = 2**43
 
-GOVERNOR: immutable(address)
 CLEARINGHOUSE: immutable(IClearinghouse)
 ORACLE: immutable(IOracle)
 
-parameters: public(HashMap[uint256, uint256])             # underlying -> packed parameters
-initial_ratio_ppm: public(uint256)                        # IM over MM
-credit_cap: public(uint256)                               # most a correlation credit may save one account, wad
-stale_drift_ppm_s: public(uint256)                        # confidence widening a second beyond the staleness limit
 rows: transient(HashMap[uint256, uint256])                # round << 20 | instrument -> row word
 
 
 @deploy
 def __init__(governor: address, clearinghouse: address, oracle: address):
-    GOVERNOR = governor
+    risk_parameters.__init__(governor)
     CLEARINGHOUSE = IClearinghouse(clearinghouse)
     ORACLE = IOracle(oracle)
-    self.initial_ratio_ppm = 1_250_000
-    self.credit_cap = 5_000_000 * 10**18
-    self.stale_drift_ppm_s = 100
 
 
 @external
@@ -91,7 +84,8 @@ def evaluate(words: DynArray[uint256, 32]) -> IRiskModel.Valuation:
         return empty(IRiskModel.Valuation)
     status: uint256 = staticcall ORACLE.status()
     valuation: IRiskModel.Valuation = empty(IRiskModel.Valuation)
-    if block.timestamp < ((status >> 104) & M40) + ((status >> 160) & M16):
+    silent: bool = block.timestamp > ((status >> 64) & M40) + ((status >> 144) & M16)
+    if silent or block.timestamp < ((status >> 104) & M40) + ((status >> 160) & M16):
         valuation.flags = 2
     delta: int256[UNDERLYINGS_MAX] = empty(int256[UNDERLYINGS_MAX])
     spot: uint256[UNDERLYINGS_MAX] = empty(uint256[UNDERLYINGS_MAX])
@@ -126,7 +120,7 @@ def evaluate(words: DynArray[uint256, 32]) -> IRiskModel.Valuation:
         if used == 0:
             break
         if used & 1 == 1:
-            sums = self._add(sums, delta[underlying], spot[underlying], gauge[underlying], self.parameters[underlying])
+            sums = self._add(sums, underlying, delta[underlying], spot[underlying], gauge[underlying])
         used = used >> 1
     return self._total(valuation, sums, charges)
 
@@ -142,7 +136,17 @@ def accrued(instrument: uint256) -> (uint256, uint256):
     terms, market, config = staticcall CLEARINGHOUSE.market(instrument)
     feed: uint256 = staticcall ORACLE.feed((terms >> 240) & 255)
     mark: uint256 = ((feed >> 64) & M64) * units.ORACLE_UNIT
-    return funding.project(market, terms, feed, staticcall ORACLE.status(), config), mark
+    return self._project(market, terms, feed, staticcall ORACLE.status(), config), mark
+
+
+@internal
+@view
+def _project(market: uint256, terms: uint256, feed: uint256, status: uint256, config: uint256) -> uint256:
+    """@notice The market word with funding up to now; when it is already there, the oracle need not be asked."""
+    resumed_at: uint256 = 0
+    if (market >> 168) & M40 != block.timestamp:
+        resumed_at = staticcall ORACLE.resumed_at((terms >> 240) & 255)
+    return funding.project(market, terms, feed, resumed_at, (status >> 144) & M16, config)
 
 
 @internal
@@ -179,7 +183,7 @@ def _build_row(instrument: uint256, status: uint256) -> uint256:
     config: uint256 = 0
     terms, market, config = staticcall CLEARINGHOUSE.market(instrument)
     feed: uint256 = staticcall ORACLE.feed((terms >> 240) & 255)
-    market = funding.project(market, terms, feed, status, config)
+    market = self._project(market, terms, feed, status, config)
     kind: uint256 = terms >> 248
     underlying: uint256 = (terms >> 232) & 255
     price: uint256 = (feed >> 64) & M64
@@ -199,7 +203,7 @@ def _build_row(instrument: uint256, status: uint256) -> uint256:
     confidence: uint256 = (feed >> 192) & M32
     if age > stale_after:
         row |= 1 << 191
-        confidence += min((age - stale_after) * self.stale_drift_ppm_s, STALE_WIDENING_PPM_MAX)
+        confidence += min((age - stale_after) * risk_parameters.stale_drift_ppm_s, STALE_WIDENING_PPM_MAX)
     row |= min(confidence, M24) << 208
     return row | (self._deviation((feed >> 64) & M64, (feed >> 128) & M64) << 232)
 
@@ -218,53 +222,71 @@ def _deviation(mark: uint256, average: uint256) -> uint256:
 @view
 def _charge(underlying: uint256, interest: uint256, rate_ppb: uint256) -> uint256:
     """@notice Open-interest rate plus eight hours of funding, in 1e-5, rounded up."""
-    word: uint256 = self.parameters[underlying]
+    target: uint256 = 0
+    old: uint256 = 0
+    elapsed: uint256 = 0
+    target, old, elapsed = risk_parameters.transition(underlying)
+    rate: uint256 = self._interest_rate(interest, target)
+    if old != target:
+        rate = risk_parameters.between_up(self._interest_rate(interest, old), rate, elapsed)
+    return min(rate + units.div_up(rate_ppb, 10_000), M16)
+
+
+@internal
+@pure
+def _interest_rate(interest: uint256, word: uint256) -> uint256:
+    """@notice Charge on the whole market's open interest: a ramp between two notionals, 1e-5, rounded up."""
     low: uint256 = ((word >> 180) & M24) * THOUSAND_USD
-    rate: uint256 = units.div_up(rate_ppb, 10_000)
-    if interest > low:
-        high: uint256 = ((word >> 204) & M24) * THOUSAND_USD
-        rate += units.div_up(((word >> 228) & M16) * (min(interest, high) - low), high - low)
-    return min(rate, M16)
+    if interest <= low:
+        return 0
+    high: uint256 = ((word >> 204) & M24) * THOUSAND_USD
+    return units.div_up(((word >> 228) & M16) * (min(interest, high) - low), high - low)
+
+
+@internal
+@pure
+def _liquidity(size: uint256, word: uint256) -> uint256:
+    """@notice What closing a dollar delta may cost beyond the mark: a ramp between two sizes, rounded up."""
+    low: uint256 = ((word >> 72) & M24) * THOUSAND_USD
+    if size <= low:
+        return 0
+    high: uint256 = ((word >> 96) & M24) * THOUSAND_USD
+    rate: uint256 = ((word >> 120) & M20) * (min(size, high) - low)
+    return units.div_up(size * rate, (high - low) * units.PPM)
 
 
 @internal
 @view
-def _psr(word: uint256) -> uint256:
-    """@notice Scan range in force (ppm): ramps from old to target over a day, rounded up."""
-    start: uint256 = word & M20
-    target: uint256 = (word >> 20) & M20
-    if start == target:
-        return start
-    elapsed: uint256 = min(block.timestamp - ((word >> 40) & M32), DAY_S)
-    if target > start:
-        return start + units.div_up((target - start) * elapsed, DAY_S)
-    return start - (start - target) * elapsed // DAY_S
-
-
-@internal
-@view
-def _add(sums: Sums, delta: int256, spot: uint256, gauge: uint256, word: uint256) -> Sums:
-    """@notice Add one underlying's scan, credit terms, liquidity, confidence and haircuts."""
+def _add(sums: Sums, underlying: uint256, delta: int256, spot: uint256, gauge: uint256) -> Sums:
+    """
+    @notice Add one underlying's scan, credit terms, liquidity, confidence and haircuts.
+    @dev A change ramps into the maintenance margin; the initial margin takes the stricter end at once.
+    """
     s: Sums = sums
+    target: uint256 = 0
+    old: uint256 = 0
+    elapsed: uint256 = 0
+    target, old, elapsed = risk_parameters.transition(underlying)
     size: uint256 = units.magnitude(delta)
-    credit: uint256 = word >> 244
-    psr: uint256 = self._psr(word)
+    credit: uint256 = risk_parameters.between_down(old >> 244, target >> 244, elapsed)
+    psr: uint256 = risk_parameters.psr(target)
     scan: uint256 = units.ppm_up(size, psr)
     s.scan += scan
     s.base += credit * scan // 1000
     s.cross += convert(credit * psr, int256) * delta
-    psr = max(psr, (word >> 20) & M20)
+    credit = min(credit, target >> 244)
+    psr = max(psr, (target >> 20) & M20)
     scan = units.ppm_up(size, psr)
     s.scan_initial += scan
     s.base_initial += credit * scan // 1000
     s.cross_initial += convert(credit * psr, int256) * delta
-    low: uint256 = ((word >> 72) & M24) * THOUSAND_USD
-    if size > low:
-        high: uint256 = ((word >> 96) & M24) * THOUSAND_USD
-        rate: uint256 = ((word >> 120) & M20) * (min(size, high) - low)
-        liquidity: uint256 = units.div_up(size * rate, (high - low) * units.PPM)
-        s.liquidity += liquidity
-        s.added += liquidity
+    liquidity: uint256 = self._liquidity(size, target)
+    s.liquidity_initial += liquidity
+    if old != target:
+        ramped: uint256 = risk_parameters.between_up(self._liquidity(size, old), liquidity, elapsed)
+        s.liquidity_initial += max(ramped, liquidity) - liquidity
+        liquidity = ramped
+    s.liquidity += liquidity
     confidence: uint256 = gauge & M24
     s.added += units.ppm_up(size, confidence)
     s.bonus += units.ppm_down(size, confidence)
@@ -273,8 +295,10 @@ def _add(sums: Sums, delta: int256, spot: uint256, gauge: uint256, word: uint256
         adverse = (gauge >> 24) & M24
     s.penalty += units.ppm_up(size, max(confidence, adverse))
     if spot != 0:
-        s.haircut += units.ppm_up(spot, (word >> 140) & M20)
-        s.haircut_initial += units.ppm_up(spot, (word >> 160) & M20)
+        maintenance: uint256 = risk_parameters.between_up((old >> 140) & M20, (target >> 140) & M20, elapsed)
+        initial: uint256 = risk_parameters.between_up((old >> 160) & M20, (target >> 160) & M20, elapsed)
+        s.haircut += units.ppm_up(spot, maintenance)
+        s.haircut_initial += units.ppm_up(spot, max(initial, (target >> 160) & M20))
     return s
 
 
@@ -292,55 +316,16 @@ def _saving(base: uint256, cross: int256, cap: uint256) -> uint256:
 @view
 def _total(valuation: IRiskModel.Valuation, sums: Sums, charges: uint256) -> IRiskModel.Valuation:
     v: IRiskModel.Valuation = valuation
-    cap: uint256 = self.credit_cap
+    cap: uint256 = 0
+    cap_initial: uint256 = 0
+    cap, cap_initial = risk_parameters.credit_caps()
     added: uint256 = sums.added + charges
-    v.margin_maintenance = sums.scan - self._saving(sums.base, sums.cross, cap) + added + sums.haircut
-    initial: uint256 = sums.scan_initial - self._saving(sums.base_initial, sums.cross_initial, cap) + added
-    v.margin_initial = units.ppm_up(initial, self.initial_ratio_ppm) + sums.haircut_initial
+    v.margin_maintenance = sums.scan - self._saving(sums.base, sums.cross, cap) + added
+    v.margin_maintenance += sums.liquidity + sums.haircut
+    initial: uint256 = sums.scan_initial - self._saving(sums.base_initial, sums.cross_initial, cap_initial) + added
+    initial += sums.liquidity_initial
+    v.margin_initial = units.ppm_up(initial, risk_parameters.shared >> 232) + sums.haircut_initial
     v.penalty = sums.penalty
     v.bonus = sums.bonus
     v.liquidity = sums.liquidity
     return v
-
-
-@external
-def set_parameters(underlying: uint256, word: uint256):
-    """@notice Bounded, speed-limited change; the scan range ramps from where it stands (psr_from and psr_set_at are ignored)."""
-    errors.require(msg.sender == GOVERNOR, errors.NotAuthorized)
-    target: uint256 = (word >> 20) & M20
-    maintenance: uint256 = (word >> 140) & M20
-    initial: uint256 = (word >> 160) & M20
-    in_bounds: bool = underlying < UNDERLYINGS_MAX and target >= 10_000 and target <= 900_000
-    in_bounds = in_bounds and (word >> 72) & M24 < (word >> 96) & M24 and (word >> 120) & M20 <= 500_000
-    in_bounds = in_bounds and maintenance <= initial and initial <= 900_000
-    in_bounds = in_bounds and (word >> 180) & M24 < (word >> 204) & M24 and (word >> 228) & M16 <= 50_000
-    errors.require(in_bounds and (word >> 244) & M10 <= 1000 and word >> 254 == 0, errors.OutOfBounds)
-    old: uint256 = self.parameters[underlying]
-    old_target: uint256 = (old >> 20) & M20
-    start: uint256 = target
-    set_at: uint256 = block.timestamp
-    if old_target != 0:
-        if target == old_target:
-            start = old & M20
-            set_at = (old >> 40) & M32
-        else:
-            errors.require(block.timestamp >= ((old >> 40) & M32) + DAY_S, errors.TooFast)
-            start = self._psr(old)
-            slow: bool = target >= units.ppm_up(start, 980_000) and target <= units.ppm_down(start, 1_100_000)
-            errors.require(slow, errors.TooFast)
-    stored: uint256 = ((word >> 72) << 72) | (set_at << 40) | (target << 20) | start
-    self.parameters[underlying] = stored
-    log ParametersSet(underlying=underlying, word=stored)
-
-
-@external
-def set_globals(initial_ratio_ppm: uint256, credit_cap: uint256, stale_drift_ppm_s: uint256):
-    """@notice The shared parameters, bounded."""
-    errors.require(msg.sender == GOVERNOR, errors.NotAuthorized)
-    in_bounds: bool = initial_ratio_ppm >= 1_100_000 and initial_ratio_ppm <= 2_000_000
-    in_bounds = in_bounds and credit_cap <= 100_000_000 * 10**18
-    errors.require(in_bounds and stale_drift_ppm_s >= 10 and stale_drift_ppm_s <= 1000, errors.OutOfBounds)
-    self.initial_ratio_ppm = initial_ratio_ppm
-    self.credit_cap = credit_cap
-    self.stale_drift_ppm_s = stale_drift_ppm_s
-    log GlobalsSet(initial_ratio_ppm=initial_ratio_ppm, credit_cap=credit_cap, stale_drift_ppm_s=stale_drift_ppm_s)

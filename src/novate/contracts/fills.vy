@@ -53,25 +53,41 @@ def left(account: bytes32, word: uint256) -> (bytes4, uint256):
 
 
 @internal
-def record(account: bytes32, word: uint256, lots: uint256, by_receipt: bool):
-    """@notice Book settled lots; an immediate order ends here unless its match came by receipt."""
+def record(account: bytes32, word: uint256, remaining: uint256, by_receipt: bool):
+    """
+    @notice Book an order that its batch leaves with `remaining` lots: `left`, less what settled. An
+            immediate order is spent by that, unless its matches come by receipt.
+    """
     nonce: uint256 = (word >> order.NONCE) & order.M64
-    immediate: uint256 = (word >> order.IMMEDIATE) & 1
-    if immediate == 1:
-        mark: uint256 = SPENT
+    filled: uint256 = unsafe_sub(word & order.M44, remaining)  # remaining <= left <= signed lots
+    if (word >> order.IMMEDIATE) & 1 == 0:
+        self._book(account, nonce >> 2, nonce, word, filled)
+        return
+    offset: uint256 = (nonce & 127) << 1
+    pairs: uint256 = self.immediates[account][nonce >> 7]
+    if not by_receipt and (pairs >> offset) & PARTLY == 0:
+        if filled != 0:
+            self.immediates[account][nonce >> 7] = pairs | (SPENT << offset)
+    elif self._book(account, (1 << 62) | (nonce >> 2), nonce, word, filled):
+        flag: uint256 = SPENT
         if by_receipt:
-            mark = PARTLY
-        self.immediates[account][nonce >> 7] |= mark << ((nonce & 127) << 1)
-        if not by_receipt:
-            return
-    index: uint256 = (immediate << 62) | (nonce >> 2)
+            flag = PARTLY
+        self.immediates[account][nonce >> 7] = pairs | (flag << offset)
+
+
+@internal
+def _book(
+    account: bytes32, index: uint256, nonce: uint256, word: uint256, filled: uint256
+) -> bool:
+    """@notice Raise a lane to `filled` lots; False if nothing of the order settled."""
     offset: uint256 = (nonce & 3) << 6
     four: uint256 = self.lanes[account][index]
     lane: uint256 = (four >> offset) & order.M64
-    # `left` bounds filled + lots by the signed lots, below 2**43: the sum stays inside its field
-    booked: uint256 = (lane & CANCELLED) | unsafe_add(lane & order.M44, lots)
-    booked |= ((word >> order.REVISION) & order.M16) << 44
+    if filled <= lane & order.M44:
+        return False
+    booked: uint256 = filled | (((word >> order.REVISION) & order.M16) << 44) | (lane & CANCELLED)
     self.lanes[account][index] = four ^ ((lane ^ booked) << offset)
+    return True
 
 
 @internal

@@ -9,7 +9,6 @@ from lib import units
 
 KIND_PERP: constant(uint256) = 1
 PERIOD_S: constant(int256) = 28800
-M16: constant(uint256) = 2**16 - 1
 M24: constant(uint256) = 2**24 - 1
 M32: constant(uint256) = 2**32 - 1
 M40: constant(uint256) = 2**40 - 1
@@ -20,14 +19,19 @@ M128: constant(uint256) = 2**128 - 1
 
 @internal
 @view
-def project(market: uint256, terms: uint256, feed: uint256, status: uint256, config: uint256) -> uint256:
-    """@notice The market word as it stands now; idempotent at one timestamp."""
+def project(
+    market: uint256, terms: uint256, feed: uint256, resumed_at: uint256, stale_after: uint256, config: uint256
+) -> uint256:
+    """
+    @notice The market word as it stands now; idempotent at one timestamp.
+    @param resumed_at When the feed's prices came back after its last outage, which is not charged afterwards.
+    """
     interest: uint256 = market >> 208
     head: uint256 = (interest << 208) | (block.timestamp << 168)
     if terms >> 248 != KIND_PERP or interest == 0:
         return head | (market & M128)
-    start: uint256 = max((market >> 168) & M40, (status >> 104) & M40)
-    end: uint256 = min(block.timestamp, (feed >> 224) + ((status >> 144) & M16))
+    start: uint256 = max((market >> 168) & M40, resumed_at)
+    end: uint256 = min(block.timestamp, (feed >> 224) + stale_after)
     rate: int256 = units.signed(market, 88, 216)
     if end <= start:
         return head | (units.unsigned(rate, M40) << 128) | (market & M128)

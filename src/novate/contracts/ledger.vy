@@ -26,7 +26,8 @@ struct Row:
 WORDS_MAX: constant(uint256) = 32
 POSITIONS_MAX: constant(uint256) = 128
 FLAG_IN_AUCTION: constant(uint256) = 1
-STALE_OR_GRACE: constant(uint256) = 3
+FLAG_STALE: constant(uint256) = 1            # a held feed is stale
+FLAG_GRACE: constant(uint256) = 2            # no prices at all, or back for less than the grace
 LOTS_MAX: constant(int256) = 2**43 - 1
 LOTS_OFFSET: constant(int256) = 2**43
 M24: constant(uint256) = 2**24 - 1
@@ -309,11 +310,11 @@ def _equity(row: Row, valuation: IRiskModel.Valuation) -> int256:
 
 @internal
 @view
-def _funded(equity: int256, valuation: IRiskModel.Valuation) -> bool:
-    """@notice Initial margin at the worst prices, on fresh prices, without borrowing beyond the venue's cap."""
+def _funded(equity: int256, valuation: IRiskModel.Valuation, refused: uint256) -> bool:
+    """@notice Initial margin at the worst prices, without the flags refused, nor borrowing beyond the venue's cap."""
     if equity - convert(valuation.penalty, int256) < convert(valuation.margin_initial, int256):
         return False
-    if valuation.flags & STALE_OR_GRACE != 0:
+    if valuation.flags & refused != 0:
         return False
     return equity - valuation.value_spot >= 0 or self.pot >> 96 <= self.debt_cap
 
@@ -333,9 +334,11 @@ def _no_worse(equity: int256, required: uint256, equity_after: int256, required_
 
 
 @internal
-def _passes(account: bytes32, before: Row, equity_after: int256, after: IRiskModel.Valuation) -> bool:
+def _passes(
+    account: bytes32, before: Row, equity_after: int256, after: IRiskModel.Valuation, refused: uint256
+) -> bool:
     """@notice The gate of MARGIN.md §3 against the stored positions; the earlier state is valued only when it matters."""
-    if self._funded(equity_after, after):
+    if self._funded(equity_after, after, refused):
         return True
     value: IRiskModel.Valuation = self._evaluate(self._words(account, before.count))
     return self._no_worse(

@@ -40,6 +40,7 @@ event VenueSet:
 KIND_PERP: constant(uint256) = 1
 KIND_SPOT: constant(uint256) = 4
 UNDERLYINGS_MAX: constant(uint256) = 16
+PERPS_MAX: constant(uint256) = 64
 PAUSE_SECONDS_MAX: constant(uint256) = 7 * 86400
 M24: constant(uint256) = 2**24 - 1
 M32: constant(uint256) = 2**32 - 1
@@ -112,6 +113,7 @@ def list_instrument(instrument: uint256, terms: uint256):
     ledger.books[instrument][0] = terms
     ledger.books[instrument][1] = block.timestamp << 168
     if terms >> 248 == KIND_PERP:
+        errors.require(len(ledger.perps) < PERPS_MAX, errors.TooManyItems)
         ledger.perps.append(instrument)
     log InstrumentListed(instrument=instrument, terms=terms)
 

@@ -264,7 +264,8 @@ def _gate(
     row: ledger.Row = before
     row.cash -= convert(fees, int256)
     row.variation += variation
-    if not ledger._passes(account, before, ledger._equity(row, value), value):
+    fresh: uint256 = ledger.FLAG_STALE | ledger.FLAG_GRACE
+    if not ledger._passes(account, before, ledger._equity(row, value), value, fresh):
         return errors.InsufficientMargin
     self.count_after[a] = count
     self.value_after[a] = value.value_linear

@@ -30,6 +30,8 @@ AVERAGE_WINDOW_S: constant(uint256) = 900
 _registered: uint256
 # [index 64 | mark 64 | average 64 | confidence_ppm 32 | timestamp 32]; 0 until the first price
 _words: uint256[FEEDS_MAX]
+# When a feed came back after more than the staleness limit without a price; 0 if it never did
+_resumed_at: uint256[FEEDS_MAX]
 
 
 @internal
@@ -42,7 +44,10 @@ def register(feed: uint256):
 
 @internal
 def store(
-    observations: DynArray[uint256, OBSERVATIONS_MAX], timestamp: uint256, move_bound_ppm: uint256
+    observations: DynArray[uint256, OBSERVATIONS_MAX],
+    timestamp: uint256,
+    stale_after: uint256,
+    move_bound_ppm: uint256,
 ):
     """
     @notice Step every observed feed. `timestamp` exceeds that of every stored feed and is at most
@@ -90,6 +95,8 @@ def store(
             average = (word >> 128) & MASK_64
             # timestamp exceeds every stored one
             elapsed: uint256 = unsafe_sub(timestamp, word >> 224)
+            if elapsed > stale_after:
+                self._resumed_at[feed] = timestamp
             if elapsed > AVERAGE_WINDOW_S:
                 elapsed = AVERAGE_WINDOW_S
             # a 64-bit difference times at most 900; the average stays between itself and the mark

@@ -14,6 +14,7 @@ import trade
 
 uses: order
 
+ACCOUNTS_MAX: constant(uint256) = 32
 RECEIPTS_MAX: constant(uint256) = 16
 SEQUENCE_MAX: constant(uint256) = 2**63
 
@@ -56,8 +57,9 @@ def mark(
 def code_of(
     receipt: uint256[3],
     fill: uint256,
-    taker: trade.Leg,
-    maker: trade.Leg,
+    taker: uint256[4],
+    maker: uint256[4],
+    accounts: DynArray[bytes32, ACCOUNTS_MAX],
     instrument: uint256,
     executor: address,
     exclusive_window: uint256,
@@ -65,9 +67,11 @@ def code_of(
     """@notice What bars a fill by its receipt: too early, or not the executor's word on it."""
     if block.timestamp < ((receipt[0] >> 64) & order.M40) + exclusive_window:
         return errors.NotExecutor
+    account_maker: bytes32 = accounts[maker[0] >> order.ACCOUNT]
+    account_taker: bytes32 = accounts[taker[0] >> order.ACCOUNT]
     digest: bytes32 = order.match_digest(
-        order.digest(maker.word, maker.limits, maker.account, instrument, executor),
-        order.digest(taker.word, taker.limits, taker.account, instrument, executor),
+        order.digest(maker[0], maker[1], account_maker, instrument, executor),
+        order.digest(taker[0], taker[1], account_taker, instrument, executor),
         (fill >> trade.LOTS) & order.M44,
         fill >> trade.PRICE,
         receipt[0],
@@ -75,17 +79,6 @@ def code_of(
     if signature.recover(digest, receipt[1], receipt[2]) != executor:
         return errors.BadReceipt
     return empty(bytes4)
-
-
-@internal
-@pure
-def sequence_of(
-    first: uint256, index: uint256, receipts: DynArray[uint256[3], RECEIPTS_MAX]
-) -> uint256:
-    """@notice Sequence number of the fill at `index`."""
-    if len(receipts) == 0:
-        return first + index
-    return receipts[index][0] & order.M64
 
 
 @internal

@@ -1,4 +1,5 @@
 # pragma version 0.4.3
+# pragma nonreentrancy on
 # SPDX-License-Identifier: AGPL-3.0-only
 """
 @title Session keys: what an account's helpers may sign, how long and for how much (RULES 10)
@@ -12,6 +13,9 @@
 from lib import errors
 import order
 import trade
+import venue
+
+uses: venue
 
 event SessionKeySet:
     account: indexed(bytes32)
@@ -23,6 +27,7 @@ event SessionKeyRemoved:
     key: indexed(address)
     removed_at: uint256
 
+ACCOUNTS_MAX: constant(uint256) = 32
 SCOPE: constant(uint256) = 40
 UNDERLYINGS: constant(uint256) = 48
 NOTIONAL: constant(uint256) = 64
@@ -62,49 +67,61 @@ def bar(account: bytes32, key: address, post_only: bool, underlying: uint256) ->
 
 @internal
 def spend(
-    fill: uint256, taker: trade.Leg, maker: trade.Leg, terms: uint256, mark: uint256
-) -> bytes4:
-    """@notice Charge the keys behind the fill, both or neither; `SessionKeyBudget` if one is short."""
+    fill: uint256,
+    taker: uint256,
+    maker: uint256,
+    accounts: DynArray[bytes32, ACCOUNTS_MAX],
+    terms: uint256,
+    mark: uint256,
+) -> bool:
+    """@notice Charge the keys behind the fill; False, and nothing charged, if a budget is short."""
     notional: uint256 = 0
     loss_taker: uint256 = 0
     loss_maker: uint256 = 0
-    notional, loss_taker, loss_maker = trade.costs(fill, taker.word & order.SELL != 0, terms, mark)
-    if not self._charge(taker, notional, loss_taker):
-        return errors.SessionKeyBudget
-    if not self._charge(maker, notional, loss_maker):
-        self._refund(taker, notional, loss_taker)
-        return errors.SessionKeyBudget
-    return empty(bytes4)
-
-
-@internal
-def give_back(fill: uint256, taker: trade.Leg, maker: trade.Leg, terms: uint256, mark: uint256):
-    """@notice Undo `spend` in the same transaction, hence at the same mark."""
-    notional: uint256 = 0
-    loss_taker: uint256 = 0
-    loss_maker: uint256 = 0
-    notional, loss_taker, loss_maker = trade.costs(fill, taker.word & order.SELL != 0, terms, mark)
-    self._refund(taker, notional, loss_taker)
-    self._refund(maker, notional, loss_maker)
-
-
-@internal
-def _charge(leg: trade.Leg, notional: uint256, loss: uint256) -> bool:
-    key: address = trade.key_of(leg.state)
-    if key == empty(address):
-        return True
-    word: uint256 = self.keys[leg.account][key]
-    if notional > (word >> NOTIONAL) & order.M64 or loss > (word >> LOSS) & order.M64:
+    notional, loss_taker, loss_maker = trade.costs(fill, taker & trade.SELL != 0, terms, mark)
+    if not self._charge(taker, accounts[(taker >> trade.ACCOUNT) & order.M8], notional, loss_taker):
         return False
-    self.keys[leg.account][key] = word - (notional << NOTIONAL) - (loss << LOSS)
+    if not self._charge(maker, accounts[(maker >> trade.ACCOUNT) & order.M8], notional, loss_maker):
+        self._refund(taker, accounts[(taker >> trade.ACCOUNT) & order.M8], notional, loss_taker)
+        return False
     return True
 
 
 @internal
-def _refund(leg: trade.Leg, notional: uint256, loss: uint256):
-    key: address = trade.key_of(leg.state)
+def give_back(
+    fill: uint256,
+    taker: uint256,
+    maker: uint256,
+    accounts: DynArray[bytes32, ACCOUNTS_MAX],
+    terms: uint256,
+    mark: uint256,
+):
+    """@notice Undo `spend` in the same transaction, hence at the same mark."""
+    notional: uint256 = 0
+    loss_taker: uint256 = 0
+    loss_maker: uint256 = 0
+    notional, loss_taker, loss_maker = trade.costs(fill, taker & trade.SELL != 0, terms, mark)
+    self._refund(taker, accounts[(taker >> trade.ACCOUNT) & order.M8], notional, loss_taker)
+    self._refund(maker, accounts[(maker >> trade.ACCOUNT) & order.M8], notional, loss_maker)
+
+
+@internal
+def _charge(state: uint256, account: bytes32, notional: uint256, loss: uint256) -> bool:
+    key: address = trade.key_of(state)
+    if key == empty(address):
+        return True
+    word: uint256 = self.keys[account][key]
+    if notional > (word >> NOTIONAL) & order.M64 or loss > (word >> LOSS) & order.M64:
+        return False
+    self.keys[account][key] = word - (notional << NOTIONAL) - (loss << LOSS)
+    return True
+
+
+@internal
+def _refund(state: uint256, account: bytes32, notional: uint256, loss: uint256):
+    key: address = trade.key_of(state)
     if key != empty(address):
-        self.keys[leg.account][key] += (notional << NOTIONAL) + (loss << LOSS)
+        self.keys[account][key] += (notional << NOTIONAL) + (loss << LOSS)
 
 
 @internal
@@ -118,8 +135,8 @@ def may_cancel(account: bytes32, caller: address):
     errors.require((word >> SCOPE) & SCOPE_CANCEL != 0, errors.SessionKeyScope)
 
 
-@internal
-def set_key(
+@external
+def set_session_key(
     account: bytes32,
     key: address,
     expiry: uint256,
@@ -143,14 +160,22 @@ def set_key(
     log SessionKeySet(account=account, key=key, word=word)
 
 
-@internal
-def remove_key(account: bytes32, key: address, removed_at: uint256):
-    """@notice Owner only: the key signs no more from `removed_at` on; a second call is refused."""
+@external
+def remove_session_key(account: bytes32, key: address):
+    """@notice Owner only: the key signs no more after the notice; a second call is refused."""
     errors.require(msg.sender == self.owner(account), errors.NotOwner)
     word: uint256 = self.keys[account][key]
     errors.require(self._live(word) and word >> REMOVED_AT == 0, errors.NoRequest)
+    removed_at: uint256 = venue.after_notice()
     self.keys[account][key] = word | (removed_at << REMOVED_AT)
     log SessionKeyRemoved(account=account, key=key, removed_at=removed_at)
+
+
+@external
+@view
+def session_key(account: bytes32, key: address) -> uint256:
+    """@notice The key's word."""
+    return self.keys[account][key]
 
 
 @internal

@@ -37,8 +37,6 @@ event FeesDistributed:
 
 ACCOUNTS_MAX: constant(uint256) = 32
 KIND_SPOT: constant(uint256) = 4
-FLAG_STALE: constant(uint256) = 1
-FLAG_GRACE: constant(uint256) = 2
 NUMBER_INSURANCE: constant(uint256) = 2
 NUMBER_RESERVES: constant(uint256) = 4
 INSURANCE_SHARE_PPM: constant(uint256) = 200_000
@@ -114,8 +112,8 @@ def debit(account: bytes32, instrument: uint256, amount: uint256):
     value: IRiskModel.Valuation = ledger._evaluate(words)
     row = ledger._sweep(row, value.value_linear)
     errors.require(row.cash >= 0, errors.InsufficientCash)
-    errors.require(value.flags & FLAG_STALE == 0, errors.StalePrice)
-    errors.require(value.flags & FLAG_GRACE == 0, errors.RestartGrace)
+    errors.require(value.flags & ledger.FLAG_STALE == 0, errors.StalePrice)
+    errors.require(value.flags & ledger.FLAG_GRACE == 0, errors.RestartGrace)
     worst: int256 = ledger._equity(row, value) - convert(value.penalty, int256)
     errors.require(worst >= convert(value.margin_initial, int256), errors.InsufficientMargin)
     ledger._commit(account, row, count)
@@ -194,7 +192,9 @@ def transfer_slice(
     other.cash += paid - spot
     other.variation -= linear
     held: IRiskModel.Valuation = ledger._evaluate(taken)
-    passes: bool = ledger._passes(bidder, before, ledger._equity(other, held), held)
+    # a stale feed widens its confidence but does not stop a liquidation
+    equity: int256 = ledger._equity(other, held)
+    passes: bool = ledger._passes(bidder, before, equity, held, ledger.FLAG_GRACE)
     errors.require(passes, errors.InsufficientMargin)
     ledger._store_words(account, words, row.count)
     ledger._store_words(bidder, taken, other.count)

@@ -4,7 +4,7 @@
 """
 @title Venue: what governance sets of the Exchange, within compiled-in bounds (docs/SPEC.md §6)
 @notice Word: [taker_ppm 16 | maker_ppm 16 | exclusive_window 16 | notice 16], times in seconds. The
-        executors are the engines whose matches and receipts count. Twin: novate/model/settlement.py.
+        executors are the engines whose matches and receipts count. Twin: novate/model/venue.py.
 """
 
 from lib import errors

@@ -18,7 +18,7 @@ confirmed: HashMap[address, HashMap[bytes32, uint256]]
 @internal
 @view
 def consents(wallet: address, digest: bytes32, blob: Bytes[BLOB_BYTES_MAX]) -> bool:
-    """@notice Whether the wallet consents to the digest, or did when confirmed a notice ago or less."""
+    """@notice Whether the wallet consents to the digest, or did when confirmed in the notice."""
     if block.timestamp < self.confirmed[wallet][digest]:
         return True
     return self.asks(wallet, digest, blob)

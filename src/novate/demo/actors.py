@@ -25,6 +25,7 @@ BTC, ETH = 1, 2
 USD = 10**6
 ORDER_LIFE_S = 86_400
 TAKER_FEE_PPM = 400
+FEE_ROOM = 2  # a sale above its limit pays its fee on the better price
 
 
 @dataclass(slots=True)
@@ -66,7 +67,7 @@ class Actor:
             instrument=instrument,
             lots=lots,
             price=wad,
-            max_fee=ppm_up(terms.price_lot(wad), TAKER_FEE_PPM) + 1,
+            max_fee=ppm_up(terms.price_lot(wad), TAKER_FEE_PPM) * FEE_ROOM,
             nonce=nonce,
             expiry=venue.now + ORDER_LIFE_S,
             flags=flags,
@@ -173,3 +174,12 @@ def reduce(actor: Actor, desk: Desk, share: float) -> Iterator[SignedOrder]:
         if lots:
             price = desk.marks[instrument] * (1.02 if lots > 0 else 0.98)
             yield actor.order(desk, instrument, lots, price, IMMEDIATE | REDUCE_ONLY)
+
+
+def adjust(actor: Actor, desk: Desk, chance: random.Random) -> Iterator[SignedOrder]:
+    """Trim a position a little, to come back to it later: the everyday flow."""
+    held = desk.positions[actor.account].get(actor.instrument, 0)
+    lots = -int(held * chance.uniform(0.05, 0.25))
+    if lots:
+        price = desk.marks[actor.instrument] * (1.01 if lots > 0 else 0.99)
+        yield actor.order(desk, actor.instrument, lots, price, IMMEDIATE | REDUCE_ONLY)

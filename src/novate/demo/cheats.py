@@ -15,11 +15,13 @@ from novate.chain.backend import abi_of
 from novate.chain.deployment import CONTRACT_OF
 from novate.demo.actors import BTC, USD, Actor
 from novate.demo.venue import Venue
+from novate.engine.sequencer import terms_of
+from novate.errors import BY_SELECTOR
 from novate.services.replica import Outcome
 from novate.units import WAD
 from novate.wire import eip712, records
 from novate.wire.order import SignedFill, SignedOrder, pack
-from novate.wire.records import ChainTransaction, Matched, OrderPlaced
+from novate.wire.records import Matched, OrderPlaced
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +119,7 @@ def _margin_attempts(venue: Venue, operator: Actor, accomplice: Actor, sequence:
     yield Attempt("trade far beyond the margin", "exchange", settlement([pair], sequence + 4), executor, settled_anything)
     pair = _pair(venue, operator, accomplice, 10, far, sequence + 1)
     yield Attempt("trade far off the mark with an accomplice", "exchange", settlement([pair], sequence + 5), executor, settled_anything)
-    own = replace_account(venue, operator, operator, 10, at_mark, sequence + 2)
+    own = _sisters(venue, operator, operator, 10, at_mark, sequence + 2)
     yield Attempt("match oneself", "exchange", settlement([own], sequence + 6), executor, settled_anything)
     trade = [1 << 24 | 1 << 8 | 1000 << 32 | far << 76, 0]
     accounts = sorted((operator.account, accomplice.account))
@@ -149,8 +151,6 @@ def _power_attempts(venue: Venue, operator: Actor, victim: Actor) -> Iterator[At
 
 def venue_order(venue: Venue, placed: OrderPlaced) -> SignedOrder:
     """The signed order behind a journal record."""
-    from novate.engine.sequencer import terms_of
-
     r, vs = (int.from_bytes(placed.signature[i : i + 32], "big") for i in (0, 32))
     return SignedOrder(terms_of(placed.order), r, vs)
 
@@ -163,13 +163,13 @@ def _pair(venue: Venue, buyer: Actor, seller: Actor, lots: int, price: int, salt
     return SignedFill(buy, sell, lots, price)
 
 
-def replace_account(venue: Venue, buyer: Actor, seller: Actor, lots: int, price: int, salt: int) -> SignedFill:
+def _sisters(venue: Venue, buyer: Actor, seller: Actor, lots: int, price: int, salt: int) -> SignedFill:
     """Two orders of two accounts of one owner."""
     sister = replace(seller, account=seller.account + 1, nonces={True: salt, False: salt})
     return _pair(venue, buyer, sister, lots, price, salt)
 
 
-def judge(attempt: Attempt, record: ChainTransaction, outcome: Outcome, why: str) -> Verdict:
+def judge(attempt: Attempt, outcome: Outcome, why: str) -> Verdict:
     """The verdict on one mined attempt."""
     worked = attempt.worked(outcome)
     skipped = [e for e in outcome.events if e.name in ("FillSkipped", "TradeSkipped")]
@@ -178,7 +178,5 @@ def judge(attempt: Attempt, record: ChainTransaction, outcome: Outcome, why: str
 
 
 def _reason(code: bytes) -> str:
-    from novate.errors import BY_SELECTOR
-
     found = BY_SELECTOR.get(int.from_bytes(code, "big"))
     return found.name if found else "0x" + code.hex()

@@ -7,22 +7,27 @@ that settle its matches and the journal's clock all follow it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from coincurve import PrivateKey
 from eth_account.signers.local import LocalAccount
 
-from novate.chain.client import Client
+from novate.chain.backend import ClientBackend, abi_of
+from novate.chain.client import Client, RemoteContract
 from novate.chain.deploy import deploy
-from novate.chain.deployment import Deployment, Roles, configuration_hash
+from novate.chain.backend import LOCAL_CONTRACTS
+from novate.chain.deployment import CONTRACT_OF, Deployment, Roles, configuration_hash
 from novate.chain.mirror import mirror_world
 from novate.chain.node import LocalNode, NodeOptions, local_key
-from novate.chain.rpc_backend import RpcBackend
 from novate.config import Parameters
 from novate.engine.journal import Journal
 from novate.engine.sequencer import Fees, Sequencer, Settings
+from novate.chain.client import CallReverted
+from novate.demo.actors import Desk
 from novate.errors import Rejected
+from novate.model.instrument import PERP
+from novate.model.ledger import Check
+from novate.units import ORACLE_UNIT, WAD
 from novate.services import settle_call
 from novate.services.gateway import Gateway
 from novate.services.oracle_node import Network, NodePrice, OracleNode, joint_round
@@ -32,23 +37,23 @@ from novate.services.watch import Watcher
 from novate.wire import records
 from novate.wire import round as wire_round
 from novate.wire.order import SignedOrder
-from novate.wire.records import AnyRecord, BatchDue, Genesis, OracleRound
+from novate.wire.records import (
+    AnyRecord,
+    BatchClosed,
+    BatchDue,
+    Genesis,
+    Matched,
+    OracleRound,
+    OrderPlaced,
+)
 
 NODES = 4
-ROUND_AGE_S = 60
+TOLERANCE_PPM = 30_000  # venues stood more than 1 % apart at the low
 
 
 def coincurve_key(account: LocalAccount) -> PrivateKey:
     """The same key for libsecp256k1."""
     return PrivateKey(bytes(account.key))
-
-
-@dataclass(slots=True)
-class Observer:
-    """What the loop tells whoever records it."""
-
-    outcomes: list[Outcome] = field(default_factory=list)
-    settlements: list[records.ChainTransaction] = field(default_factory=list)
 
 
 class Venue:
@@ -64,7 +69,7 @@ class Venue:
         self.node = LocalNode(options)
         self.client: Client = self.node.client()
         self.deployment = self._deploy()
-        self.now = self.client.block().timestamp
+        self.now = self.genesis_time = self.client.block().timestamp
         self.journal = Journal.open(folder / "journal.bin", lambda: self.now * 1000)
         self._append(self._genesis())
         self.replica = Replica(mirror_world(self.deployment, parameters, self.now), self.deployment)
@@ -76,14 +81,29 @@ class Venue:
         self.oracle_nodes = self._oracle_nodes()
         self.round = 0
         self.cursor = 1
-        self.observer = Observer()
+        self.settlements: list[records.ChainTransaction] = []
+        self.last_batch: BatchClosed | None = None
+        self.matches: dict[int, Matched] = {}
+        self.placed: dict[bytes, OrderPlaced] = {}
+        self.custody = self._attach("custody")
+        self.auctioneer = self._attach("auctioneer")
+        self.clearinghouse = self._attach("clearinghouse")
+        self.tokens = {
+            name: self.client.attach(address, abi_of("TestToken", LOCAL_CONTRACTS), name)
+            for name, address in self.deployment.tokens.items()
+        }
+
+    def _attach(self, name: str) -> RemoteContract:
+        return self.client.attach(
+            self.deployment.addresses[name], abi_of(CONTRACT_OF[name]), CONTRACT_OF[name]
+        )
 
     def _deploy(self) -> Deployment:
         nodes = tuple(wire_round.address_of(key.public_key) for key in self.node_keys)
         governor, guardian = local_key("governor"), local_key("guardian")
         executors = (self.executor.address.lower(),)
         roles = Roles(governor.address.lower(), guardian.address.lower(), executors, nodes)
-        backend = RpcBackend(self.client, {governor.address.lower(): governor})
+        backend = ClientBackend(self.client, [governor, guardian])
         made = deploy(backend, self.parameters, roles)
         made.save(self.folder / "deployment.json")
         return made
@@ -99,6 +119,7 @@ class Venue:
                 self.deployment.chain_id, self.deployment.addresses["oracle"]
             ),
             nodes=self.deployment.roles.nodes,
+            tolerance_ppm=TOLERANCE_PPM,
         )
         return [OracleNode(key, network) for key in self.node_keys]
 
@@ -120,10 +141,23 @@ class Venue:
                 record = records.decode(entry.kind, entry.payload)
                 self.cursor = entry.sequence + 1
                 self.settler.follow(record)
+                self._remember(record)
                 for event in self.sequencer.handle(record):
                     self.journal.append(*records.encode(event))
                     events.append(event)
             self.journal.commit()
+
+    def _remember(self, record: AnyRecord) -> None:
+        """The last batch with its matches and orders: what a receipt holder keeps."""
+        match record:
+            case OrderPlaced():
+                self.placed[record.digest] = record
+            case Matched():
+                self.matches[record.sequence] = record
+            case BatchClosed():
+                self.last_batch = record
+            case _:
+                pass
 
     # Steps of the loop
 
@@ -136,6 +170,8 @@ class Venue:
         try:
             signed = joint_round(leader, self.oracle_nodes, self.round + 1, timestamp, timestamp)
         except Rejected:
+            self.journal.append(*records.encode(BatchDue(timestamp * 1000)))
+            self.pump()
             return False
         self.round += 1
         number, time, words, nodes, signatures = signed.arguments()
@@ -179,11 +215,62 @@ class Venue:
             outcome = self.replica.apply(record)
             outcomes.append(outcome)
             if (outcome.contract, outcome.function) == ("exchange", "settle"):
-                self.observer.settlements.append(record)
+                self.settlements.append(record)
         self.replica.world.now = self.now
         self.pump()
         assert not self.sequencer.diverged, "the chain settled what the sequencer predicted"
         return outcomes
+
+    def take_settlements(self) -> list[records.ChainTransaction]:
+        """Settlement transactions since the last call."""
+        taken, self.settlements = self.settlements, []
+        return taken
+
+    def loot(self) -> tuple[Matched, OrderPlaced, OrderPlaced] | None:
+        """A match of the last batch with both its signed orders (maker's first)."""
+        if self.last_batch is None:
+            return None
+        match = self.matches[self.last_batch.first_sequence]
+        return match, self.placed[match.maker], self.placed[match.taker]
+
+    def mark_wad(self, instrument: int) -> int:
+        """The instrument's mark on chain (wad)."""
+        world = self.sequencer.world
+        return world.oracle.feeds[world.ledger.terms[instrument].feed].mark * ORACLE_UNIT
+
+    def desk(self, checks: dict[int, Check]) -> Desk:
+        """What a trader sees now: the engine's view, this minute's round included."""
+        world = self.sequencer.world
+        perps = {i: t for i, t in world.ledger.terms.items() if t.kind == PERP}
+        return Desk(
+            now=self.now,
+            separator=self.separator,
+            executor=self.executor.address.lower(),
+            terms=perps,
+            marks={i: self.mark_wad(i) / WAD for i in perps},
+            checks=checks,
+            positions={a: dict(world.ledger.accounts[a].positions) for a in checks},
+        )
+
+    def reason(self, transaction: bytes) -> str:
+        """Why a transaction failed, by its registered name."""
+        try:
+            found = self.client.receipt(transaction)
+            if found is not None and not found.succeeded:
+                raise self.client.why(found)
+        except Rejected as rejected:
+            return rejected.error.name
+        except CallReverted:
+            return "reverted"
+        return ""
+
+    def rebuilt_sequencer(self) -> Sequencer:
+        """A second sequencer, fed the journal from its first record."""
+        first = self.genesis_time
+        made = build_sequencer(self.deployment, self.parameters, self.executor, first)
+        for entry in self.journal.read(1):
+            made.handle(records.decode(entry.kind, entry.payload))
+        return made
 
     def close(self) -> None:
         """Stop the services; the chain's state is dumped as the node ends."""

@@ -10,22 +10,24 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from coincurve import PrivateKey
 
 from novate import errors, limits
 from novate.engine.pending import PendingBatch, Proposal
 from novate.errors import Error, Rejected, require
-from novate.model import matching, novation
+from novate.model import matching, novation, settlement
 from novate.model.instrument import PERP
 from novate.model.matching import Book, Done, SelfTrade, TimeInForce, Verdict
 from novate.model.order import IMMEDIATE, POST_ONLY, REDUCE_ONLY, ZERO_ADDRESS
 from novate.model.order import Order as SignedTerms
+from novate.model.settlement import Fill, Presented
 from novate.model.state import World
 from novate.units import ppm_up
 from novate.wire import eip712, records
 from novate.wire.eip712 import Match
+from novate.wire.order import sort_key
 from novate.wire.records import (
     AnyRecord,
     BatchClosed,
@@ -41,6 +43,7 @@ from novate.wire.records import (
 
 FILLS_PER_BATCH = 100
 ACCOUNT_ROOM = 12
+COMPACT_BYTES = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +86,7 @@ class _Open:
     first_sequence: int = 0
     count: int = 0
     orders: set[bytes] = field(default_factory=set)
+    fills: list[tuple[bytes, bytes, int, int]] = field(default_factory=list)
 
 
 class Sequencer:
@@ -123,7 +127,9 @@ class Sequencer:
                 self._apply_round(self.world, command)
                 return closed
             case BatchDue():
-                return self._close()
+                closed = self._close()
+                self.world.now = max(self.world.now, command.due_ms // 1000)
+                return closed
             case ChainTransaction():
                 return self._chain(command)
             case _:
@@ -182,8 +188,6 @@ class Sequencer:
         require(
             (terms.account, terms.immediate, terms.nonce) not in self.nonces, errors.NonceUsed
         )
-        highest = ppm_up(listed.price_lot(terms.price), self.settings.fees.taker_ppm) + 1
-        require(terms.max_fee >= highest, errors.FeeAboveMax)
         return terms
 
     def _cancel(self, command: CancelRequested) -> list[AnyRecord]:
@@ -237,6 +241,12 @@ class Sequencer:
             taker_reduce_only=taker.reduce_only,
             maker_reduce_only=maker.reduce_only,
         )
+        taker_terms = self.terms[taker.identity.to_bytes(32, "big")]
+        dear_maker = proposal.fee_maker > terms.max_fee * lots
+        dear_taker = proposal.fee_taker > taker_terms.max_fee * lots
+        if dear_maker or dear_taker:
+            why = errors.FeeAboveMax
+            return Verdict(0, why if dear_maker else None, why if dear_taker else None)
         if self._full():
             return Verdict(0, taker=errors.TooManyItems)
         judgement = self._open.pending.admit(self.world, proposal)
@@ -253,6 +263,7 @@ class Sequencer:
         self.next_sequence += 1
         self._open.count += 1
         maker, taker = (identity.to_bytes(32, "big") for identity in (event.maker, event.taker))
+        self._open.fills.append((taker, maker, event.lots, price))
         receipt = Match(maker, taker, event.lots, price, sequence, self.world.now)
         digest = eip712.match_digest(self.settings.separator, receipt)
         r, vs = eip712.sign(self.settings.key, digest)
@@ -311,7 +322,7 @@ class Sequencer:
         held, self._open = self._open, _Open(first_sequence=self.next_sequence)
         if held.count == 0:
             return []
-        settle(self.world, held.pending)
+        self._settle(held)
         closed = BatchClosed(
             held.first_sequence,
             held.count,
@@ -320,6 +331,33 @@ class Sequencer:
         )
         self.expected.append(closed)
         return [closed]
+
+    def _settle(self, held: _Open) -> None:
+        """Settle a batch on the world as the Exchange will; every match was judged, so all settle."""
+        orders = {d: terms_of(self.placed[d].order) for fill in held.fills for d in fill[:2]}
+        ranked = sorted(orders, key=lambda d: sort_key(orders[d]))
+        accounts = sorted({terms.account for terms in orders.values()})
+        instruments = sorted({terms.instrument for terms in orders.values()})
+        presented = [self._presented(digest, orders[digest]) for digest in ranked]
+        place = {digest: index for index, digest in enumerate(ranked)}
+        fills = [Fill(place[taker], place[maker], n, p) for taker, maker, n, p in held.fills]
+        with self.world.store.transaction():
+            bitmap = settlement.settle(
+                self.world,
+                self.settings.executor,
+                accounts,
+                instruments,
+                presented,
+                fills,
+                held.first_sequence,
+            )
+        assert bitmap == (1 << held.count) - 1, "a judged match settles"
+        self.world.take_events()
+
+    def _presented(self, digest: bytes, terms: SignedTerms) -> Presented:
+        placed = self.placed[digest]
+        wallet = len(placed.signature) != COMPACT_BYTES
+        return Presented(terms, "0x" + placed.signer.hex(), wallet, wallet, digest)
 
     def _chain(self, command: ChainTransaction) -> list[AnyRecord]:
         settled = self._read_settled(command)
@@ -333,27 +371,6 @@ class Sequencer:
         self.world.now = max(self.world.now, command.timestamp)
         self._apply_transaction(self.world, command)
         return events
-
-
-def settle(world: World, pending: PendingBatch) -> None:
-    """Novate a batch on the world; every trade was judged, so every trade settles."""
-    batch = pending.batch
-    accounts, instruments = sorted(batch.accounts), sorted(batch.instruments)
-    trades = [_reindexed(batch, trade, accounts, instruments) for trade in batch.trades]
-    with world.store.transaction():
-        bitmap = novation.novate(world, world.addresses["exchange"], accounts, instruments, trades)
-    assert bitmap == (1 << len(trades)) - 1, "a judged match settles"
-
-
-def _reindexed(
-    batch: novation.Batch, trade: novation.Trade, accounts: list[int], instruments: list[int]
-) -> novation.Trade:
-    return replace(
-        trade,
-        taker=accounts.index(batch.accounts[trade.taker]),
-        maker=accounts.index(batch.accounts[trade.maker]),
-        instrument=instruments.index(batch.instruments[trade.instrument]),
-    )
 
 
 def terms_of(order: records.Order) -> SignedTerms:

@@ -13,17 +13,28 @@ from novate.units import FUNDING_PERIOD_S, PPB, WAD, clamp, div_zero
 
 if TYPE_CHECKING:
     from novate.model.ledger import Config
-    from novate.model.oracle import Feed, Status
+    from novate.model.oracle import Feed
 
 ORACLE_TO_WAD = 10**8
 
 
-def project(market: Market, terms: Terms, feed: Feed, status: Status, config: Config, now: int) -> Market:
-    """The market word as it stands at ``now``; applying it twice at one time changes nothing more."""
+def project(
+    market: Market,
+    terms: Terms,
+    feed: Feed,
+    resumed_at: int,
+    stale_after: int,
+    config: Config,
+    now: int,
+) -> Market:
+    """The market word as it stands at ``now``; applying it twice at one time changes nothing more.
+
+    ``resumed_at`` is when the feed's prices came back after its last outage, which is not charged afterwards.
+    """
     if terms.kind != PERP or market.open_interest == 0:
         return Market(market.funding_index, 0, now, market.open_interest)
-    start = max(market.accrued_at, status.restarted_at)
-    end = min(now, feed.timestamp + status.stale_after)
+    start = max(market.accrued_at, resumed_at)
+    end = min(now, feed.timestamp + stale_after)
     seconds = max(0, end - start)
     rate = funding_rate(market.rate, feed.index, feed.mark, seconds, config)
     numerator = rate * feed.index * ORACLE_TO_WAD * terms.lot_size * seconds

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from novate import errors, limits
 from novate.errors import require
 from novate.model import account as accounts_module
-from novate.model import funding, margin
+from novate.model import margin
 from novate.model.account import IN_AUCTION, Account, BorrowIndex, Epoch, account_of, gains, load, owner_of
 from novate.model.instrument import PERP, SPOT, Market, Terms, check_terms, with_caps
 from novate.model.margin import GRACE, STALE, Valuation
@@ -150,10 +150,10 @@ def check_row(world: World, row: Account) -> Check:
     return Check(equity_of(world, row, valuation), row.cash, len(row.positions), row.in_auction, valuation)
 
 
-def passes_gate(world: World, before: Account, after: Check) -> bool:
-    """MARGIN.md §3: initial margin at the worst prices, or no worse than the loaded row ``before``."""
+def passes_gate(world: World, before: Account, after: Check, refused: int = STALE | GRACE) -> bool:
+    """MARGIN.md §3: initial margin at the worst prices without the flags ``refused``, or no worse than ``before`` (loaded)."""
     value, equity = after.valuation, after.equity
-    funded = equity - value.penalty >= value.margin_initial and not value.flags & (STALE | GRACE)
+    funded = equity - value.penalty >= value.margin_initial and not value.flags & refused
     pot = world.ledger.pot
     if funded and (equity - value.value_spot >= 0 or pot.debt <= pot.debt_cap):
         return True
@@ -269,7 +269,9 @@ def transfer_slice(
     linear, spot = value.value_linear - left.value_linear, value.value_spot - left.value_spot
     row = replace(row, cash=row.cash + spot - reward - fee, variation=row.variation + linear)
     other = replace(other, cash=other.cash - spot + reward, variation=other.variation - linear)
-    require(passes_gate(world, before, check_row(world, other)), errors.InsufficientMargin)
+    # a stale feed widens its confidence but does not stop a liquidation
+    passes = passes_gate(world, before, check_row(world, other), GRACE)
+    require(passes, errors.InsufficientMargin)
     checked = check_row(world, row)
     _move_open_interest(world, original, row, world.ledger.accounts[bidder], other)
     accounts_module.store(world, account, row, cash_row)
@@ -350,6 +352,9 @@ def list_instrument(world: World, caller: str, instrument: int, terms: Terms) ->
     only(world, caller, "timelock")
     check_terms(instrument, terms)
     require(instrument not in world.ledger.terms, errors.AlreadyListed)
+    if terms.kind == PERP:
+        perps = sum(other.kind == PERP for _, other in world.ledger.terms.items())
+        require(perps < limits.PERPS_MAX, errors.TooManyItems)
     world.ledger.terms[instrument] = terms
     world.ledger.markets[instrument] = Market(accrued_at=world.now)
     world.emit("InstrumentListed", instrument=instrument, terms=terms.pack())
@@ -368,8 +373,7 @@ def set_caps(world: World, caller: str, instrument: int, open_interest_cap: int,
 
 def accrue(world: World, instrument: int) -> Market:
     """Bring an instrument's funding to now and store it."""
-    terms, market, feed, status, config = world.snapshot(instrument)
-    market = funding.project(market, terms, feed, status, config, world.now)
+    _, market, _, _ = world.snapshot(instrument)
     world.ledger.markets[instrument] = market
     return market
 

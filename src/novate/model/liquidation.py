@@ -30,6 +30,7 @@ END_S = 900
 FEE_PPM = 5_000
 HEALTH_PPM_TARGET = 1_150_000
 FRACTION_PPM_MIN = 10_000
+REWARD_FLOOR_PPM = 5_000
 DUST = 10 * WAD
 MONEY_MAX = 2**128 - 1
 
@@ -96,11 +97,14 @@ def share(margin: int, rate: int, fraction: int) -> int:
     return div_down(margin * rate * fraction, PPM * PPM)
 
 
-def insolvent_reward(liquidity: int, fraction: int, elapsed: int) -> int:
-    """At most the liquidity charge of the slice, ramping over five minutes (down): the waterfall
-    pays it.
+def insolvent_reward(margin: int, liquidity: int, fraction: int, elapsed: int) -> int:
+    """What the waterfall pays for a slice of an insolvent account (down), ramping over five
+    minutes.
+
+    Its liquidity charge, or a small share of its margin where that charge is smaller.
     """
-    return div_down(liquidity * fraction * min(elapsed, MIDDLE_S), MIDDLE_S * PPM)
+    base = max(liquidity, ppm_down(margin, REWARD_FLOOR_PPM))
+    return div_down(base * fraction * min(elapsed, MIDDLE_S), MIDDLE_S * PPM)
 
 
 def offer(world: World, check: Check, started_at: int) -> Offer:
@@ -121,7 +125,9 @@ def quote(world: World, account: int) -> tuple[int, int, int, int, int]:
     margin = check.valuation.margin_maintenance
     reward = share(margin, found.discount, found.fraction_max)
     if check.equity <= 0:
-        reward = insolvent_reward(check.valuation.liquidity, found.fraction_max, found.elapsed)
+        reward = insolvent_reward(
+            margin, check.valuation.liquidity, found.fraction_max, found.elapsed
+        )
     return check.equity, margin, found.discount, found.fraction_max, reward
 
 
@@ -185,7 +191,7 @@ def bid(
     after = ledger.transfer_slice(world, auctioneer, account, bidder, fraction, reward, fee)
     _require_no_worse(before, after)
     if before.equity <= 0:
-        reward = insolvent_reward(before.valuation.liquidity, fraction, terms.elapsed)
+        reward = insolvent_reward(margin, before.valuation.liquidity, fraction, terms.elapsed)
         if reward:
             reward = waterfall.pay_reward(world, auctioneer, bidder, reward)
     enough = reward_min <= MONEY_MAX and reward * fraction_ppm >= reward_min * fraction

@@ -8,12 +8,11 @@ Twin: ``contracts/RiskModel.vy``.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from novate import errors, limits
 from novate.errors import require
-from novate.model import funding
 from novate.model.instrument import PERP, SPOT
 from novate.model.store import Store
 from novate.units import DAY_S, PPM, WAD, clamp, div_down, div_up, ppm_down, ppm_up
@@ -64,11 +63,10 @@ class RiskParameters:
         return RiskParameters(**values)
 
     def psr_now(self, now: int) -> int:
-        """Scan range in force (ppm): ramps from old to target over a day, rounded up."""
-        elapsed = min(max(now - self.psr_set_at, 0), DAY_S)
-        if self.psr_target >= self.psr_from:
-            return self.psr_from + div_up((self.psr_target - self.psr_from) * elapsed, DAY_S)
-        return self.psr_from - div_down((self.psr_from - self.psr_target) * elapsed, DAY_S)
+        """Scan range in force (ppm): ramps from old to target over a day, rounded up; the whole price while none is set."""
+        if self.psr_target == 0:
+            return PPM
+        return between_up(self.psr_from, self.psr_target, clamp(now - self.psr_set_at, 0, DAY_S))
 
 
 PARAMETER_BITS = (
@@ -87,6 +85,23 @@ PARAMETER_BITS = (
 )
 
 
+def between_up(start: int, target: int, elapsed: int) -> int:
+    """Where a rate stands ``elapsed`` seconds (at most a day) into its ramp, rounded up."""
+    if target >= start:
+        return start + div_up((target - start) * elapsed, DAY_S)
+    return start - div_down((start - target) * elapsed, DAY_S)
+
+
+def between_down(start: int, target: int, elapsed: int) -> int:
+    """The same for a threshold or a credit, rounded down."""
+    if target >= start:
+        return start + div_down((target - start) * elapsed, DAY_S)
+    return start - div_up((start - target) * elapsed, DAY_S)
+
+
+Transition = tuple[RiskParameters, RiskParameters, int]
+
+
 @dataclass(frozen=True, slots=True)
 class RiskGlobals:
     """Parameters shared by all underlyings."""
@@ -94,13 +109,21 @@ class RiskGlobals:
     initial_ratio_ppm: int = 1_250_000
     credit_cap: int = 5_000_000 * WAD
     stale_drift_ppm_s: int = 100
+    credit_cap_from: int = 5_000_000 * WAD
+    set_at: int = 0
+
+    def credit_cap_now(self, now: int) -> int:
+        """The cap in force for maintenance: ramps over a day, rounded down."""
+        elapsed = clamp(now - self.set_at, 0, DAY_S)
+        return between_down(self.credit_cap_from, self.credit_cap, elapsed)
 
 
 class RiskState:
-    """Parameters by underlying, and the shared ones under the key ``globals``."""
+    """Parameters by underlying and those they ramp from, and the shared ones under the key ``globals``."""
 
     def __init__(self, store: Store) -> None:
         self.parameters = store.table("risk.parameters", RiskParameters())
+        self.earlier = store.table("risk.earlier", RiskParameters())
         self.shared = store.table("risk.shared", RiskGlobals())
 
     @property
@@ -154,6 +177,7 @@ class _Sums:
     base: dict[str, int] = field(default_factory=lambda: {"maintenance": 0, "initial": 0})
     cross: dict[str, int] = field(default_factory=lambda: {"maintenance": 0, "initial": 0})
     added: int = 0
+    liquidity_initial: int = 0
     haircut_maintenance: int = 0
     haircut_initial: int = 0
     penalty: int = 0
@@ -169,15 +193,14 @@ def lanes(delta: int, psr_ppm: int) -> list[int]:
 
 def ramp(amount: int, low: int, high: int, rate_max: int) -> tuple[int, int]:
     """Numerator and denominator of a rate rising linearly from 0 at ``low`` to ``rate_max`` at ``high``."""
-    if amount <= low:
+    if amount <= low or rate_max == 0:
         return 0, 1
     return rate_max * (min(amount, high) - low), high - low
 
 
 def row(world: World, instrument: int) -> Row:
     """One instrument's row at the current round."""
-    terms, market, feed, status, _ = world.snapshot(instrument)
-    market = funding.project(market, terms, feed, status, world.ledger.config, world.now)
+    terms, market, feed, status = world.snapshot(instrument)
     age = world.now - feed.timestamp
     widening = 0
     if age > status.stale_after:
@@ -202,10 +225,15 @@ def _charge(world: World, underlying: int, kind: int, interest: int, rate_ppb: i
     """Open-interest rate plus eight hours of funding, in 1e-5, rounded up."""
     if kind != PERP:
         return 0
-    parameters = world.risk.parameters[underlying]
+    target, old, elapsed = transition(world, underlying)
+    rate = between_up(_interest_rate(interest, old), _interest_rate(interest, target), elapsed)
+    return min(rate + div_up(abs(rate_ppb), 10_000), 65_535)
+
+
+def _interest_rate(interest: int, parameters: RiskParameters) -> int:
+    """Charge on the whole market's open interest: a ramp between two notionals, 1e-5, rounded up."""
     low, high = parameters.interest_low * THOUSAND_USD, parameters.interest_high * THOUSAND_USD
-    numerator, denominator = ramp(interest, low, high, parameters.interest_max)
-    return min(div_up(numerator, denominator) + div_up(abs(rate_ppb), 10_000), 65_535)
+    return div_up(*ramp(interest, low, high, parameters.interest_max))
 
 
 def evaluate(world: World, positions: Mapping[int, int]) -> Valuation:
@@ -213,7 +241,7 @@ def evaluate(world: World, positions: Mapping[int, int]) -> Valuation:
     if not positions:
         return Valuation()
     value_linear = value_spot = charges = 0
-    flags = GRACE if world.in_restart_grace() else 0
+    flags = GRACE if world.in_restart_grace() or world.oracle_is_silent() else 0
     groups: dict[int, _Underlying] = {}
     for instrument, lots in sorted(positions.items()):
         line = row(world, instrument)
@@ -232,46 +260,74 @@ def evaluate(world: World, positions: Mapping[int, int]) -> Valuation:
         flags |= STALE if line.stale else 0
     sums = _Sums()
     for underlying, group in sorted(groups.items()):
-        _add_underlying(sums, group, world.risk.parameters[underlying], world.now)
-    return _total(sums, charges, value_linear, value_spot, flags, world.risk.globals)
+        _add_underlying(sums, group, transition(world, underlying), world.now)
+    return _total(world, sums, charges, value_linear, value_spot, flags)
 
 
-def _add_underlying(sums: _Sums, group: _Underlying, parameters: RiskParameters, now: int) -> None:
-    size = abs(group.delta)
-    psr_now = parameters.psr_now(now)
-    for key, psr in (("maintenance", psr_now), ("initial", max(psr_now, parameters.psr_target))):
-        scan = ppm_up(size, psr)
-        sums.scan[key] += scan
-        sums.base[key] += div_down(parameters.credit * scan, 1000)
-        sums.cross[key] += parameters.credit * psr * group.delta
+def transition(world: World, underlying: int) -> Transition:
+    """The parameters in force or ramped to, those ramped from, and how far (seconds, at most a day)."""
+    target = world.risk.parameters[underlying]
+    elapsed = world.now - target.psr_set_at
+    if elapsed >= DAY_S:
+        return target, target, DAY_S
+    return target, world.risk.earlier[underlying], elapsed
+
+
+def _liquidity(size: int, parameters: RiskParameters) -> int:
+    """What closing a dollar delta may cost beyond the mark: a ramp between two sizes, rounded up."""
     low, high = parameters.liquidity_low * THOUSAND_USD, parameters.liquidity_high * THOUSAND_USD
     numerator, denominator = ramp(size, low, high, parameters.liquidity_max)
-    liquidity = div_up(size * numerator, denominator * PPM)
+    return div_up(size * numerator, denominator * PPM)
+
+
+def _add_underlying(sums: _Sums, group: _Underlying, ramped: Transition, now: int) -> None:
+    """A change ramps into the maintenance margin; the initial margin takes the stricter end at once."""
+    target, old, elapsed = ramped
+    size = abs(group.delta)
+    psr_now = target.psr_now(now)
+    credit_now = between_down(old.credit, target.credit, elapsed)
+    both = (
+        ("maintenance", psr_now, credit_now),
+        ("initial", max(psr_now, target.psr_target), min(credit_now, target.credit)),
+    )
+    for key, psr, credit in both:
+        scan = ppm_up(size, psr)
+        sums.scan[key] += scan
+        sums.base[key] += div_down(credit * scan, 1000)
+        sums.cross[key] += credit * psr * group.delta
+    liquidity = between_up(_liquidity(size, old), _liquidity(size, target), elapsed)
     sums.liquidity += liquidity
-    sums.added += liquidity + ppm_up(size, group.confidence)
+    sums.liquidity_initial += max(liquidity, _liquidity(size, target))
+    sums.added += ppm_up(size, group.confidence)
     sums.bonus += ppm_down(size, group.confidence)
     adverse = group.fall if group.delta > 0 else group.rise
     sums.penalty += ppm_up(size, max(group.confidence, adverse))
-    sums.haircut_maintenance += ppm_up(group.spot, parameters.haircut_maintenance)
-    sums.haircut_initial += ppm_up(group.spot, parameters.haircut_initial)
+    haircut = between_up(old.haircut_maintenance, target.haircut_maintenance, elapsed)
+    sums.haircut_maintenance += ppm_up(group.spot, haircut)
+    haircut = between_up(old.haircut_initial, target.haircut_initial, elapsed)
+    sums.haircut_initial += ppm_up(group.spot, max(haircut, target.haircut_initial))
 
 
 def _total(
-    sums: _Sums, charges: int, value_linear: int, value_spot: int, flags: int, shared: RiskGlobals
+    world: World, sums: _Sums, charges: int, value_linear: int, value_spot: int, flags: int
 ) -> Valuation:
+    shared = world.risk.globals
+    cap = shared.credit_cap_now(world.now)
     scan = {}
-    for key in ("maintenance", "initial"):
+    for key, most in (("maintenance", cap), ("initial", min(cap, shared.credit_cap))):
         saving = sums.base[key] - div_up(abs(sums.cross[key]), 1000 * PPM)
-        scan[key] = sums.scan[key] - clamp(saving, 0, shared.credit_cap)
-    maintenance = scan["maintenance"] + sums.added + charges + sums.haircut_maintenance
-    initial = ppm_up(scan["initial"] + sums.added + charges, shared.initial_ratio_ppm) + sums.haircut_initial
+        scan[key] = sums.scan[key] - clamp(saving, 0, most)
+    added = sums.added + charges
+    maintenance = scan["maintenance"] + added + sums.liquidity + sums.haircut_maintenance
+    initial = ppm_up(scan["initial"] + added + sums.liquidity_initial, shared.initial_ratio_ppm)
+    initial += sums.haircut_initial
     return Valuation(
         value_linear, value_spot, maintenance, initial, sums.penalty, sums.bonus, sums.liquidity, flags
     )
 
 
 def set_parameters(world: World, caller: str, underlying: int, new: RiskParameters) -> None:
-    """Governance: bounded, speed-limited change; the scan range ramps from where it stands (rule 17)."""
+    """Governance: bounded change, at most one a day; everything ramps over that day (rule 17)."""
     require(caller == world.addresses["timelock"], errors.NotAuthorized)
     in_bounds = (
         underlying < limits.UNDERLYINGS_MAX
@@ -287,25 +343,17 @@ def set_parameters(world: World, caller: str, underlying: int, new: RiskParamete
     old = world.risk.parameters[underlying]
     psr_from = new.psr_target
     if old.psr_target != 0:
-        psr_from = old.psr_now(world.now)
-        if new.psr_target != old.psr_target:
-            require(world.now >= old.psr_set_at + DAY_S, errors.TooFast)
-            lowest, highest = ppm_up(psr_from, 980_000), ppm_down(psr_from, 1_100_000)
-            require(lowest <= new.psr_target <= highest, errors.TooFast)
-    set_at = world.now
-    if old.psr_target == new.psr_target and old.psr_target != 0:
-        psr_from, set_at = old.psr_from, old.psr_set_at
-    world.risk.parameters[underlying] = RiskParameters(
-        psr_from,
-        new.psr_target,
-        set_at,
-        *(getattr(new, name) for name, _ in PARAMETER_BITS[3:]),
-    )
-    world.emit("ParametersSet", underlying=underlying, word=world.risk.parameters[underlying].pack())
+        psr_from = old.psr_target
+        slow = ppm_up(psr_from, 980_000) <= new.psr_target <= ppm_down(psr_from, 1_100_000)
+        require(slow and world.now >= old.psr_set_at + DAY_S, errors.TooFast)
+    stored = replace(new, psr_from=psr_from, psr_set_at=world.now)
+    world.risk.earlier[underlying] = old if old.psr_target != 0 else stored
+    world.risk.parameters[underlying] = stored
+    world.emit("ParametersSet", underlying=underlying, word=stored.pack())
 
 
 def set_globals(world: World, caller: str, new: RiskGlobals) -> None:
-    """Governance: the shared parameters, bounded."""
+    """Governance: the shared parameters, bounded, at most once a day; the credit cap ramps over that day."""
     require(caller == world.addresses["timelock"], errors.NotAuthorized)
     in_bounds = (
         1_100_000 <= new.initial_ratio_ppm <= 2_000_000
@@ -313,7 +361,9 @@ def set_globals(world: World, caller: str, new: RiskGlobals) -> None:
         and 10 <= new.stale_drift_ppm_s <= 1000
     )
     require(in_bounds, errors.OutOfBounds)
-    world.risk.shared["globals"] = new
+    old = world.risk.globals
+    require(world.now >= old.set_at + DAY_S, errors.TooFast)
+    world.risk.shared["globals"] = replace(new, credit_cap_from=old.credit_cap, set_at=world.now)
     world.emit(
         "GlobalsSet",
         initial_ratio_ppm=new.initial_ratio_ppm,

@@ -123,6 +123,8 @@ def novate(
     batch = Batch(trades=list(trades))
     for instrument in instruments:
         batch.add_instrument(world, instrument)
+        if world.ledger.terms[instrument].kind == PERP:
+            ledger.accrue(world, instrument)
     for account in accounts:
         batch.add_account(world, account)
     while True:
@@ -146,11 +148,11 @@ def _require_ascending(items: Sequence[int], bound: int) -> None:
 
 
 def _listing(world: World, instrument: int) -> Listing:
-    """Terms, accrued market and price band of a traded instrument (empty for what cannot be traded)."""
+    """Terms, market with funding up to now and price band of a perp (empty for what cannot be traded); stores nothing."""
     terms = world.ledger.terms[instrument]
     if terms.kind != PERP:
         return Listing(ledger.NO_TERMS, Market(), 0, 0)
-    market = ledger.accrue(world, instrument)
+    market = world.snapshot(instrument)[1]
     mark = oracle.feed(world, terms.feed).mark * ORACLE_UNIT
     band = world.ledger.config.trade_band_ppm
     return Listing(terms, market, ppm_up(mark, PPM - band), ppm_down(mark, PPM + band))

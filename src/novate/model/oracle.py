@@ -139,6 +139,7 @@ class OracleState:
     def __init__(self, store: Store) -> None:
         self.statuses = store.table("oracle.status", Status())
         self.feeds = store.table("oracle.feeds", Feed())
+        self.resumed = store.table("oracle.resumed", 0)
         self.registered = store.table("oracle.registered", False)
         self.nodes = store.table("oracle.nodes", "")
 
@@ -159,6 +160,11 @@ def status(world: World) -> Status:
 def feed(world: World, id: int) -> Feed:
     """The prices of feed ``id``; all zero before its first."""
     return world.oracle.feeds[id]
+
+
+def resumed_at(world: World, id: int) -> int:
+    """When feed ``id`` came back after its last outage (longer than stale_after); 0: never."""
+    return world.oracle.resumed[id]
 
 
 def quorum_of(node_count: int) -> int:
@@ -191,7 +197,7 @@ def post_round(
     require(fresh, errors.StaleRound)
     require(not already_posted, errors.RoundAlreadyPosted)
     _check_quorum(world, stored, nodes)
-    _store_feeds(world, observations, timestamp, stored.move_bound_ppm)
+    _store_feeds(world, observations, timestamp, stored)
     resumed = stored.timestamp == 0 or timestamp - stored.timestamp > stored.stale_after
     restarted_at = timestamp if resumed else stored.restarted_at
     world.oracle.statuses[0] = replace(
@@ -214,7 +220,7 @@ def _check_quorum(world: World, stored: Status, nodes: Sequence[NodeSignature]) 
 
 
 def _store_feeds(
-    world: World, observations: Sequence[int], timestamp: int, move_bound_ppm: int
+    world: World, observations: Sequence[int], timestamp: int, settings: Status
 ) -> None:
     following = 0
     for word in observations:
@@ -224,7 +230,9 @@ def _store_feeds(
         require(seen.index > 0 and seen.mark > 0, errors.ZeroPrice)
         require(world.oracle.registered[seen.feed], errors.UnknownFeed)
         last = world.oracle.feeds[seen.feed]
-        moved = advance(last, seen, timestamp, move_bound_ppm)
+        moved = advance(last, seen, timestamp, settings.move_bound_ppm)
+        if last != Feed() and timestamp - last.timestamp > settings.stale_after:
+            world.oracle.resumed[seen.feed] = timestamp
         for is_mark, raw, stored in (
             (False, seen.index, moved.index),
             (True, seen.mark, moved.mark),

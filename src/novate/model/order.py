@@ -1,7 +1,7 @@
 """Orders: the fields an account signs (docs/SPEC.md §6).
 
-Units: lots signed (buy > 0), price in wad a base unit, max_fee in wad a lot, times in seconds. The same words are packed and hashed by
-``wire/order.py``, ``wire/eip712.py`` and ``contracts/order.vy``.
+Units: lots signed (buy > 0), price in wad a base unit, max_fee in wad a lot, times in seconds.
+Packed and hashed by ``wire/order.py``, ``wire/eip712.py`` and ``contracts/order.vy``.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ ZERO_ADDRESS = "0x" + "00" * 20
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """One order; ``executor`` is lower-case, the zero address means anyone once ``exclusive_until`` is reached."""
+    """One order; ``executor`` is lower-case, the zero address anyone from ``exclusive_until``."""
 
     account: int
     instrument: int

@@ -7,7 +7,7 @@ from typing import Any
 
 from novate.model.custody import CustodyState
 from novate.model.instrument import Market, Terms
-from novate.model.ledger import Config, LedgerState
+from novate.model.ledger import LedgerState
 from novate.model.liquidation import LiquidationState
 from novate.model.margin import RiskState
 from novate.model.oracle import Feed, OracleState, Status
@@ -49,13 +49,30 @@ class World:
         taken, self.events = self.events, []
         return taken
 
-    def snapshot(self, instrument: int) -> tuple[Terms, Market, Feed, Status, Config]:
-        """All that the value of one instrument depends on."""
-        from novate.model import oracle
+    def snapshot(self, instrument: int) -> tuple[Terms, Market, Feed, Status]:
+        """All that the value of one instrument depends on; the market's funding is up to now."""
+        from novate.model import funding, oracle
 
         terms = self.ledger.terms[instrument]
         status = oracle.status(self)
-        return terms, self.ledger.markets[instrument], oracle.feed(self, terms.feed), status, self.ledger.config
+        feed = oracle.feed(self, terms.feed)
+        market = funding.project(
+            self.ledger.markets[instrument],
+            terms,
+            feed,
+            oracle.resumed_at(self, terms.feed),
+            status.stale_after,
+            self.ledger.config,
+            self.now,
+        )
+        return terms, market, feed, status
+
+    def oracle_is_silent(self) -> bool:
+        """Whether no round at all has come for longer than the staleness limit."""
+        from novate.model import oracle
+
+        status = oracle.status(self)
+        return self.now > status.timestamp + status.stale_after
 
     def in_restart_grace(self) -> bool:
         """Whether prices resumed less than the grace period ago."""

@@ -1,7 +1,8 @@
-"""EIP-712 digests of orders and matches, packed by hand from one type table, and compact signatures (EIP-2098).
+"""EIP-712 digests of orders and matches, packed by hand from one type table; EIP-2098 signatures.
 
-All members are static words, so a struct hash is the Keccak-256 of the type hash and 32-byte integers side by side. Twin:
-``contracts/order.vy`` and ``contracts/lib/signature.vy``; the tests compare with ``eth_account``.
+All members are static words, so a struct hash is the Keccak-256 of the type hash and 32-byte
+integers side by side. Twins: ``contracts/order.vy``, ``contracts/lib/signature.vy``; the tests
+compare with ``eth_account``.
 """
 
 from __future__ import annotations
@@ -69,7 +70,7 @@ MATCH_TYPE_HASH = type_hash("Match")
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """An executor's receipt: two order digests, lots, price in wad, its sequence number and second of the match."""
+    """An executor's receipt: two order digests, lots, price in wad, sequence, match second."""
 
     maker: bytes
     taker: bytes

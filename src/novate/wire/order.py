@@ -1,6 +1,6 @@
-"""Signed orders and how a batch of fills is packed for ``Exchange.settle`` (docs/SPEC.md §6; twin: ``contracts/order.vy``).
+"""Signed orders, and how a batch of fills is packed for ``Exchange.settle`` (docs/SPEC.md §6).
 
-Packing is total over fields in range; a field that does not fit raises ``MalformedOrder``.
+A field that does not fit its bits is rejected (``MalformedOrder``). Twin: ``contracts/order.vy``.
 """
 
 from __future__ import annotations
@@ -13,19 +13,22 @@ from novate.errors import require
 from novate.model.order import IMMEDIATE, ZERO_ADDRESS, Order
 from novate.wire.eip712 import Match
 
-__all__ = ["Match", "Order", "PackedBatch", "SignedFill", "SignedOrder", "fill_word", "order_words", "pack", "receipt_words"]
-
-INSTRUMENT = 140
-SELL = 150
-EXECUTOR_OPEN = 151
-CONTRACT_WALLET = 152
-NONCE = 183
-ACCOUNT = 248
+__all__ = [
+    "Match",
+    "Order",
+    "PackedBatch",
+    "SignedFill",
+    "SignedOrder",
+    "fill_word",
+    "order_words",
+    "pack",
+    "receipt_words",
+]
 
 
 @dataclass(frozen=True, slots=True)
 class SignedOrder:
-    """An order with a compact signature (``r``, ``vs``), or with the signature blob of a contract wallet."""
+    """An order with a compact signature (``r``, ``vs``), or a contract wallet's signature blob."""
 
     order: Order
     r: int = 0
@@ -45,7 +48,7 @@ class SignedFill:
 
 @dataclass(frozen=True, slots=True)
 class PackedBatch:
-    """Arguments of ``Exchange.settle`` between the round and the first sequence, and the blobs after it."""
+    """Arguments of ``Exchange.settle``: accounts, instruments, orders, fills, and blobs."""
 
     accounts: list[bytes]
     instruments: list[int]
@@ -55,11 +58,13 @@ class PackedBatch:
 
 
 def sort_key(order: Order) -> tuple[int, bool, int]:
-    """Order in which a batch lists its orders; equal keys share fill state and may not meet in one batch."""
+    """How a batch sorts its orders; equal keys share fill state and may not meet in one batch."""
     return order.account, order.immediate, order.nonce
 
 
-def limit_words(order: Order, account_index: int, instrument_index: int, contract_wallet: bool) -> tuple[int, int]:
+def limit_words(
+    order: Order, account_index: int, instrument_index: int, contract_wallet: bool
+) -> tuple[int, int]:
     """Words 0 and 1 of an order; rejects fields out of range (``MalformedOrder``)."""
     fields = (
         (order.size, 44),
@@ -98,7 +103,12 @@ def order_words(
 
 def fill_word(taker_index: int, maker_index: int, lots: int, price: int) -> int:
     """[taker order 8 | maker order 8 | lots 44 | price 128]."""
-    fits = 0 <= taker_index < 256 and 0 <= maker_index < 256 and 0 <= lots < 1 << 44 and 0 <= price < 1 << 128
+    fits = (
+        0 <= taker_index < 256
+        and 0 <= maker_index < 256
+        and 0 <= lots < 1 << 44
+        and 0 <= price < 1 << 128
+    )
     require(fits, errors.MalformedOrder)
     return taker_index | maker_index << 8 | lots << 16 | price << 60
 

@@ -19,6 +19,8 @@ END_SECONDS: constant(uint256) = 900
 FEE: constant(uint256) = 5_000
 HEALTH_TARGET: constant(uint256) = 1_150_000
 FRACTION_MIN: constant(uint256) = 10_000
+# what insolvent accounts too small for a liquidity charge are worth taking over for
+REWARD_FLOOR: constant(uint256) = 5_000
 DUST: constant(uint256) = 10 * 10**18  # maintenance margin of a rest not worth leaving
 
 
@@ -79,9 +81,13 @@ def share(margin: uint256, rate: uint256, fraction: uint256) -> uint256:
 
 @internal
 @pure
-def insolvent_reward(liquidity: uint256, fraction: uint256, elapsed: uint256) -> uint256:
+def insolvent_reward(
+    margin: uint256, liquidity: uint256, fraction: uint256, elapsed: uint256
+) -> uint256:
     """
-    @notice At most the liquidity charge of the slice, ramping over five minutes (rounded down):
-            the waterfall pays it.
+    @notice What the waterfall pays for a slice of an insolvent account: its liquidity charge, or a
+            small share of its margin where that charge is smaller, ramping over five minutes
+            (rounded down).
     """
-    return liquidity * fraction * min(elapsed, MIDDLE_SECONDS) // (MIDDLE_SECONDS * PPM)
+    base: uint256 = max(liquidity, margin * REWARD_FLOOR // PPM)
+    return base * fraction * min(elapsed, MIDDLE_SECONDS) // (MIDDLE_SECONDS * PPM)

@@ -1,0 +1,69 @@
+"""Gas figures: measure every scenario on a fresh local chain; the targets, and what others need for the same.
+
+Targets and baselines are docs of the design (what good looks like), not parameters of a venue. Gas is what the receipts of real
+transactions say, with cold storage.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from novate.bench.scenarios import SCENARIOS
+from novate.bench.venue import Venue
+from novate.chain.backend import ClientBackend
+from novate.chain.compile import compile_contract
+from novate.chain.deployment import CONTRACT_OF
+from novate.chain.node import LocalNode
+from novate.config import Parameters
+
+TARGETS = {
+    "trade_single": 200_000,
+    "fill_batch_100": 35_000,
+    "fill_market_maker": 16_000,
+    "deposit_again": 60_000,
+    "withdraw_16": 200_000,
+    "oracle_16x5": 130_000,
+    "liquidation_bid_16": 330_000,
+}
+BASELINES = {
+    "trade_single": ("Derive v2", 1_060_000),
+    "fill_batch_100": ("Derive v2", 608_000),
+    "oracle_16x5": ("Derive v2, 86 k a feed", 16 * 86_000),
+    "liquidation_bid_16": ("Derive v2", 4_100_000),
+}
+
+
+class ContractSize(msgspec.Struct, frozen=True):
+    """Runtime bytecode of one contract."""
+
+    name: str
+    bytes: int
+
+
+class GasReport(msgspec.Struct, frozen=True):
+    """Gas by scenario, and the contracts it was measured on."""
+
+    figures: dict[str, int]
+    contracts: tuple[ContractSize, ...]
+
+    def document(self) -> dict[str, object]:
+        """The report as one JSON object: figures at the top, then contracts, then what was measured."""
+        return {
+            **self.figures,
+            "contracts": msgspec.to_builtins(self.contracts),
+            "scenario": {scenario.key: scenario.text for scenario in SCENARIOS},
+        }
+
+    def missed(self) -> dict[str, int]:
+        """Figures above their target, with how far above."""
+        over = {key: self.figures[key] - target for key, target in TARGETS.items()}
+        return {key: gas for key, gas in over.items() if gas > 0}
+
+
+def measure(parameters: Parameters) -> GasReport:
+    """Deploy on a chain of its own and measure everything. Errors: ``NodeFault`` without the local node."""
+    with LocalNode() as node:
+        venue = Venue(ClientBackend(node.client()), parameters)
+        figures = {scenario.key: scenario.measure(venue) for scenario in SCENARIOS}
+    sizes = [ContractSize(name, compile_contract(name).runtime_size_bytes) for name in CONTRACT_OF.values()]
+    return GasReport(figures, tuple(sizes))

@@ -1,0 +1,88 @@
+"""``novate demo``: a real crash, cleared on a local chain, ending in a report."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from novate import config
+from novate.chain.node import NodeFault
+from novate.demo.run import Crash
+from novate.lab.prices import load_event, load_prices
+from novate.web.report_data import Result
+
+
+def command(
+    out: Annotated[Path, typer.Option(help="Folder for journal, chain, result and report.")] = Path("out/demo"),
+    prices: Annotated[Path | None, typer.Option(help="Any OHLC CSV or Parquet instead of the built-in table.")] = None,
+    symbol: Annotated[str, typer.Option(help="Asset of a price file without a symbol column.")] = "BTC",
+    seed: Annotated[int, typer.Option(help="Seed of the traders and of the paths inside bars.")] = 1,
+    minutes: Annotated[int | None, typer.Option(min=2, help="Stop after so many minutes of the event.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
+) -> None:
+    """Clear the crash of 2025-10-10 through real contracts and prove that nothing was lost.
+
+    Example: novate demo --out out/demo --minutes 60
+    """
+    table = load_prices(prices, symbol=symbol) if prices else load_event()
+    console = Console(stderr=True)
+    for finding in table.findings[:10]:
+        console.print(f"[yellow]{finding.name} ({finding.code})[/] row {finding.row}: {finding.text}")
+    if len(table.findings) > 10:
+        console.print(f"[yellow]… and {len(table.findings) - 10} more findings; all are in the report[/]")
+    try:
+        crash = Crash(out, config.load(), table, seed, minutes)
+    except NodeFault as fault:
+        raise OSError(str(fault)) from fault
+    columns = (
+        TextColumn("[bold]{task.percentage:>3.0f} %"),
+        BarColumn(bar_width=24),
+        TimeElapsedColumn(),
+        TextColumn("{task.description}"),
+    )
+    try:
+        with Progress(*columns, console=console, transient=False) as bar:
+            task = bar.add_task("starting", total=None)
+
+            def show(done: int, total: int, text: str) -> None:
+                bar.update(task, completed=done, total=total, description=text)
+
+            result = crash.run(show)
+    finally:
+        crash.venue.close()
+    if as_json:
+        typer.echo(json.dumps(result))
+    else:
+        _summary(Console(), result, out)
+    if not sound(result):
+        raise typer.Exit(1)
+
+
+def sound(result: Result) -> bool:
+    """Whether the venue kept its promises."""
+    return (
+        result["solvency_gap"] == "0"
+        and result["users_without_positions_loss"] == "0"
+        and result["cheats_succeeded"] == 0
+        and result["fills_busted"] == 0
+        and all(result["invariants"].values())
+    )
+
+
+def _summary(console: Console, result: Result, out: Path) -> None:
+    verdict = "[green]nothing was lost[/]" if sound(result) else "[red]a promise was broken[/]"
+    table = Table(title=f"{result['event']}: {verdict}", show_header=False, title_justify="left")
+    for key, value in result.items():
+        if key == "invariants":
+            held = sum(result["invariants"].values())
+            failed = ", ".join(k for k, v in result["invariants"].items() if not v)
+            value = f"{held} of {len(result['invariants'])} hold" + (f"; broken: {failed}" if failed else "")
+        table.add_row(key, str(value))
+    console.print(table)
+    console.print(f"report: {out / 'report.html'}\nverify: novate verify {out}", highlight=False)

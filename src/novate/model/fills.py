@@ -1,0 +1,102 @@
+"""Fills: how far each order was settled, and which are cancelled (docs/SPEC.md §6).
+
+Resting and immediate orders have separate lanes. An immediate order is spent by the batch that
+settles any of it, unless its matches come by receipt: then its lane counts them. Holds I04. A
+cancel takes effect a notice later and is never undone. Twin: ``contracts/fills.vy``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from novate import errors
+from novate.errors import require
+from novate.model import session, venue
+from novate.model.order import Order
+
+if TYPE_CHECKING:
+    from novate.model.state import World
+
+SPENT = 1
+PARTLY = 2
+NONCE_MAX = 2**64 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """What a nonce's order has filled, its highest settled revision, when its cancel holds."""
+
+    filled: int = 0
+    revision: int = 0
+    cancelled_from: int | None = None
+
+    def pack(self) -> int:
+        """[filled 44 | revision 16 | cancelled 1]."""
+        return self.filled | self.revision << 44 | (self.cancelled_from is not None) << 60
+
+
+@dataclass(frozen=True, slots=True)
+class Floor:
+    """Nonces below ``now`` are cancelled, from second ``since`` those below ``next``."""
+
+    now: int = 0
+    next: int = 0
+    since: int = 0
+
+
+def lowest(world: World, account: int) -> int:
+    """Nonces below this are cancelled now."""
+    floor = world.exchange.floors[account]
+    return floor.next if world.now >= floor.since else floor.now
+
+
+def left(world: World, order: Order) -> int:
+    """Lots the order may still trade; rejects what bars it."""
+    require(order.nonce >= lowest(world, order.account), errors.OrderCancelled)
+    if order.immediate:
+        flags = world.exchange.immediates[order.account, order.nonce]
+        require(not flags & SPENT, errors.NonceUsed)
+    lane = world.exchange.lanes[order.account, order.immediate, order.nonce]
+    cancelled = lane.cancelled_from is not None and world.now >= lane.cancelled_from
+    require(not cancelled, errors.OrderCancelled)
+    require(order.revision >= lane.revision, errors.StaleRevision)
+    return max(0, order.size - lane.filled)
+
+
+def record(world: World, order: Order, settled: int, by_receipt: bool) -> None:
+    """Book ``settled`` lots of an order that was let in with at least as many left."""
+    if settled == 0:
+        return
+    flags = world.exchange.immediates[order.account, order.nonce]
+    if order.immediate:
+        mark = PARTLY if by_receipt else SPENT
+        world.exchange.immediates[order.account, order.nonce] = flags | mark
+        if not by_receipt and not flags & PARTLY:
+            return
+    key = order.account, order.immediate, order.nonce
+    lane = world.exchange.lanes[key]
+    world.exchange.lanes[key] = replace(lane, filled=lane.filled + settled, revision=order.revision)
+
+
+def cancel(world: World, caller: str, account: int, nonce: int) -> None:
+    """Owner or session key: the resting order settles no more once the notice has passed."""
+    session.require_may_cancel(world, account, caller)
+    require(0 <= nonce <= NONCE_MAX, errors.OutOfBounds)
+    lane = world.exchange.lanes[account, False, nonce]
+    require(lane.cancelled_from is None, errors.OrderCancelled)
+    effective = venue.after_notice(world)
+    world.exchange.lanes[account, False, nonce] = replace(lane, cancelled_from=effective)
+    world.emit("OrderCancelled", account=account, nonce=nonce, effective=effective)
+
+
+def cancel_below(world: World, caller: str, account: int, nonce: int) -> None:
+    """Owner or session key: no lower nonce settles after the notice; it rises once a notice."""
+    session.require_may_cancel(world, account, caller)
+    require(0 <= nonce <= NONCE_MAX, errors.OutOfBounds)
+    require(world.now >= world.exchange.floors[account].since, errors.NotYet)
+    standing = lowest(world, account)
+    require(nonce > standing, errors.OrderCancelled)
+    effective = venue.after_notice(world)
+    world.exchange.floors[account] = Floor(standing, nonce, effective)
+    world.emit("OrdersCancelledBelow", account=account, nonce=nonce, effective=effective)

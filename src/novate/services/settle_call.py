@@ -1,0 +1,140 @@
+"""``Exchange.settle`` calldata as the model takes it: words unpacked, signatures recovered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from novate.chain.backend import abi_of
+from novate.chain.deployment import Deployment
+from novate.engine.sequencer import Settled
+from novate.model import novation, settlement
+from novate.model.novation import Trade
+from novate.model.order import IMMEDIATE, POST_ONLY, REDUCE_ONLY, ZERO_ADDRESS, Order
+from novate.model.settlement import Fill, Presented, Receipt
+from novate.model.state import World
+from novate.wire import eip712
+from novate.wire.records import ChainTransaction
+
+
+def separator(deployment: Deployment) -> bytes:
+    """The Exchange's EIP-712 domain separator."""
+    return eip712.Domain(deployment.chain_id, deployment.addresses["exchange"]).separator()
+
+
+def unpack_order(
+    words: Sequence[int], accounts: Sequence[int], instruments: Sequence[int], executor: str
+) -> Order:
+    """The order behind words 0 and 1 of a batch."""
+    word, limit = words[0], words[1]
+    lots = word & (2**44 - 1)
+    flags = (word >> 148 & 1) * REDUCE_ONLY | (word >> 149 & 1) * POST_ONLY
+    flags |= (word >> 247 & 1) * IMMEDIATE
+    return Order(
+        account=accounts[word >> 248],
+        instrument=instruments[word >> 140 & 255],
+        lots=-lots if word >> 150 & 1 else lots,
+        price=limit & (2**128 - 1),
+        max_fee=limit >> 128,
+        nonce=word >> 183 & (2**64 - 1),
+        expiry=word >> 44 & (2**40 - 1),
+        revision=word >> 124 & (2**16 - 1),
+        exclusive_until=word >> 84 & (2**40 - 1),
+        flags=flags,
+        executor=ZERO_ADDRESS if word >> 151 & 1 else executor,
+    )
+
+
+def run(
+    world: World,
+    domain: bytes,
+    sender: str,
+    arguments: tuple[Any, ...],
+    post_round: Callable[[bytes], bool],
+) -> int:
+    """Execute a settlement in the model."""
+    round_call, raw_accounts, instruments, orders, fills, first_sequence = arguments[:6]
+    executor = arguments[7].lower() if len(arguments) > 7 else sender
+    proofs = arguments[8] if len(arguments) > 8 else []
+    if round_call:
+        post_round(round_call)
+    accounts = [int.from_bytes(a, "big") for a in raw_accounts]
+    presented = []
+    for words in orders:
+        order = unpack_order(words, accounts, instruments, executor)
+        digest = eip712.order_digest(domain, order)
+        signer = eip712.recover(digest, words[2], words[3]) or ""
+        presented.append(Presented(order, signer, bool(words[0] >> 152 & 1), digest=digest))
+    unpacked = [Fill(f & 255, f >> 8 & 255, f >> 16 & (2**44 - 1), f >> 60) for f in fills]
+    receipts = [
+        _receipt(domain, presented, fill, proof)
+        for fill, proof in zip(unpacked, proofs, strict=False)
+    ]
+    return settlement.settle(
+        world,
+        sender,
+        accounts,
+        list(instruments),
+        presented,
+        unpacked,
+        first_sequence,
+        executor,
+        receipts,
+    )
+
+
+def _receipt(
+    domain: bytes, presented: Sequence[Presented], fill: Fill, proof: Sequence[int]
+) -> Receipt:
+    sequence, matched_at = proof[0] & (2**64 - 1), proof[0] >> 64 & (2**40 - 1)
+    maker, taker = presented[fill.maker].digest, presented[fill.taker].digest
+    match = eip712.Match(maker, taker, fill.lots, fill.price, sequence, matched_at)
+    signer = eip712.recover(eip712.match_digest(domain, match), proof[1], proof[2]) or ""
+    return Receipt(sequence, matched_at, signer)
+
+
+def read_settled(deployment: Deployment) -> Callable[[ChainTransaction], Settled | None]:
+    """What a transaction settled, read from its BatchSettled event; None for any other transaction."""
+    exchange = bytes.fromhex(deployment.addresses["exchange"][2:])
+    abi = abi_of("Exchange")
+
+    def read(record: ChainTransaction) -> Settled | None:
+        if record.contract != exchange or not record.succeeded:
+            return None
+        for address, topics, data in record.events:
+            if address == exchange:
+                event = abi.decode_event(deployment.addresses["exchange"], list(topics), data)
+                if event is not None and event.name == "BatchSettled":
+                    a = event.arguments
+                    settled = int(a["settled"]).bit_count()
+                    return Settled(a["first_sequence"], a["count"], settled)
+        return None
+
+    return read
+
+
+def novate(
+    world: World, caller: str, accounts: list[int], instruments: list[int], trades: list[list[int]]
+) -> int:
+    """Execute a venue's novation in the model."""
+    return novation.novate(
+        world, caller, accounts, instruments, [unpack_trade(t) for t in trades]
+    )
+
+
+def unpack_trade(words: Sequence[int]) -> Trade:
+    """The trade behind its two words."""
+    first, second = words
+    flags = first >> 24 & 255
+    return Trade(
+        taker=first & 255,
+        maker=first >> 8 & 255,
+        instrument=first >> 16 & 255,
+        taker_buys=bool(flags & 1),
+        lots=first >> 32 & (2**44 - 1),
+        price=first >> 76 & (2**128 - 1),
+        fee_taker=second & (2**128 - 1),
+        fee_maker=second >> 128,
+        taker_reduce_only=bool(flags & 2),
+        maker_reduce_only=bool(flags & 4),
+    )
