@@ -1,4 +1,5 @@
-"""Gas of real transactions: every target, and no figure away from the committed one (ladder rung 8)."""
+"""Gas of real transactions: every target, and no figure away from the committed one (ladder rung
+8)."""
 
 from __future__ import annotations
 

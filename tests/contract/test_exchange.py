@@ -119,7 +119,9 @@ def test_a_bad_signature_skips_the_fill(desk: Desk, case: str) -> None:
     chosen = BAD_SIGNATURE_CASES[case]
     if "domain" in chosen:
         domain = chosen["domain"]
-        desk.separator = replace(domain, contract=domain.contract or desk.exchange.address).separator()
+        desk.separator = replace(
+            domain, contract=domain.contract or desk.exchange.address
+        ).separator()
     signed = desk.sign(order, chosen.get("signer", "taker"))
     desk.separator = desk.domain.separator()
     assert desk.settle(SignedFill(signed, desk.signed("maker", -10), 5, PRICE)) == 0
@@ -387,9 +389,7 @@ def test_receipts_ascend_and_match_the_fills_in_number(desk: Desk) -> None:
 
 def test_single_matches_of_an_immediate_order_settle_by_receipt_each(desk: Desk) -> None:
     taker = desk.signed("taker", 10, flags=IMMEDIATE)
-    one, two = (
-        SignedFill(taker, desk.signed("maker", -10, nonce=n), 4, PRICE) for n in (1, 2)
-    )
+    one, two = (SignedFill(taker, desk.signed("maker", -10, nonce=n), 4, PRICE) for n in (1, 2))
     matched_at = desk.now
     desk.chain.advance(30)
     assert desk.settle_by_receipt(one, matched_at=matched_at) == 1

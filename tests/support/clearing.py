@@ -9,17 +9,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from support.core import BTC, ETH, ORACLE_PER_USD, Core, as_word, trader, word
+from support.core import BTC, ETH, NODE_KEYS, ORACLE_PER_USD, Core, as_word, trader, word
 
 from novate.chain.harness import Contract
 from novate.errors import Rejected
-from novate.model import ledger, margin
+from novate.model import ledger, margin, oracle
 from novate.model.account import account_of, gains
 from novate.model.instrument import Terms
 from novate.model.ledger import Check, Config
 from novate.model.margin import RiskGlobals, RiskParameters
 from novate.model.novation import Trade
+from novate.model.oracle import Observation
 from novate.units import WAD
+from novate.wire.round import signed_round
 
 HOUR_S = 3_600
 DAY_S = 86_400
@@ -83,6 +85,19 @@ class Clearing(Core):
         """A round ``seconds`` later; a far move takes several rounds of 5 %."""
         self.advance(seconds)
         self.post(int(btc_usd * ORACLE_PER_USD), int(eth_usd * ORACLE_PER_USD), **more)
+
+    def price_one(self, feed: int, usd: float, mark_usd: float = 0) -> None:
+        """A round now that carries one feed only."""
+        words = [
+            Observation(feed, int(usd * ORACLE_PER_USD), int((mark_usd or usd) * ORACLE_PER_USD)).pack()
+        ]
+        self.round += 1
+        signers = list(enumerate(NODE_KEYS))[:3]
+        made = signed_round(self.domain, self.round, self.chain.timestamp, words, signers)
+        self.oracle.call("post_round", *made.arguments())
+        signed = made.signers(self.domain)
+        oracle.post_round(self.world, self.round, self.chain.timestamp, words, signed)
+        self.world.take_events()
 
     def walk(self, btc_usd: float) -> None:
         """Rounds every ten seconds until the price is there, confidence zero again."""

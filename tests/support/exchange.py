@@ -114,16 +114,19 @@ class Desk:
         return result
 
     def settle_by_receipt(
-        self, *fills: SignedFill, matched_at: int, caller: str = "stranger", signer: str = "engine",
-        sequence: int | None = None, executor: str | None = None,
+        self,
+        *fills: SignedFill,
+        matched_at: int,
+        caller: str = "stranger",
+        signer: str = "engine",
+        sequence: int | None = None,
+        executor: str | None = None,
     ) -> int:
         """Settle with the signer's receipts, one a fill, with the next sequences."""
         batch = pack(fills)
         first = self.sequence if sequence is None else sequence
         self.sequence = max(self.sequence, first + len(fills))
-        proofs = [
-            self.receipt(fill, first + i, matched_at, signer) for i, fill in enumerate(fills)
-        ]
+        proofs = [self.receipt(fill, first + i, matched_at, signer) for i, fill in enumerate(fills)]
         lists = batch.accounts, batch.instruments, batch.orders, batch.fills
         arguments = (b"", *lists, 0, batch.blobs, executor or self.engine, proofs)
         result: int = self.exchange.call("settle", *arguments, sender=address_of(caller))

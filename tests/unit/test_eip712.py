@@ -47,8 +47,12 @@ def test_match_digests_equal_those_of_eth_account() -> None:
     separator = DOMAIN.separator()
     for _ in range(20):
         match = eip712.Match(
-            rng.randbytes(32), rng.randbytes(32), rng.getrandbits(43), rng.getrandbits(128),
-            rng.getrandbits(64), rng.getrandbits(40),
+            rng.randbytes(32),
+            rng.randbytes(32),
+            rng.getrandbits(43),
+            rng.getrandbits(128),
+            rng.getrandbits(64),
+            rng.getrandbits(40),
         )
         message = encode_typed_data(full_message=eip712.typed_match(DOMAIN, match))
         expected = eip712.keccak(b"\x19" + message.version + message.header + message.body)
@@ -100,11 +104,30 @@ def test_a_signature_that_is_no_point_recovers_to_none(r: int, vs: int) -> None:
 
 def test_order_words_hold_every_field() -> None:
     order = Order(
-        account=1, instrument=9, lots=-7, price=11, max_fee=13, nonce=17, expiry=19, revision=23,
-        exclusive_until=29, flags=REDUCE_ONLY | POST_ONLY | IMMEDIATE,
+        account=1,
+        instrument=9,
+        lots=-7,
+        price=11,
+        max_fee=13,
+        nonce=17,
+        expiry=19,
+        revision=23,
+        exclusive_until=29,
+        flags=REDUCE_ONLY | POST_ONLY | IMMEDIATE,
     )
     word, limits, r, vs = order_words(SignedOrder(order, 31, 37), 3, 5)
-    layout = ((44, 7), (40, 19), (40, 29), (16, 23), (8, 5), (2, 3), (1, 1), (1, 1), (1, 0), (30, 0))
+    layout = (
+        (44, 7),
+        (40, 19),
+        (40, 29),
+        (16, 23),
+        (8, 5),
+        (2, 3),
+        (1, 1),
+        (1, 1),
+        (1, 0),
+        (30, 0),
+    )
     for bits, value in (*layout, (64, 17), (1, 1), (8, 3)):
         assert word & ((1 << bits) - 1) == value
         word >>= bits

@@ -1,7 +1,8 @@
-"""Gas figures: measure every scenario on a fresh local chain; the targets, and what others need for the same.
+"""Gas figures: measure every scenario on a fresh local chain; the targets, and what others need for
+the same.
 
-Targets and baselines are docs of the design (what good looks like), not parameters of a venue. Gas is what the receipts of real
-transactions say, with cold storage.
+Targets and baselines are the design's (what good looks like), not parameters of a venue. Gas is what
+the receipts of real transactions say, with cold storage.
 """
 
 from __future__ import annotations
@@ -47,7 +48,8 @@ class GasReport(msgspec.Struct, frozen=True):
     contracts: tuple[ContractSize, ...]
 
     def document(self) -> dict[str, object]:
-        """The report as one JSON object: figures at the top, then contracts, then what was measured."""
+        """The report as one JSON object: figures at the top, then contracts, then what was
+        measured."""
         return {
             **self.figures,
             "contracts": msgspec.to_builtins(self.contracts),
@@ -61,9 +63,13 @@ class GasReport(msgspec.Struct, frozen=True):
 
 
 def measure(parameters: Parameters) -> GasReport:
-    """Deploy on a chain of its own and measure everything. Errors: ``NodeFault`` without the local node."""
+    """Deploy on a chain of its own and measure everything. Errors: ``NodeFault`` without the local
+    node."""
     with LocalNode() as node:
         venue = Venue(ClientBackend(node.client()), parameters)
         figures = {scenario.key: scenario.measure(venue) for scenario in SCENARIOS}
-    sizes = [ContractSize(name, compile_contract(name).runtime_size_bytes) for name in CONTRACT_OF.values()]
+    sizes = [
+        ContractSize(name, compile_contract(name).runtime_size_bytes)
+        for name in CONTRACT_OF.values()
+    ]
     return GasReport(figures, tuple(sizes))

@@ -1,6 +1,8 @@
-"""The measured transactions, one function each: it prepares real state, sends, asserts the effect, and returns the gas.
+"""The measured transactions, one function each: it prepares real state, sends, asserts the effect,
+and returns the gas.
 
-All of one measurement share one venue, in the order of ``SCENARIOS``; each uses accounts of its own. Between preparation and
+All of one measurement share one venue, in the order of ``SCENARIOS``; each uses accounts of its
+own. Between preparation and
 measurement lie separate transactions, so every slot is cold when the measured one begins.
 """
 
@@ -20,6 +22,7 @@ SMALL_USD = 9_000  # a tenth more than the initial margin of sixteen positions o
 FALLS = 2
 FALL_PPM = -49_000  # within the oracle's move bound
 
+
 @dataclass(frozen=True, slots=True)
 class Scenario:
     """One figure: its key, what exactly was measured, and how to measure it."""
@@ -30,14 +33,20 @@ class Scenario:
 
 
 def trade(
-    venue: Venue, taker: Trader, maker: Trader, at: int = 0, lots: int = LOTS, with_round: bool = False
+    venue: Venue,
+    taker: Trader,
+    maker: Trader,
+    at: int = 0,
+    lots: int = LOTS,
+    with_round: bool = False,
 ) -> int:
     """One fill of two new signed orders: a resting maker's ask and a taker's immediate bid."""
     return venue.settle([crossing(venue, taker, maker, at, lots)], with_round)
 
 
 def crossing(venue: Venue, taker: Trader, maker: Trader, at: int, lots: int = LOTS) -> SignedFill:
-    """A taker's immediate bid and a maker's resting ask of the same lots on the ``at``-th perp, at mark."""
+    """A taker's immediate bid and a maker's resting ask of the same lots on the ``at``-th perp, at
+    mark."""
     instrument = venue.parameters.instruments[at]
     price = venue.price_of(instrument)
     return SignedFill(
@@ -51,12 +60,15 @@ def crossing(venue: Venue, taker: Trader, maker: Trader, at: int, lots: int = LO
 def with_positions(
     venue: Venue, takers: Sequence[Trader], makers: Sequence[Trader], usd: int = DEPOSIT_USD
 ) -> None:
-    """Fund pairs of accounts and give each pair all sixteen positions: takers long, makers short."""
+    """Fund pairs of accounts and give each pair all sixteen positions: takers long, makers
+    short."""
     venue.fund([*takers, *makers], usd)
     pairs = list(zip(takers, makers, strict=True))
     for start in range(0, len(pairs), 5):
         part = pairs[start : start + 5]
-        venue.settle([crossing(venue, taker, maker, at) for taker, maker in part for at in range(PERPS)])
+        venue.settle(
+            [crossing(venue, taker, maker, at) for taker, maker in part for at in range(PERPS)]
+        )
     assert all(len(venue.positions(owner)) == PERPS for owner in (*takers, *makers))
 
 
@@ -112,7 +124,9 @@ def fill_batch_100(venue: Venue) -> int:
         taker = owners[(i % 20 + 1 + i // 20) % 20]  # division: round of the takers
         lots = LOTS if maker.order.sells else -LOTS
         price = venue.price_of(instrument)
-        fills.append(SignedFill(venue.order(taker, instrument, lots, price, IMMEDIATE), maker, LOTS, price))
+        fills.append(
+            SignedFill(venue.order(taker, instrument, lots, price, IMMEDIATE), maker, LOTS, price)
+        )
     gas = venue.settle(fills)
     return per_fill(gas, len(fills))
 
@@ -128,7 +142,12 @@ def _market_maker(venue: Venue, taker: Trader, maker: Trader) -> int:
     levels = [price + level * instrument.tick_wad for level in range(10)]
     resting = [venue.order(maker, instrument, -10 * LOTS, level) for level in levels]
     fills = [
-        SignedFill(venue.order(taker, instrument, LOTS, order.order.price, IMMEDIATE), order, LOTS, order.order.price)
+        SignedFill(
+            venue.order(taker, instrument, LOTS, order.order.price, IMMEDIATE),
+            order,
+            LOTS,
+            order.order.price,
+        )
         for order in resting
         for _ in range(10)
     ]
@@ -168,14 +187,19 @@ def deposit_again(venue: Venue) -> int:
 
 
 def _requested(venue: Venue, role: str, usd: int) -> tuple[Trader, int]:
-    """An account with sixteen positions whose withdrawal may be executed now, and the gas of its request."""
+    """An account with sixteen positions whose withdrawal may be executed now, and the gas of its
+    request."""
     owner = trader(role)
     with_positions(venue, [owner], [trader(f"{role} counterparty")])
     token = venue.addresses["token"]
-    gas = venue.send(owner, "custody", "request_withdrawal", owner.word, token, venue.cash.units(usd))
+    gas = venue.send(
+        owner, "custody", "request_withdrawal", owner.word, token, venue.cash.units(usd)
+    )
     eligible_at = venue.view("custody", "request", owner.word, token)[1]
     while venue.backend.now() <= eligible_at:
-        venue.backend.advance(venue.parameters.oracle.stale_after_seconds // 2)  # division: half of the limit
+        venue.backend.advance(
+            venue.parameters.oracle.stale_after_seconds // 2
+        )  # division: half of the limit
         venue.post()
     return owner, gas
 
@@ -198,12 +222,16 @@ def oracle_16x5(venue: Venue) -> int:
     gas = venue.post(1_000)
     status = Status.unpack(venue.view("oracle", "status"))
     assert status.round == venue.round and status.quorum == SIGNERS
-    assert all(venue.view("oracle", "feed", i) & (2**64 - 1) == p // ORACLE_UNIT for i, p in enumerate(venue.prices))
+    assert all(
+        venue.view("oracle", "feed", i) & (2**64 - 1) == p // ORACLE_UNIT
+        for i, p in enumerate(venue.prices)
+    )
     return gas
 
 
 def _in_auction(venue: Venue, role: str) -> tuple[Trader, int]:
-    """An account of sixteen long positions whose auction has run for half a minute, and the gas of its start."""
+    """An account of sixteen long positions whose auction has run for half a minute, and the gas of
+    its start."""
     owner, counterparty = trader(role), trader(f"{role} counterparty")
     venue.calm()
     with_positions(venue, [owner], [counterparty], SMALL_USD)
@@ -254,10 +282,18 @@ def sweep_16(venue: Venue) -> int:
 
 
 FIRST = "Slots of accounts, orders and positions are zero before"
-ONE = "Both accounts hold one position in the traded perp and add to it; both gated at initial margin"
+ONE = (
+    "Both accounts hold one position in the traded perp and add to it; both gated at initial margin"
+)
 SCENARIOS = (
-    Scenario("trade_single", f"One fill of a resting and an immediate signed order. {ONE}.", trade_single),
-    Scenario("trade_single_first", f"The same between two accounts that never traded. {FIRST}.", trade_single_first),
+    Scenario(
+        "trade_single", f"One fill of a resting and an immediate signed order. {ONE}.", trade_single
+    ),
+    Scenario(
+        "trade_single_first",
+        f"The same between two accounts that never traded. {FIRST}.",
+        trade_single_first,
+    ),
     Scenario(
         "trade_single_with_round",
         "trade_single with an oracle round of 8 feeds and 5 signatures in the same transaction.",
@@ -265,34 +301,46 @@ SCENARIOS = (
     ),
     Scenario(
         "fill_batch_100",
-        "A fill, of 100 in one batch: 20 accounts of 16 positions (16 perps on 8 underlyings and feeds), 20 resting "
-        "and 100 immediate signed orders, 8 perps traded; the batch's gas / 100, rounded up.",
+        "A fill, of 100 in one batch: 20 accounts of 16 positions (16 perps on 8 underlyings and "
+        "feeds), 20 resting and 100 immediate signed orders, 8 perps traded; the batch's gas / 100, rounded up.",
         fill_batch_100,
     ),
     Scenario(
         "fill_market_maker",
-        "A fill, of 100 in one batch: ten resting orders of one account against 100 immediate ones of another, one "
-        "perp, one position each; the batch's gas / 100, rounded up.",
+        "A fill, of 100 in one batch: ten resting orders of one account against 100 immediate "
+        "ones of another, one perp, one position each; the batch's gas / 100, rounded up.",
         fill_market_maker,
     ),
-    Scenario("fill_market_maker_16", "The same when both accounts hold 16 positions.", fill_market_maker_16),
+    Scenario(
+        "fill_market_maker_16",
+        "The same when both accounts hold 16 positions.",
+        fill_market_maker_16,
+    ),
     Scenario("deposit_first", "Deposit of cash to an account that has none.", deposit_first),
     Scenario(
-        "deposit_again", "Deposit of cash to an account that has some, by unlimited allowance.", deposit_again
+        "deposit_again",
+        "Deposit of cash to an account that has some, by unlimited allowance.",
+        deposit_again,
     ),
-    Scenario("withdraw_request", "Request of a withdrawal of cash at 16 positions.", withdraw_request),
+    Scenario(
+        "withdraw_request", "Request of a withdrawal of cash at 16 positions.", withdraw_request
+    ),
     Scenario(
         "withdraw_16",
-        "The transaction that pays a requested withdrawal of cash to an owner without tokens; 16 positions (16 perps "
-        "on 8 underlyings and feeds), full gate.",
+        "The transaction that pays a requested withdrawal of cash to an owner without tokens; 16 "
+        "positions (16 perps on 8 underlyings and feeds), full gate.",
         withdraw_16,
     ),
-    Scenario("oracle_16x5", "A round of 16 prices (8 feeds, index and mark), 5 signatures of 7 nodes.", oracle_16x5),
+    Scenario(
+        "oracle_16x5",
+        "A round of 16 prices (8 feeds, index and mark), 5 signatures of 7 nodes.",
+        oracle_16x5,
+    ),
     Scenario("auction_start", "Opening the auction of an account of 16 positions.", auction_start),
     Scenario(
         "liquidation_bid_16",
-        "A bid for all that is on sale of an account of 16 positions (16 perps on 8 underlyings and feeds); the "
-        "bidder's account holds cash and no position.",
+        "A bid for all that is on sale of an account of 16 positions (16 perps on 8 underlyings "
+        "and feeds); the bidder's account holds cash and no position.",
         liquidation_bid_16,
     ),
     Scenario("cancel", "Cancel of a resting order in a word of fills in use.", cancel),

@@ -1,6 +1,8 @@
-"""A venue on its own local chain to measure on: deployed, priced, past the restart grace, with funded accounts.
+"""A venue on its own local chain to measure on: deployed, priced, past the restart grace, with
+funded accounts.
 
-Every transaction is signed and mined; every one that is measured has its effect asserted by its scenario.
+Every transaction is signed and mined; every one that is measured has its effect asserted by its
+scenario.
 """
 
 from __future__ import annotations
@@ -37,7 +39,8 @@ UNLIMITED = 2**256 - 1
 
 
 def bench_parameters(parameters: Parameters) -> Parameters:
-    """The venue's parameters with seven nodes and sixteen perps, two on each of eight underlyings and feeds."""
+    """The venue's parameters with seven nodes and sixteen perps, two on each of eight underlyings
+    and feeds."""
     underlying, perp = parameters.underlyings[0], parameters.instruments[0]
     return replace(
         parameters,
@@ -93,7 +96,10 @@ class Venue:
             nodes=tuple(node.address for node in self.nodes),
         )
         self.deployment = deploy(self.backend, self.parameters, roles)
-        self.addresses = {**self.deployment.addresses, "token": self.deployment.tokens[self.cash.name]}
+        self.addresses = {
+            **self.deployment.addresses,
+            "token": self.deployment.tokens[self.cash.name],
+        }
         self.abis = {name: abi_of(contract) for name, contract in CONTRACT_OF.items()}
         self.abis["token"] = abi_of("TestToken", LOCAL_CONTRACTS)
         self.separator = Domain(self.deployment.chain_id, self.addresses["exchange"]).separator()
@@ -105,7 +111,8 @@ class Venue:
         self._provide_cash()
 
     def calm(self) -> None:
-        """A day without events: parameters have ramped in, averages meet the prices, and the restart grace is over."""
+        """A day without events: parameters have ramped in, averages meet the prices, and the
+        restart grace is over."""
         self.backend.advance(DAY_S)
         grace = self.parameters.oracle.restart_grace_seconds
         step = self.parameters.oracle.stale_after_seconds // 2  # division: half of the limit
@@ -128,7 +135,9 @@ class Venue:
     def send(self, sender: Trader, contract: str, function: str, *arguments: Any) -> int:
         """One transaction in its own block; its gas."""
         self.backend.know(sender.key)
-        return self.backend.send(sender.address, [self.call(contract, function, *arguments)])[0].gas_used
+        return self.backend.send(sender.address, [self.call(contract, function, *arguments)])[
+            0
+        ].gas_used
 
     def view(self, contract: str, function: str, *arguments: Any) -> Any:
         """What a function returns now."""
@@ -138,10 +147,15 @@ class Venue:
     # Prices
 
     def signed_round(self, move_ppm: int = 0) -> SignedRound:
-        """The next round of every feed's index and mark, moved by ``move_ppm``, signed by the quorum."""
-        self.prices = [price + price * move_ppm // 1_000_000 for price in self.prices]  # division: down
+        """The next round of every feed's index and mark, moved by ``move_ppm``, signed by the
+        quorum."""
+        self.prices = [
+            price + price * move_ppm // 1_000_000 for price in self.prices
+        ]  # division: down
         words = [
-            Observation(feed, price // ORACLE_UNIT, price // ORACLE_UNIT).pack()  # division: exact for whole dollars
+            Observation(
+                feed, price // ORACLE_UNIT, price // ORACLE_UNIT
+            ).pack()  # division: exact for whole dollars
             for feed, price in enumerate(self.prices)
         ]
         self.round += 1
@@ -150,7 +164,9 @@ class Venue:
 
     def post(self, move_ppm: int = 0) -> int:
         """Post the next round; its gas."""
-        return self.send(self.executor, "oracle", "post_round", *self.signed_round(move_ppm).arguments())
+        return self.send(
+            self.executor, "oracle", "post_round", *self.signed_round(move_ppm).arguments()
+        )
 
     # Accounts
 
@@ -177,7 +193,9 @@ class Venue:
         mark = self.prices[instrument.feed]
         return mark - mark % instrument.tick_wad
 
-    def order(self, owner: Trader, instrument: Instrument, lots: int, price: int, flags: int = 0) -> SignedOrder:
+    def order(
+        self, owner: Trader, instrument: Instrument, lots: int, price: int, flags: int = 0
+    ) -> SignedOrder:
         """A signed order of the account's next nonce of its kind."""
         kind = owner.account, bool(flags & IMMEDIATE)
         nonce = self._nonces[kind] = self._nonces.get(kind, -1) + 1

@@ -1,6 +1,8 @@
-"""What a deployment needs of a chain, with its two implementations: the in-memory chain, and a JSON-RPC client.
+"""What a deployment needs of a chain, with its two implementations: the in-memory chain, and a
+JSON-RPC client.
 
-Addresses are lower-case hex everywhere; a sender is an address whose key the backend knows. Times are seconds of the block.
+Addresses are lower-case hex everywhere; a sender is an address whose key the backend knows. Times
+are seconds of the block.
 """
 
 from __future__ import annotations
@@ -56,7 +58,9 @@ class Backend(Protocol):
         """Number of the last block."""
         ...
 
-    def deploy(self, sender: str, name: str, arguments: Sequence[Any], root: Path = CONTRACTS) -> str:
+    def deploy(
+        self, sender: str, name: str, arguments: Sequence[Any], root: Path = CONTRACTS
+    ) -> str:
         """Deploy ``root/name.vy`` and return its address."""
         ...
 
@@ -95,7 +99,9 @@ class HarnessBackend:
         """The current block."""
         return self.chain.number
 
-    def deploy(self, sender: str, name: str, arguments: Sequence[Any], root: Path = CONTRACTS) -> str:
+    def deploy(
+        self, sender: str, name: str, arguments: Sequence[Any], root: Path = CONTRACTS
+    ) -> str:
         """Deploy a contract."""
         return self.chain.deploy(name, *arguments, root=root, sender=sender).address.lower()
 
@@ -121,7 +127,8 @@ class HarnessBackend:
 
 
 class ClientBackend:
-    """A chain behind JSON-RPC, with the keys of its senders. A block mined by hand comes a second after the last one."""
+    """A chain behind JSON-RPC, with the keys of its senders. A block mined by hand comes a second
+    after the last one."""
 
     def __init__(self, client: Client, keys: Iterable[LocalAccount] = ()) -> None:
         self.client = client
@@ -144,7 +151,9 @@ class ClientBackend:
         """Number of the last block."""
         return self.client.block().number
 
-    def deploy(self, sender: str, name: str, arguments: Sequence[Any], root: Path = CONTRACTS) -> str:
+    def deploy(
+        self, sender: str, name: str, arguments: Sequence[Any], root: Path = CONTRACTS
+    ) -> str:
         """Deploy a contract."""
         self._next_second()
         artifact = compile_contract(name, root)
@@ -153,10 +162,14 @@ class ClientBackend:
     def send(self, sender: str, calls: Sequence[Call]) -> list[Mined]:
         """All in one block where blocks are mined by hand."""
         key = self.keys[sender]
-        hashes = self.client.send_raw(*(self.client.sign(key, call.to, call.data) for call in calls))
+        hashes = self.client.send_raw(
+            *(self.client.sign(key, call.to, call.data) for call in calls)
+        )
         self._next_second()
         receipts = self._confirmed(hashes)
-        times = {number: self.client.block(number).timestamp for number in {r.block for r in receipts}}
+        times = {
+            number: self.client.block(number).timestamp for number in {r.block for r in receipts}
+        }
         return [Mined(times[receipt.block], receipt.gas_used) for receipt in receipts]
 
     def _confirmed(self, hashes: Sequence[bytes]) -> list[Receipt]:
@@ -167,7 +180,10 @@ class ClientBackend:
         return [
             first,
             # a receipt that is missing or failed: confirm again, which says why
-            *(r if r and r.succeeded else self.client.confirm(h) for r, h in zip(found, hashes[1:], strict=True)),
+            *(
+                r if r and r.succeeded else self.client.confirm(h)
+                for r, h in zip(found, hashes[1:], strict=True)
+            ),
         ]
 
     def view(self, call: Call) -> bytes:

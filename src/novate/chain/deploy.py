@@ -1,6 +1,7 @@
 """Put a venue on a chain: contracts under the timelock, then every setting through it.
 
-Nothing but the timelock ever governs; the deployer holds no power that a later governor would not have. The stand-in tokens and
+Nothing but the timelock ever governs; the deployer holds no power that a later governor would not
+have. The stand-in tokens and
 the clock that jumps over the delay are for local chains.
 """
 
@@ -22,12 +23,15 @@ from novate.model.account import account_of
 
 
 def deploy(backend: Backend, parameters: Parameters, roles: Roles) -> Deployment:
-    """Deploy, configure and fund one venue on a local chain. Errors: InvalidParameter, and what a setter refuses."""
-    addresses = _deploy_contracts(backend, parameters, roles)
-    deployed_at = backend.now()
+    """Deploy, configure and fund one venue on a local chain. Errors: InvalidParameter, and what a
+    setter refuses."""
+    addresses, deployed_at = _deploy_contracts(backend, parameters, roles)
     tokens = {
         token.name: backend.deploy(
-            roles.governor, "TestToken", (token.name, token.name[:5], token.decimals), LOCAL_CONTRACTS
+            roles.governor,
+            "TestToken",
+            (token.name, token.name[:5], token.decimals),
+            LOCAL_CONTRACTS,
         )
         for token in parameters.tokens
     }
@@ -47,7 +51,11 @@ def deploy(backend: Backend, parameters: Parameters, roles: Roles) -> Deployment
     )
 
 
-def _deploy_contracts(backend: Backend, parameters: Parameters, roles: Roles) -> dict[str, str]:
+def _deploy_contracts(
+    backend: Backend, parameters: Parameters, roles: Roles
+) -> tuple[dict[str, str], int]:
+    """Addresses by name, and the time of the Clearinghouse's block, where its interest index
+    starts."""
     made: dict[str, str] = {}
 
     def put(name: str, *arguments: object) -> None:
@@ -58,6 +66,7 @@ def _deploy_contracts(backend: Backend, parameters: Parameters, roles: Roles) ->
     timelock = made["timelock"]
     put("oracle", timelock)
     put("clearinghouse", timelock, config_of(parameters).pack())
+    deployed_at = backend.now()
     house, oracle = made["clearinghouse"], made["oracle"]
     put("risk_model", timelock, house, oracle)
     put("custody", timelock, house)
@@ -65,23 +74,30 @@ def _deploy_contracts(backend: Backend, parameters: Parameters, roles: Roles) ->
     put("auctioneer", timelock, house, made["waterfall"], oracle)
     put("exchange", timelock, house, oracle)
     put("lens", house, made["custody"])
-    return made
+    return made, deployed_at
 
 
 def govern(
     backend: Backend, addresses: Mapping[str, str], governor: str, calls: Sequence[GovernanceCall]
 ) -> list[int]:
-    """Schedule all calls, let the longest delay among them pass, execute them in order; when each one ran."""
+    """Schedule all calls, let the longest delay among them pass, execute them in order; when each
+    one ran."""
     timelock, abi = addresses["timelock"], abi_of("Timelock")
     operations = []
     for index, call in enumerate(calls):
         data = abi_of(CONTRACT_OF[call.contract]).encode_call(call.function, *call.arguments)
         salt = backend.number().to_bytes(16, "big") + index.to_bytes(16, "big")
         operations.append((addresses[call.contract], data, salt))
-    backend.send(governor, [Call(timelock, abi.encode_call("schedule", *item)) for item in operations])
+    backend.send(
+        governor, [Call(timelock, abi.encode_call("schedule", *item)) for item in operations]
+    )
     identities = [abi.encode_call("operation_id", *item) for item in operations]
     etas = [
-        int.from_bytes(backend.view(Call(timelock, abi.encode_call("eta_of", backend.view(Call(timelock, data))))))
+        int.from_bytes(
+            backend.view(
+                Call(timelock, abi.encode_call("eta_of", backend.view(Call(timelock, data))))
+            )
+        )
         for data in identities
     ]
     backend.advance(max(max(etas) - backend.now(), 0))

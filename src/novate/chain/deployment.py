@@ -1,4 +1,5 @@
-"""A venue's place on a chain: addresses, roles and what configured it, as one immutable record (``deployment.json``)."""
+"""A venue's place on a chain: addresses, roles and what configured it, as one immutable record
+(``deployment.json``)."""
 
 from __future__ import annotations
 
@@ -32,7 +33,8 @@ class Roles(msgspec.Struct, frozen=True):
 
 
 class Deployment(msgspec.Struct, frozen=True):
-    """One configured venue. Times are those of the blocks: the Clearinghouse's, each configuration call's, the layers' deposits'."""
+    """One configured venue. Times are those of the blocks: the Clearinghouse's, each configuration
+    call's, the layers' deposits'."""
 
     chain_id: int
     block: int

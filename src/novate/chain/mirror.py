@@ -1,4 +1,5 @@
-"""The model's World in exactly the state of a freshly deployed venue: the same calls at the same times, through their twins."""
+"""The model's World in exactly the state of a freshly deployed venue: the same calls at the same
+times, through their twins."""
 
 from __future__ import annotations
 
@@ -18,23 +19,30 @@ Twin = Callable[..., Any]
 
 
 def mirror_world(deployment: Deployment, parameters: Parameters, now: int) -> World:
-    """The venue's World at ``now``, before anybody but the layers deposited. Errors: InvalidParameter (other parameters)."""
+    """The venue's World at ``now``, before anybody but the layers deposited. Errors:
+    InvalidParameter (other parameters)."""
     same = configuration_hash(parameters) == deployment.configuration
     require(same, InvalidParameter, "these are not the parameters of the deployment")
-    world = World(deployment.deployed_at, {**deployment.addresses, "guardian": deployment.roles.guardian})
+    world = World(
+        deployment.deployed_at, {**deployment.addresses, "guardian": deployment.roles.guardian}
+    )
     world.ledger.configs["config"] = config_of(parameters)
     world.ledger.borrow["index"] = BorrowIndex(0, deployment.deployed_at)
     calls = governance_calls(parameters, deployment.addresses, deployment.tokens, deployment.roles)
     twins = _twins(parameters)
     for call, time in zip(calls, deployment.executed_at, strict=True):
         world.now = time
-        twins[call.contract, call.function](world, deployment.addresses["timelock"], *call.arguments)
+        twins[call.contract, call.function](
+            world, deployment.addresses["timelock"], *call.arguments
+        )
     cash = cash_token(parameters)
     deposits = layer_deposits(parameters, cash)
     for (layer, units), time in zip(deposits, deployment.funded_at, strict=True):
         world.now = time
         account = account_of(deployment.addresses["waterfall"], layer)
-        custody.deposit(world, deployment.roles.governor, deployment.tokens[cash.name], account, units)
+        custody.deposit(
+            world, deployment.roles.governor, deployment.tokens[cash.name], account, units
+        )
     world.now = now
     world.take_events()
     return world

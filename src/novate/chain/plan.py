@@ -1,6 +1,7 @@
-"""What a venue's parameters become: constructor words, and the governance calls that the timelock runs, in order.
+"""What a venue's parameters become: constructor words, and the governance calls that the timelock
+runs, in order.
 
-``contracts`` and ``model`` are configured from this one list (deploy.py, mirror.py), so they start equal.
+Contracts and model are configured from this one list (deploy.py, mirror.py): they start equal.
 """
 
 from __future__ import annotations
@@ -72,9 +73,14 @@ def risk_parameters_of(underlying: Underlying) -> RiskParameters:
 def governance_calls(
     parameters: Parameters, addresses: Mapping[str, str], tokens: Mapping[str, str], roles: Roles
 ) -> list[GovernanceCall]:
-    """Every call that turns fresh contracts into the venue, in the order they run. Errors: InvalidParameter."""
+    """Every call that turns fresh contracts into the venue, in the order they run. Errors:
+    InvalidParameter."""
     count = parameters.oracle.node_count
-    require(len(roles.nodes) == count, InvalidParameter, f"{len(roles.nodes)} oracle nodes for node_count {count}")
+    require(
+        len(roles.nodes) == count,
+        InvalidParameter,
+        f"{len(roles.nodes)} oracle nodes for node_count {count}",
+    )
     return [
         *_oracle(parameters, roles),
         *_clearinghouse(parameters, addresses, roles),
@@ -84,7 +90,9 @@ def governance_calls(
         *_custody(parameters, tokens),
         # last, so that the calls above wait the floor only
         GovernanceCall(
-            "timelock", "set_delay", (addresses["custody"], parameters.timelock_local.custody_delay_seconds)
+            "timelock",
+            "set_delay",
+            (addresses["custody"], parameters.timelock_local.custody_delay_seconds),
         ),
     ]
 
@@ -150,7 +158,11 @@ def _custody(parameters: Parameters, tokens: Mapping[str, str]) -> Iterator[Gove
 def layer_deposits(parameters: Parameters, cash: Token) -> list[tuple[int, int]]:
     """(layer, cash token units) that the venue starts with; exact, as layers are whole dollars."""
     waterfall = parameters.waterfall
-    money = (1, waterfall.first_loss_wad), (2, waterfall.insurance_wad), (3, waterfall.second_loss_wad)
+    money = (
+        (1, waterfall.first_loss_wad),
+        (2, waterfall.insurance_wad),
+        (3, waterfall.second_loss_wad),
+    )
     unit_wad = 10 ** (18 - cash.decimals)
     return [(layer, wad // unit_wad) for layer, wad in money if wad]  # division: exact
 

@@ -38,7 +38,7 @@ def gas(
     if as_json:
         typer.echo(json.dumps(report.document()))
         return
-    console = Console()
+    console = Console(soft_wrap=True)
     console.print(figures_table(report))
     for scenario in SCENARIOS:
         console.print(f"[bold]{scenario.key}[/bold]: {scenario.text}", highlight=False)
@@ -48,12 +48,16 @@ def gas(
 
 def figures_table(report: GasReport) -> Table:
     """Figure, target and verdict of each scenario; how many times more the baseline needs."""
-    table = Table("figure", "gas", "target", "", "baseline", "times ours", title="Gas, cold storage")
+    table = Table(
+        "figure", "gas", "target", "", "baseline", "times ours", title="Gas, cold storage"
+    )
     for column in table.columns[1:3]:
         column.justify = "right"
     for key, value in report.figures.items():
         target = TARGETS.get(key)
-        verdict = "" if target is None else "met" if value <= target else f"missed by {value - target:,}"
+        verdict = (
+            "" if target is None else "met" if value <= target else f"missed by {value - target:,}"
+        )
         name, baseline = BASELINES.get(key, ("", 0))
         table.add_row(
             key,

@@ -37,7 +37,8 @@ def command(
     if len(table.findings) > 10:
         console.print(f"[yellow]… and {len(table.findings) - 10} more findings; all are in the report[/]")
     try:
-        crash = Crash(out, config.load(), table, seed, minutes)
+        event = prices.stem if prices else "crash of 2025-10-10"
+        crash = Crash(out, config.load(), table, seed, minutes, event)
     except NodeFault as fault:
         raise OSError(str(fault)) from fault
     columns = (

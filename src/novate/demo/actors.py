@@ -116,7 +116,7 @@ def population(seed: int, start: int) -> list[Actor]:
         size = round(5_000 * 20 ** chance.random())
         enters = start + 60 * chance.randint(3, 215)
         side = BTC if chance.random() < 0.55 else ETH
-        add("long", i, size, instrument=side, appetite=chance.uniform(0.55, 0.99), enters_at=enters)
+        add("long", i, size, instrument=side, appetite=chance.uniform(0.6, 1.0), enters_at=enters)
     for i in range(50):
         size = round(8_000 * 15 ** chance.random())
         enters = start + 60 * chance.randint(3, 230)

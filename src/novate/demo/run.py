@@ -22,14 +22,12 @@ from novate.demo.actors import BTC, ETH, Actor
 from novate.demo.recorder import Recorder, claims, custody_cash, solvency_gap, usd
 from novate.demo.venue import Venue
 from novate.engine.sequencer import Sequencer
-from novate.errors import Rejected
 from novate.lab.prices import NodeFeed, PriceTable, Quote, node_feeds
-from novate.model import invariants, ledger, liquidation, waterfall
+from novate.model import invariants, ledger, waterfall
 from novate.model.account import account_of
-from novate.services.keeper import Keeper
+from novate.services.keeper import Bid, Keeper
 from novate.services.oracle_node import NodePrice
 from novate.services.replica import Outcome
-from novate.units import WAD
 from novate.web.report import render
 from novate.web.report_data import Result
 
@@ -60,7 +58,16 @@ class Totals:
 class Crash:
     """One run of the demo."""
 
-    def __init__(self, folder: Path, parameters: Parameters, table: PriceTable, seed: int, minutes: int | None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        parameters: Parameters,
+        table: PriceTable,
+        seed: int,
+        minutes: int | None = None,
+        event: str = "crash of 2025-10-10",
+    ) -> None:
+        self.event = event
         folder.mkdir(parents=True, exist_ok=True)
         for name in ("journal.bin", "chain.json", "deployment.json"):
             (folder / name).unlink(missing_ok=True)
@@ -182,12 +189,14 @@ class Crash:
             if signed is not None and (calm or chance.random() < 0.3):
                 self._place(signed)
         if not calm:
-            for actor in chance.sample(waiting, min(len(waiting), 8)):
+            # the cautious sell into the fall; most leveraged longs hold on
+            cautious = [a for a in waiting if a.kind == "short" or a.appetite < 0.7]
+            for actor in chance.sample(cautious, min(len(cautious), 4)):
                 if desk.checks[actor.account].positions and actor.kind != "hedger":
                     actor.enters_at = venue.now + 60 * chance.randint(20, 90)
                     for signed in actors.reduce(actor, desk, 0.6):
                         self._place(signed)
-        for actor in chance.sample(waiting, min(len(waiting), 14)):
+        for actor in chance.sample(waiting, min(len(waiting), 14 if calm else 0)):
             for signed in actors.adjust(actor, desk, chance):
                 self._place(signed)
         for actor in live:
@@ -248,10 +257,7 @@ class Crash:
             outcomes = venue.mine(ts + BID_AFTER_S)
             self._record_bids(outcomes, sent)
 
-    def _bid(self, keeper: Keeper, account: int, bid: object) -> None:
-        from novate.services.keeper import Bid
-
-        assert isinstance(bid, Bid)
+    def _bid(self, keeper: Keeper, account: int, bid: Bid) -> None:
         self.venue.auctioneer.send(
             "bid",
             account.to_bytes(32, "big"),
@@ -333,6 +339,7 @@ class Crash:
         self.venue.mine(self.venue.now + 10)
         result = self._result(time.monotonic() - began)
         self._write(result)
+        progress(self.steps, self.steps, f"{self.totals.skipped_rounds} minutes without an oracle quorum")
         return result
 
     def _finish_auctions(self) -> None:
@@ -369,7 +376,7 @@ class Crash:
         }
         head = venue.journal.head
         return {
-            "event": self.table.name,
+            "event": self.event,
             "accounts": len(self.people) + 2,
             "orders": totals.orders,
             "fills_matched": totals.matched,
@@ -412,5 +419,3 @@ def replay_matches(sequencer: Sequencer, venue: Venue) -> bool:
     again = venue.rebuilt_sequencer()
     return again.world.state_hash() == sequencer.world.state_hash()
 
-
-__all__ = ["Crash", "Rejected", "liquidation", "WAD"]
