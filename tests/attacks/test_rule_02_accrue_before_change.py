@@ -37,7 +37,7 @@ def test_changing_a_rate_changes_no_equity() -> None:
 
 def test_the_time_before_a_change_is_charged_at_the_old_rate() -> None:
     changed, control = running(), running()
-    changed.set_config(replace(Config(), funding_cap_ppb=0))
+    changed.set_config(replace(Config(), funding_cap_ppb=0, funding_slope_ppb_s=1_000_000))
     control.sweep([BUYER])
     index = [core.world.snapshot(BTC)[1].funding_index for core in (changed, control)]
     assert index[0] == index[1] > 0

@@ -35,17 +35,17 @@ def test_below_initial_margin_a_short_is_bought_back_although_cash_leaves() -> N
 
 
 def test_it_may_even_pay_a_little_more_than_the_mark() -> None:
-    core = leveraged(12_500, 58_600)
+    core = leveraged(12_500, 58_000)
     found = core.health(BUYER)
     assert found.equity < found.valuation.margin_initial
-    assert core.trade(SELLER, BUYER, 500, 58_000) == "settled"
+    assert core.trade(SELLER, BUYER, 500, 57_500) == "settled"
     after = core.health(BUYER)
     assert after.equity * found.valuation.margin_maintenance > (
         found.equity * after.valuation.margin_maintenance
     )
 
 
-@pytest.mark.parametrize("price", [56_000, 55_000, 52_000, 49_000, 47_500])
+@pytest.mark.parametrize("price", [55_700, 55_000, 52_000, 49_000, 47_500])
 def test_a_liquidatable_account_cannot_sell_off_market_to_an_accomplice(price: float) -> None:
     """Whatever it gives away per lot is at most health times the margin that the lot releases."""
     core = leveraged(12_500, price)

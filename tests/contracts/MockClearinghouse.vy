@@ -36,7 +36,9 @@ def trade_count() -> uint256:
 
 @external
 def novate(
-    accounts: DynArray[bytes32, 32], instruments: DynArray[uint256, 16], trades: DynArray[uint256[2], 256]
+    accounts: DynArray[bytes32, 32],
+    instruments: DynArray[uint256, 16],
+    trades: DynArray[uint256[2], 256],
 ) -> uint256:
     self.calls += 1
     self.accounts = accounts

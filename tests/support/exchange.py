@@ -47,7 +47,7 @@ def as_bytes(account: int) -> bytes:
 
 
 class Desk:
-    """One Exchange whose approved executor is the role ``engine`` and whose governor is ``timelock``."""
+    """One Exchange: its approved executor is the role ``engine``, its governor ``timelock``."""
 
     def __init__(self) -> None:
         self.chain = Chain()

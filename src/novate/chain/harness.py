@@ -67,7 +67,9 @@ class Chain:
             output: bytes = self.evm.message_call(sender, to, calldata=data, gas=GAS_LIMIT, is_static=static)
         except RuntimeError as error:
             raise self._translate(error) from None
-        self.gas_used = self.evm.result.gas_used
+        result = self.evm.result
+        assert result is not None
+        self.gas_used = result.gas_used
         return output
 
     def _translate(self, error: RuntimeError) -> Exception:
@@ -82,8 +84,10 @@ class Chain:
 
     def events(self) -> list[Event]:
         """Decoded logs of the last transaction, of the contracts deployed here."""
+        result = self.evm.result
+        assert result is not None
         found = []
-        for log in self.evm.result.logs:
+        for log in result.logs:
             contract = self.contracts.get(log.address.lower())
             if contract is None:
                 continue

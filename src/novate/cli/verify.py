@@ -50,7 +50,7 @@ def command(
         str | None, typer.Option(help="A node's URL instead of the folder's chain.json.")
     ] = None,
     parameters: Annotated[
-        Path, typer.Option(help="The venue's parameter file.")
+        Path, typer.Option(help="The venue's parameter file.", show_default="the built-in one")
     ] = config.DEFAULT,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:

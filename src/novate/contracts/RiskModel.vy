@@ -92,6 +92,7 @@ def evaluate(words: DynArray[uint256, 32]) -> IRiskModel.Valuation:
     gauge: uint256[UNDERLYINGS_MAX] = empty(uint256[UNDERLYINGS_MAX])
     used: uint256 = 0
     charges: uint256 = 0
+    # Bounds of the sums over at most 128 positions: notionals below 2**130, linear values below 2**145, charges below 2**139
     for word: uint256 in words:
         rest: uint256 = word
         for _: uint256 in range(4):
@@ -101,19 +102,25 @@ def evaluate(words: DynArray[uint256, 32]) -> IRiskModel.Valuation:
             # a lane holds 44 bits, so the difference stays within +-2**43
             lots: int256 = unsafe_sub(convert(rest & M44, int256), LOTS_OFFSET)
             rest = rest >> 64
-            underlying: uint256 = (row >> 176) & M16 & 4095
+            underlying: uint256 = (row >> 176) & 4095
             # |lots| < 2**43 and notional_lot < 2**80: the product is below 2**123
             notional: int256 = unsafe_mul(lots, convert((row >> 96) & M80, int256))
-            delta[underlying] += notional
-            gauge[underlying] = self._widen(gauge[underlying], row)
+            delta[underlying] = unsafe_add(delta[underlying], notional)
+            if row >> 208 != 0:
+                gauge[underlying] = self._widen(gauge[underlying], row)
             used |= 1 << underlying
             if (row >> 188) & 7 == KIND_SPOT:
                 spot[underlying] += convert(notional, uint256)
                 valuation.value_spot += notional
             else:
                 # |value_lot| < 2**95: the product is below 2**138
-                valuation.value_linear += unsafe_mul(lots, units.signed(row, 160, 160))
-                charges += units.div_up(units.magnitude(notional) * ((row >> 192) & M16), 100_000)
+                value_lot: int256 = convert(convert(row << 160, bytes32), int256) >> 160
+                valuation.value_linear = unsafe_add(valuation.value_linear, unsafe_mul(lots, value_lot))
+                if notional < 0:
+                    notional = unsafe_sub(0, notional)
+                # a size below 2**123 times a rate below 2**16, rounded up
+                charge: uint256 = unsafe_mul(convert(notional, uint256), (row >> 192) & M16)
+                charges = unsafe_add(charges, unsafe_div(unsafe_add(charge, 99_999), 100_000))
             valuation.flags |= (row >> 191) & 1
     sums: Sums = empty(Sums)
     for underlying: uint256 in range(UNDERLYINGS_MAX):
@@ -154,13 +161,13 @@ def _project(market: uint256, terms: uint256, feed: uint256, status: uint256, co
 def _widen(gauge: uint256, row: uint256) -> uint256:
     """@notice Keep the largest confidence (24 bits), fall (24) and rise (24) over the held instruments."""
     confidence: uint256 = max(gauge & M24, (row >> 208) & M24)
-    deviation: int256 = units.signed(row, 0, 232)
     fall: uint256 = (gauge >> 24) & M24
     rise: uint256 = gauge >> 48
-    if deviation < 0:
-        fall = max(fall, convert(-deviation, uint256))
+    deviation: uint256 = row >> 232
+    if deviation >> 23 == 1:
+        fall = max(fall, unsafe_sub(2**24, deviation))  # magnitude of 24 negative bits
     else:
-        rise = max(rise, convert(deviation, uint256))
+        rise = max(rise, deviation)
     return confidence | (fall << 24) | (rise << 48)
 
 
@@ -270,16 +277,22 @@ def _add(sums: Sums, underlying: uint256, delta: int256, spot: uint256, gauge: u
     size: uint256 = units.magnitude(delta)
     credit: uint256 = risk_parameters.between_down(old >> 244, target >> 244, elapsed)
     psr: uint256 = risk_parameters.psr(target)
+    # sizes below 2**130, rates below 2**21, credits below 2**10, at most 16 underlyings: every sum is below 2**165
     scan: uint256 = units.ppm_up(size, psr)
-    s.scan += scan
-    s.base += credit * scan // 1000
-    s.cross += convert(credit * psr, int256) * delta
-    credit = min(credit, target >> 244)
-    psr = max(psr, (target >> 20) & M20)
-    scan = units.ppm_up(size, psr)
-    s.scan_initial += scan
-    s.base_initial += credit * scan // 1000
-    s.cross_initial += convert(credit * psr, int256) * delta
+    base: uint256 = unsafe_div(unsafe_mul(credit, scan), 1000)
+    cross: int256 = unsafe_mul(convert(unsafe_mul(credit, psr), int256), delta)
+    s.scan = unsafe_add(s.scan, scan)
+    s.base = unsafe_add(s.base, base)
+    s.cross = unsafe_add(s.cross, cross)
+    if elapsed < risk_parameters.DAY_S:
+        credit = min(credit, target >> 244)
+        psr = max(psr, (target >> 20) & M20)
+        scan = units.ppm_up(size, psr)
+        base = unsafe_div(unsafe_mul(credit, scan), 1000)
+        cross = unsafe_mul(convert(unsafe_mul(credit, psr), int256), delta)
+    s.scan_initial = unsafe_add(s.scan_initial, scan)
+    s.base_initial = unsafe_add(s.base_initial, base)
+    s.cross_initial = unsafe_add(s.cross_initial, cross)
     liquidity: uint256 = self._liquidity(size, target)
     s.liquidity_initial += liquidity
     if old != target:
@@ -288,12 +301,13 @@ def _add(sums: Sums, underlying: uint256, delta: int256, spot: uint256, gauge: u
         liquidity = ramped
     s.liquidity += liquidity
     confidence: uint256 = gauge & M24
-    s.added += units.ppm_up(size, confidence)
-    s.bonus += units.ppm_down(size, confidence)
-    adverse: uint256 = gauge >> 48
-    if delta > 0:
-        adverse = (gauge >> 24) & M24
-    s.penalty += units.ppm_up(size, max(confidence, adverse))
+    if gauge != 0:
+        s.added += units.ppm_up(size, confidence)
+        s.bonus += units.ppm_down(size, confidence)
+        adverse: uint256 = gauge >> 48
+        if delta > 0:
+            adverse = (gauge >> 24) & M24
+        s.penalty += units.ppm_up(size, max(confidence, adverse))
     if spot != 0:
         maintenance: uint256 = risk_parameters.between_up((old >> 140) & M20, (target >> 140) & M20, elapsed)
         initial: uint256 = risk_parameters.between_up((old >> 160) & M20, (target >> 160) & M20, elapsed)

@@ -3,9 +3,10 @@
 """
 @title Fills: how far each order was settled, and which are cancelled (docs/SPEC.md §6)
 @notice A resting order owns a lane [filled lots 44 | revision 16 | cancelled 1] of 64 bits, four
-        nonces a word. An immediate order owns a pair of bits, 128 nonces a word: 1 spent, 2 partly
-        settled by receipts, its lots then standing in a lane of its own. Holds I04: what is left
-        never exceeds the signed lots. A cancel takes effect a notice later and is never undone.
+        nonces a word. An immediate order owns a pair of bits, 128 nonces a word: 1 spent (only by
+        receipts do more of its matches settle), 2 partly filled, its lots then counted in a lane of
+        its own. Holds I04: what is left never exceeds the signed lots. A cancel takes effect a
+        notice later and is never undone.
         Twin: novate/model/fills.py.
 """
 
@@ -15,6 +16,7 @@ import order
 CANCELLED: constant(uint256) = 1 << 60
 SPENT: constant(uint256) = 1
 PARTLY: constant(uint256) = 2
+COUNTED: constant(uint256) = 1 << 63
 
 # account -> immediate << 62 | nonce >> 2 -> four lanes
 lanes: HashMap[bytes32, HashMap[uint256, uint256]]
@@ -28,18 +30,23 @@ below: HashMap[bytes32, uint256]
 
 @internal
 @view
-def left(account: bytes32, word: uint256) -> (bytes4, uint256):
-    """@notice Lots the order may still trade, or the code that bars it."""
+def left(account: bytes32, word: uint256, by_receipt: bool, lowest: uint256) -> (bytes4, uint256):
+    """
+    @notice Lots the order may still trade, with COUNTED if a lane counts an immediate order's; or the
+            code that bars it. `lowest` is the account's, see below.
+    """
     nonce: uint256 = (word >> order.NONCE) & order.M64
-    if nonce < self.lowest(account):
+    if nonce < lowest:
         return errors.OrderCancelled, 0
     lots: uint256 = word & order.M44
     immediate: uint256 = (word >> order.IMMEDIATE) & 1
     if immediate == 1:
         pair: uint256 = self.immediates[account][nonce >> 7] >> ((nonce & 127) << 1)
-        if pair & SPENT != 0:
+        if pair & SPENT != 0 and not by_receipt:
             return errors.NonceUsed, 0
         if pair & PARTLY == 0:
+            if pair & SPENT != 0:
+                return empty(bytes4), 0
             return empty(bytes4), lots
     lane: uint256 = self.lanes[account][(immediate << 62) | (nonce >> 2)] >> ((nonce & 3) << 6)
     if lane & CANCELLED != 0 and block.timestamp >= self.cancelled_from[account][nonce]:
@@ -48,31 +55,29 @@ def left(account: bytes32, word: uint256) -> (bytes4, uint256):
         return errors.StaleRevision, 0
     filled: uint256 = lane & order.M44
     if filled >= lots:
-        return empty(bytes4), 0
-    return empty(bytes4), unsafe_sub(lots, filled)  # filled < lots
+        return empty(bytes4), immediate * COUNTED
+    return empty(bytes4), unsafe_sub(lots, filled) | (immediate * COUNTED)  # filled < lots
 
 
 @internal
-def record(account: bytes32, word: uint256, remaining: uint256, by_receipt: bool):
+def record(account: bytes32, word: uint256, state: uint256, by_receipt: bool):
     """
-    @notice Book an order that its batch leaves with `remaining` lots: `left`, less what settled. An
+    @notice Book an order that its batch leaves in `state`: what `left` found, less what settled. An
             immediate order is spent by that, unless its matches come by receipt.
     """
     nonce: uint256 = (word >> order.NONCE) & order.M64
-    filled: uint256 = unsafe_sub(word & order.M44, remaining)  # remaining <= left <= signed lots
+    filled: uint256 = unsafe_sub(word & order.M44, state & order.M44)  # left <= signed lots
     if (word >> order.IMMEDIATE) & 1 == 0:
         self._book(account, nonce >> 2, nonce, word, filled)
         return
-    offset: uint256 = (nonce & 127) << 1
-    pairs: uint256 = self.immediates[account][nonce >> 7]
-    if not by_receipt and (pairs >> offset) & PARTLY == 0:
-        if filled != 0:
-            self.immediates[account][nonce >> 7] = pairs | (SPENT << offset)
-    elif self._book(account, (1 << 62) | (nonce >> 2), nonce, word, filled):
-        flag: uint256 = SPENT
-        if by_receipt:
-            flag = PARTLY
-        self.immediates[account][nonce >> 7] = pairs | (flag << offset)
+    shift: uint256 = (nonce & 127) << 1
+    if state & (COUNTED | order.M44) == 0 and not by_receipt:
+        self.immediates[account][nonce >> 7] |= SPENT << shift
+    elif filled != 0 and self._book(account, (1 << 62) | (nonce >> 2), nonce, word, filled):
+        mark: uint256 = PARTLY
+        if not by_receipt:
+            mark = SPENT | PARTLY
+        self.immediates[account][nonce >> 7] |= mark << shift
 
 
 @internal

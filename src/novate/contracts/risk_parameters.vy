@@ -111,7 +111,9 @@ def psr(word: uint256) -> uint256:
     """@notice Scan range in force (ppm): ramps from old to target over a day, rounded up; the whole price while none is set."""
     if word == 0:
         return units.PPM
-    elapsed: uint256 = min(block.timestamp - ((word >> 40) & M32), DAY_S)
+    elapsed: uint256 = block.timestamp - ((word >> 40) & M32)
+    if elapsed >= DAY_S:
+        return (word >> 20) & M20
     return self.between_up(word & M20, (word >> 20) & M20, elapsed)
 
 
@@ -128,6 +130,8 @@ def between_up(start: uint256, target: uint256, elapsed: uint256) -> uint256:
 @pure
 def between_down(start: uint256, target: uint256, elapsed: uint256) -> uint256:
     """@notice The same for a threshold or a credit, rounded down."""
+    if start == target:
+        return target
     if target > start:
         return start + (target - start) * elapsed // DAY_S
     return start - units.div_up((start - target) * elapsed, DAY_S)

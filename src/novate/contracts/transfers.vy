@@ -227,8 +227,24 @@ def _slice(
         if lots < 0:
             moved = -moved
         held: int256 = 0
-        row, n, held = self._change(row, n, instrument, -moved)
-        other, m, held = self._change(other, m, instrument, moved)
+        if n == count and moved != lots:
+            # no lane of the account has closed yet, so this one is where it was; fewer lots of the same sign fit it
+            row[lane >> 2] ^= unsafe_mul(
+                (x & M44) ^ convert(unsafe_add(unsafe_sub(lots, moved), ledger.LOTS_OFFSET), uint256),
+                1 << ((lane & 3) << 6),
+            )
+        else:
+            row, n, held = self._change(row, n, instrument, -moved)
+        if count_bidder == 0:
+            # the bidder takes the account's own, distinct instruments: each is the next free lane, |moved| <= |lots|
+            content: uint256 = (instrument << 44) | convert(unsafe_add(moved, ledger.LOTS_OFFSET), uint256)
+            if m & 3 == 0:
+                other.append(content)
+            else:
+                other[m >> 2] |= content << ((m & 3) << 6)
+            m = unsafe_add(m, 1)  # at most 128
+        else:
+            other, m, held = self._change(other, m, instrument, moved)
         opened: int256 = max(lots - moved, 0) + max(held + moved, 0) - max(lots, 0) - max(held, 0)
         if opened != 0:
             ledger._move_interest(instrument, opened)

@@ -28,6 +28,7 @@ from novate.model.account import account_of
 from novate.services.keeper import Bid, Keeper
 from novate.services.oracle_node import NodePrice
 from novate.services.replica import Outcome
+from novate.wire.order import SignedOrder
 from novate.web.report import render
 from novate.web.report_data import Result
 
@@ -185,9 +186,9 @@ class Crash:
         ]
         calm = desk.speed < 0.004
         for actor in chance.sample(waiting, min(len(waiting), 26 if calm else 10)):
-            signed = actors.enter(actor, desk, chance)
-            if signed is not None and (calm or chance.random() < 0.3):
-                self._place(signed)
+            opening = actors.enter(actor, desk, chance)
+            if opening is not None and (calm or chance.random() < 0.3):
+                self._place(opening)
         if not calm:
             # the cautious sell into the fall; most leveraged longs hold on
             cautious = [a for a in waiting if a.kind == "short" or a.appetite < 0.7]
@@ -204,7 +205,7 @@ class Crash:
                 for signed in actors.reduce(actor, desk, 0.34):
                     self._place(signed)
 
-    def _place(self, signed: actors.SignedOrder) -> None:
+    def _place(self, signed: SignedOrder) -> None:
         self.totals.orders += 1
         self.venue.place(signed)
 

@@ -16,7 +16,8 @@ import msgspec
 from coincurve import PrivateKey
 
 from novate.chain.client import Client
-from novate.chain.deployment import Deployment, configuration_hash
+from novate.chain.compile import compile_contract
+from novate.chain.deployment import CONTRACT_OF, Deployment, configuration_hash
 from novate.chain.mirror import mirror_world
 from novate.config import Parameters
 from novate.engine.journal import Head, Record, Scanner, verify_chain
@@ -140,8 +141,11 @@ def genesis(case: Case, tick: Tick) -> str:
         if found != expected:
             raise Wrong(f"{name}: {found}, not {expected}", 0)
     for name, address in deployment.addresses.items():
-        if len(case.client.request("eth_getCode", address, "latest")) <= 2:
-            raise Wrong(f"no code at the {name}'s address", 0)
+        code = bytes.fromhex(case.client.request("eth_getCode", address, "latest")[2:])
+        made = compile_contract(CONTRACT_OF[name])
+        # a Vyper contract is its runtime followed by its immutables
+        if not code or code[: made.runtime_size_bytes] not in made.bytecode:
+            raise Wrong(f"the code at the {name}'s address is not this repository's", 0)
     return f"chain {first.chain_id}, {len(contracts)} contracts, parameters {digest[:16]}…"
 
 

@@ -17,14 +17,19 @@ def div_up(numerator: uint256, denominator: uint256) -> uint256:
     """@notice Quotient rounded up; the denominator is not zero."""
     if numerator == 0:
         return 0
-    return (numerator - 1) // denominator + 1
+    # numerator >= 1; the quotient is at most numerator - 1, so one more still fits
+    return unsafe_add(unsafe_sub(numerator, 1) // denominator, 1)
 
 
 @internal
 @pure
 def ppm_up(amount: uint256, rate: uint256) -> uint256:
     """@notice Share `rate` of `amount`, rounded up."""
-    return self.div_up(amount * rate, PPM)
+    product: uint256 = amount * rate
+    if product == 0:
+        return 0
+    # product >= 1; a quotient by a million has room for one more
+    return unsafe_add(unsafe_div(unsafe_sub(product, 1), PPM), 1)
 
 
 @internal
