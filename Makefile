@@ -53,7 +53,7 @@ demo: setup  ## A real crash through the venue, start to finish
 	@$(BIN)/novate demo
 
 bench: setup  ## The figures of the README, measured
-	@$(BIN)/novate bench
+	@$(BIN)/novate bench gas --save tests/snapshots/gas.json
 
 lock: setup  ## Resolve pyproject.toml again into requirements.lock (keeps what still fits)
 	@$(BIN)/python -m pip install --quiet pip-tools

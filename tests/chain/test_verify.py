@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -17,20 +17,13 @@ import pytest
 from typer.testing import CliRunner
 
 from novate import config
-from novate.chain.mirror import mirror_world
 from novate.chain.node import LocalNode, NodeOptions
-from novate.cli import verify
-from novate.cli.main import application
+from novate.cli.main import application, main
 from novate.demo.run import Crash
 from novate.engine.journal import Journal, Record, Scanner
 from novate.lab.prices import load_event
-from novate.model import ledger, settlement
-from novate.model.state import World
-from novate.services.audit import Auditor
-from novate.services.priority import OutOfOrder, Priority
-from novate.services.replica import Replica
 from novate.wire import records
-from novate.wire.records import ChainTransaction, Matched, OrderDone, OrderPlaced
+from novate.wire.records import ChainTransaction, Matched
 
 MINUTES = 12
 Forge = Callable[[list[Record]], list[Record]]
@@ -213,16 +206,14 @@ def test_two_fills_in_another_order_are_noticed(copy: Path) -> None:
 def test_the_same_without_new_hashes_breaks_the_hash_chain(copy: Path) -> None:
     matched = [e for e in entries_of(copy) if e.kind == "Matched"]
     one, other = next(
-        (a, b) for a, b in zip(matched, matched[1:], strict=False) if len(a.payload) == len(b.payload)
+        (a, b) for a, b in pairwise(matched) if len(a.payload) == len(b.payload)
     )
     path = copy / "journal.bin"
     data = path.read_bytes()
     first, second = data.index(one.payload), data.index(other.payload)
     size = len(one.payload)
     middle = data[first + size : second]
-    path.write_bytes(
-        data[:first] + other.payload + middle + one.payload + data[second + size :]
-    )
+    path.write_bytes(data[:first] + other.payload + middle + one.payload + data[second + size :])
     code, answer = run_json(copy)
     assert (code, failed(answer)) == (1, ["hash chain"])
     assert answer["first_wrong_record"] == one.sequence
@@ -337,8 +328,6 @@ def test_a_false_figure_is_noticed(copy: Path, figure: dict[str, Any]) -> None:
 
 
 def test_an_empty_folder_is_a_usage_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from novate.cli.main import main
-
     with pytest.raises(SystemExit) as ended:
         main(["verify", str(tmp_path)])
     assert ended.value.code == 2
@@ -349,63 +338,8 @@ def test_an_empty_folder_is_a_usage_error(tmp_path: Path, capsys: pytest.Capture
 def test_garbage_beside_the_journal_is_one_line(
     copy: Path, name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from novate.cli.main import main
-
     (copy / name).write_text("{")
     with pytest.raises(SystemExit) as ended:
         main(["verify", str(copy)])
     assert ended.value.code == 2
     assert f"{name}" in capsys.readouterr().err
-
-
-# The auditor and the queue, each alone
-
-
-@pytest.fixture
-def audited(honest: Path) -> Iterator[tuple[Auditor, list[ChainTransaction], World]]:
-    """An auditor over a fresh world, and the run's transactions."""
-    from novate.chain.deployment import Deployment
-
-    deployment = Deployment.load(honest / "deployment.json")
-    entries = entries_of(honest)
-    world = mirror_world(deployment, config.load(), entries[0].timestamp_ms // 1000)
-    found = [records.decode(e.kind, e.payload) for e in entries]
-    transactions = [r for r in found if isinstance(r, ChainTransaction)]
-    yield Auditor(Replica(world, deployment)), transactions, world
-
-
-def test_the_auditor_finds_nothing_in_an_honest_run(
-    audited: tuple[Auditor, list[ChainTransaction], World],
-) -> None:
-    auditor, transactions, _ = audited
-    for record in transactions:
-        auditor.apply(record)
-    assert auditor.findings == []
-    assert all(auditor.verdicts().values())
-    assert auditor.transactions == len(transactions)
-
-
-@pytest.mark.parametrize(
-    ("invariant", "name", "fault"),
-    [
-        ("I04", "_count", None),
-        ("I05", "_fees", None),
-        ("I10", "_flows", None),
-    ],
-)
-def test_the_auditor_is_not_blind(
-    audited: tuple[Auditor, list[ChainTransaction], World],
-    invariant: str,
-    name: str,
-    fault: None,
-) -> None:
-    auditor, transactions, world = audited
-    for place, record in enumerate(transactions):
-        outcome = auditor.replica.decode(record)
-        if outcome.function == "settle":
-            break
-        auditor.apply(record)
-    _tamper(auditor, world, invariant)
-    auditor.apply(transactions[place])
-    assert auditor.verdicts()[invariant] is False
-    assert auditor.findings[0].transaction == transactions[place].transaction

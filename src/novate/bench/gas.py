@@ -1,11 +1,13 @@
 """Gas figures: measure every scenario on a fresh local chain; the targets, and what others need for
 the same.
 
-Targets and baselines are the design's (what good looks like), not parameters of a venue. Gas is what
-the receipts of real transactions say, with cold storage.
+Targets and baselines are the design's (what good looks like), not parameters of a venue. Gas is
+what the receipts of real transactions say, with cold storage.
 """
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import msgspec
 
@@ -55,6 +57,10 @@ class GasReport(msgspec.Struct, frozen=True):
             "contracts": msgspec.to_builtins(self.contracts),
             "scenario": {scenario.key: scenario.text for scenario in SCENARIOS},
         }
+
+    def save(self, path: Path) -> None:
+        """Write the figures as the committed snapshot."""
+        path.write_bytes(msgspec.json.format(msgspec.json.encode(self.figures), indent=2) + b"\n")
 
     def missed(self) -> dict[str, int]:
         """Figures above their target, with how far above."""

@@ -302,7 +302,8 @@ SCENARIOS = (
     Scenario(
         "fill_batch_100",
         "A fill, of 100 in one batch: 20 accounts of 16 positions (16 perps on 8 underlyings and "
-        "feeds), 20 resting and 100 immediate signed orders, 8 perps traded; the batch's gas / 100, rounded up.",
+        "feeds), 20 resting and 100 immediate signed orders, 8 perps traded; the batch's gas / "
+        "100, rounded up.",
         fill_batch_100,
     ),
     Scenario(

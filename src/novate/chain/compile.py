@@ -43,9 +43,13 @@ def _cache_folder() -> Path:
 
 
 @cache
-def compile_contract(name: str, root: Path = CONTRACTS) -> Artifact:
-    """Compile ``root/name.vy`` (imports resolve against the contracts folder and the installed packages)."""
-    roots = (CONTRACTS,) if root == CONTRACTS else (CONTRACTS, root)
+def compile_contract(name: str, root: Path = CONTRACTS, contracts: Path = CONTRACTS) -> Artifact:
+    """Compile ``root/name.vy``; imports resolve against the ``contracts`` folder and the packages.
+
+    Another ``contracts`` folder is a changed copy of ours: the mutation tests compile from one.
+    """
+    root = contracts if root == CONTRACTS else root
+    roots = (contracts,) if root == contracts else (contracts, root)
     cached = _cache_folder() / f"{name}-{_sources_hash(roots)}.json"
     if not cached.exists():
         made = json.dumps(_compile(root / f"{name}.vy", roots))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pyrevm
 
@@ -25,7 +25,12 @@ class CallReverted(Exception):
 
 
 class Chain:
-    """One in-memory chain with a settable clock."""
+    """One in-memory chain with a settable clock.
+
+    ``folders`` names, by contract, another contracts folder to compile it from (mutation tests).
+    """
+
+    folders: ClassVar[dict[str, Path]] = {}
 
     def __init__(self, timestamp: int = 1_760_000_000) -> None:
         environment = pyrevm.Env(cfg=pyrevm.CfgEnv(chain_id=CHAIN_ID))
@@ -49,7 +54,7 @@ class Chain:
 
     def deploy(self, name: str, *arguments: Any, root: Path = CONTRACTS, sender: str | None = None) -> Contract:
         """Deploy ``root/name.vy``."""
-        artifact = compile_contract(name, root)
+        artifact = compile_contract(name, root, self.folders.get(name, CONTRACTS))
         abi = Abi(artifact.abi)
         deployer = sender or actor("deployer")
         self.evm.reset_transient_storage()

@@ -28,6 +28,9 @@ def everything(context: typer.Context) -> None:
 @app.command()
 def gas(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    save: Annotated[
+        Path | None, typer.Option(help="Also write the figures to this file (the snapshot).")
+    ] = None,
     parameters: Annotated[Path, typer.Option(help="Parameter file of the venue.")] = DEFAULT,
 ) -> None:
     """Gas of real transactions on a local chain of its own, beside targets and baselines."""
@@ -35,6 +38,8 @@ def gas(
         report = measure(load(parameters))
     except NodeFault as error:
         raise typer.BadParameter(str(error)) from None
+    if save is not None:
+        report.save(save)
     if as_json:
         typer.echo(json.dumps(report.document()))
         return

@@ -69,6 +69,7 @@ event WalletConfirmed:
     digest: bytes32
     until: uint256
 
+ACCOUNTS_MAX: constant(uint256) = 32
 INSTRUMENTS_MAX: constant(uint256) = 16
 ORDERS_MAX: constant(uint256) = 200
 FILLS_MAX: constant(uint256) = 100
@@ -78,6 +79,11 @@ POST_ROUND: constant(Bytes[4]) = method_id(
     "post_round(uint64,uint64,uint256[],uint256,uint256[2][])"
 )
 
+
+# in whose right a batch settles
+BY_ANYONE: constant(uint256) = 0
+BY_EXECUTOR: constant(uint256) = 1
+BY_RECEIPT: constant(uint256) = 2
 
 CLEARINGHOUSE: immutable(IClearinghouse)
 ORACLE: immutable(IOracle)
@@ -96,29 +102,33 @@ def __init__(governor: address, clearinghouse: address, oracle: address):
 
 @external
 def settle(
-    round_call: Bytes[ROUND_CALL_BYTES_MAX], accounts: DynArray[bytes32, session.ACCOUNTS_MAX],
+    round_call: Bytes[ROUND_CALL_BYTES_MAX], accounts: DynArray[bytes32, ACCOUNTS_MAX],
     instruments: DynArray[uint256, INSTRUMENTS_MAX], orders: DynArray[uint256[4], ORDERS_MAX],
     fills: DynArray[uint256, FILLS_MAX], first_sequence: uint256,
     blobs: DynArray[Bytes[wallet.BLOB_BYTES_MAX], BLOBS_MAX], executor: address = msg.sender,
     receipts: DynArray[uint256[3], receipt.RECEIPTS_MAX] = [],
 ) -> uint256:
     """
-    @notice Settle the executor's matches; others than itself bring its receipt for each. Orders
-            ascend by their KEY bits; an index beyond its list reverts. Words: docs/SPEC.md §6.
-    @return Bitmap of settled fills.
+    @notice Settle the executor's matches, by itself or with its receipt for each.
+    @return Bitmap of settled fills. Words, order and bounds: docs/SPEC.md §6.
     """
-    approved: bool = self._authority(executor, len(receipts), len(fills))
+    mode: uint256 = self._mode(executor, len(receipts), len(fills))
     self._post_round(round_call)
     terms: uint256[INSTRUMENTS_MAX] = self._terms(accounts, instruments)
     states: uint256[ORDERS_MAX] = empty(uint256[ORDERS_MAX])
+    key: uint256 = 0
+    last: bytes32 = empty(bytes32)
     lowest: uint256 = 0
     for i: uint256 in range(len(orders), bound=ORDERS_MAX):
         words: uint256[4] = orders[i]
-        errors.require(words[0] >> order.KEY >= lowest, errors.NotAscending)
-        lowest = unsafe_add(words[0] >> order.KEY, 1)  # a key has 73 bits
+        errors.require(words[0] >> order.KEY >= key, errors.NotAscending)
+        key = unsafe_add(words[0] >> order.KEY, 1)  # a key has 73 bits
         n: uint256 = (words[0] >> order.INSTRUMENT) & order.M8
         a: bytes32 = accounts[words[0] >> order.ACCOUNT]
-        states[i] = self._admit(words, a, instruments[n], terms[n], executor, approved)
+        if a != last:
+            last = a
+            lowest = fill_state.lowest(a)
+        states[i] = self._admit(words, a, lowest, instruments[n], terms[n], executor, mode)
         if words[0] & order.CONTRACT_WALLET != 0:
             states[i] = self._ask(states[i], words, a, instruments[n], executor, blobs[words[2]])
     used: uint256 = receipt.used(executor, first_sequence, len(fills), receipts)
@@ -135,47 +145,47 @@ def settle(
         )
         if pair[0] != 0:
             sent |= 1 << i
-            # trade.code_of: neither order has fewer lots left
-            states[t] = unsafe_sub(states[t], (fills[i] >> trade.LOTS) & order.M44)
-            states[m] = unsafe_sub(states[m], (fills[i] >> trade.LOTS) & order.M44)
+            lots: uint256 = (fills[i] >> trade.LOTS) & order.M44
+            states[t] = unsafe_sub(states[t], lots)  # trade.code_of: neither has fewer left
+            states[m] = unsafe_sub(states[m], lots)
             trades.append(pair)
     settled: uint256 = 0
     if sent != 0:
         settled = trade.expand(sent, extcall CLEARINGHOUSE.novate(accounts, instruments, trades))
     for i: uint256 in range(len(fills), bound=FILLS_MAX):
-        t: uint256 = fills[i] & order.M8
-        m: uint256 = (fills[i] >> 8) & order.M8
-        n: uint256 = (states[t] >> trade.INSTRUMENT) & order.M8
+        taker: uint256 = states[fills[i] & order.M8]
+        maker: uint256 = states[(fills[i] >> 8) & order.M8]
+        n: uint256 = (taker >> trade.INSTRUMENT) & order.M8
         if (settled >> i) & 1 == 1:
-            sequence: uint256 = first_sequence + i
-            if len(receipts) != 0:
-                sequence = receipts[i][0] & order.M64
+            sequence: uint256 = receipts[i][0] if mode == BY_RECEIPT else first_sequence + i
             log Fill(
-                maker=accounts[(states[m] >> trade.ACCOUNT) & order.M8],
-                taker=accounts[(states[t] >> trade.ACCOUNT) & order.M8],
-                word=trade.log_word(fills[i], states[t], instruments[n], sequence),
+                maker=accounts[(maker >> trade.ACCOUNT) & order.M8],
+                taker=accounts[(taker >> trade.ACCOUNT) & order.M8],
+                word=trade.log_word(fills[i], taker, instruments[n], sequence),
             )
         elif (sent >> i) & 1 == 1:
-            self._refund(fills[i], states[t], states[m], accounts, terms[n])
-            states[t] += (fills[i] >> trade.LOTS) & order.M44
-            states[m] += (fills[i] >> trade.LOTS) & order.M44
+            self._refund(fills[i], taker, maker, accounts, terms[n])
+            states[fills[i] & order.M8] += (fills[i] >> trade.LOTS) & order.M44
+            states[(fills[i] >> 8) & order.M8] += (fills[i] >> trade.LOTS) & order.M44
     for i: uint256 in range(len(orders), bound=ORDERS_MAX):
         if states[i] & trade.ADMITTED != 0:
             a: bytes32 = accounts[orders[i][0] >> order.ACCOUNT]
-            fill_state.record(a, orders[i][0], states[i] & order.M44, len(receipts) != 0)
+            fill_state.record(a, orders[i][0], states[i], mode == BY_RECEIPT)
     return self._close(executor, first_sequence, len(fills), settled, receipts)
 
 
 @internal
 @view
-def _authority(executor: address, receipt_count: uint256, fill_count: uint256) -> bool:
-    """@notice Whether the executor is approved; others settle its matches only by receipts."""
+def _mode(executor: address, receipt_count: uint256, fill_count: uint256) -> uint256:
+    """@notice In what right the batch comes; nobody settles another's matches without receipts."""
     approved: bool = venue.executors[executor]
-    if receipt_count == 0:
-        errors.require(executor == msg.sender, errors.NotExecutor)
-    else:
+    if receipt_count != 0:
         errors.require(approved and receipt_count == fill_count, errors.BadReceipt)
-    return approved
+        return BY_RECEIPT
+    errors.require(executor == msg.sender, errors.NotExecutor)
+    if approved:
+        return BY_EXECUTOR
+    return BY_ANYONE
 
 
 @internal
@@ -190,7 +200,7 @@ def _post_round(round_call: Bytes[ROUND_CALL_BYTES_MAX]):
 @internal
 @view
 def _terms(
-    accounts: DynArray[bytes32, session.ACCOUNTS_MAX],
+    accounts: DynArray[bytes32, ACCOUNTS_MAX],
     instruments: DynArray[uint256, INSTRUMENTS_MAX],
 ) -> uint256[INSTRUMENTS_MAX]:
     """@notice Terms words of the instruments; both lists ascend strictly, so nothing is double."""
@@ -210,21 +220,21 @@ def _terms(
 @internal
 @view
 def _admit(
-    words: uint256[4], account: bytes32, instrument: uint256, terms: uint256, executor: address,
-    approved: bool,
+    words: uint256[4], account: bytes32, lowest: uint256, instrument: uint256, terms: uint256,
+    executor: address, mode: uint256,
 ) -> uint256:
     """@notice State of an order at the start of its batch (trade.vy); cheapest checks first."""
     word: uint256 = words[0]
     if word & order.M44 > order.LOTS_MAX:
         return convert(errors.MalformedOrder, uint256)
     exclusive: bool = block.timestamp < (word >> order.EXCLUSIVE_UNTIL) & order.M40
-    if not approved and (exclusive or word & order.EXECUTOR_OPEN == 0):
+    if mode == BY_ANYONE and (exclusive or word & order.EXECUTOR_OPEN == 0):
         return convert(errors.NotExecutor, uint256)
     if block.timestamp > (word >> order.EXPIRY) & order.M40:
         return convert(errors.OrderExpired, uint256)
     code: bytes4 = empty(bytes4)
     lots: uint256 = 0
-    code, lots = fill_state.left(account, word)
+    code, lots = fill_state.left(account, word, mode == BY_RECEIPT, lowest)
     if code != empty(bytes4):
         return convert(code, uint256)
     if word & order.CONTRACT_WALLET != 0:
@@ -249,7 +259,8 @@ def _ask(
     if state & trade.ADMITTED == 0:
         return state
     digest: bytes32 = order.digest(words[0], words[1], account, instrument, executor)
-    if wallet.consents(session.owner(account), digest, blob):
+    owner: address = session.owner(account)
+    if block.timestamp < wallet.confirmed[owner][digest] or wallet.consents(owner, digest, blob):
         return state
     return convert(errors.BadSignature, uint256)
 
@@ -257,7 +268,7 @@ def _ask(
 @internal
 def _judge(
     index: uint256, fill: uint256, used: uint256, taker: uint256[4], maker: uint256[4],
-    state_taker: uint256, state_maker: uint256, accounts: DynArray[bytes32, session.ACCOUNTS_MAX],
+    state_taker: uint256, state_maker: uint256, accounts: DynArray[bytes32, ACCOUNTS_MAX],
     instrument: uint256, terms: uint256, settings: uint256, executor: address,
     receipts: DynArray[uint256[3], receipt.RECEIPTS_MAX],
 ) -> uint256[2]:
@@ -268,16 +279,17 @@ def _judge(
         code = trade.code_of(fill, state_taker, state_maker, taker[1], maker[1])
     if code == empty(bytes4) and len(receipts) != 0:
         code = receipt.code_of(
-            receipts[index], fill, taker, maker, accounts, instrument, executor,
-            venue.exclusive_window(),
+            receipts[index], fill, taker, maker, accounts[taker[0] >> order.ACCOUNT],
+            accounts[maker[0] >> order.ACCOUNT], instrument, executor, venue.exclusive_window(),
         )
     if code == empty(bytes4):
         words = trade.words(fill, state_taker, state_maker, taker[1], maker[1], terms, settings)
         if words[0] == 0:
             code = errors.FeeAboveMax
         elif (state_taker | state_maker) & trade.KEY_BITS != 0:
-            mark: uint256 = self._mark(terms)
-            if not session.spend(fill, state_taker, state_maker, accounts, terms, mark):
+            a: bytes32 = accounts[taker[0] >> order.ACCOUNT]
+            b: bytes32 = accounts[maker[0] >> order.ACCOUNT]
+            if not session.spend(fill, state_taker, state_maker, a, b, terms, self._mark(terms)):
                 code = errors.SessionKeyBudget
     if code == empty(bytes4):
         return words
@@ -288,11 +300,13 @@ def _judge(
 @internal
 def _refund(
     fill: uint256, taker: uint256, maker: uint256,
-    accounts: DynArray[bytes32, session.ACCOUNTS_MAX], terms: uint256,
+    accounts: DynArray[bytes32, ACCOUNTS_MAX], terms: uint256,
 ):
     """@notice Give the session keys back what a fill the Clearinghouse refused had cost them."""
     if (taker | maker) & trade.KEY_BITS != 0:
-        session.give_back(fill, taker, maker, accounts, terms, self._mark(terms))
+        a: bytes32 = accounts[(taker >> trade.ACCOUNT) & order.M8]
+        b: bytes32 = accounts[(maker >> trade.ACCOUNT) & order.M8]
+        session.give_back(fill, taker, maker, a, b, terms, self._mark(terms))
 
 
 @internal
@@ -338,7 +352,7 @@ def cancel_below(account: bytes32, nonce: uint256):
 @external
 def confirm_wallet(owner: address, digest: bytes32, blob: Bytes[wallet.BLOB_BYTES_MAX]):
     """@notice Anyone: ask a contract wallet; its consent to the digest then stands for a notice."""
-    errors.require(wallet.asks(owner, digest, blob), errors.BadSignature)
+    errors.require(wallet.consents(owner, digest, blob), errors.BadSignature)
     until: uint256 = venue.after_notice()
     wallet.confirmed[owner][digest] = until
     log WalletConfirmed(wallet=owner, digest=digest, until=until)

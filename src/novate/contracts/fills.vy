@@ -30,23 +30,23 @@ below: HashMap[bytes32, uint256]
 
 @internal
 @view
-def left(account: bytes32, word: uint256, by_receipt: bool, lowest: uint256) -> (bytes4, uint256):
+def left(
+    account: bytes32, word: uint256, by_receipt: bool, floor_nonce: uint256
+) -> (bytes4, uint256):
     """
-    @notice Lots the order may still trade, with COUNTED if a lane counts an immediate order's; or the
-            code that bars it. `lowest` is the account's, see below.
+    @notice Lots the order may still trade, with COUNTED if a lane counts an immediate order's; or
+            the code that bars it. `floor_nonce` is the account's `lowest`.
     """
     nonce: uint256 = (word >> order.NONCE) & order.M64
-    if nonce < lowest:
+    if nonce < floor_nonce:
         return errors.OrderCancelled, 0
     lots: uint256 = word & order.M44
     immediate: uint256 = (word >> order.IMMEDIATE) & 1
     if immediate == 1:
         pair: uint256 = self.immediates[account][nonce >> 7] >> ((nonce & 127) << 1)
-        if pair & SPENT != 0 and not by_receipt:
+        if pair & SPENT != 0 and (pair & PARTLY == 0 or not by_receipt):
             return errors.NonceUsed, 0
         if pair & PARTLY == 0:
-            if pair & SPENT != 0:
-                return empty(bytes4), 0
             return empty(bytes4), lots
     lane: uint256 = self.lanes[account][(immediate << 62) | (nonce >> 2)] >> ((nonce & 3) << 6)
     if lane & CANCELLED != 0 and block.timestamp >= self.cancelled_from[account][nonce]:
@@ -70,14 +70,16 @@ def record(account: bytes32, word: uint256, state: uint256, by_receipt: bool):
     if (word >> order.IMMEDIATE) & 1 == 0:
         self._book(account, nonce >> 2, nonce, word, filled)
         return
-    shift: uint256 = (nonce & 127) << 1
-    if state & (COUNTED | order.M44) == 0 and not by_receipt:
-        self.immediates[account][nonce >> 7] |= SPENT << shift
-    elif filled != 0 and self._book(account, (1 << 62) | (nonce >> 2), nonce, word, filled):
-        mark: uint256 = PARTLY
+    if filled == 0:
+        return
+    mark: uint256 = SPENT
+    if by_receipt or state & (COUNTED | order.M44) != 0:
+        if not self._book(account, (1 << 62) | (nonce >> 2), nonce, word, filled):
+            return
+        mark = PARTLY
         if not by_receipt:
             mark = SPENT | PARTLY
-        self.immediates[account][nonce >> 7] |= mark << shift
+    self.immediates[account][nonce >> 7] |= mark << ((nonce & 127) << 1)
 
 
 @internal

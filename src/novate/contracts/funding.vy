@@ -35,12 +35,13 @@ def project(
     rate: int256 = units.signed(market, 88, 216)
     if end <= start:
         return head | (units.unsigned(rate, M40) << 128) | (market & M128)
-    seconds: int256 = convert(end - start, int256)
+    seconds: int256 = convert(unsafe_sub(end, start), int256)  # start < end
     index: int256 = convert(feed & M64, int256)
     rate = self._rate(rate, index, convert((feed >> 64) & M64, int256), seconds, config)
     lot_size: int256 = convert(terms & M64, int256)
     # |rate| < 2**40, index, lot_size < 2**64, seconds < 2**40, 1e8 < 2**27: the product is below 2**235
-    step: int256 = rate * index * 10**8 * lot_size * seconds // (units.PPB * PERIOD_S * 10**18)
+    size: int256 = unsafe_mul(unsafe_mul(unsafe_mul(index, 10**8), lot_size), seconds)
+    step: int256 = unsafe_div(unsafe_mul(rate, size), units.PPB * PERIOD_S * 10**18)
     moved: uint256 = units.unsigned(units.signed(market, 128, 128) + step, M128)
     return head | (units.unsigned(rate, M40) << 128) | moved
 
@@ -49,10 +50,12 @@ def project(
 @pure
 def _rate(rate: int256, index: int256, mark: int256, seconds: int256, config: uint256) -> int256:
     """@notice Premium plus clamped interest, capped, at most `slope` a second away from the last rate (ppb per 8 h)."""
-    premium: int256 = (mark - index) * units.PPB // index
+    # prices of 64 bits, rates of 32, seconds of 40: no sum or product below leaves 2**104
+    premium: int256 = unsafe_mul(unsafe_sub(mark, index), units.PPB) // index
     bound: int256 = convert((config >> 56) & M32, int256)
     cap: int256 = convert((config >> 88) & M32, int256)
-    target: int256 = premium + units.clamp(convert((config >> 24) & M32, int256) - premium, -bound, bound)
-    target = units.clamp(target, -cap, cap)
-    step: int256 = convert((config >> 120) & M32, int256) * seconds
-    return units.clamp(target, rate - step, rate + step)
+    pull: int256 = unsafe_sub(convert((config >> 24) & M32, int256), premium)
+    target: int256 = unsafe_add(premium, max(unsafe_sub(0, bound), min(bound, pull)))
+    target = max(unsafe_sub(0, cap), min(cap, target))
+    step: int256 = unsafe_mul(convert((config >> 120) & M32, int256), seconds)
+    return max(unsafe_sub(rate, step), min(unsafe_add(rate, step), target))

@@ -14,7 +14,6 @@ import trade
 
 uses: order
 
-ACCOUNTS_MAX: constant(uint256) = 32
 RECEIPTS_MAX: constant(uint256) = 16
 SEQUENCE_MAX: constant(uint256) = 2**63
 
@@ -59,7 +58,8 @@ def code_of(
     fill: uint256,
     taker: uint256[4],
     maker: uint256[4],
-    accounts: DynArray[bytes32, ACCOUNTS_MAX],
+    account_taker: bytes32,
+    account_maker: bytes32,
     instrument: uint256,
     executor: address,
     exclusive_window: uint256,
@@ -67,8 +67,6 @@ def code_of(
     """@notice What bars a fill by its receipt: too early, or not the executor's word on it."""
     if block.timestamp < ((receipt[0] >> 64) & order.M40) + exclusive_window:
         return errors.NotExecutor
-    account_maker: bytes32 = accounts[maker[0] >> order.ACCOUNT]
-    account_taker: bytes32 = accounts[taker[0] >> order.ACCOUNT]
     digest: bytes32 = order.match_digest(
         order.digest(maker[0], maker[1], account_maker, instrument, executor),
         order.digest(taker[0], taker[1], account_taker, instrument, executor),

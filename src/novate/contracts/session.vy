@@ -27,7 +27,6 @@ event SessionKeyRemoved:
     key: indexed(address)
     removed_at: uint256
 
-ACCOUNTS_MAX: constant(uint256) = 32
 SCOPE: constant(uint256) = 40
 UNDERLYINGS: constant(uint256) = 48
 NOTIONAL: constant(uint256) = 64
@@ -70,7 +69,8 @@ def spend(
     fill: uint256,
     taker: uint256,
     maker: uint256,
-    accounts: DynArray[bytes32, ACCOUNTS_MAX],
+    account_taker: bytes32,
+    account_maker: bytes32,
     terms: uint256,
     mark: uint256,
 ) -> bool:
@@ -79,10 +79,10 @@ def spend(
     loss_taker: uint256 = 0
     loss_maker: uint256 = 0
     notional, loss_taker, loss_maker = trade.costs(fill, taker & trade.SELL != 0, terms, mark)
-    if not self._charge(taker, accounts[(taker >> trade.ACCOUNT) & order.M8], notional, loss_taker):
+    if not self._charge(taker, account_taker, notional, loss_taker):
         return False
-    if not self._charge(maker, accounts[(maker >> trade.ACCOUNT) & order.M8], notional, loss_maker):
-        self._refund(taker, accounts[(taker >> trade.ACCOUNT) & order.M8], notional, loss_taker)
+    if not self._charge(maker, account_maker, notional, loss_maker):
+        self._refund(taker, account_taker, notional, loss_taker)
         return False
     return True
 
@@ -92,7 +92,8 @@ def give_back(
     fill: uint256,
     taker: uint256,
     maker: uint256,
-    accounts: DynArray[bytes32, ACCOUNTS_MAX],
+    account_taker: bytes32,
+    account_maker: bytes32,
     terms: uint256,
     mark: uint256,
 ):
@@ -101,8 +102,8 @@ def give_back(
     loss_taker: uint256 = 0
     loss_maker: uint256 = 0
     notional, loss_taker, loss_maker = trade.costs(fill, taker & trade.SELL != 0, terms, mark)
-    self._refund(taker, accounts[(taker >> trade.ACCOUNT) & order.M8], notional, loss_taker)
-    self._refund(maker, accounts[(maker >> trade.ACCOUNT) & order.M8], notional, loss_maker)
+    self._refund(taker, account_taker, notional, loss_taker)
+    self._refund(maker, account_maker, notional, loss_maker)
 
 
 @internal

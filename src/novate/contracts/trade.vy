@@ -4,9 +4,9 @@
 @title Trades: what two orders allow, and the words the Clearinghouse takes (docs/SPEC.md §5, §6)
 @notice Pure over packed words. A fill is [taker order 8 | maker order 8 | lots 44 | price 128]. The
         state of an order in its batch is its code (32 bits) if the order is barred, else
-        [lots left 44 | account 8 | instrument 8 | reduce_only 1 | post_only 1 | sell 1 | zero 32 |
-        session key 160 | ADMITTED 1]. Fees and budgets are rounded up, against the account.
-        Holds I05. Twin: novate/model/settlement.py.
+        [lots left 44 | account 8 | instrument 8 | reduce_only 1 | post_only 1 | sell 1 |
+        counted 1 (fills.vy) | zero 31 | session key 160 | ADMITTED 1]. Fees and budgets are rounded
+        up, against the account. Holds I05. Twin: novate/model/settlement.py.
 """
 
 from lib import errors
@@ -93,8 +93,10 @@ def words(
     # `code_of` held the price to 128 bits. Notional (wad * wad) takes 44 + 128 + 64 bits, with the
     # rate 16 more; a maximum takes 128 + 44: nothing overflows.
     notional: uint256 = unsafe_mul(unsafe_mul(lots, fill >> PRICE), terms & order.M64)
-    fee_taker: uint256 = units.div_up(unsafe_mul(notional, settings & order.M16), FEE_UNIT)
-    fee_maker: uint256 = units.div_up(unsafe_mul(notional, (settings >> 16) & order.M16), FEE_UNIT)
+    fee_taker: uint256 = unsafe_mul(notional, settings & order.M16)
+    fee_maker: uint256 = unsafe_mul(notional, (settings >> 16) & order.M16)
+    fee_taker = unsafe_div(unsafe_add(fee_taker, FEE_UNIT - 1), FEE_UNIT)  # up; 80 bits more fit
+    fee_maker = unsafe_div(unsafe_add(fee_maker, FEE_UNIT - 1), FEE_UNIT)
     if (
         fee_taker > min(unsafe_mul(limits_taker >> 128, lots), order.M128)
         or fee_maker > min(unsafe_mul(limits_maker >> 128, lots), order.M128)
@@ -140,7 +142,7 @@ def log_word(fill: uint256, taker: uint256, instrument: uint256, sequence: uint2
     lots: uint256 = (fill >> LOTS) & order.M44
     if taker & SELL != 0:
         lots = unsafe_sub(2**44, lots)  # two's complement of 1 <= lots < 2**43
-    return sequence | (instrument << 64) | (lots << 84) | ((fill >> PRICE) << 128)
+    return (sequence & order.M64) | (instrument << 64) | (lots << 84) | ((fill >> PRICE) << 128)
 
 
 @internal

@@ -18,15 +18,6 @@ confirmed: HashMap[address, HashMap[bytes32, uint256]]
 @internal
 @view
 def consents(wallet: address, digest: bytes32, blob: Bytes[BLOB_BYTES_MAX]) -> bool:
-    """@notice Whether the wallet consents to the digest, or did when confirmed in the notice."""
-    if block.timestamp < self.confirmed[wallet][digest]:
-        return True
-    return self.asks(wallet, digest, blob)
-
-
-@internal
-@view
-def asks(wallet: address, digest: bytes32, blob: Bytes[BLOB_BYTES_MAX]) -> bool:
     """@notice Whether the wallet's isValidSignature(bytes32,bytes) answers its magic value now."""
     success: bool = False
     answer: Bytes[32] = b""

@@ -21,7 +21,6 @@ from novate.demo import actors, cheats
 from novate.demo.actors import BTC, ETH, Actor
 from novate.demo.recorder import Recorder, claims, custody_cash, solvency_gap, usd
 from novate.demo.venue import Venue
-from novate.engine.sequencer import Sequencer
 from novate.lab.prices import NodeFeed, PriceTable, Quote, node_feeds
 from novate.model import invariants, ledger, waterfall
 from novate.model.account import account_of
@@ -369,12 +368,11 @@ class Crash:
 
     def _result(self, wall: float) -> Result:
         venue, totals = self.venue, self.totals
-        found = invariants.check_all(venue.replica.world)
-        found |= {
-            "I01": claims(venue) == custody_cash(venue),
-            "I10": self.saver_loss() == 0,
-            "I12": replay_matches(venue.sequencer, venue),
-        }
+        judged = {**invariants.check_all(venue.replica.world), **venue.auditor.verdicts()}
+        judged["I01"] = judged["I01"] and claims(venue) == custody_cash(venue)
+        judged["I10"] = judged["I10"] and self.saver_loss() == 0
+        judged["I12"] = replay_matches(venue)
+        found = dict(sorted(judged.items()))
         head = venue.journal.head
         return {
             "event": self.event,
@@ -415,8 +413,6 @@ class Crash:
         (self.folder / "report.html").write_text(render(result, data))
 
 
-def replay_matches(sequencer: Sequencer, venue: Venue) -> bool:
+def replay_matches(venue: Venue) -> bool:
     """A second sequencer fed the journal from its first record ends in the same state (I12)."""
-    again = venue.rebuilt_sequencer()
-    return again.world.state_hash() == sequencer.world.state_hash()
-
+    return venue.rebuilt_sequencer().world.state_hash() == venue.sequencer.world.state_hash()

@@ -27,8 +27,10 @@ from novate.demo.actors import Desk
 from novate.errors import Rejected
 from novate.model.instrument import PERP
 from novate.model.ledger import Check
+from novate.model.order import Order
 from novate.units import ORACLE_UNIT, WAD
 from novate.services import settle_call
+from novate.services.audit import Auditor
 from novate.services.gateway import Gateway
 from novate.services.oracle_node import Network, NodePrice, OracleNode, joint_round
 from novate.services.replica import Outcome, Replica
@@ -73,9 +75,10 @@ class Venue:
         self.journal = Journal.open(folder / "journal.bin", lambda: self.now * 1000)
         self._append(self._genesis())
         self.replica = Replica(mirror_world(self.deployment, parameters, self.now), self.deployment)
+        self.auditor = Auditor(self.replica)
         self.sequencer = build_sequencer(self.deployment, parameters, self.executor, self.now)
         self.separator = settle_call.separator(self.deployment)
-        self.gateway = Gateway(self.separator)
+        self.gateway = Gateway(self.separator, may_sign=self._may_sign)
         self.settler = Settler(self.client, self.deployment, self.executor)
         self.watcher = Watcher(self.client, self.deployment, self.client.block().number + 1)
         self.oracle_nodes = self._oracle_nodes()
@@ -97,6 +100,10 @@ class Venue:
         return self.client.attach(
             self.deployment.addresses[name], abi_of(CONTRACT_OF[name]), CONTRACT_OF[name]
         )
+
+    def _may_sign(self, order: Order, signer: str) -> bool:
+        """Whether a session key signs for the account, in the engine's world."""
+        return self.sequencer.world.exchange.keys[order.account, signer].live(self.now)
 
     def _deploy(self) -> Deployment:
         nodes = tuple(wire_round.address_of(key.public_key) for key in self.node_keys)
@@ -213,7 +220,7 @@ class Venue:
         outcomes = []
         for record in seen:
             self.journal.append(*records.encode(record))
-            outcome = self.replica.apply(record)
+            outcome = self.auditor.apply(record)
             outcomes.append(outcome)
             if (outcome.contract, outcome.function) == ("exchange", "settle"):
                 self.settlements.append(record)

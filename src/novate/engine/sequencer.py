@@ -15,12 +15,12 @@ from dataclasses import dataclass, field
 from coincurve import PrivateKey
 
 from novate import errors, limits
+from novate.engine import admission
+from novate.engine.admission import Budgets, Signer
 from novate.engine.pending import PendingBatch, Proposal
 from novate.errors import Error, Rejected, require
 from novate.model import matching, novation, settlement
-from novate.model.instrument import PERP
 from novate.model.matching import Book, Done, SelfTrade, TimeInForce, Verdict
-from novate.model.order import IMMEDIATE, POST_ONLY, REDUCE_ONLY, ZERO_ADDRESS
 from novate.model.order import Order as SignedTerms
 from novate.model.settlement import Fill, Presented
 from novate.model.state import World
@@ -87,6 +87,26 @@ class _Open:
     count: int = 0
     orders: set[bytes] = field(default_factory=set)
     fills: list[tuple[bytes, bytes, int, int]] = field(default_factory=list)
+    budgets: Budgets = field(default_factory=Budgets)
+
+    def copy(self) -> _Open:
+        """What a fill-or-kill order goes back to; rows are frozen, so lists and sets suffice."""
+        batch = self.pending.batch
+        kept = novation.Batch(
+            list(batch.accounts),
+            list(batch.instruments),
+            list(batch.trades),
+            list(batch.listings),
+            list(batch.loaded),
+        )
+        return _Open(
+            PendingBatch(kept, self.pending.net),
+            self.first_sequence,
+            self.count,
+            set(self.orders),
+            list(self.fills),
+            Budgets(dict(self.budgets.spent)),
+        )
 
 
 class Sequencer:
@@ -164,30 +184,24 @@ class Sequencer:
             reduce_only=terms.reduce_only,
             self_trade=SelfTrade(command.self_trade),
         )
-        kept = self._snapshot() if command.fill_or_kill else None
+        kept = self._open.copy() if command.fill_or_kill else None
         try:
             return self.book.place(order)
         except Rejected:
             del self.placed[command.digest], self.terms[command.digest]
             if kept is not None:
-                self._open.pending = kept
+                self._open = kept
             raise
 
     def _admissible(self, command: OrderPlaced) -> SignedTerms:
-        """What can be refused before matching, cheapest first; the gateway has verified the signature."""
+        """What can be refused before matching, cheapest first."""
         terms = terms_of(command.order)
         require(command.digest not in self.placed, errors.NonceUsed)
-        require(terms.lots != 0, errors.ZeroLots)
-        require(terms.flags & ~(REDUCE_ONLY | POST_ONLY | IMMEDIATE) == 0, errors.MalformedOrder)
-        listed = self.world.ledger.terms[terms.instrument]
-        require(listed.kind == PERP, errors.UnknownInstrument)
-        require(terms.price > 0 and terms.price % listed.tick == 0, errors.OffTick)
-        require(abs(terms.lots) <= limits.LOTS_MAX, errors.LotsOutOfRange)
-        require(terms.expiry > self.world.now, errors.OrderExpired)
-        require(terms.executor in (self.settings.executor, ZERO_ADDRESS), errors.NotExecutor)
-        require(
-            (terms.account, terms.immediate, terms.nonce) not in self.nonces, errors.NonceUsed
-        )
+        require(command.self_trade in SelfTrade, errors.MalformedOrder)
+        admission.require_sound(self.world, self.settings.executor, terms)
+        admission.require_settles(self.world, terms, signer_of(command))
+        taken = (terms.account, terms.immediate, terms.nonce) in self.nonces
+        require(not taken, errors.NonceUsed)
         return terms
 
     def _cancel(self, command: CancelRequested) -> list[AnyRecord]:
@@ -221,10 +235,6 @@ class Sequencer:
     def _judge(
         self, maker: matching.Order, taker: matching.Order, lots: int, price_ticks: int
     ) -> Verdict:
-        maker_digest = maker.identity.to_bytes(32, "big")
-        terms = self.terms[maker_digest]
-        if terms.expiry <= self.world.now:
-            return Verdict(0, maker=errors.OrderExpired)
         listed = self.world.ledger.terms[taker.instrument]
         price = price_ticks * listed.tick
         notional = lots * listed.price_lot(price)
@@ -241,19 +251,36 @@ class Sequencer:
             taker_reduce_only=taker.reduce_only,
             maker_reduce_only=maker.reduce_only,
         )
-        taker_terms = self.terms[taker.identity.to_bytes(32, "big")]
-        dear_maker = proposal.fee_maker > terms.max_fee * lots
-        dear_taker = proposal.fee_taker > taker_terms.max_fee * lots
-        if dear_maker or dear_taker:
-            why = errors.FeeAboveMax
-            return Verdict(0, why if dear_maker else None, why if dear_taker else None)
+        taker_error, taker_spent = self._leg(taker, lots, price, proposal.fee_taker)
+        maker_error, maker_spent = self._leg(maker, lots, price, proposal.fee_maker)
+        if maker_error or taker_error:
+            return Verdict(0, maker=maker_error, taker=taker_error)
         if self._full():
             return Verdict(0, taker=errors.TooManyItems)
         judgement = self._open.pending.admit(self.world, proposal)
         if not judgement.admits:
             return Verdict(0, maker=judgement.maker, taker=judgement.taker)
-        self._open.orders |= {maker_digest, taker.identity.to_bytes(32, "big")}
+        for order, spent in ((taker, taker_spent), (maker, maker_spent)):
+            digest = order.identity.to_bytes(32, "big")
+            self._open.orders.add(digest)
+            if spent is not None:
+                key = order.account, signer_of(self.placed[digest]).address
+                self._open.budgets.spent[key] = spent
         return Verdict(lots)
+
+    def _leg(
+        self, order: matching.Order, lots: int, price: int, fee: int
+    ) -> tuple[Error | None, tuple[int, int] | None]:
+        """Why the Exchange would bar one side of a match, and what its session key spends."""
+        digest = order.identity.to_bytes(32, "big")
+        terms, signer = self.terms[digest], signer_of(self.placed[digest])
+        try:
+            admission.require_settles(self.world, terms, signer)
+            require(fee <= terms.max_fee * lots, errors.FeeAboveMax)
+            spent = self._open.budgets.after(self.world, terms, signer, lots, price)
+        except Rejected as rejected:
+            return rejected.error, None
+        return None, spent
 
     def _matched(self, event: matching.Match) -> Matched:
         listed = self.world.ledger.terms[event.instrument]
@@ -305,18 +332,6 @@ class Sequencer:
             or len(self._open.orders) > limits.ORDERS_PER_BATCH_MAX - 2
         )
 
-    def _snapshot(self) -> PendingBatch:
-        held = self._open.pending
-        batch = held.batch
-        copy = novation.Batch(
-            list(batch.accounts),
-            list(batch.instruments),
-            list(batch.trades),
-            list(batch.listings),
-            list(batch.loaded),
-        )
-        return PendingBatch(copy, held.net)
-
     def _close(self) -> list[AnyRecord]:
         """Close the open batch and apply it to the world as the contract will."""
         held, self._open = self._open, _Open(first_sequence=self.next_sequence)
@@ -355,9 +370,8 @@ class Sequencer:
         self.world.take_events()
 
     def _presented(self, digest: bytes, terms: SignedTerms) -> Presented:
-        placed = self.placed[digest]
-        wallet = len(placed.signature) != COMPACT_BYTES
-        return Presented(terms, "0x" + placed.signer.hex(), wallet, wallet, digest)
+        signer = signer_of(self.placed[digest])
+        return Presented(terms, signer.address, signer.wallet, signer.wallet, digest)
 
     def _chain(self, command: ChainTransaction) -> list[AnyRecord]:
         settled = self._read_settled(command)
@@ -371,6 +385,11 @@ class Sequencer:
         self.world.now = max(self.world.now, command.timestamp)
         self._apply_transaction(self.world, command)
         return events
+
+
+def signer_of(placed: OrderPlaced) -> Signer:
+    """Who signed an order, as the gateway found."""
+    return Signer("0x" + placed.signer.hex(), len(placed.signature) != COMPACT_BYTES)
 
 
 def terms_of(order: records.Order) -> SignedTerms:

@@ -9,14 +9,18 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from novate import errors
-from novate.engine.sequencer import record_of
+from novate.engine.sequencer import COMPACT_BYTES, record_of
 from novate.errors import require
+from novate.limits import SIGNATURE_BLOB_BYTES_MAX
 from novate.model.order import Order
 from novate.wire import eip712
 from novate.wire.order import SignedOrder
 from novate.wire.records import CancelRequested, OrderPlaced
 
 Consents = Callable[[str, bytes, bytes], bool]
+MaySign = Callable[[Order, str], bool]
+SCOPES = ("nonce", "below", "instrument", "all")
+WORD = 1 << 256
 
 
 def nobody_consents(owner: str, digest: bytes, blob: bytes) -> bool:
@@ -24,26 +28,45 @@ def nobody_consents(owner: str, digest: bytes, blob: bytes) -> bool:
     return False
 
 
+def no_session_keys(order: Order, signer: str) -> bool:
+    """Without a world to ask, only owners sign."""
+    return False
+
+
 class Gateway:
     """Turns signed messages into journal commands."""
 
-    def __init__(self, separator: bytes, consents: Consents = nobody_consents) -> None:
+    def __init__(
+        self,
+        separator: bytes,
+        consents: Consents = nobody_consents,
+        may_sign: MaySign = no_session_keys,
+    ) -> None:
         self._separator = separator
         self._consents = consents
+        self._may_sign = may_sign
 
-    def order(self, signed: SignedOrder, received_ms: int, fill_or_kill: bool = False) -> OrderPlaced:
-        """The command for an order signed by its owner or by a session key. Errors: ``BadSignature``, ``MalformedOrder``."""
+    def order(
+        self, signed: SignedOrder, received_ms: int, fill_or_kill: bool = False
+    ) -> OrderPlaced:
+        """The command for an order signed by its owner or by a session key.
+
+        Errors: ``BadSignature`` (also for another chain or contract), ``MalformedOrder``.
+        """
         order = signed.order
         _require_ranges(order)
         digest = eip712.order_digest(self._separator, order)
         if signed.blob is not None:
+            # 64 bytes are a compact signature; a record holds no fewer and no more than the bound
+            fits = COMPACT_BYTES < len(signed.blob) <= SIGNATURE_BLOB_BYTES_MAX
+            require(fits, errors.MalformedOrder)
             require(self._consents(order.owner, digest, signed.blob), errors.BadSignature)
             signer, signature = order.owner, signed.blob
         else:
-            found = eip712.recover(digest, signed.r, signed.vs)
-            require(found is not None, errors.BadSignature)
-            assert found is not None
-            signer = found
+            fits = 0 <= signed.r < WORD and 0 <= signed.vs < WORD
+            signer = (eip712.recover(digest, signed.r, signed.vs) if fits else None) or ""
+            known = signer != "" and (signer == order.owner or self._may_sign(order, signer))
+            require(known, errors.BadSignature)
             signature = signed.r.to_bytes(32, "big") + signed.vs.to_bytes(32, "big")
         return OrderPlaced(
             digest=digest,
@@ -54,8 +77,13 @@ class Gateway:
             fill_or_kill=fill_or_kill,
         )
 
-    def cancel(self, account: int, scope: str, value: int, signer: str, received_ms: int) -> CancelRequested:
-        """The command for a cancel by the account's owner. Errors: ``NotOwner``."""
+    def cancel(
+        self, account: int, scope: str, value: int, signer: str, received_ms: int
+    ) -> CancelRequested:
+        """The command for a cancel by the account's owner. Errors: ``NotOwner``, ``MalformedOrder``."""
+        fits = 0 < account < WORD and 0 <= value < 1 << 64 and 0 <= received_ms < 1 << 64
+        require(fits and scope in SCOPES, errors.MalformedOrder)
+        require(is_address(signer), errors.NotOwner)
         require(account >> 96 == int(signer, 16), errors.NotOwner)
         return CancelRequested(
             account.to_bytes(32, "big"), scope, value, bytes.fromhex(signer[2:]), received_ms
@@ -73,5 +101,13 @@ def _require_ranges(order: Order) -> None:
         and 0 <= order.expiry < 1 << 40
         and 0 <= order.exclusive_until < 1 << 40
         and 0 <= order.revision < 1 << 16
+        and 0 <= order.flags < 1 << 8
+        and is_address(order.executor)
     )
     require(fits, errors.MalformedOrder)
+
+
+def is_address(text: str) -> bool:
+    """Whether a text is a lower-case address."""
+    digits = text.removeprefix("0x")
+    return len(text) == 42 and len(digits) == 40 and not set(digits) - set("0123456789abcdef")

@@ -1,0 +1,88 @@
+"""What an order must satisfy to settle, asked before it matches: the Exchange's conditions, early.
+
+Whatever passes here and the margin gate settles, so no order can make a batch come out otherwise
+than the sequencer said. Times in seconds; session budgets in cents, spent rounded up.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from novate import errors, limits
+from novate.errors import require
+from novate.model import fills, oracle, session
+from novate.model.instrument import PERP, Terms
+from novate.model.order import IMMEDIATE, POST_ONLY, REDUCE_ONLY, ZERO_ADDRESS, Order
+from novate.model.state import World
+from novate.units import CENT, ORACLE_UNIT, WAD, div_up
+
+
+@dataclass(frozen=True, slots=True)
+class Signer:
+    """Who signed an order: an address, or the contract wallet itself that the gateway asked."""
+
+    address: str
+    wallet: bool = False
+
+
+def require_sound(world: World, executor: str, order: Order) -> None:
+    """The order's own fields, cheapest first.
+
+    Errors: ZeroLots, MalformedOrder, UnknownInstrument, OffTick, LotsOutOfRange, NotExecutor.
+    """
+    require(order.lots != 0, errors.ZeroLots)
+    require(order.flags & ~(REDUCE_ONLY | POST_ONLY | IMMEDIATE) == 0, errors.MalformedOrder)
+    listed = world.ledger.terms[order.instrument]
+    require(listed.kind == PERP, errors.UnknownInstrument)
+    require(order.price > 0 and order.price % listed.tick == 0, errors.OffTick)
+    require(order.size <= limits.LOTS_MAX, errors.LotsOutOfRange)
+    require(order.executor in (executor, ZERO_ADDRESS), errors.NotExecutor)
+
+
+def require_settles(world: World, order: Order, signer: Signer) -> None:
+    """The Exchange would let the order into a batch now.
+
+    Errors: OrderExpired, those of ``fills.left`` (cancelled on chain, stale, used), BadSignature,
+    SessionKeyScope.
+    """
+    require(order.expiry > world.now, errors.OrderExpired)
+    require(fills.left(world, order) > 0, errors.OverFilled)
+    if signer.wallet:
+        require(signer.address == order.owner, errors.BadSignature)
+    elif signer.address != order.owner:
+        underlying = world.ledger.terms[order.instrument].underlying
+        session.require_may_sign(world, order, signer.address, underlying)
+
+
+@dataclass(slots=True)
+class Budgets:
+    """What session keys spend in the open batch: (account, key) -> notional and loss (cents)."""
+
+    spent: dict[tuple[int, str], tuple[int, int]] = field(default_factory=dict)
+
+    def after(
+        self, world: World, order: Order, signer: Signer, lots: int, price: int
+    ) -> tuple[int, int] | None:
+        """A key's spending with one more fill, or None where no key signed.
+
+        Errors: SessionKeyBudget.
+        """
+        if signer.wallet or signer.address == order.owner:
+            return None
+        listed = world.ledger.terms[order.instrument]
+        notional, loss = costs(world, listed, order, lots, price)
+        spent = self.spent.get((order.account, signer.address), (0, 0))
+        after = spent[0] + notional, spent[1] + loss
+        key = world.exchange.keys[order.account, signer.address]
+        enough = after[0] <= key.notional_left and after[1] <= key.loss_left
+        require(enough, errors.SessionKeyBudget)
+        return after
+
+
+def costs(world: World, listed: Terms, order: Order, lots: int, price: int) -> tuple[int, int]:
+    """A fill's notional, and its loss against the mark where the order's side loses: cents, up."""
+    mark = oracle.feed(world, listed.feed).mark * ORACLE_UNIT
+    size = lots * listed.lot_size
+    loses = (price < mark) if order.sells else (price > mark)
+    loss = div_up(abs(price - mark) * size, WAD * CENT) if loses else 0
+    return div_up(price * size, WAD * CENT), loss
