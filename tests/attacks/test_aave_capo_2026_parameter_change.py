@@ -1,7 +1,8 @@
-"""Aave CAPO, 2026-03-10, about 27 m USD liquidated: a guard rail bounded one half of a coupled pair of parameters.
+"""Aave CAPO, 2026-03-10, about 27 m USD liquidated: a guard rail bounded one half of a coupled pair
+of parameters.
 
-Source: RULES.md, incidents. What must hold: coupled parameters change together or not at all; a change never makes a healthy
-account liquidatable at once.
+Source: RULES.md, incidents. What must hold: coupled parameters change together or not at all; a
+change never makes a healthy account liquidatable at once.
 """
 
 from __future__ import annotations

@@ -1,7 +1,9 @@
-"""Auto-deleveraging of 2025-10-10: 34,983 events, 19,337 accounts, 2.10 bn USD closed by a queue that broke hedges.
+"""Auto-deleveraging of 2025-10-10: 34,983 events, 19,337 accounts, 2.10 bn USD closed by a queue
+that broke hedges.
 
-Source: RULES.md, incidents. What must hold: only the deficit is allocated, pro rata to recent gains; nobody's position is
-touched, so hedges stay whole; who gained nothing pays nothing. Played through the real auction, waterfall and ledger.
+Source: RULES.md, incidents. What must hold: only the deficit is allocated, pro rata to recent
+gains; nobody's position is touched, so hedges stay whole; who gained nothing pays nothing. Played
+through the real auction, waterfall and ledger.
 """
 
 from __future__ import annotations
@@ -31,7 +33,9 @@ def rounds(venue: Venue, usd: int, count: int = 1) -> None:
 
 @pytest.fixture
 def venue() -> Venue:
-    """One bitcoin long with 12,000 USD against two shorts, one of them hedged; then 60,000 → 46,000."""
+    """One bitcoin long with 12,000 USD against two shorts, one of them hedged; then 60,000 →
+    46,000.
+    """
     made = Venue()
     rounds(made, 60_000, 30)
     assert made.world.now % 3600 < 1_500

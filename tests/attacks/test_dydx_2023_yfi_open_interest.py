@@ -1,10 +1,14 @@
-"""dYdX v3 YFI, 2023-11-17, about 9 m USD of insurance: open interest 0.8 → 67 m over 100 wallets, profits re-levered.
+"""dYdX v3 YFI, 2023-11-17, about 9 m USD of insurance: open interest 0.8 → 67 m over 100 wallets,
+profits re-levered.
 
-Source: RULES.md, incidents. What must hold: margin grows with open interest, whoever holds it, so that splitting an account
-gains nothing; concentration costs; insurance pays at most a cap (test_rule_16_bad_debt_in_order.py).
+Source: RULES.md, incidents. What must hold: margin grows with open interest, whoever holds it, so
+that splitting an account gains nothing; concentration costs; insurance pays at most a cap
+(test_rule_16_bad_debt_in_order.py).
 """
 
 from __future__ import annotations
+
+import itertools
 
 from support.clearing import Clearing
 from support.core import BTC, ORACLE_PER_USD, trader
@@ -32,7 +36,9 @@ def margin_of(core: Clearing, lots: int) -> int:
 
 
 def test_margin_a_lot_grows_with_the_open_interest_of_all() -> None:
-    """Nothing below 100 m USD; 2.5 % at 300 m; 5 % from 500 m: a third more than the scan range asks."""
+    """Nothing below 100 m USD; 2.5 % at 300 m; 5 % from 500 m: a third more than the scan range
+    asks.
+    """
     core = market(1, [])
     found = []
     core.fund(WALLETS[0], 10**9)
@@ -43,7 +49,9 @@ def test_margin_a_lot_grows_with_the_open_interest_of_all() -> None:
 
 
 def test_splitting_an_account_gains_nothing_on_open_interest() -> None:
-    """Ten wallets or one: each lot carries the same charge, and all together as much as one account."""
+    """Ten wallets or one: each lot carries the same charge, and all together as much as one
+    account.
+    """
     many, one = market(80_000, WALLETS), market(800_000, WALLETS[:1])
     core_interest = [c.clearinghouse.view("market", BTC)[1] >> 208 for c in (many, one)]
     assert core_interest == [800_000, 800_000]
@@ -62,7 +70,9 @@ def test_splitting_an_account_gains_nothing_on_open_interest() -> None:
 
 
 def test_a_profit_is_re_levered_against_ever_dearer_margin() -> None:
-    """Profit counts as margin at once, so the attack must meet the charge: the leverage it can reach falls."""
+    """Profit counts as margin at once, so the attack must meet the charge: the leverage it can
+    reach falls.
+    """
     core = Clearing()
     core.run("timelock", "set_caps", ledger.set_caps, BTC, 10**8, 10**8)
     core.fund(MAKER, 10**9)
@@ -78,12 +88,14 @@ def test_a_profit_is_re_levered_against_ever_dearer_margin() -> None:
                 step //= 2
         leverage.append(lots * usd / 1000 / (core.health(WALLETS[0]).equity / WAD))
     assert leverage[0] > 5
-    assert all(b < a for a, b in zip(leverage[1:], leverage[2:], strict=False))
+    assert all(b < a for a, b in itertools.pairwise(leverage))
     assert core.lots(WALLETS[0]) == lots
 
 
 def test_the_average_holds_back_what_a_push_of_the_mark_would_buy() -> None:
-    """Right after a jump the gain is not margin yet for more risk: the average is still where it was."""
+    """Right after a jump the gain is not margin yet for more risk: the average is still where it
+    was.
+    """
     core = market(100, WALLETS[:1])
     free = core.pay_out(WALLETS[0], 10**8 - 10**6)
     assert free is None

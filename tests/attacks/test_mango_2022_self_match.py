@@ -1,6 +1,8 @@
-"""Mango Markets, 2022-10-11, about 115 m USD: a self-matched perp, mark 0.038 → 0.91, borrowed against unrealised profit.
+"""Mango Markets, 2022-10-11, about 115 m USD: a self-matched perp, mark 0.038 → 0.91, borrowed
+against unrealised profit.
 
-Source: RULES.md, incidents. What must hold: an attacker's extractable value ≤ its own deposit; linked accounts cannot match.
+Source: RULES.md, incidents. What must hold: an attacker's extractable value ≤ its own deposit;
+linked accounts cannot match.
 """
 
 from __future__ import annotations
@@ -34,7 +36,9 @@ def test_subaccounts_of_one_owner_cannot_match() -> None:
 
 @pytest.mark.parametrize("factor", [1.2, 2.0, 5.0])
 def test_two_colluding_owners_get_no_more_out_than_they_put_in(factor: float) -> None:
-    """The mark is pushed in rounds of 5 %; at every step, and afterwards, both withdraw what they can."""
+    """The mark is pushed in rounds of 5 %; at every step, and afterwards, both withdraw what they
+    can.
+    """
     core = Clearing()
     core.fund(ACCOMPLICE, DEPOSIT)
     assert core.trade(BUYER, ACCOMPLICE, 5_000, 60_000) == "settled"
@@ -63,7 +67,9 @@ def test_unrealised_profit_borrows_nothing() -> None:
 
 
 def test_the_other_side_pays_before_the_gain_matures() -> None:
-    """Two hours later the gain is cash, but the loser has been below margin, for all to liquidate, since the push."""
+    """Two hours later the gain is cash, but the loser has been below margin, for all to liquidate,
+    since the push.
+    """
     core = Clearing()
     core.fund(ACCOMPLICE, DEPOSIT)
     core.trade(BUYER, ACCOMPLICE, 5_000, 60_000)

@@ -1,7 +1,8 @@
-"""Paradex trade busts: chain and engine rounded differently, and trades that one had made the other undid.
+"""Paradex trade busts: chain and engine rounded differently, and trades that one had made the other
+undid.
 
-Source: RULES.md, incidents. What must hold: identical integers on both sides; what does not settle is an explicit event with a
-reason; of what both accept nothing is undone.
+Source: RULES.md, incidents. What must hold: identical integers on both sides; what does not settle
+is an explicit event with a reason; of what both accept nothing is undone.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ TRADERS = sorted(trader(f"trader {i}") for i in range(4))
 
 @pytest.mark.parametrize("seed", range(3))
 def test_the_model_predicts_every_outcome_to_the_wei(seed: int) -> None:
-    """Odd prices, marks, doubts, sizes and fees; ``batch`` compares bitmap, events and every stored word."""
+    """Odd prices, marks, doubts, sizes and fees; ``batch`` compares bitmap, events and every stored
+    word.
+    """
     draw = random.Random(seed)
     core = Clearing()
     for account in TRADERS:
@@ -30,7 +33,10 @@ def test_the_model_predicts_every_outcome_to_the_wei(seed: int) -> None:
     for _ in range(25):
         for key in usd:
             usd[key] *= draw.uniform(0.985, 1.015)
-        marks = {key: int(price * draw.uniform(0.999, 1.001) * ORACLE_PER_USD) for key, price in usd.items()}
+        marks = {
+            key: int(price * draw.uniform(0.999, 1.001) * ORACLE_PER_USD)
+            for key, price in usd.items()
+        }
         core.price(
             usd[BTC],
             usd[ETH],
@@ -46,7 +52,9 @@ def test_the_model_predicts_every_outcome_to_the_wei(seed: int) -> None:
             price = int(usd[(BTC, ETH)[at]] * draw.uniform(0.97, 1.03) * WAD)
             price -= price % TERMS[(BTC, ETH)[at]].tick
             fees = draw.randint(0, 10**17), draw.randint(0, 10**16)
-            trades.append(Trade(taker, maker, at, draw.random() < 0.5, draw.randint(1, 400), price, *fees))
+            trades.append(
+                Trade(taker, maker, at, draw.random() < 0.5, draw.randint(1, 400), price, *fees)
+            )
         found = core.batch(TRADERS, [BTC, ETH], trades)
         for name in found:
             outcomes[name] = outcomes.get(name, 0) + 1

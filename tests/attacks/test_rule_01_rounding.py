@@ -1,7 +1,7 @@
 """Rule 1: round against the account, in favour of the pool; nobody earns by rounding.
 
-Source: RULES.md, rule 1, with its vector: balances [10, 10, 10] and positions [7, −3, −4] against an index move of 1.4
-settle to [0, 14, 15], surplus 1.
+Source: RULES.md, rule 1, with its vector: balances [10, 10, 10] and positions [7, −3, −4] against
+an index move of 1.4 settle to [0, 14, 15], surplus 1.
 """
 
 from __future__ import annotations
@@ -55,7 +55,9 @@ def test_the_vector_settles_to_0_14_15_with_a_surplus_of_1() -> None:
 
 
 def test_a_loop_of_dust_trades_earns_nothing() -> None:
-    """Two accounts of one attacker trade single lots at any prices, with rounds and sweeps in between."""
+    """Two accounts of one attacker trade single lots at any prices, with rounds and sweeps in
+    between.
+    """
     draw = random.Random(1)
     core = Clearing()
     core.fund(ACCOMPLICE, 100_000)

@@ -1,4 +1,5 @@
-"""Rule 2: funding and interest of both sides accrue before any check or change; a change is never retroactive.
+"""Rule 2: funding and interest of both sides accrue before any check or change; a change is never
+retroactive.
 
 Source: RULES.md, rule 2.
 """

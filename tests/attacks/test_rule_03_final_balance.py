@@ -1,4 +1,5 @@
-"""Rule 3: one check of the final balance: healthy, or no worse; price inside the band; accounts unique.
+"""Rule 3: one check of the final balance: healthy, or no worse; price inside the band; accounts
+unique.
 
 Source: RULES.md, rule 3; MARGIN.md §3 (Derive refuses a buy-back of a short while cash leaves).
 """
@@ -14,7 +15,9 @@ from novate.units import WAD
 
 
 def leveraged(cash_usd: int, price: float) -> Clearing:
-    """The seller holds a lot of cash; the buyer is long one bitcoin with ``cash_usd``; the price is now ``price``."""
+    """The seller holds a lot of cash; the buyer is long one bitcoin with ``cash_usd``; the price is
+    now ``price``.
+    """
     core = Clearing(cash_usd)
     core.fund(SELLER, 10**6)
     core.fund(ACCOMPLICE, 10**6)

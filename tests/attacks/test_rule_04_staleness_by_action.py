@@ -1,4 +1,5 @@
-"""Rule 4: staleness depends on the action; one old feed never freezes liquidation; nothing new during an outage or its grace.
+"""Rule 4: staleness depends on the action; one old feed never freezes liquidation; nothing new
+during an outage or its grace.
 
 Source: RULES.md, rule 4. The matrix: action × what the oracle does.
 """
@@ -104,7 +105,9 @@ def test_the_matrix(action: Callable[[Clearing], Any], state: Callable[[Clearing
 
 
 def test_liquidation_at_an_old_price_costs_the_bidder_its_doubt() -> None:
-    """The longer a feed is silent, the more a bidder must hold, and the sooner the liquidated has the benefit."""
+    """The longer a feed is silent, the more a bidder must hold, and the sooner the liquidated has
+    the benefit.
+    """
     core = Clearing()
     core.trade(BUYER, SELLER, 1000, 60_000)
     before = core.health(BUYER).valuation

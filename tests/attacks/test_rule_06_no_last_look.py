@@ -137,6 +137,16 @@ def test_one_match_of_an_immediate_order_does_not_void_the_next(desk: Desk) -> N
     assert desk.settle_by_receipt(second, matched_at=matched_at) == 0
 
 
+def test_the_engine_does_not_void_a_receipt_by_settling_another_match(desk: Desk) -> None:
+    taker, matched_at = desk.signed("taker", 10, flags=IMMEDIATE), desk.now
+    first, second = (
+        SignedFill(taker, desk.signed("maker", -5, nonce=nonce), 5, PRICE) for nonce in (1, 2)
+    )
+    assert desk.settle(first) == 1
+    desk.chain.advance(WINDOW)
+    assert desk.settle_by_receipt(second, matched_at=matched_at) == 1
+
+
 def test_the_windows_always_leave_time_to_settle_by_receipt(desk: Desk) -> None:
     for window, notice in ((20, 30), (300, 599)):
         with pytest.raises(Rejected, match=errors.OutOfBounds.name):

@@ -1,4 +1,5 @@
-"""Rule 6: nobody chooses among valid prices: one round a transaction, older ones ignored, no act on an older round's arrays.
+"""Rule 6: nobody chooses among valid prices: one round a transaction, older ones ignored, no act on
+an older round's arrays.
 
 Source: RULES.md, rule 6: a wrapper that settles, posts a round and withdraws on old arrays.
 """
@@ -40,7 +41,11 @@ def core() -> Clearing:
 def wrapper(core: Clearing) -> Contract:
     """A contract that is venue and custody at once."""
     made = core.chain.deploy("Wrapper", root=CONTRACTS)
-    peers = [core.risk.address, made.address, *(core.address[r] for r in ("auctioneer", "waterfall"))]
+    peers = [
+        core.risk.address,
+        made.address,
+        *(core.address[r] for r in ("auctioneer", "waterfall")),
+    ]
     core.by("timelock", core.clearinghouse, "set_peers", *peers, core.address["guardian"])
     core.by("timelock", core.clearinghouse, "set_venue", made.address, True)
     return made

@@ -1,8 +1,9 @@
 """Rule 12: a one-lot position is liquidated at a profit by somebody; dust earns its holder nothing.
 
-Source: RULES.md, rule 12. What a bidder gets ramps from 1 % of maintenance margin to 25 % after five minutes and to all of the
-equity but a millionth after fifteen. So a lot of 60 USD yields up to about 8 USD: it pays while a bid costs less gas than
-that, and an account can be left alone at most with an equity below the gas price of one bid.
+Source: RULES.md, rule 12. What a bidder gets ramps from 1 % of maintenance margin to 25 % after
+five minutes and to all of the equity but a millionth after fifteen. So a lot of 60 USD yields up to
+about 8 USD: it pays while a bid costs less gas than that, and an account can be left alone at most
+with an equity below the gas price of one bid.
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ LIQUIDATOR = trader("liquidator")
 
 @pytest.fixture
 def venue() -> Venue:
-    """One lot long with ten dollars fewer than it lost room for; the price fell below maintenance."""
+    """One lot long with ten dollars fewer than it lost room for; the price fell below
+    maintenance.
+    """
     made = Venue()
     rounds(made, 60_000, 6)
     made.deposit(HOLDER, made.usd, 12 * DOLLAR)
@@ -49,7 +52,9 @@ def equity(venue: Venue, account: int) -> int:
 
 @pytest.mark.parametrize(("wait", "least_percent"), [(1, 1), (15, 25), (46, 99)])
 def test_one_lot_is_liquidated_at_a_profit(venue: Venue, wait: int, least_percent: int) -> None:
-    """``wait`` rounds after the start the reward is at least that share of margin (at the end, of equity)."""
+    """``wait`` rounds after the start the reward is at least that share of margin (at the end, of
+    equity).
+    """
     assert venue.start(HOLDER) is True
     rounds(venue, 55_500, wait)
     left, required = equity(venue, HOLDER), venue.check(HOLDER).valuation.margin_maintenance
@@ -72,7 +77,9 @@ def test_a_rest_below_ten_dollars_of_margin_goes_whole(venue: Venue) -> None:
 
 
 def test_even_an_insolvent_lot_is_taken_at_no_loss(venue: Venue) -> None:
-    """Below zero the slice moves at the mark: the bidder loses nothing, the deficit goes to the waterfall."""
+    """Below zero the slice moves at the mark: the bidder loses nothing, the deficit goes to the
+    waterfall.
+    """
     venue.start(HOLDER)
     for usd in (53_000, 51_000, 49_000, 47_000):
         rounds(venue, usd, 3)

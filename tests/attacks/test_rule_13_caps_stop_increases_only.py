@@ -1,4 +1,5 @@
-"""Rule 13: caps stop increases only, measured net over the whole batch; never a close or a liquidation.
+"""Rule 13: caps stop increases only, measured net over the whole batch; never a close or a
+liquidation.
 
 Source: RULES.md, rule 13.
 """

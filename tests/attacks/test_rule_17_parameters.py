@@ -1,10 +1,13 @@
-"""Rule 17: parameters are bounded, accrued before they change, phased; a pause never stops the way out.
+"""Rule 17: parameters are bounded, accrued before they change, phased; a pause never stops the way
+out.
 
-Source: RULES.md, rule 17. Every bound by itself: tests/contract/test_risk_model.py and test_clearinghouse.py.
+Source: RULES.md, rule 17. Every bound by itself: tests/contract/test_risk_model.py and
+test_clearinghouse.py.
 """
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 
 from support.clearing import BUYER, DAY_S, LIQUIDATOR, SELLER, Clearing
@@ -22,7 +25,9 @@ def test_a_raise_of_a_tenth_a_day_is_the_fastest_there_is() -> None:
     core.advance(DAY_S)
     psr, days = 150_000, 0
     while psr < 300_000:
-        assert core.set_parameters(0, replace(PARAMETERS[0], psr_target=psr * 12 // 10)) == "TooFast"
+        assert (
+            core.set_parameters(0, replace(PARAMETERS[0], psr_target=psr * 12 // 10)) == "TooFast"
+        )
         psr = psr * 11 // 10
         assert core.set_parameters(0, replace(PARAMETERS[0], psr_target=psr)) is None
         assert core.set_parameters(0, replace(PARAMETERS[0], psr_target=psr)) == "TooFast"
@@ -32,7 +37,9 @@ def test_a_raise_of_a_tenth_a_day_is_the_fastest_there_is() -> None:
 
 
 def test_on_its_way_the_margin_never_jumps() -> None:
-    """Every stricter field at once, hour by hour: no hour adds more than a twentieth of the whole change."""
+    """Every stricter field at once, hour by hour: no hour adds more than a twentieth of the whole
+    change.
+    """
     core = Clearing()
     core.advance(DAY_S)
     core.settle_in(200)
@@ -55,7 +62,7 @@ def test_on_its_way_the_margin_never_jumps() -> None:
         steps.append(core.evaluate({BTC: 1000}).margin_maintenance)
     whole = steps[-1] - steps[0]
     assert whole > steps[0]
-    assert all(0 < b - a < whole // 20 for a, b in zip(steps, steps[1:], strict=False))
+    assert all(0 < b - a < whole // 20 for a, b in itertools.pairwise(steps))
 
 
 def test_funding_and_interest_accrue_before_the_configuration_changes() -> None:

@@ -1,6 +1,8 @@
-"""Rule 19: funding sums to zero, is none when a side is empty, is capped with its change, and never back-filled.
+"""Rule 19: funding sums to zero, is none when a side is empty, is capped with its change, and never
+back-filled.
 
-Source: RULES.md, rule 19. On the real contracts; over many examples: tests/property/test_funding.py.
+Source: RULES.md, rule 19. On the real contracts; over many examples:
+tests/property/test_funding.py.
 """
 
 from __future__ import annotations
@@ -18,7 +20,9 @@ MARK = 60_300 * ORACLE_PER_USD
 
 @pytest.fixture
 def core() -> Clearing:
-    """Two longs, one short, and a mark half a percent above the index for 20 minutes: the rate is at its cap."""
+    """Two longs, one short, and a mark half a percent above the index for 20 minutes: the rate is
+    at its cap.
+    """
     made = Clearing()
     assert made.trade(BUYER, SELLER, 500, 60_000) == "settled"
     assert made.trade(LIQUIDATOR, SELLER, 300, 60_000) == "settled"
@@ -69,7 +73,9 @@ def test_an_outage_of_all_prices_is_never_charged(core: Clearing) -> None:
 
 
 def test_an_outage_of_one_feed_is_never_charged(core: Clearing) -> None:
-    """Rounds go on with ether only: the day without bitcoin prices costs no bitcoin holder anything."""
+    """Rounds go on with ether only: the day without bitcoin prices costs no bitcoin holder
+    anything.
+    """
     before = index(core)
     for _ in range(36):
         core.advance(50)

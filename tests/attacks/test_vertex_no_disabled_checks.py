@@ -1,8 +1,8 @@
 """Vertex (published code): the signature check was commented out, the health check returned true.
 
-Source: RULES.md, incidents. What must hold: no test or deployment mode disables a check. Shown without reading sources: on
-contracts compiled exactly as they are deployed, each check refuses what it is there for, and no function or constructor takes
-a switch.
+Source: RULES.md, incidents. What must hold: no test or deployment mode disables a check. Shown
+without reading sources: on contracts compiled exactly as they are deployed, each check refuses what
+it is there for, and no function or constructor takes a switch.
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ STRANGER = actor("stranger")
 
 
 def round_by(core: Clearing, signers: list[int], forge: bool = False) -> str | None:
-    """The outcome of a round signed by these nodes, or one whose price was changed after signing."""
+    """The outcome of a round signed by these nodes, or one whose price was changed after
+    signing.
+    """
     words = [Observation(0, 60_000 * ORACLE_PER_USD, 60_000 * ORACLE_PER_USD).pack()]
     keys = [(i, NODE_KEYS[i]) for i in signers]
     made = signed_round(core.domain, core.round + 1, core.chain.timestamp, words, keys)
@@ -118,10 +120,13 @@ def test_what_the_checks_let_through_passes() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["Clearinghouse", "RiskModel", "Oracle", "Custody", "Auctioneer", "Waterfall", "Timelock"]
+    "name",
+    ["Clearinghouse", "RiskModel", "Oracle", "Custody", "Auctioneer", "Waterfall", "Timelock"],
 )
 def test_no_constructor_takes_a_switch_and_only_these_functions_take_a_flag(name: str) -> None:
-    """The only booleans that come in from outside: approve a venue, flag an auction, pause, list."""
+    """The only booleans that come in from outside: approve a venue, flag an auction, pause,
+    list.
+    """
     allowed = {("set_venue", "approved"), ("set_in_auction", "enabled")}
     found = {
         (entry.get("name", "constructor"), item["name"])

@@ -327,7 +327,9 @@ def test_a_false_figure_is_noticed(copy: Path, figure: dict[str, Any]) -> None:
 # What is no run at all
 
 
-def test_an_empty_folder_is_a_usage_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_empty_folder_is_a_usage_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit) as ended:
         main(["verify", str(tmp_path)])
     assert ended.value.code == 2

@@ -1,4 +1,6 @@
-"""Every external function of the Clearinghouse: happy path, each rejection by name, events; all of it also in the model."""
+"""Every external function of the Clearinghouse: happy path, each rejection by name, events; all of
+it also in the model.
+"""
 
 from __future__ import annotations
 

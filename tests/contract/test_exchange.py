@@ -202,7 +202,7 @@ def test_the_ledger_is_not_called_when_no_fill_is_good(desk: Desk) -> None:
 
 
 def test_an_immediate_order_settles_in_one_batch_only(desk: Desk) -> None:
-    taker = desk.signed("taker", 10, flags=IMMEDIATE, nonce=130)
+    taker = desk.signed("taker", 6, flags=IMMEDIATE, nonce=130)
     makers = [desk.signed("maker", -10, nonce=n) for n in (1, 2, 3)]
     assert desk.settle(*(SignedFill(taker, maker, 3, PRICE) for maker in makers[:2])) == 3
     assert desk.settle(SignedFill(taker, makers[2], 3, PRICE)) == 0
@@ -212,6 +212,19 @@ def test_an_immediate_order_settles_in_one_batch_only(desk: Desk) -> None:
     assert desk.exchange.view("order_state", account, 131)[2] == 0
     neighbour = desk.signed("taker", 10, flags=IMMEDIATE, nonce=131)
     assert desk.settle(SignedFill(neighbour, makers[2], 3, PRICE)) == 1
+
+
+def test_what_is_left_of_an_immediate_order_settles_by_receipt_only(desk: Desk) -> None:
+    taker, matched_at = desk.signed("taker", 10, flags=IMMEDIATE, nonce=130), desk.now
+    fill = SignedFill(taker, desk.signed("maker", -10), 4, PRICE)
+    assert desk.settle(fill) == 1
+    assert desk.settle(fill) == 0
+    assert desk.codes() == {0: "NonceUsed"}
+    desk.chain.advance(30)
+    assert desk.settle_by_receipt(fill, fill, matched_at=matched_at) == 1
+    assert desk.codes() == {1: "OverFilled"}
+    pair, lane = desk.exchange.view("order_state", as_bytes(account_of("taker")), 130)[2:]
+    assert (pair, lane & (2**44 - 1)) == (3, 8)
 
 
 def test_an_edit_shares_the_lots_its_nonce_has_filled(desk: Desk) -> None:

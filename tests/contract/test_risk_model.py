@@ -1,7 +1,10 @@
-"""RiskModel: evaluate, accrued, parameters and their ramps, and the row cache, contract beside model."""
+"""RiskModel: evaluate, accrued, parameters and their ramps, and the row cache, contract beside
+model.
+"""
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -258,7 +261,7 @@ def test_every_stricter_field_ramps_into_maintenance_and_never_jumps(
         core.advance(DAY_S // 4)
         core.price(60_000, seconds=0)
         steps.append(core.evaluate(large).margin_maintenance)
-    rises = [b - a for a, b in zip(steps, steps[1:], strict=False)]
+    rises = [b - a for a, b in itertools.pairwise(steps)]
     assert min(rises) > 0 and steps[-1] > before.margin_maintenance
 
 

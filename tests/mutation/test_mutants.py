@@ -1,4 +1,6 @@
-"""Each injected bug of mutants.toml is noticed by its scenario; each scenario passes on the contracts as they are."""
+"""Each injected bug of mutants.toml is noticed by its scenario; each scenario passes on the
+contracts as they are.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-
 from mutation import checks
+
 from novate.chain.compile import CONTRACTS, compile_contract
 from novate.chain.harness import CallReverted, Chain
 from novate.errors import Rejected

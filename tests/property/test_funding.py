@@ -1,4 +1,6 @@
-"""Funding: idempotent, capped, none without holders, never for an outage, and zero in sum (rule 19)."""
+"""Funding: idempotent, capped, none without holders, never for an outage, and zero in sum (rule
+19).
+"""
 
 from __future__ import annotations
 
@@ -21,9 +23,7 @@ STALE_AFTER = 60
 USD = ORACLE_PER_USD
 
 
-def step(
-    market: Market, index: int, mark: int, seen: int, now: int, resumed_at: int = 0
-) -> Market:
+def step(market: Market, index: int, mark: int, seen: int, now: int, resumed_at: int = 0) -> Market:
     """Project the bitcoin perp with a feed last seen at ``seen``."""
     feed = Feed(index, mark, mark, 0, seen)
     return project(market, TERMS[BTC], feed, resumed_at, STALE_AFTER, CONFIG, now)
@@ -39,7 +39,9 @@ def test_projecting_twice_at_one_time_changes_nothing_more(
 
 
 @given(PRICES, PRICES, RATES, SECONDS)
-def test_the_rate_is_capped_and_so_is_its_change(index: int, mark: int, rate: int, seconds: int) -> None:
+def test_the_rate_is_capped_and_so_is_its_change(
+    index: int, mark: int, rate: int, seconds: int
+) -> None:
     found = funding_rate(rate, index, mark, seconds, CONFIG)
     assert abs(found) <= CONFIG.funding_cap_ppb
     assert abs(found - rate) <= CONFIG.funding_slope_ppb_s * seconds
@@ -63,7 +65,9 @@ def test_without_holders_there_is_no_funding(
     index: int, mark: int, rate: int, seconds: int, cumulated: int
 ) -> None:
     market = Market(cumulated, rate, 1000, 0)
-    assert step(market, index, mark, 1000, 1000 + seconds) == Market(cumulated, 0, 1000 + seconds, 0)
+    assert step(market, index, mark, 1000, 1000 + seconds) == Market(
+        cumulated, 0, 1000 + seconds, 0
+    )
 
 
 def test_spot_never_bears_funding() -> None:
@@ -88,9 +92,7 @@ def test_an_outage_is_never_charged_afterwards(outage: int, since: int) -> None:
     market = Market(0, 10**6, 1000, 5)
     back = 1000 + outage
     found = step(market, 60_000 * USD, 60_600 * USD, back, back + since, resumed_at=back)
-    as_if_new = step(
-        Market(0, 10**6, back, 5), 60_000 * USD, 60_600 * USD, back, back + since
-    )
+    as_if_new = step(Market(0, 10**6, back, 5), 60_000 * USD, 60_600 * USD, back, back + since)
     assert found == as_if_new
 
 

@@ -1,4 +1,6 @@
-"""Gains: conserved through sweeps, rolls, losses; matured after one to two epochs; cut pro rata (SPEC §5, I01, I10)."""
+"""Gains: conserved through sweeps, rolls, losses; matured after one to two epochs; cut pro rata
+(SPEC §5, I01, I10).
+"""
 
 from __future__ import annotations
 
@@ -57,7 +59,9 @@ def play(venue: ModelVenue, name: str, a: int, b: int) -> None:
 @given(st.lists(STEP, min_size=1, max_size=40))
 @settings(max_examples=120)
 def test_claims_are_conserved_and_a_cut_creates_nothing(steps: list[tuple[str, int, int]]) -> None:
-    """Σ cash + gains + variation changes by what is deposited only; shares and scales may leave wei behind."""
+    """Σ cash + gains + variation changes by what is deposited only; shares and scales may leave wei
+    behind.
+    """
     venue = funded()
     start = venue.claims(EVERYONE)
     saver = venue.world.ledger.accounts[SAVER].cash
@@ -76,7 +80,9 @@ def test_claims_are_conserved_and_a_cut_creates_nothing(steps: list[tuple[str, i
 
 @given(st.lists(st.integers(1, 10**9), min_size=2, max_size=6), st.integers(1, 2 * 10**9))
 def test_a_cut_is_pro_rata(amounts: list[int], loss: int) -> None:
-    """Each gain loses loss / Σ gains of itself, whoever holds it (in micro-dollars; to the share)."""
+    """Each gain loses loss / Σ gains of itself, whoever holds it (in micro-dollars; to the
+    share).
+    """
     venue = ModelVenue()
     holders = [trader(f"holder {i}") for i in range(len(amounts))]
     for holder, amount in zip(holders, amounts, strict=True):

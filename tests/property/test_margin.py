@@ -1,4 +1,6 @@
-"""Margin: rounding, netting, homogeneity, lanes, ramps and the no-worse rule (MARGIN.md §2, §3; I08)."""
+"""Margin: rounding, netting, homogeneity, lanes, ramps and the no-worse rule (MARGIN.md §2, §3;
+I08).
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,9 @@ WEI = 12  # roundings of one evaluation
 
 @st.composite
 def venues(draw: st.DrawFn, parameters: dict[int, RiskParameters] | None = None) -> ModelVenue:
-    """Odd prices, marks off the index, averages off the mark, doubt, open interest, funding, age."""
+    """Odd prices, marks off the index, averages off the mark, doubt, open interest, funding,
+    age.
+    """
     venue = ModelVenue(parameters)
     for feed, usd in ((0, 60_000), (1, 3_000)):
         mark = usd * ORACLE_PER_USD + draw(st.integers(-(10**13), 10**13))
@@ -117,7 +121,9 @@ def test_integers_are_never_below_the_exact_figures_and_close_to_them(
 
 
 @given(venues(), PORTFOLIOS)
-def test_the_benefit_rounds_down_and_the_doubt_up(venue: ModelVenue, positions: dict[int, int]) -> None:
+def test_the_benefit_rounds_down_and_the_doubt_up(
+    venue: ModelVenue, positions: dict[int, int]
+) -> None:
     found = evaluate(venue.world, positions)
     assert 0 <= found.bonus <= found.penalty
     assert found.margin_initial >= found.margin_maintenance
@@ -135,7 +141,9 @@ def joined(a: dict[int, int], b: dict[int, int]) -> dict[int, int]:
 @given(venues(WITHOUT_RAMPS), PORTFOLIOS, PORTFOLIOS)
 @settings(max_examples=300)
 def test_netting_never_costs(venue: ModelVenue, a: dict[int, int], b: dict[int, int]) -> None:
-    """I08: M(a+b) ≤ M(a) + M(b); the cap on credits is off, as it makes large portfolios dearer on purpose."""
+    """I08: M(a+b) ≤ M(a) + M(b); the cap on credits is off, as it makes large portfolios dearer on
+    purpose.
+    """
     shared = replace(venue.world.risk.globals, credit_cap=10**40, credit_cap_from=10**40)
     venue.world.risk.shared["globals"] = shared
     whole, parts = evaluate(venue.world, joined(a, b)), [evaluate(venue.world, x) for x in (a, b)]
@@ -234,7 +242,9 @@ def test_closing_at_the_mark_is_always_allowed(equity: int, required: int, fract
 )
 @settings(max_examples=500)
 def test_what_passes_as_no_worse_hurts_nobody(e: int, mm: int, e_after: int, mm_after: int) -> None:
-    """Margin does not grow; below maintenance health does not fall; a loss is at most health times the margin released."""
+    """Margin does not grow; below maintenance health does not fall; a loss is at most health times
+    the margin released.
+    """
     if not no_worse(e, mm, e_after, mm_after):
         return
     assert mm_after <= mm

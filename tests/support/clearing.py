@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from support.core import BTC, ETH, NODE_KEYS, ORACLE_PER_USD, Core, as_word, trader, word
-
 from novate.chain.harness import Contract
 from novate.errors import Rejected
 from novate.model import ledger, margin, oracle
@@ -22,6 +20,7 @@ from novate.model.novation import Trade
 from novate.model.oracle import Observation
 from novate.units import WAD
 from novate.wire.round import signed_round
+from support.core import BTC, ETH, NODE_KEYS, ORACLE_PER_USD, Core, as_word, trader, word
 
 HOUR_S = 3_600
 DAY_S = 86_400
@@ -32,7 +31,9 @@ ACCOMPLICE = trader("accomplice")
 
 
 class Clearing(Core):
-    """The settlement core with three funded accounts, out of the grace, at the start of an epoch."""
+    """The settlement core with three funded accounts, out of the grace, at the start of an
+    epoch.
+    """
 
     def __init__(self, cash_usd: int = 100_000) -> None:
         super().__init__()
@@ -41,7 +42,12 @@ class Clearing(Core):
             self.fund(account, cash_usd)
 
     def run(
-        self, role: str, function: str, model: Callable[..., Any], *given: Any, packed: tuple[Any, ...] = ()
+        self,
+        role: str,
+        function: str,
+        model: Callable[..., Any],
+        *given: Any,
+        packed: tuple[Any, ...] = (),
     ) -> Any:
         """One operation by a role; accounts are given as integers."""
         arguments = packed or tuple(as_argument(item) for item in given)
@@ -89,7 +95,9 @@ class Clearing(Core):
     def price_one(self, feed: int, usd: float, mark_usd: float = 0) -> None:
         """A round now that carries one feed only."""
         words = [
-            Observation(feed, int(usd * ORACLE_PER_USD), int((mark_usd or usd) * ORACLE_PER_USD)).pack()
+            Observation(
+                feed, int(usd * ORACLE_PER_USD), int((mark_usd or usd) * ORACLE_PER_USD)
+            ).pack()
         ]
         self.round += 1
         signers = list(enumerate(NODE_KEYS))[:3]

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from support.core import BTC, ETH, ORACLE_PER_USD, PARAMETERS, ROLES, TERMS
-
 from novate.chain.harness import actor
 from novate.model import ledger, novation
 from novate.model.account import gains
@@ -18,6 +16,7 @@ from novate.model.novation import Trade
 from novate.model.oracle import Feed, Status
 from novate.model.state import World
 from novate.units import WAD
+from support.core import BTC, ETH, ORACLE_PER_USD, PARAMETERS, ROLES, TERMS
 
 START = 1_760_000_400  # an epoch begins
 ADDRESS = {role: actor(role) for role in ROLES}
@@ -41,7 +40,9 @@ class ModelVenue:
         self.price(60_000 * ORACLE_PER_USD, 3_000 * ORACLE_PER_USD)
 
     def price(self, btc: int, eth: int, seconds: int = 0, marks: tuple[int, int] = (0, 0)) -> None:
-        """Prices in oracle units after ``seconds``; marks default to the index, averages follow at once."""
+        """Prices in oracle units after ``seconds``; marks default to the index, averages follow at
+        once.
+        """
         self.world.now += seconds
         self.round += 1
         now = self.world.now
@@ -62,7 +63,9 @@ class ModelVenue:
         """Cash from outside."""
         ledger.credit(self.world, ADDRESS["custody"], account, 0, usd * WAD)
 
-    def trade(self, buyer: int, seller: int, lots: int, instrument: int = BTC, fee: int = 0) -> bool:
+    def trade(
+        self, buyer: int, seller: int, lots: int, instrument: int = BTC, fee: int = 0
+    ) -> bool:
         """One trade at the mark, rounded to the tick; whether it settled."""
         terms = TERMS[instrument]
         mark = self.world.oracle.feeds[terms.feed].mark * 10**8

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-
 from support.good_world import (
     ADDRESSES,
     BTC,
@@ -149,7 +148,9 @@ def test_I04_lots_beyond_the_signed_are_noticed() -> None:
         (10, 100, -1, False),
     ],
 )
-def test_I05_price_and_fee_within_what_was_signed(lots: int, usd: int, fee: int, held: bool) -> None:
+def test_I05_price_and_fee_within_what_was_signed(
+    lots: int, usd: int, fee: int, held: bool
+) -> None:
     assert invariants.I05_within_signed_terms(order(lots), usd * WAD, 3, fee) is held
 
 
@@ -177,7 +178,7 @@ def test_I07_a_margin_short_by_more_than_its_roundings_is_noticed(
 def test_I07_integer_and_exact_margin_differ_by_wei_only(world: World) -> None:
     positions = dict(world.ledger.accounts[SHORT].positions)
     value, found = margin.evaluate(world, positions), exact.exact_margin(world, positions)
-    assert 0 <= value.margin_maintenance - found.maintenance
+    assert value.margin_maintenance - found.maintenance >= 0
     charges_rounded = sum(abs(n) for n in positions.values()) * 61_000 * WAD // 10**5
     assert value.margin_maintenance - found.maintenance < charges_rounded
     assert value.liquidity > 0, "the example reaches the liquidity ramp"

@@ -1,6 +1,7 @@
 """The funding formula F = P + clamp(I − P, −c, +c) against published figures.
 
-Source: vectors/funding_clamp.json (the exchanges' documented formula); its three rows are copied below.
+Source: vectors/funding_clamp.json (the exchanges' documented formula); its three rows are copied
+below.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A loss beyond all layers cuts gains pro rata, on the real contract.
 
-Source: vectors/loss_allocation.json (``prorata``: each gain is cut by loss / Σ gains); its rows are copied below. One percent
-of an epoch is never cut, so a loss of everything takes 99 %.
+Source: vectors/loss_allocation.json (``prorata``: each gain is cut by loss / Σ gains); its rows are
+copied below. One percent of an epoch is never cut, so a loss of everything takes 99 %.
 """
 
 from __future__ import annotations
@@ -23,7 +23,11 @@ WINNERS = [trader(f"winner {i}") for i in range(3)]
 COPIED: list[tuple[list[str], str, list[str]]] = [
     (["100", "50", "25"], "35", ["20", "10", "5"]),
     (["100", "50", "25"], "200", ["100", "50", "25"]),
-    (["3", "3", "3"], "1", ["0.33333333333333333333", "0.33333333333333333333", "0.33333333333333333333"]),
+    (
+        ["3", "3", "3"],
+        "1",
+        ["0.33333333333333333333", "0.33333333333333333333", "0.33333333333333333333"],
+    ),
 ]
 
 

@@ -1,8 +1,8 @@
 """Sixteen-lane arrays of linear instruments against exact 50-digit figures from outside.
 
-Source: vectors/scenario_margin.json (mpmath, 50 digits), under its own parameters: PSR 15 % and 18 %, initial over
-maintenance 1.25, no add-ons. Option rows belong to the option module. A few rows are copied below, so that this asserts
-without the file too.
+Source: vectors/scenario_margin.json (mpmath, 50 digits), under its own parameters: PSR 15 % and 18
+%, initial over maintenance 1.25, no add-ons. Option rows belong to the option module. A few rows
+are copied below, so that this asserts without the file too.
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ COPIED = [
         "BTC",
         Decimal(65000),
         decimals(
-            "0 0 1462.5 1462.5 -1462.5 -1462.5 4875 4875 -4875 -4875 9750 9750 -9750 -9750 9750 -9750"
+            "0 0 1462.5 1462.5 -1462.5 -1462.5 4875 4875 -4875 -4875"
+            " 9750 9750 -9750 -9750 9750 -9750"
         ),
     ),
     Row(
@@ -62,12 +63,16 @@ WITHOUT_ADD_ONS = {
 
 @pytest.fixture(scope="module")
 def reference(shared_folder: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((shared_folder / "vectors" / "scenario_margin.json").read_text())
+    found: dict[str, Any] = json.loads(
+        (shared_folder / "vectors" / "scenario_margin.json").read_text()
+    )
     return found
 
 
 def check_lanes(row: Row) -> None:
-    """A long and a short unit: each lane is the exact figure floored to the wei, the scan its worst, rounded up."""
+    """A long and a short unit: each lane is the exact figure floored to the wei, the scan its
+    worst, rounded up.
+    """
     psr = PSR_PPM[row.underlying]
     for side in (1, -1):
         found = lanes(side * int(row.forward * WAD), psr)
@@ -130,12 +135,16 @@ def test_the_copied_portfolio() -> None:
     ("btc", "eth"), [(1, 0), (1, 10), (1, -10), (-2, 5), (3, -100), (-1, -1), (0, 7)]
 )
 def test_portfolios_of_linear_rows_blend_as_the_file_defines(btc: int, eth: int) -> None:
-    """(1 − c)·Σ scan + c·joint scan, c = 0.5, over the exact arrays: the lanes of both added, the worst of each."""
+    """(1 − c)·Σ scan + c·joint scan, c = 0.5, over the exact arrays: the lanes of both added, the
+    worst of each.
+    """
     arrays = [[value * btc for value in COPIED[0].array]]
     arrays.append([value * 3000 / 3018 * eth for value in COPIED[1].array])
     scans = sum(-min(array) for array in arrays)
     joint = -min(a + b for a, b in zip(*arrays, strict=True))
     exact = (scans + joint) / 2 * WAD
-    found, initial = margins({k: v for k, v in {BTC: 1000 * btc, ETH: 100 * eth}.items() if v}, 65_000, 3_000)
+    found, initial = margins(
+        {k: v for k, v in {BTC: 1000 * btc, ETH: 100 * eth}.items() if v}, 65_000, 3_000
+    )
     assert 0 <= found - exact <= 2
     assert initial == -(-found * 5 // 4)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -102,9 +102,8 @@ def _opened(folder: Path, rpc: str | None, parameters: config.Parameters) -> Ite
         raise Rejected(InvalidParameter, f"deployment.json: {error}") from None
     try:
         if rpc is not None:
-            client = Client.over_http(rpc)
-            yield Case(journal, deployment, parameters, client)
-            client.close()
+            with closing(Client.over_http(rpc)) as client:
+                yield Case(journal, deployment, parameters, client)
             return
         state = folder / "chain.json"
         if not state.is_file():

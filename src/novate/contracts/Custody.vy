@@ -92,7 +92,9 @@ def deposit(token: address, account: bytes32, amount: uint256):
     # the new balance is at most cap < 2**48 * 10**18 < 2**112, so the sum stays inside its field
     sheet.tokens[token] = word + amount
     before: uint256 = staticcall IERC20(token).balanceOf(self)
-    self._call(
+    success: bool = False
+    response: Bytes[32] = b""
+    success, response = raw_call(
         token,
         abi_encode(
             msg.sender,
@@ -100,7 +102,10 @@ def deposit(token: address, account: bytes32, amount: uint256):
             amount,
             method_id=method_id("transferFrom(address,address,uint256)"),
         ),
+        max_outsize=32,
+        revert_on_failure=False,
     )
+    self._require_moved(success, response)
     after: uint256 = staticcall IERC20(token).balanceOf(self)
     errors.require(after == before + amount, errors.AmountMismatch)
     extcall sheet.CLEARINGHOUSE.credit(account, (word >> 216) & MASK_20, credited)
@@ -174,7 +179,15 @@ def withdraw(account: bytes32, token: address):
     extcall sheet.CLEARINGHOUSE.debit(account, (word >> 216) & MASK_20, debited)
     owner: address = self._owner(account)
     before: uint256 = staticcall IERC20(token).balanceOf(self)
-    self._call(token, abi_encode(owner, amount, method_id=method_id("transfer(address,uint256)")))
+    success: bool = False
+    response: Bytes[32] = b""
+    success, response = raw_call(
+        token,
+        abi_encode(owner, amount, method_id=method_id("transfer(address,uint256)")),
+        max_outsize=32,
+        revert_on_failure=False,
+    )
+    self._require_moved(success, response)
     after: uint256 = staticcall IERC20(token).balanceOf(self)
     errors.require(after + amount == before, errors.AmountMismatch)
     log Withdrawn(account=account, token=token, amount=amount)
@@ -265,10 +278,8 @@ def _use_floor(
 
 
 @internal
-def _call(token: address, data: Bytes[100]):
-    """@notice Call a listed token; it must succeed and return true or nothing (TransferFailed)."""
-    success: bool = False
-    response: Bytes[32] = b""
-    success, response = raw_call(token, data, max_outsize=32, revert_on_failure=False)
+@pure
+def _require_moved(success: bool, response: Bytes[32]):
+    """@notice A transfer succeeded and returned true or, as old tokens do, nothing."""
     agreed: bool = len(response) == 0 or convert(response, uint256) == 1
     errors.require(success and agreed, errors.TransferFailed)

@@ -108,10 +108,7 @@ def settle(
     blobs: DynArray[Bytes[wallet.BLOB_BYTES_MAX], BLOBS_MAX], executor: address = msg.sender,
     receipts: DynArray[uint256[3], receipt.RECEIPTS_MAX] = [],
 ) -> uint256:
-    """
-    @notice Settle the executor's matches, by itself or with its receipt for each.
-    @return Bitmap of settled fills. Words, order and bounds: docs/SPEC.md §6.
-    """
+    """@notice Settle the executor's matches (docs/SPEC.md §6); returns a bitmap of the settled."""
     mode: uint256 = self._mode(executor, len(receipts), len(fills))
     self._post_round(round_call)
     terms: uint256[INSTRUMENTS_MAX] = self._terms(accounts, instruments)
@@ -139,9 +136,10 @@ def settle(
         t: uint256 = fills[i] & order.M8
         m: uint256 = (fills[i] >> 8) & order.M8
         n: uint256 = (orders[t][0] >> order.INSTRUMENT) & order.M8
+        proof: uint256[3] = receipts[i] if mode == BY_RECEIPT else [0, 0, 0]
         pair: uint256[2] = self._judge(
             i, fills[i], used, orders[t], orders[m], states[t], states[m], accounts, instruments[n],
-            terms[n], settings, executor, receipts,
+            terms[n], settings, executor, mode, proof,
         )
         if pair[0] != 0:
             sent |= 1 << i
@@ -269,17 +267,17 @@ def _ask(
 def _judge(
     index: uint256, fill: uint256, used: uint256, taker: uint256[4], maker: uint256[4],
     state_taker: uint256, state_maker: uint256, accounts: DynArray[bytes32, ACCOUNTS_MAX],
-    instrument: uint256, terms: uint256, settings: uint256, executor: address,
-    receipts: DynArray[uint256[3], receipt.RECEIPTS_MAX],
+    instrument: uint256, terms: uint256, settings: uint256, executor: address, mode: uint256,
+    proof: uint256[3],
 ) -> uint256[2]:
     """@notice The trade of a fill good in itself, its budgets spent; zeros and a log of another."""
     words: uint256[2] = [0, 0]
     code: bytes4 = errors.ReceiptUsed
     if (used >> index) & 1 == 0:
         code = trade.code_of(fill, state_taker, state_maker, taker[1], maker[1])
-    if code == empty(bytes4) and len(receipts) != 0:
+    if code == empty(bytes4) and mode == BY_RECEIPT:
         code = receipt.code_of(
-            receipts[index], fill, taker, maker, accounts[taker[0] >> order.ACCOUNT],
+            proof, fill, taker, maker, accounts[taker[0] >> order.ACCOUNT],
             accounts[maker[0] >> order.ACCOUNT], instrument, executor, venue.exclusive_window(),
         )
     if code == empty(bytes4):

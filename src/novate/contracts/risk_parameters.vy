@@ -2,9 +2,11 @@
 # pragma nonreentrancy on
 # SPDX-License-Identifier: AGPL-3.0-only
 """
-@title Parameters of the risk model: bounds, speed limits, ramps (docs/SPEC.md §4; twin of novate/model/margin.py)
-@notice One packed word an underlying, changed at most once a day. A change reaches the maintenance margin along a ramp of a day,
-        so that it never makes a healthy account liquidatable at once; the initial margin takes the stricter end of a ramp at once.
+@title Parameters of the risk model: bounds, speed limits, ramps (docs/SPEC.md §4; twin of
+        novate/model/margin.py)
+@notice One packed word an underlying, changed at most once a day. A change reaches the maintenance
+        margin along a ramp of a day, so that it never makes a healthy account liquidatable at once;
+        the initial margin takes the stricter end of a ramp at once.
         Rounding: rates and charges up, credit and its cap down.
 """
 
@@ -32,10 +34,10 @@ M96: constant(uint256) = 2**96 - 1
 
 GOVERNOR: immutable(address)
 
-parameters: public(HashMap[uint256, uint256])             # underlying -> packed parameters
-earlier: public(HashMap[uint256, uint256])                # underlying -> those they ramp from for a day
-shared: uint256                                           # credit_cap 96 | ramped from 96 | set at 40 | initial ratio 24
-stale_drift_ppm_s: public(uint256)                        # confidence widening a second beyond the staleness limit
+parameters: public(HashMap[uint256, uint256])    # underlying -> packed parameters
+earlier: public(HashMap[uint256, uint256])       # underlying -> those they ramp from for a day
+shared: uint256                                  # credit_cap 96 | from 96 | set at 40 | ratio 24
+stale_drift_ppm_s: public(uint256)               # confidence widening a second when stale
 
 
 @deploy
@@ -49,7 +51,8 @@ def __init__(governor: address):
 @external
 def set_parameters(underlying: uint256, word: uint256):
     """
-    @notice Bounded change, at most one a day; everything ramps over that day (psr_from and psr_set_at are ignored).
+    @notice Bounded change, at most one a day; everything ramps over that day (psr_from and
+            psr_set_at are ignored).
     @custom:errors NotAuthorized, OutOfBounds, TooFast
     """
     errors.require(msg.sender == GOVERNOR, errors.NotAuthorized)
@@ -57,15 +60,19 @@ def set_parameters(underlying: uint256, word: uint256):
     maintenance: uint256 = (word >> 140) & M20
     initial: uint256 = (word >> 160) & M20
     in_bounds: bool = underlying < UNDERLYINGS_MAX and target >= 10_000 and target <= 900_000
-    in_bounds = in_bounds and (word >> 72) & M24 < (word >> 96) & M24 and (word >> 120) & M20 <= 500_000
+    in_bounds = in_bounds and (word >> 72) & M24 < (word >> 96) & M24
+    in_bounds = in_bounds and (word >> 120) & M20 <= 500_000
     in_bounds = in_bounds and maintenance <= initial and initial <= 900_000
-    in_bounds = in_bounds and (word >> 180) & M24 < (word >> 204) & M24 and (word >> 228) & M16 <= 50_000
-    errors.require(in_bounds and (word >> 244) & M10 <= 1000 and word >> 254 == 0, errors.OutOfBounds)
+    in_bounds = in_bounds and (word >> 180) & M24 < (word >> 204) & M24
+    in_bounds = in_bounds and (word >> 228) & M16 <= 50_000
+    in_bounds = in_bounds and (word >> 244) & M10 <= 1000 and word >> 254 == 0
+    errors.require(in_bounds, errors.OutOfBounds)
     old: uint256 = self.parameters[underlying]
     start: uint256 = target
     if old != 0:
         start = (old >> 20) & M20
-        slow: bool = target >= units.ppm_up(start, 980_000) and target <= units.ppm_down(start, 1_100_000)
+        lowest: uint256 = units.ppm_up(start, 980_000)
+        slow: bool = target >= lowest and target <= units.ppm_down(start, 1_100_000)
         errors.require(slow and block.timestamp >= ((old >> 40) & M32) + DAY_S, errors.TooFast)
     stored: uint256 = ((word >> 72) << 72) | (block.timestamp << 40) | (target << 20) | start
     self.earlier[underlying] = stored if old == 0 else old
@@ -76,19 +83,26 @@ def set_parameters(underlying: uint256, word: uint256):
 @external
 def set_globals(initial_ratio_ppm: uint256, credit_cap: uint256, stale_drift_ppm_s: uint256):
     """
-    @notice The shared parameters, bounded, at most once a day; the credit cap ramps over that day, a lower one binds the
+    @notice The shared parameters, bounded, at most once a day; the credit cap ramps over that day,
+            a lower one binds the
             initial margin at once.
     @custom:errors NotAuthorized, OutOfBounds, TooFast
     """
     errors.require(msg.sender == GOVERNOR, errors.NotAuthorized)
     in_bounds: bool = initial_ratio_ppm >= 1_100_000 and initial_ratio_ppm <= 2_000_000
     in_bounds = in_bounds and credit_cap <= 100_000_000 * 10**18
-    errors.require(in_bounds and stale_drift_ppm_s >= 10 and stale_drift_ppm_s <= 1000, errors.OutOfBounds)
+    in_bounds = in_bounds and stale_drift_ppm_s >= 10 and stale_drift_ppm_s <= 1000
+    errors.require(in_bounds, errors.OutOfBounds)
     old: uint256 = self.shared
     errors.require(block.timestamp >= ((old >> 192) & M40) + DAY_S, errors.TooFast)
-    self.shared = credit_cap | ((old & M96) << 96) | (block.timestamp << 192) | (initial_ratio_ppm << 232)
+    ramp: uint256 = credit_cap | ((old & M96) << 96) | (block.timestamp << 192)
+    self.shared = ramp | (initial_ratio_ppm << 232)
     self.stale_drift_ppm_s = stale_drift_ppm_s
-    log GlobalsSet(initial_ratio_ppm=initial_ratio_ppm, credit_cap=credit_cap, stale_drift_ppm_s=stale_drift_ppm_s)
+    log GlobalsSet(
+        initial_ratio_ppm=initial_ratio_ppm,
+        credit_cap=credit_cap,
+        stale_drift_ppm_s=stale_drift_ppm_s,
+    )
 
 
 @external
@@ -108,7 +122,10 @@ def credit_cap() -> uint256:
 @internal
 @view
 def psr(word: uint256) -> uint256:
-    """@notice Scan range in force (ppm): ramps from old to target over a day, rounded up; the whole price while none is set."""
+    """
+    @notice Scan range in force (ppm): ramps from old to target over a day, rounded up; the whole
+            price while none is set.
+    """
     if word == 0:
         return units.PPM
     elapsed: uint256 = block.timestamp - ((word >> 40) & M32)
@@ -140,7 +157,10 @@ def between_down(start: uint256, target: uint256, elapsed: uint256) -> uint256:
 @internal
 @view
 def transition(underlying: uint256) -> (uint256, uint256, uint256):
-    """@notice The word in force or ramped to, the one ramped from, and how far (seconds, at most a day)."""
+    """
+    @notice The word in force or ramped to, the one ramped from, and how far (seconds, at most a
+            day).
+    """
     target: uint256 = self.parameters[underlying]
     elapsed: uint256 = block.timestamp - ((target >> 40) & M32)
     if elapsed >= DAY_S:

@@ -51,11 +51,10 @@ M128: constant(uint256) = 2**128 - 1
 def credit(account: bytes32, instrument: uint256, amount: uint256):
     """@notice Custody only: cash in wad (instrument 0), or whole lots of a spot instrument."""
     errors.require(msg.sender == ledger.custody, errors.NotAuthorized)
-    row: ledger.Row = ledger._load(account)
     if instrument == 0:
-        row.cash += convert(amount, int256)
-        ledger._commit(account, row, row.count)
+        ledger._add_cash(account, amount)
         return
+    row: ledger.Row = ledger._load(account)
     words: DynArray[uint256, 32] = ledger._words(account, row.count)
     count: uint256 = row.count
     words, count = self._move_spot(words, count, instrument, convert(amount, int256))

@@ -15,7 +15,7 @@ from novate.chain.backend import abi_of
 from novate.chain.deployment import CONTRACT_OF
 from novate.demo.actors import BTC, USD, Actor
 from novate.demo.venue import Venue
-from novate.engine.sequencer import terms_of
+from novate.engine.orders import terms_of
 from novate.errors import BY_SELECTOR
 from novate.services.replica import Outcome
 from novate.units import WAD

@@ -27,9 +27,9 @@ from novate.model.account import account_of
 from novate.services.keeper import Bid, Keeper
 from novate.services.oracle_node import NodePrice
 from novate.services.replica import Outcome
-from novate.wire.order import SignedOrder
 from novate.web.report import render
 from novate.web.report_data import Result
+from novate.wire.order import SignedOrder
 
 STEP_S = 60
 AUCTION_AFTER_S = 5

@@ -12,23 +12,20 @@ from pathlib import Path
 from coincurve import PrivateKey
 from eth_account.signers.local import LocalAccount
 
-from novate.chain.backend import ClientBackend, abi_of
-from novate.chain.client import Client, RemoteContract
+from novate.chain.backend import LOCAL_CONTRACTS, ClientBackend, abi_of
+from novate.chain.client import CallReverted, Client, RemoteContract
 from novate.chain.deploy import deploy
-from novate.chain.backend import LOCAL_CONTRACTS
 from novate.chain.deployment import CONTRACT_OF, Deployment, Roles, configuration_hash
 from novate.chain.mirror import mirror_world
 from novate.chain.node import LocalNode, NodeOptions, local_key
 from novate.config import Parameters
+from novate.demo.actors import Desk
 from novate.engine.journal import Journal
 from novate.engine.sequencer import Fees, Sequencer, Settings
-from novate.chain.client import CallReverted
-from novate.demo.actors import Desk
 from novate.errors import Rejected
 from novate.model.instrument import PERP
 from novate.model.ledger import Check
 from novate.model.order import Order
-from novate.units import ORACLE_UNIT, WAD
 from novate.services import settle_call
 from novate.services.audit import Auditor
 from novate.services.gateway import Gateway
@@ -36,6 +33,7 @@ from novate.services.oracle_node import Network, NodePrice, OracleNode, joint_ro
 from novate.services.replica import Outcome, Replica
 from novate.services.settler import Settler
 from novate.services.watch import Watcher
+from novate.units import ORACLE_UNIT, WAD
 from novate.wire import records
 from novate.wire import round as wire_round
 from novate.wire.order import SignedOrder

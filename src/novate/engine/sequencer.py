@@ -17,6 +17,7 @@ from coincurve import PrivateKey
 from novate import errors, limits
 from novate.engine import admission
 from novate.engine.admission import Budgets, Signer
+from novate.engine.orders import terms_of
 from novate.engine.pending import PendingBatch, Proposal
 from novate.errors import Error, Rejected, require
 from novate.model import matching, novation, settlement
@@ -197,7 +198,7 @@ class Sequencer:
         """What can be refused before matching, cheapest first."""
         terms = terms_of(command.order)
         require(command.digest not in self.placed, errors.NonceUsed)
-        require(command.self_trade in SelfTrade, errors.MalformedOrder)
+        require(command.self_trade in tuple(SelfTrade), errors.MalformedOrder)
         admission.require_sound(self.world, self.settings.executor, terms)
         admission.require_settles(self.world, terms, signer_of(command))
         taken = (terms.account, terms.immediate, terms.nonce) in self.nonces
@@ -255,7 +256,7 @@ class Sequencer:
         maker_error, maker_spent = self._leg(maker, lots, price, proposal.fee_maker)
         if maker_error or taker_error:
             return Verdict(0, maker=maker_error, taker=taker_error)
-        if self._full():
+        if self._full({order.identity.to_bytes(32, "big") for order in (taker, maker)}):
             return Verdict(0, taker=errors.TooManyItems)
         judgement = self._open.pending.admit(self.world, proposal)
         if not judgement.admits:
@@ -320,16 +321,22 @@ class Sequencer:
             held.count >= FILLS_PER_BATCH
             or len(held.pending.batch.accounts) > limits.ACCOUNTS_PER_BATCH_MAX - ACCOUNT_ROOM
             or len(held.orders) > limits.ORDERS_PER_BATCH_MAX - 2 * ACCOUNT_ROOM
+            or self._wallets(held.orders) > limits.SIGNATURE_BLOBS_PER_BATCH_MAX - 2
         )
 
-    def _full(self) -> bool:
+    def _wallets(self, digests: set[bytes]) -> int:
+        """How many of the orders carry a contract wallet's signature."""
+        return sum(signer_of(self.placed[digest]).wallet for digest in digests)
+
+    def _full(self, pair: set[bytes]) -> bool:
         """Whether the open batch has no room for one more match."""
         held = self._open.pending.batch
         return (
             len(held.accounts) > limits.ACCOUNTS_PER_BATCH_MAX - 2
             or len(held.instruments) >= limits.INSTRUMENTS_PER_BATCH_MAX
             or len(held.trades) >= limits.FILLS_PER_BATCH_MAX
-            or len(self._open.orders) > limits.ORDERS_PER_BATCH_MAX - 2
+            or len(self._open.orders | pair) > limits.ORDERS_PER_BATCH_MAX
+            or self._wallets(self._open.orders | pair) > limits.SIGNATURE_BLOBS_PER_BATCH_MAX
         )
 
     def _close(self) -> list[AnyRecord]:
@@ -392,46 +399,7 @@ def signer_of(placed: OrderPlaced) -> Signer:
     return Signer("0x" + placed.signer.hex(), len(placed.signature) != COMPACT_BYTES)
 
 
-def terms_of(order: records.Order) -> SignedTerms:
-    """The signed order behind its record."""
-    return SignedTerms(
-        account=int.from_bytes(order.account, "big"),
-        instrument=order.instrument,
-        lots=order.lots,
-        price=records.number(order.price),
-        max_fee=records.number(order.max_fee),
-        nonce=order.nonce,
-        expiry=order.expiry,
-        revision=order.revision,
-        exclusive_until=order.exclusive_until,
-        flags=order.flags,
-        executor="0x" + order.executor.hex(),
-    )
-
-
-def record_of(order: SignedTerms) -> records.Order:
-    """The record of a signed order."""
-    return records.Order(
-        account=order.account.to_bytes(32, "big"),
-        instrument=order.instrument,
-        lots=order.lots,
-        price=records.big(order.price),
-        max_fee=records.big(order.max_fee),
-        nonce=order.nonce,
-        revision=order.revision,
-        expiry=order.expiry,
-        exclusive_until=order.exclusive_until,
-        flags=order.flags,
-        executor=bytes.fromhex(order.executor[2:]),
-    )
-
-
 def _time_in_force(terms: SignedTerms, fill_or_kill: bool) -> TimeInForce:
     if fill_or_kill:
         return TimeInForce.FILL_OR_KILL
     return TimeInForce.IMMEDIATE_OR_CANCEL if terms.immediate else TimeInForce.GOOD_TIL_CANCELLED
-
-
-def error_of(code: int) -> Error:
-    """The registered rejection behind a code in a record."""
-    return errors.BY_CODE[code]

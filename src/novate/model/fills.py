@@ -1,7 +1,7 @@
 """Fills: how far each order was settled, and which are cancelled (docs/SPEC.md §6).
 
-Resting and immediate orders have separate lanes. An immediate order is spent by the batch that
-settles any of it, unless its matches come by receipt: then its lane counts them. Holds I04. A
+Resting and immediate orders have separate lanes. The batch that settles any of an immediate order
+spends it: from then on only receipts settle what is left of it, counted in its lane. Holds I04. A
 cancel takes effect a notice later and is never undone. Twin: ``contracts/fills.vy``.
 """
 
@@ -51,12 +51,13 @@ def lowest(world: World, account: int) -> int:
     return floor.next if world.now >= floor.since else floor.now
 
 
-def left(world: World, order: Order) -> int:
+def left(world: World, order: Order, by_receipt: bool) -> int:
     """Lots the order may still trade; rejects what bars it."""
     require(order.nonce >= lowest(world, order.account), errors.OrderCancelled)
     if order.immediate:
         flags = world.exchange.immediates[order.account, order.nonce]
-        require(not flags & SPENT, errors.NonceUsed)
+        standing = not flags & SPENT or (bool(flags & PARTLY) and by_receipt)
+        require(standing, errors.NonceUsed)
     lane = world.exchange.lanes[order.account, order.immediate, order.nonce]
     cancelled = lane.cancelled_from is not None and world.now >= lane.cancelled_from
     require(not cancelled, errors.OrderCancelled)
@@ -68,15 +69,17 @@ def record(world: World, order: Order, settled: int, by_receipt: bool) -> None:
     """Book ``settled`` lots of an order that was let in with at least as many left."""
     if settled == 0:
         return
-    flags = world.exchange.immediates[order.account, order.nonce]
-    if order.immediate:
-        mark = PARTLY if by_receipt else SPENT
-        world.exchange.immediates[order.account, order.nonce] = flags | mark
-        if not by_receipt and not flags & PARTLY:
-            return
     key = order.account, order.immediate, order.nonce
     lane = world.exchange.lanes[key]
-    world.exchange.lanes[key] = replace(lane, filled=lane.filled + settled, revision=order.revision)
+    if order.immediate:
+        nonce = order.account, order.nonce
+        flags = world.exchange.immediates[nonce]
+        if not by_receipt and not flags & PARTLY and settled == order.size:
+            world.exchange.immediates[nonce] = flags | SPENT
+            return
+        world.exchange.immediates[nonce] = flags | PARTLY | (0 if by_receipt else SPENT)
+    filled = lane.filled + settled
+    world.exchange.lanes[key] = replace(lane, filled=filled, revision=order.revision)
 
 
 def cancel(world: World, caller: str, account: int, nonce: int) -> None:

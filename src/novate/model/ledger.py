@@ -7,18 +7,29 @@ Twin: ``contracts/Clearinghouse.vy``.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from novate import errors, limits
 from novate.errors import require
 from novate.model import account as accounts_module
 from novate.model import margin
-from novate.model.account import IN_AUCTION, Account, BorrowIndex, Epoch, account_of, gains, load, owner_of
+from novate.model.account import (
+    IN_AUCTION,
+    Account,
+    BorrowIndex,
+    account_of,
+    gains,
+    load,
+    owner_of,
+)
 from novate.model.instrument import PERP, SPOT, Market, Terms, check_terms, with_caps
+from novate.model.ledger_state import NO_TERMS as NO_TERMS
+from novate.model.ledger_state import Check as Check
+from novate.model.ledger_state import Config as Config
+from novate.model.ledger_state import LedgerState as LedgerState
+from novate.model.ledger_state import Pot as Pot
 from novate.model.margin import GRACE, STALE, Valuation
-from novate.model.store import Store
 from novate.units import PPB, PPM, WAD, div_up, ppm_down
 
 if TYPE_CHECKING:
@@ -29,93 +40,8 @@ RESERVES_NUMBER = 4
 INSURANCE_SHARE_PPM = 200_000
 GAIN_SCALE_MIN = WAD // 100  # division: exact; cuts leave 1 % of an epoch, so that its shares fit 64 bits
 GAIN_CUT_DUST = PPB  # a wei for each of up to 1e9 holders, whose values are floored one by one
-NO_TERMS = Terms(0, 0, 0, 0, 0, 0, 0)
 
 
-@dataclass(frozen=True, slots=True)
-class Config:
-    """Trading and funding parameters (one word on chain)."""
-
-    trade_band_ppm: int = 50_000
-    funding_interest_ppb: int = 100_000
-    funding_clamp_ppb: int = 500_000
-    funding_cap_ppb: int = 1_666_666
-    funding_slope_ppb_s: int = 1_666
-    borrow_rate_wad_s: int = 3_170_979_198
-    epoch_seconds: int = 3600
-    paused_until: int = 0
-
-
-    def pack(self) -> int:
-        """The ``config`` word."""
-        return (
-            self.trade_band_ppm
-            | self.funding_interest_ppb << 24
-            | self.funding_clamp_ppb << 56
-            | self.funding_cap_ppb << 88
-            | self.funding_slope_ppb_s << 120
-            | self.borrow_rate_wad_s << 152
-            | self.epoch_seconds << 184
-            | self.paused_until << 208
-        )
-
-
-    @staticmethod
-    def unpack(word: int) -> Config:
-        """Read the ``config`` word."""
-        fields = []
-        for bits in (24, 32, 32, 32, 32, 32, 24, 40):
-            fields.append(word & ((1 << bits) - 1))
-            word >>= bits
-        return Config(*fields)
-
-
-@dataclass(frozen=True, slots=True)
-class Pot:
-    """Fees not yet distributed, total cash below zero, and its cap (wad)."""
-
-    fees: int = 0
-    debt: int = 0
-    debt_cap: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """An account now: equity and valuation after interest and maturing, before any sweep."""
-
-    equity: int
-    cash: int
-    positions: int
-    in_auction: bool
-    valuation: Valuation
-
-
-class LedgerState:
-    """Tables of the Clearinghouse."""
-
-    def __init__(self, store: Store) -> None:
-        self.accounts = store.table("ledger.accounts", Account())
-        self.terms = store.table("ledger.terms", NO_TERMS)
-        self.markets = store.table("ledger.markets", Market())
-        self.epochs = store.table("ledger.epochs", Epoch())
-        self.borrow = store.table("ledger.borrow", BorrowIndex())
-        self.configs = store.table("ledger.config", Config())
-        self.pots = store.table("ledger.pot", Pot())
-        self.venues = store.table("ledger.venues", False)
-
-    @property
-    def config(self) -> Config:
-        """The configuration in force."""
-        return self.configs["config"]
-
-    @property
-    def pot(self) -> Pot:
-        """Fees, debt and its cap."""
-        return self.pots["pot"]
-
-    def set_pot(self, pot: Pot) -> None:
-        """Replace the pot."""
-        self.pots["pot"] = pot
 
 
 def only(world: World, caller: str, *roles: str) -> None:
@@ -189,11 +115,11 @@ def change_lots(row: Account, instrument: int, change: int) -> Account:
 def credit(world: World, caller: str, account: int, instrument: int, amount: int) -> None:
     """Custody: cash in wad (instrument 0), or whole lots of a spot instrument."""
     only(world, caller, "custody")
-    row, cash_before = loaded(world, account)
     if instrument == 0:
-        row = replace(row, cash=row.cash + amount)
-    else:
-        row = _move_spot(world, row, instrument, amount)
+        _add_cash(world, account, amount)
+        return
+    row, cash_before = loaded(world, account)
+    row = _move_spot(world, row, instrument, amount)
     accounts_module.store(world, account, row, cash_before)
 
 
@@ -298,6 +224,11 @@ def _move_open_interest(
 
 
 def _add_cash(world: World, account: int, amount: int) -> None:
+    """Add cash; an account that owes no interest is neither charged nor rolled."""
+    stored = world.ledger.accounts[account]
+    if stored.cash >= 0:
+        world.ledger.accounts[account] = replace(stored, cash=stored.cash + amount)
+        return
     row, cash_before = loaded(world, account)
     accounts_module.store(world, account, replace(row, cash=row.cash + amount), cash_before)
 

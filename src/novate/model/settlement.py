@@ -135,10 +135,7 @@ def settle(
     _require_ascending(accounts)
     _require_ascending(instruments)
     _require_distinct(accounts, orders)
-    legs = [
-        _admit(world, item, executor, approved, world.ledger.terms[item.order.instrument])
-        for item in orders
-    ]
+    legs = [_admit(world, item, executor, approved, bool(receipts)) for item in orders]
     if receipts:
         sequences = [receipt.sequence for receipt in receipts]
         _require_ascending(sequences, lowest=-1)
@@ -175,7 +172,7 @@ def _require_distinct(accounts: Sequence[int], orders: Sequence[Presented]) -> N
         previous = key
 
 
-def _admit(world: World, item: Presented, executor: str, approved: bool, terms: Terms) -> _Leg:
+def _admit(world: World, item: Presented, executor: str, approved: bool, by_receipt: bool) -> _Leg:
     """State of an order at the start of its batch; cheapest checks first."""
     order, leg = item.order, _Leg(item.order)
     open_now = order.executor == ZERO_ADDRESS and world.now >= order.exclusive_until
@@ -183,13 +180,14 @@ def _admit(world: World, item: Presented, executor: str, approved: bool, terms: 
         require(order.size <= limits.LOTS_MAX, errors.MalformedOrder)
         require(approved or open_now, errors.NotExecutor)
         require(world.now <= order.expiry, errors.OrderExpired)
-        leg.left = fill_state.left(world, order)
+        leg.left = fill_state.left(world, order, by_receipt)
         require(order.executor in (ZERO_ADDRESS, executor), errors.BadSignature)
         if item.contract_wallet:
             standing = world.now < world.exchange.confirmed[order.owner, item.digest]
             require(standing or item.consents, errors.BadSignature)
         elif item.signer != order.owner or order.owner == ZERO_ADDRESS:
-            session.require_may_sign(world, order, item.signer, terms.underlying)
+            underlying = world.ledger.terms[order.instrument].underlying
+            session.require_may_sign(world, order, item.signer, underlying)
             leg.key = item.signer
     except Rejected as rejected:
         leg.error = rejected.error

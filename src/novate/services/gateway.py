@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from novate import errors
-from novate.engine.sequencer import COMPACT_BYTES, record_of
+from novate.engine.orders import record_of
+from novate.engine.sequencer import COMPACT_BYTES
 from novate.errors import require
 from novate.limits import SIGNATURE_BLOB_BYTES_MAX
 from novate.model.order import Order

@@ -13,10 +13,17 @@ from eth_account.signers.local import LocalAccount
 from novate.chain.backend import abi_of
 from novate.chain.client import Client
 from novate.chain.deployment import Deployment
-from novate.engine.sequencer import terms_of
+from novate.engine.orders import terms_of
 from novate.wire import records
 from novate.wire.order import SignedFill, SignedOrder, pack
-from novate.wire.records import AnyRecord, BatchClosed, BatchSubmitted, Matched, OracleRound, OrderPlaced
+from novate.wire.records import (
+    AnyRecord,
+    BatchClosed,
+    BatchSubmitted,
+    Matched,
+    OracleRound,
+    OrderPlaced,
+)
 
 SETTLE_GAS = 60_000_000
 

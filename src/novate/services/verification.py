@@ -21,7 +21,8 @@ from novate.chain.deployment import CONTRACT_OF, Deployment, configuration_hash
 from novate.chain.mirror import mirror_world
 from novate.config import Parameters
 from novate.engine.journal import Head, Record, Scanner, verify_chain
-from novate.engine.sequencer import Fees, Sequencer, Settings, terms_of
+from novate.engine.orders import terms_of
+from novate.engine.sequencer import Fees, Sequencer, Settings
 from novate.errors import Rejected
 from novate.model import invariants
 from novate.model.state import World

@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from novate.model import custody as custody_model
 from novate.model import fills as fill_state
 from novate.model import invariants, ledger, waterfall
-from novate.model import custody as custody_model
 from novate.model.account import borrow_index
 from novate.model.invariants import Change
+from novate.model.order import ZERO_ADDRESS
 from novate.sim.world import Difference, Result, Settlement, Step, same, word
 
 CHEAP = {
@@ -165,7 +166,7 @@ class Checker:
 
     def _node(self, index: int) -> None:
         found = self.settlement.oracle.call("nodes", index).lower()
-        same(("node", index), found, self.world.oracle.nodes[index])
+        same(("node", index), found, self.world.oracle.nodes[index] or ZERO_ADDRESS)
 
     def _parameters(self, underlying: int) -> None:
         risk, rows = self.settlement.risk, self.world.risk

@@ -25,7 +25,7 @@ from novate.wire.order import SignedFill, SignedOrder, pack, receipt_words, sort
 UNLISTED = 9
 NOBODY = "0x" + "9" * 40
 BUDGET_CENTS = 10**11
-FAULT = 0.02
+FAULT = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,16 +115,18 @@ class Desk:
             chosen["exclusive_until"] = now + 30
         if self.chance(0.005):
             chosen["lots"] = r.choice([1, -1]) * 2**43
-        if self.chance(0.01):
+        if self.chance(0.005):
             chosen["executor"] = NOBODY
         return Order(**{**chosen, **fields})
 
     def sign(self, order: Order, who: Person) -> SignedOrder:
         """Signed by the owner, now and then by a helper's session key, seldom by a thief."""
         key = who.key
-        if self.chance(0.15):
-            key = self.random.choice(self.helpers)
-        elif self.chance():
+        helper = self.random.choice(self.helpers)
+        held = self.world.exchange.keys[order.account, eip712.address_of(helper.public_key)]
+        if self.chance(0.3 if held.live(self.world.now) else FAULT):
+            key = helper
+        elif self.chance(0.01):
             key = key_of("thief")
         digest = eip712.order_digest(self.both.separator, order)
         r, vs = eip712.sign(key, digest)

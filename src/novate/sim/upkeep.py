@@ -84,7 +84,9 @@ class Simulation(Workload):
         self.act("haircut", self.both.waterfall, sender, waterfall.execute_haircut, given)
 
     def retry(self) -> None:
-        """Anyone has refilled layers pay."""
+        """Anyone has layers pay an uncovered deficit; governance has often refilled them."""
+        if self.random.random() < 0.5:
+            self.run("govern", self._refill(self.both.address["timelock"]))
         given = self._owing(self.world.waterfall.uncovered.rows)
         self.act("retry", self.both.waterfall, self.stranger, waterfall.retry, given)
 
@@ -154,8 +156,8 @@ class Simulation(Workload):
         r = self.random
         instrument = r.choice([*TERMS, UNLISTED])
         interest = TERMS[instrument].open_interest_cap if instrument in TERMS else 1
-        caps = r.choice([interest, 20_000, 2**44]), r.choice([interest // 5, 5_000, 2**43])
-        caps = tuple(min(cap, 2**44 - 1) for cap in caps)
+        low, high = interest // 5, 2**44 - 1  # division: a fifth
+        caps = r.choice([interest] * 4 + [20_000, high]), r.choice([low] * 4 + [5_000, high])
         house = self.both.clearinghouse
         return self.both.step(house, sender, ledger.set_caps, instrument, *caps)
 
@@ -232,7 +234,7 @@ class Simulation(Workload):
         return self.both.step(self.both.custody, sender, custody.set_limits, *given)
 
     def _deposit_cap(self, sender: str) -> Step:
-        given = self.token(), self.random.choice([10**9, 10**9, 10**6, 10**13])
+        given = self.token(), self.random.choice([10**9, 10**9, 10**9, 10**6, 10**13])
         return self.both.step(self.both.custody, sender, custody.set_deposit_cap, *given)
 
     def _feed(self, sender: str) -> Step:

@@ -36,29 +36,29 @@ from novate.units import WAD
 ACCEPTED, REJECTED = "accepted", "rejected"
 BOTH = (ACCEPTED, REJECTED)
 KINDS: dict[str, tuple[int, tuple[str, ...]]] = {
-    "settle": (40, BOTH),
-    "lever": (14, BOTH),
+    "settle": (44, BOTH),
+    "lever": (10, BOTH),
     "by_receipt": (5, BOTH),
     "replay": (3, (ACCEPTED,)),
     "cancel": (4, BOTH),
     "cancel_below": (1, BOTH),
     "session_key": (4, BOTH),
-    "remove_session_key": (1, BOTH),
+    "remove_session_key": (2, BOTH),
     "novate": (8, BOTH),
     "deposit": (7, BOTH),
     "request": (6, BOTH),
     "cancel_request": (2, BOTH),
     "withdraw": (6, BOTH),
     "round": (14, BOTH),
-    "crash": (2, (ACCEPTED,)),
-    "quiet": (2, (ACCEPTED,)),
+    "crash": (3, (ACCEPTED,)),
+    "quiet": (1, (ACCEPTED,)),
     "sweep": (4, (ACCEPTED,)),
     "start": (7, BOTH),
     "bid": (13, BOTH),
     "end": (3, BOTH),
     "write_off": (4, BOTH),
     "haircut": (3, BOTH),
-    "retry": (2, BOTH),
+    "retry": (3, BOTH),
     "distribute": (2, (ACCEPTED,)),
     "look": (4, (ACCEPTED,)),
     "govern": (5, BOTH),
@@ -75,6 +75,12 @@ class Tally:
     outcomes: Counter[tuple[str, str]]
     codes: Counter[str]
     events: Counter[str]
+
+    def add(self, other: Tally) -> None:
+        """Count another run's, too."""
+        self.outcomes.update(other.outcomes)
+        self.codes.update(other.codes)
+        self.events.update(other.events)
 
 
 class Workload:
@@ -150,9 +156,11 @@ class Workload:
     def lever(self) -> None:
         """A levered trader takes as much of its side as its margin lets it."""
         index = self.random.randrange(len(self.levered))
+        if self.world.ledger.accounts[self.levered[index].account].in_auction:
+            return
         buys = (index + (self.random.random() < 0.15)) % 2 == 0
         instrument = self.random.choice([BTC, ETH])
-        lots = 12_000
+        lots = self.random.choice([12_000, 3_000, 800])
         while lots:
             maker = self.random.choice(self.deep)
             fill = self.desk.fill(self.levered[index], maker, instrument, lots, buys)
@@ -328,11 +336,11 @@ class Workload:
 
     def round(self) -> None:
         """Time passes and prices come; after an outage now and then."""
-        self.both.advance(self.random.choice([1, 5, 12, 30, 60, 300]))
+        self.both.advance(self.random.choice([1, 5, 12, 30, 60, 60, 300]))
         self.post(0.01, faulty=self.random.random() < 0.08)
 
     def quiet(self) -> None:
         """Ten seconds to hours and more without a price; then prices again, mostly."""
         self.both.advance(self.random.choice([10, 200, 301, 1_800, 4_000, 9_000]))
-        if self.random.random() < 0.8:
+        if self.random.random() < 0.9:
             self.post(0.005, kind="quiet")
