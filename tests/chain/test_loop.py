@@ -118,10 +118,10 @@ def test_a_stranger_liquidates_an_account_under_water(tmp_path: Path) -> None:
     venue = market.venue
     try:
         market.post(100_000)
-        market.order("maker", -90, 100_000, flags=0)
-        market.order("taker", 90, 101_000)
+        market.order("maker", -900, 100_000, flags=0)
+        market.order("taker", 900, 101_000)
         venue.settle(market.ts)
-        assert market.held("taker") == 90
+        assert market.held("taker") == 900
         target = market.actors["taker"].account.to_bytes(32, "big")
         keeper = market.actors["keeper"]
         venue.auctioneer.send("start", target, key=keeper.key)
@@ -139,7 +139,7 @@ def test_a_stranger_liquidates_an_account_under_water(tmp_path: Path) -> None:
             venue.mine(venue.now + 10)
             fraction //= 2
         assert market.held("keeper") > 0
-        assert market.held("keeper") + market.held("taker") == 90
+        assert market.held("keeper") + market.held("taker") == 900
     finally:
         venue.close()
 

@@ -23,8 +23,3 @@ def isValidSignature(digest: bytes32, blob: Bytes[1024]) -> bytes32:
         for i: uint256 in range(1_000_000):
             burnt += i
     return empty(bytes32)
-
-
-@external
-def execute(target: address, data: Bytes[1024]):
-    raw_call(target, data)

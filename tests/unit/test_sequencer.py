@@ -176,7 +176,7 @@ def test_a_maker_whose_margin_is_gone_is_evicted_and_the_next_one_trades(floor: 
 
 
 def test_margin_counts_what_the_open_batch_already_holds(floor: Floor) -> None:
-    floor.deposit("small", 2_100)  # enough for about 10 lots (10 % of a BTC: 10,000 USD)
+    floor.deposit("small", 200)  # 10 lots are 1,000 USD, initial margin 187.50
     floor.place("maker", -100, 100_000)
     assert len(matches(floor.take("small", 10, 100_000))) == 1
     events = floor.take("small", 10, 100_000)

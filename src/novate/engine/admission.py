@@ -46,7 +46,7 @@ def require_settles(world: World, order: Order, signer: Signer) -> None:
     SessionKeyScope.
     """
     require(order.expiry > world.now, errors.OrderExpired)
-    require(fills.left(world, order) > 0, errors.OverFilled)
+    require(fills.left(world, order, by_receipt=False) > 0, errors.OverFilled)
     if signer.wallet:
         require(signer.address == order.owner, errors.BadSignature)
     elif signer.address != order.owner:

@@ -1,0 +1,115 @@
+"""``novate demo`` end to end, short: a result that adds up, a report that stands alone, bad files."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from novate.cli import demo
+from novate.cli import main as cli
+from novate.config import load
+from novate.demo.run import Crash
+from novate.lab.prices import load_event
+from novate.web.report_data import Result
+
+MINUTES = 15
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Result]:
+    folder = tmp_path_factory.mktemp("demo")
+    crash = Crash(folder, load(), load_event(), seed=1, minutes=MINUTES)
+    try:
+        return folder, crash.run(lambda done, total, text: None)
+    finally:
+        crash.venue.close()
+
+
+def test_the_result_is_complete_and_written(ran: tuple[Path, Result]) -> None:
+    folder, result = ran
+    assert set(result) == set(Result.__annotations__)
+    assert json.loads((folder / "result.json").read_text()) == result
+
+
+def test_nothing_is_lost_and_nothing_is_busted(ran: tuple[Path, Result]) -> None:
+    _, result = ran
+    assert result["solvency_gap"] == "0" and result["custody"] == result["claims"]
+    assert result["fills_busted"] == 0
+    assert result["fills_matched"] == result["fills_settled"] > 0
+    assert result["users_without_positions_loss"] == "0"
+    assert result["invariants"] and all(result["invariants"].values())
+    assert demo.sound(result)
+
+
+def test_the_report_needs_nothing_from_elsewhere(ran: tuple[Path, Result]) -> None:
+    page = (ran[0] / "report.html").read_text()
+    loaded = re.findall(r"""(?:src|href)\s*=\s*["']([^"'#][^"']*)|url\(([^)]*)\)|@import""", page)
+    assert loaded == []
+    assert ran[1]["event"] in page and page.rstrip().endswith("</html>")
+
+
+def test_the_folder_holds_what_verify_reads(ran: tuple[Path, Result]) -> None:
+    for name in ("journal.bin", "chain.json", "deployment.json", "result.json", "report.html"):
+        assert (ran[0] / name).stat().st_size > 0
+
+
+def bad_rows() -> list[str]:
+    """An hour of minutes with a gap, a duplicate, a zero, a negative and two rows out of order."""
+    rows = []
+    for minute in range(60):
+        if 20 <= minute < 24:
+            continue
+        price = 100_000 + 10 * (minute % 7)
+        rows.append(f"{1_760_000_040 + 60 * minute},{price},{price + 20},{price - 20},{price + 5}")
+    start = 1_760_000_040
+    rows.insert(6, rows[5])
+    rows[30] = f"{start + 60 * 33},0,0,0,0"
+    rows[40] = f"{start + 60 * 43},-5,-1,-9,-5"
+    rows[50], rows[51] = rows[51], rows[50]
+    return rows
+
+
+def test_a_bad_price_file_runs_and_every_defect_is_reported(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prices, out = tmp_path / "mine.csv", tmp_path / "out"
+    prices.write_text("\n".join(["timestamp,open,high,low,close", *bad_rows()]) + "\n")
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(
+            ["demo", "--prices", str(prices), "--minutes", "5", "--out", str(out), "--json"]
+        )
+    printed = capsys.readouterr()
+    assert stopped.value.code in (0, None), printed.err[-500:]
+    result = json.loads(printed.out)
+    assert result["event"] == "mine" and result["solvency_gap"] == "0"
+    for name in ("PriceGap", "PriceRowDuplicate", "PriceNotPositive", "PriceRowUnsorted"):
+        assert name in printed.err, name
+        assert name in (out / "report.html").read_text(), name
+
+
+@pytest.mark.parametrize(
+    "text", ["", "nothing here\n", "timestamp,open,high,low,close\n", "a,b\n1,2\n"]
+)
+def test_a_hopeless_price_file_ends_in_one_line_and_code_2(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str
+) -> None:
+    prices = tmp_path / "bad.csv"
+    prices.write_text(text)
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(["demo", "--prices", str(prices), "--out", str(tmp_path / "out")])
+    printed = capsys.readouterr()
+    assert stopped.value.code == 2
+    assert printed.err.count("\n") == 1 and printed.err.startswith("error: ")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_missing_price_file_ends_in_one_line_and_code_2(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(["demo", "--prices", str(tmp_path / "none.csv"), "--out", str(tmp_path / "o")])
+    assert stopped.value.code == 2
+    assert capsys.readouterr().err.count("\n") == 1
