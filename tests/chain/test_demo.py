@@ -1,4 +1,4 @@
-"""``novate demo`` end to end, short: a result that adds up, a report that stands alone, bad files."""
+"""``novate demo`` end to end, short: a sum that adds up, a report that stands alone, bad files."""
 
 from __future__ import annotations
 
@@ -91,7 +91,14 @@ def test_a_bad_price_file_runs_and_every_defect_is_reported(
 
 
 @pytest.mark.parametrize(
-    "text", ["", "nothing here\n", "timestamp,open,high,low,close\n", "a,b\n1,2\n"]
+    "text",
+    [
+        "",
+        "nothing here\n",
+        "timestamp,open,high,low,close\n",
+        "a,b\n1,2\n",
+        "timestamp,symbol,open,high,low,close\n1760000040,DOGEUSD,1,1,1,1\n",
+    ],
 )
 def test_a_hopeless_price_file_ends_in_one_line_and_code_2(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str

@@ -56,7 +56,9 @@ def test_a_minute_of_trading_settles_as_the_engine_judged_it(market: Market) -> 
     assert again.world.state_hash() == engine.state_hash()
 
 
-def force(market: Market, match: Matched, placed: dict[bytes, OrderPlaced], at: int) -> list[Outcome]:
+def force(
+    market: Market, match: Matched, placed: dict[bytes, OrderPlaced], at: int
+) -> list[Outcome]:
     """A stranger sends the two signed orders and the receipt, nothing else."""
     taker, maker = (venue_order(market.venue, placed[d]) for d in (match.taker, match.maker))
     batch = pack([SignedFill(taker, maker, match.lots, records.number(match.price))])

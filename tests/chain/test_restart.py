@@ -1,4 +1,4 @@
-"""Kill −9 in the middle: the journal holds all that was promised, and replays to the same state."""
+"""Kill −9 in the middle: the journal holds all that was promised and replays to the same state."""
 
 from __future__ import annotations
 

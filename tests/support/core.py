@@ -8,34 +8,32 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from coincurve import PrivateKey
-
 from novate.chain.harness import CHAIN_ID, Chain, actor
 from novate.errors import Error, Rejected
 from novate.model import ledger, margin, novation, oracle
 from novate.model.account import Account, account_of
-from novate.model.instrument import PERP, SPOT, Terms
 from novate.model.ledger import Config
-from novate.model.margin import RiskGlobals, RiskParameters
+from novate.model.margin import RiskGlobals
 from novate.model.novation import Trade
 from novate.model.oracle import Observation
 from novate.model.state import World
+from novate.sim.checkers import unpack_positions
+from novate.sim.world import (
+    BTC,
+    ETH,
+    NODE_KEYS,
+    PARAMETERS,
+    TERMS,
+    WETH,
+    as_plain,
+    as_word,
+    word,
+)
 from novate.units import WAD
 from novate.wire import round as wire_round
 
-BTC, ETH, WETH = 1, 2, 3
 ORACLE_PER_USD = 10**10
 ROLES = ("timelock", "custody", "auctioneer", "waterfall", "guardian", "venue")
-NODE_KEYS = [PrivateKey((7_000 + i).to_bytes(32, "big")) for i in range(4)]
-PARAMETERS = {
-    0: RiskParameters(0, 150_000, 0, 5_000, 100_000, 100_000, 80_000, 120_000, 100_000, 500_000, 5_000, 500),
-    1: RiskParameters(0, 180_000, 0, 3_000, 60_000, 100_000, 100_000, 150_000, 60_000, 300_000, 5_000, 500),
-}
-TERMS = {
-    BTC: Terms(10**15, 5 * 10**17, 10_000_000, 2_000_000, 0, 0, PERP),
-    ETH: Terms(10**16, 5 * 10**16, 10_000_000, 3_000_000, 1, 1, PERP),
-    WETH: Terms(10**12, 10**16, 10**12, 10**11, 1, 1, SPOT),
-}
 
 
 class Core:
@@ -193,49 +191,6 @@ class Core:
         for number in (epoch_now, epoch_now - 1):
             epoch = self.world.ledger.epochs[number]
             assert self.clearinghouse.call("epochs", number) == epoch.shares | epoch.cut << 128
-
-
-def word(account: int) -> bytes:
-    """An account as bytes32."""
-    return account.to_bytes(32, "big")
-
-
-def as_plain(value: Any) -> Any:
-    """A model value as the ABI decoder would give it."""
-    if isinstance(value, ledger.Check):
-        v = value.valuation
-        return (
-            value.equity,
-            value.cash,
-            value.positions,
-            value.in_auction,
-            (
-                v.value_linear,
-                v.value_spot,
-                v.margin_maintenance,
-                v.margin_initial,
-                v.penalty,
-                v.bonus,
-                v.liquidity,
-                v.flags,
-            ),
-        )
-    return value
-
-
-def as_word(value: Any) -> Any:
-    """Bytes and integers of an event compare as integers."""
-    return int.from_bytes(value, "big") if isinstance(value, bytes) else value
-
-
-def unpack_positions(words: list[int]) -> dict[int, int]:
-    """Instrument -> lots of packed position words; asserts that lanes are dense and lots never zero."""
-    lanes = [(w >> shift) & (2**64 - 1) for w in words for shift in (0, 64, 128, 192)]
-    used = [lane for lane in lanes if lane]
-    assert lanes[: len(used)] == used, "positions are not dense"
-    found = {lane >> 44: (lane & (2**44 - 1)) - 2**43 for lane in used}
-    assert all(found.values()) and len(found) == len(used)
-    return found
 
 
 def trader(name: str, number: int = 0) -> int:

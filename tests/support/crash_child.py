@@ -1,4 +1,4 @@
-"""A crash run that tells, after each minute, what its journal has promised and where its engine stands."""
+"""A crash run that tells after each minute what its journal promised and where its engine is."""
 
 from __future__ import annotations
 

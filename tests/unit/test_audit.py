@@ -146,7 +146,7 @@ def test_a_fill_beyond_the_signed_lots_breaks_I04(auditor: Auditor) -> None:
 
 
 def test_fills_of_one_order_add_up_over_batches(auditor: Auditor) -> None:
-    assert play(auditor, settlement(buys=2 * LOTS), settle) == ["I04"], "the seller"
+    assert play(auditor, settlement(buys=2 * LOTS), settle) == []
     found = play(auditor, settlement(buys=2 * LOTS), settle)
     assert found == ["I04"], "the buyer has signed for both batches, the seller for one"
 

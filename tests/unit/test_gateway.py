@@ -1,4 +1,4 @@
-"""The gateway: only what is signed by its account reaches the journal, and nothing it cannot hold."""
+"""The gateway: only what its account signed reaches the journal, and only what that can hold."""
 
 from __future__ import annotations
 

@@ -386,7 +386,7 @@ def test_all_that_is_matched_settles_and_a_replay_is_identical(
     assert all(floor.world.exchange.sequences[executor, m.sequence] for m in found)
     assert [m.sequence for m in found] == list(range(len(found)))
     assert sum(b.count for b in batches(floor.events)) == len(found)
-    held = {role: 0 for role in ROLES}
+    held = dict.fromkeys(ROLES, 0)
     for m in found:
         for account, sign in ((m.taker_account, 1), (m.maker_account, -1)):
             role = next(r for r in ROLES if account_of(r) == int.from_bytes(account, "big"))

@@ -11,7 +11,6 @@ import json
 import random
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 
@@ -19,12 +18,14 @@ from novate.chain.node import local_key
 from novate.config import Parameters
 from novate.demo import actors, cheats
 from novate.demo.actors import BTC, ETH, Actor
+from novate.demo.liquidations import BID_AFTER_S, Liquidations, Totals
 from novate.demo.recorder import Recorder, claims, custody_cash, solvency_gap, usd
 from novate.demo.venue import Venue
+from novate.errors import PriceFileEmpty, require
 from novate.lab.prices import NodeFeed, PriceTable, Quote, node_feeds
 from novate.model import invariants, ledger, waterfall
 from novate.model.account import account_of
-from novate.services.keeper import Bid, Keeper
+from novate.services.keeper import Keeper
 from novate.services.oracle_node import NodePrice
 from novate.services.replica import Outcome
 from novate.web.report import render
@@ -32,27 +33,11 @@ from novate.web.report_data import Result
 from novate.wire.order import SignedOrder
 
 STEP_S = 60
-AUCTION_AFTER_S = 5
-BID_AFTER_S = 30
 FEEDS = {"BTC": BTC, "ETH": ETH}
+# what an asset that the price file does not hold stands at throughout (oracle units)
+STANDING = {"BTC": Quote(10**15, 10**15, 0), "ETH": Quote(4 * 10**13, 4 * 10**13, 0)}
 CHEAT_MINUTES = (120, 262, 380)
 Progress = Callable[[int, int, str], None]
-
-
-@dataclass(slots=True)
-class Totals:
-    """Counts of one run."""
-
-    orders: int = 0
-    matched: int = 0
-    settled: int = 0
-    busted: int = 0
-    batches: int = 0
-    liquidated: set[int] = field(default_factory=set)
-    insolvent: int = 0
-    bad_debt: int = 0
-    skipped_rounds: int = 0
-    gas: list[int] = field(default_factory=list)
 
 
 class Crash:
@@ -67,6 +52,8 @@ class Crash:
         minutes: int | None = None,
         event: str = "crash of 2025-10-10",
     ) -> None:
+        known = [asset for asset in FEEDS if asset in table.underlyings]
+        require(bool(known), PriceFileEmpty, "it holds neither BTC nor ETH")
         self.event = event
         folder.mkdir(parents=True, exist_ok=True)
         for name in ("journal.bin", "chain.json", "deployment.json"):
@@ -89,6 +76,7 @@ class Crash:
         self.operator, self.accomplice = self._operators()
         self.recorder = Recorder(self.feeds)
         self.totals = Totals()
+        self.liquidations = Liquidations(self.venue, self.keepers, self.recorder, self.totals)
         self.savers = {a.account: 0 for a in self.people if a.kind == "saver"}
         self.withdrawals: dict[int, int] = {}
         self.marks: dict[int, list[float]] = {BTC: [], ETH: []}
@@ -134,9 +122,9 @@ class Crash:
 
     def quotes(self, ts: int) -> list[dict[str, Quote]]:
         """What each node's venue shows."""
-        seen = []
+        seen, held = [], self.table.underlyings
         for feed in self.feeds:
-            row = {asset: feed.price(asset, ts) for asset in FEEDS}
+            row = {a: feed.price(a, ts) if a in held else STANDING[a] for a in FEEDS}
             seen.append({asset: q for asset, q in row.items() if q is not None})
         return seen
 
@@ -154,7 +142,7 @@ class Crash:
         self._trade(step)
         outcomes = venue.settle(ts)
         settled = self._count(outcomes, venue.sequencer.next_sequence - before)
-        self._liquidate(ts)
+        self.liquidations.step(ts)
         if step in CHEAT_MINUTES:
             self._cheat(ts)
         self._savers(step, ts)
@@ -224,63 +212,6 @@ class Crash:
         self.totals.settled += settled
         self.totals.busted += matched - settled
         return settled
-
-    def _liquidate(self, ts: int) -> None:
-        venue, world = self.venue, self.venue.replica.world
-        world.now = ts + AUCTION_AFTER_S
-        opened = self.keepers[0].liquidatable(world)
-        for turn, account in enumerate(opened):
-            keeper = self.keepers[turn % len(self.keepers)]
-            venue.auctioneer.send("start", account.to_bytes(32, "big"), key=keeper.key)
-        if opened:
-            venue.mine(ts + AUCTION_AFTER_S)
-            self.totals.liquidated |= set(opened)
-            self.totals.insolvent += sum(ledger.check(world, a).equity <= 0 for a in opened)
-        world.now = ts + BID_AFTER_S
-        open_auctions = [a for a, at in world.liquidation.auctions.items() if at]
-        sent = []
-        for turn, account in enumerate(open_auctions):
-            check = ledger.check(world, account)
-            if check.equity >= check.valuation.margin_maintenance:
-                venue.auctioneer.send("end", account.to_bytes(32, "big"), key=self.keepers[0].key)
-                sent.append((account, check, ""))
-                continue
-            for offset in range(len(self.keepers)):
-                keeper = self.keepers[(turn + offset) % len(self.keepers)]
-                bid = keeper.choose(world, account)
-                if bid is None:
-                    continue
-                self._bid(keeper, account, bid)
-                sent.append((account, check, self._book(account)))
-                break
-        if sent:
-            outcomes = venue.mine(ts + BID_AFTER_S)
-            self._record_bids(outcomes, sent)
-
-    def _bid(self, keeper: Keeper, account: int, bid: Bid) -> None:
-        self.venue.auctioneer.send(
-            "bid",
-            account.to_bytes(32, "big"),
-            keeper.account.to_bytes(32, "big"),
-            bid.fraction_ppm,
-            bid.health_min_ppm,
-            bid.reward_min,
-            key=keeper.key,
-        )
-
-    def _book(self, account: int) -> str:
-        names = {1: "BTC", 2: "ETH", 3: "WETH"}
-        scale = {1: 1e-3, 2: 1e-2, 3: 1e-6}
-        row = self.venue.replica.world.ledger.accounts[account]
-        return ", ".join(f"{lots * scale[i]:+.3f} {names[i]}" for i, lots in row.positions)
-
-    def _record_bids(self, outcomes: list[Outcome], sent: list[tuple[int, ledger.Check, str]]) -> None:
-        for outcome, (account, check, book) in zip(outcomes, sent, strict=True):
-            if outcome.function == "bid" and outcome.succeeded:
-                self.recorder.liquidation(self.venue, account, outcome, check, book)
-            for event in outcome.events:
-                if event.name == "WrittenOff":
-                    self.totals.bad_debt += event.arguments["deficit"]
 
     # Cheats and savers
 
@@ -355,7 +286,7 @@ class Crash:
             }
             self.venue.post_prices(prices, ts)
             self.venue.settle(ts)
-            self._liquidate(ts)
+            self.liquidations.step(ts)
 
     def saver_loss(self) -> int:
         """What users without positions lost: deposits minus withdrawals minus cash (wad)."""
@@ -405,7 +336,8 @@ class Crash:
             "initial over maintenance margin": f"{self.parameters.margin.initial_ratio_ppm / 1e6}",
             "taker / maker fee": f"{self.parameters.fees.taker_ppm} / {self.parameters.fees.maker_ppm} ppm",
         }
-        data = self.recorder.data(parameters, list(self.table.sources))
+        standing = [f"{a}: not in the file, held still" for a in FEEDS if a not in self.table.underlyings]
+        data = self.recorder.data(parameters, [*self.table.sources, *standing])
         data["findings"] = [
             {"code": f.code, "name": f.name, "row": f.row, "text": f.text} for f in self.table.findings
         ]

@@ -21,7 +21,7 @@ from novate.chain.node import LocalNode, NodeOptions, local_key
 from novate.config import Parameters
 from novate.demo.actors import Desk
 from novate.engine.journal import Journal
-from novate.engine.sequencer import Fees, Sequencer, Settings
+from novate.engine.sequencer import Sequencer, Settings
 from novate.errors import Rejected
 from novate.model.instrument import PERP
 from novate.model.ledger import Check
@@ -295,7 +295,6 @@ def build_sequencer(
         executor=executor.address.lower(),
         key=coincurve_key(executor),
         separator=settle_call.separator(deployment),
-        fees=Fees(parameters.fees.taker_ppm, parameters.fees.maker_ppm),
     )
 
     def apply_round(_: object, record: OracleRound) -> None:

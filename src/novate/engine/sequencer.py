@@ -48,21 +48,12 @@ COMPACT_BYTES = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Fees:
-    """Rates the venue charges, ppm of notional, rounded up."""
-
-    taker_ppm: int
-    maker_ppm: int
-
-
-@dataclass(frozen=True, slots=True)
 class Settings:
     """What a sequencer is configured with."""
 
     executor: str
     key: PrivateKey
     separator: bytes
-    fees: Fees
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,7 +230,7 @@ class Sequencer:
         listed = self.world.ledger.terms[taker.instrument]
         price = price_ticks * listed.tick
         notional = lots * listed.price_lot(price)
-        fees = self.settings.fees
+        fees = self.world.exchange.settings
         proposal = Proposal(
             taker_account=taker.account,
             maker_account=maker.account,
@@ -305,8 +296,8 @@ class Sequencer:
             taker_buys=event.taker_buys,
             lots=event.lots,
             price=records.big(price),
-            fee_maker=records.big(ppm_up(notional, self.settings.fees.maker_ppm)),
-            fee_taker=records.big(ppm_up(notional, self.settings.fees.taker_ppm)),
+            fee_maker=records.big(ppm_up(notional, self.world.exchange.settings.maker_ppm)),
+            fee_taker=records.big(ppm_up(notional, self.world.exchange.settings.taker_ppm)),
             matched_at=self.world.now,
             receipt=r.to_bytes(32, "big") + vs.to_bytes(32, "big"),
             oracle_round=self.world.oracle.statuses[0].round,

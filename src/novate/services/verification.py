@@ -22,7 +22,7 @@ from novate.chain.mirror import mirror_world
 from novate.config import Parameters
 from novate.engine.journal import Head, Record, Scanner, verify_chain
 from novate.engine.orders import terms_of
-from novate.engine.sequencer import Fees, Sequencer, Settings
+from novate.engine.sequencer import Sequencer, Settings
 from novate.errors import Rejected
 from novate.model import invariants
 from novate.model.state import World
@@ -294,7 +294,6 @@ def fresh_sequencer(case: Case) -> Sequencer:
         executor=deployment.roles.executors[0],
         key=PrivateKey(bytes(31) + b"\x01"),
         separator=settle_call.separator(deployment),
-        fees=Fees(parameters.fees.taker_ppm, parameters.fees.maker_ppm),
     )
 
     def apply_round(_: World, record: OracleRound) -> None:

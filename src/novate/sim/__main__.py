@@ -1,4 +1,4 @@
-"""``python -m novate.sim --seed S --operations N`` replays one seed; ``--seeds K`` runs K from S on.
+"""``python -m novate.sim --seed S --operations N`` replays a seed; ``--seeds K`` runs K from S on.
 
 A run over many seeds prints a line as each finishes; start it again at the first seed missing.
 """

@@ -17,6 +17,7 @@ from novate.model.account import borrow_index
 from novate.model.invariants import Change
 from novate.model.order import ZERO_ADDRESS
 from novate.sim.world import Difference, Result, Settlement, Step, same, word
+from novate.units import PPM, WAD, div_down, div_up
 
 CHEAP = {
     "I01": invariants.I01_custody_equals_claims,
@@ -30,9 +31,11 @@ TRADING = ("settle", "novate")
 class Checker:
     """Judges one settlement layer."""
 
-    def __init__(self, settlement: Settlement) -> None:
+    def __init__(self, settlement: Settlement, saver: int) -> None:
         self.settlement = settlement
         self.world = settlement.world
+        self.saver = saver
+        self.flows: dict[int, int] = {}
         self.filled: dict[tuple[int, bool, int], int] = {}
         self.readers: dict[str, Callable[[Any], None]] = {
             "ledger.accounts": self._account,
@@ -79,6 +82,9 @@ class Checker:
                 raise Difference(f"{name} broken by {step.function}")
         if not result.accepted:
             return
+        self._saver_keeps_its_own(result)
+        if step.function == "settle":
+            self._fills_keep_signed_terms(step, result.value)
         if step.function in TRADING:
             accounts = [key for table, key in result.change.rows if table == "ledger.accounts"]
             if not invariants.I03_funded_or_no_worse(self.world, result.change, accounts):
@@ -88,6 +94,36 @@ class Checker:
             if not invariants.I03_withdrawal_is_funded(self.world, account):
                 raise Difference("I03 broken by a withdrawal")
         self._layers_pay_in_order(result)
+
+    def _fills_keep_signed_terms(self, step: Step, settled: int) -> None:
+        """I04 and I05, counted from what settled and not from what either side stored."""
+        settings = self.world.exchange.settings
+        for index, fill in enumerate(step.fills):
+            if not settled >> index & 1:
+                continue
+            sides = (fill.taker, settings.taker_ppm), (fill.maker, settings.maker_ppm)
+            for order, rate in ((step.orders[place], rate) for place, rate in sides):
+                key = order.account, order.immediate, order.nonce
+                filled = self.filled[key] = self.filled.get(key, 0) + fill.lots
+                if not invariants.I04_within_signed_lots(order, filled):
+                    raise Difference(f"I04 broken: {filled} lots of {order}")
+                lot_size = self.world.ledger.terms[order.instrument].lot_size
+                fee = div_up(fill.lots * fill.price * lot_size * rate, WAD * PPM)
+                if not invariants.I05_within_signed_terms(order, fill.price, fill.lots, fee):
+                    raise Difference(f"I05 broken: {fill.price}, fee {fee}, {order}")
+
+    def _saver_keeps_its_own(self, result: Result) -> None:
+        """I10: an account that never traded holds what came in less what went out."""
+        for event in result.events:
+            sign = {"Deposited": 1, "Withdrawn": -1}.get(event.name, 0)
+            if sign and event.arguments["account"] == self.saver:
+                row = self.world.custody.tokens[event.arguments["token"]]
+                amount = event.arguments["amount"] * 10 ** (18 - row.decimals)
+                if row.instrument:
+                    amount = div_down(event.arguments["amount"], row.lot_units)
+                self.flows[row.instrument] = self.flows.get(row.instrument, 0) + sign * amount
+        if not invariants.I10_only_own_flows(self.world.ledger.accounts[self.saver], self.flows):
+            raise Difference(f"I10 broken: {self.flows}")
 
     def _layers_pay_in_order(self, result: Result) -> None:
         named = [e.arguments for e in result.events if e.name == "LayerPaid"]

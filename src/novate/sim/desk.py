@@ -70,6 +70,7 @@ class Desk:
         self.world = settlement_layer.world
         self.people = people
         self.helpers = [key_of(f"helper {number}") for number in range(3)]
+        self.helper_addresses = [eip712.address_of(key.public_key) for key in self.helpers]
         self.engine = settlement_layer.address["engine"]
         self.nonces = {p.account: 0 for p in people}
         self.sequence = 0
@@ -100,7 +101,7 @@ class Desk:
             "instrument": instrument,
             "lots": lots,
             "price": price,
-            "max_fee": r.choice([WAD, 10 * WAD, 100 * WAD]) if not self.chance() else r.randrange(3),
+            "max_fee": r.randrange(3) if self.chance() else r.choice([WAD, 10 * WAD, 100 * WAD]),
             "nonce": nonce,
             "expiry": now + r.choice([60, 3_600, 10**6]) if not self.chance() else now - 1,
             "revision": r.choice([0, 0, 0, 1, 2]),
@@ -122,10 +123,10 @@ class Desk:
     def sign(self, order: Order, who: Person) -> SignedOrder:
         """Signed by the owner, now and then by a helper's session key, seldom by a thief."""
         key = who.key
-        helper = self.random.choice(self.helpers)
-        held = self.world.exchange.keys[order.account, eip712.address_of(helper.public_key)]
+        chosen = self.random.randrange(len(self.helpers))
+        held = self.world.exchange.keys[order.account, self.helper_addresses[chosen]]
         if self.chance(0.3 if held.live(self.world.now) else FAULT):
-            key = helper
+            key = self.helpers[chosen]
         elif self.chance(0.01):
             key = key_of("thief")
         digest = eip712.order_digest(self.both.separator, order)
@@ -134,7 +135,9 @@ class Desk:
             r = eip712.CURVE_ORDER - r
         return SignedOrder(order, r, vs)
 
-    def fill(self, taker: Person, maker: Person, instrument: int, lots: int, buys: bool) -> SignedFill:
+    def fill(
+        self, taker: Person, maker: Person, instrument: int, lots: int, buys: bool
+    ) -> SignedFill:
         """Two orders that cross at a price near the mark, and their match."""
         r = self.random
         terms = TERMS.get(instrument, TERMS[BTC])
@@ -160,7 +163,9 @@ class Desk:
         """A fill of random traders."""
         r = self.random
         taker, maker = r.sample(self.people, 2)
-        instrument = r.choice([BTC, BTC, ETH, ETH]) if not self.chance() else r.choice([WETH, UNLISTED])
+        instrument = r.choice([BTC, ETH])
+        if self.chance():
+            instrument = r.choice([WETH, UNLISTED])
         lots = r.choice([1, r.randint(1, 300), r.randint(1, 3_000), r.randint(1, 40_000)])
         return self.fill(taker, maker, instrument, lots, r.random() < 0.5)
 
@@ -192,10 +197,10 @@ class Desk:
                 made.append(fill)
         return made
 
-    def settle(self, fills: list[SignedFill], round_call: Any = None, first: int | None = None) -> Step:
+    def settle(self, fills: list[SignedFill], round_call: Any = None) -> Step:
         """The engine settles its matches; seldom a stranger presents them as its own."""
-        start = self.sequence if first is None else first
-        self.sequence = max(self.sequence, start + len(fills))
+        start = self.sequence
+        self.sequence += len(fills)
         made = Batch(tuple(fills), start, self.world.now)
         self.batches = [*self.batches[-30:], made]
         resting = [s for f in fills for s in (f.taker, f.maker) if not s.order.immediate]
@@ -291,13 +296,15 @@ class Desk:
             given = accounts, packed.instruments, presented, matched, first
             return settlement.settle(world, caller, *given, executor, receipts)
 
-        return Step(self.both.exchange, "settle", caller, tuple(arguments), twin)
+        orders = tuple(item.order for item in presented)
+        exchange = self.both.exchange
+        return Step(exchange, "settle", caller, tuple(arguments), twin, orders, tuple(matched))
 
     def _receipt(self, words: tuple[int, int, int], fill: SignedFill, executor: str) -> Receipt:
         """Who a receipt's signature recovers to over the fill beside it."""
         sequence, matched_at = words[0] & (2**64 - 1), words[0] >> 64
-        digests = [self._digest(s.order, executor) for s in (fill.maker, fill.taker)]
-        match = eip712.Match(*digests, fill.lots, fill.price, sequence, matched_at)
+        maker, taker = (self._digest(s.order, executor) for s in (fill.maker, fill.taker))
+        match = eip712.Match(maker, taker, fill.lots, fill.price, sequence, matched_at)
         digest = eip712.match_digest(self.both.separator, match)
         return Receipt(sequence, matched_at, eip712.recover(digest, words[1], words[2]) or "")
 
@@ -305,7 +312,7 @@ class Desk:
 
     def caller(self, who: Person) -> str:
         """The owner, a helper, or a stranger."""
-        helper = eip712.address_of(self.random.choice(self.helpers).public_key)
+        helper = self.random.choice(self.helper_addresses)
         return self.random.choice([who.address, who.address, who.address, helper, NOBODY])
 
     def cancel(self) -> Step:
@@ -329,7 +336,7 @@ class Desk:
         """A helper is allowed to sign."""
         r, who = self.random, self.random.choice(self.people)
         sender = who.address if not self.chance(0.1) else NOBODY
-        key = eip712.address_of(r.choice(self.helpers).public_key)
+        key = r.choice(self.helper_addresses)
         key = who.address if self.chance() else key
         expiry = self.world.now + r.choice([600, 7_200, 10**6]) - (10**6 + 1) * self.chance()
         scope = r.choice([1, 1, 2, 3, 4, 5, 7, 7, 7, 0, 8])
@@ -347,7 +354,7 @@ class Desk:
     def remove_session_key(self) -> Step:
         """A helper's key is removed."""
         who = self.random.choice(self.people)
-        key = eip712.address_of(self.random.choice(self.helpers).public_key)
+        key = self.random.choice(self.helper_addresses)
         sender = who.address if not self.chance(0.1) else NOBODY
         return self.both.step(
             self.both.exchange, sender, session.remove_session_key, who.account, key

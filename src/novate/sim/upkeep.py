@@ -1,4 +1,4 @@
-"""The rest of the workload: liquidation, the waterfall, governance, and strangers who are refused."""
+"""The rest of the workload: liquidation, the waterfall, governance, and strangers refused."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Simulation(Workload):
     def start(self) -> None:
         """Strangers try to open auctions of whoever looks weakest, and of someone at random."""
         weakest = min(self.levered, key=lambda who: ledger.check(self.world, who.account).equity)
-        for account in {weakest.account, self.anyone().account}:
+        for account in (weakest.account, self.anyone().account):
             self.act("start", self.both.auctioneer, self.stranger, liquidation.start, account)
 
     def auctioned(self) -> int:

@@ -90,13 +90,14 @@ class Workload:
         self.random = random.Random(seed)
         self.both = Settlement()
         self.world = self.both.world
-        self.checker = Checker(self.both)
+        self.checker = Checker(self.both, person("saver").account)
         self.tally = Tally(Counter(), Counter(), Counter())
         self.operations = 0
         self.price = {BTC: 60_000.0, ETH: 3_000.0}
         self.levered = [person(f"levered {number}") for number in range(5)]
         self.deep = [person(f"deep {number}") for number in range(3)] + [person("deep 0", 1)]
         self.people = self.levered + self.deep
+        self.saver = person("saver")
         self.desk = Desk(self.random, self.both, self.people)
         self.layers = [account_of(self.both.address["waterfall"], n) for n in (1, 2, 3, 4)]
         self.stranger = self.both.address["stranger"]
@@ -105,7 +106,7 @@ class Workload:
         self.round()
         for who in self.levered:
             self.pay_in(who.account, self.random.randint(2_000, 40_000))
-        for who in self.deep:
+        for who in (*self.deep, self.saver):
             self.pay_in(who.account, 5_000_000)
         for layer, amount in zip(self.layers, (500, 3_000, 500, 1_000), strict=True):
             self.pay_in(layer, amount)
@@ -137,8 +138,8 @@ class Workload:
         getattr(self, name)()
 
     def anyone(self) -> Person:
-        """Any trader."""
-        return self.random.choice(self.people)
+        """Any trader, or the saver, who never trades."""
+        return self.random.choice([*self.people, self.saver])
 
     # Trading
 
@@ -267,16 +268,14 @@ class Workload:
 
     def requested(self) -> tuple[int, str]:
         """Mostly an account and token with an open request."""
-        pairs = [(who.account, self.token()) for who in self.people]
+        pairs = [(who.account, self.token()) for who in [*self.people, self.saver]]
         rows = self.world.custody.requests
         return self.random.choice([pair for pair in pairs if rows[pair].amount] or pairs)
 
     def withdraw(self) -> None:
         """Anyone executes a withdrawal."""
         self.both.advance(self.random.choice([0, 0, 60]))
-        self.act(
-            "withdraw", self.both.custody, self.stranger, custody.withdraw, *self.requested()
-        )
+        self.act("withdraw", self.both.custody, self.stranger, custody.withdraw, *self.requested())
 
     # Prices and time
 
@@ -316,7 +315,9 @@ class Workload:
         arguments, seen = self.both.round_call(words, at, signers, number, stray)
         return arguments, seen, words
 
-    def post(self, spread: float, drift: float = 0, faulty: bool = False, kind: str = "round") -> None:
+    def post(
+        self, spread: float, drift: float = 0, faulty: bool = False, kind: str = "round"
+    ) -> None:
         """Post a round, sometimes a bad or an old one."""
         arguments, seen, words = self.signed_round(spread, drift, faulty)
 
@@ -330,9 +331,7 @@ class Workload:
         self.both.advance(self.random.choice([1, 5, 10]))
         arguments, seen, words = self.signed_round(0.005, 0, False)
         call = self.both.oracle.abi.encode_call("post_round", *arguments)
-        return call, lambda world: oracle.post_round(
-            world, arguments[0], arguments[1], words, seen
-        )
+        return call, lambda world: oracle.post_round(world, arguments[0], arguments[1], words, seen)
 
     def round(self) -> None:
         """Time passes and prices come; after an outage now and then."""

@@ -1,4 +1,4 @@
-"""The settlement layer twice: every contract on an in-memory EVM, and the model, fed the same steps.
+"""The settlement layer twice: all contracts on an in-memory EVM, and the model, fed the same steps.
 
 ``perform`` runs one transaction on both sides and holds outcome, rejection and events equal. The
 governor is a plain address here: what the Timelock delays is judged by its own tests.
@@ -8,20 +8,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from coincurve import PrivateKey
-from eth_utils.crypto import keccak
 
 import novate.chain
 from novate.chain.harness import CHAIN_ID, CallReverted, Chain, Contract, actor
 from novate.errors import Error, Rejected
 from novate.model import custody, ledger, margin, oracle, venue
+from novate.model.account import BorrowIndex
 from novate.model.instrument import PERP, SPOT, Terms
 from novate.model.invariants import Change
 from novate.model.margin import RiskGlobals, RiskParameters
 from novate.model.oracle import NodeSignature, Observation
+from novate.model.order import Order
+from novate.model.settlement import Fill
 from novate.model.state import Event, World
 from novate.units import WAD
 from novate.wire import eip712
@@ -60,13 +63,15 @@ def same(what: object, contract: Any, model: Any) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One transaction for both sides."""
+    """One transaction for both sides; a settlement also says its orders and fills."""
 
     contract: Contract
     function: str
     sender: str
     arguments: tuple[Any, ...]
     twin: Callable[[World], Any]
+    orders: tuple[Order, ...] = ()
+    fills: tuple[Fill, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +99,7 @@ class Settlement:
         self.address["engine"] = eip712.address_of(self.engine_key.public_key)
         self._deploy()
         self.world = World(self.chain.timestamp, self.address)
-        self.world.ledger.borrow["index"] = ledger.BorrowIndex(0, self.chain.timestamp)
+        self.world.ledger.borrow["index"] = BorrowIndex(0, self.chain.timestamp)
         self.world.risk.shared["globals"] = RiskGlobals()
         self.separator = eip712.Domain(CHAIN_ID, self.exchange.address).separator()
         self.oracle_domain = wire_round.domain_separator(CHAIN_ID, self.oracle.address)
@@ -153,9 +158,7 @@ class Settlement:
         result = self.perform(self.step(contract, self.address["timelock"], twin, *given))
         assert result.accepted, (twin, given, result.error)
 
-    def step(
-        self, contract: Contract, sender: str, twin: Callable[..., Any], *given: Any
-    ) -> Step:
+    def step(self, contract: Contract, sender: str, twin: Callable[..., Any], *given: Any) -> Step:
         """A step whose model function has the contract's name and, packed, its arguments."""
         arguments = tuple(as_argument(item) for item in given)
         return Step(
@@ -220,9 +223,10 @@ class Settlement:
         return [Observation(feed, *row).pack() for feed, row in sorted(prices.items())]
 
 
+@cache
 def key_of(role: str) -> PrivateKey:
     """The private key of a named actor."""
-    return PrivateKey(keccak(b"key of " + role.encode()))
+    return PrivateKey(eip712.keccak(b"key of " + role.encode()))
 
 
 def word(account: int) -> bytes:
@@ -261,15 +265,16 @@ def comparable(name: str, arguments: dict[str, Any]) -> dict[str, Any]:
     """Arguments of an event: bytes as integers, addresses in lower case. What the nodes signed
     together (a round's ``digest``) is outside the model."""
     signed = name == "RoundPosted"
-    return {k: _as_word(v) for k, v in arguments.items() if not (signed and k == "digest")}
+    return {k: as_word(v) for k, v in arguments.items() if not (signed and k == "digest")}
 
 
-def _as_word(value: Any) -> Any:
+def as_word(value: Any) -> Any:
+    """Bytes as an integer, an address in lower case, a list by its items."""
     if isinstance(value, bytes):
         return int.from_bytes(value, "big")
     if isinstance(value, str):
         return value.lower()
-    return [_as_word(item) for item in value] if isinstance(value, list | tuple) else value
+    return [as_word(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def dollars(amount: int) -> int:
