@@ -32,6 +32,23 @@ from novate.sim.world import (
 from novate.units import WAD
 from novate.wire import round as wire_round
 
+__all__ = [
+    "BTC",
+    "ETH",
+    "NODE_KEYS",
+    "ORACLE_PER_USD",
+    "PARAMETERS",
+    "ROLES",
+    "TERMS",
+    "USD",
+    "WETH",
+    "Core",
+    "as_plain",
+    "as_word",
+    "trader",
+    "unpack_positions",
+    "word",
+]
 ORACLE_PER_USD = 10**10
 ROLES = ("timelock", "custody", "auctioneer", "waterfall", "guardian", "venue")
 

@@ -77,20 +77,22 @@ def deposit(token: address, account: bytes32, amount: uint256):
             TransferFailed, AmountMismatch
     """
     word: uint256 = sheet.tokens[token]
-    errors.require(word != 0, errors.UnknownToken)
-    errors.require(amount != 0, errors.ZeroAmount)
-    errors.require(convert(account, uint256) >> 96 != 0, errors.UnknownAccount)
     held: uint256 = word & MASK_112
-    cap: uint256 = ((word >> 112) & MASK_48) * 10 ** ((word >> 208) & 255)
-    errors.require(amount <= cap and held + amount <= cap, errors.DepositCap)
+    # decimals are at most 18, a cap below 2**48 whole tokens: nothing wraps
+    cap: uint256 = unsafe_mul((word >> 112) & MASK_48, pow_mod256(10, (word >> 208) & 255))
+    # held is at most cap, so the difference does not wrap; an unlisted token has a cap of zero
+    left: uint256 = unsafe_sub(cap, min(held, cap))
+    if amount == 0 or amount > left or convert(account, uint256) < 2**96:
+        self._refuse_deposit(word, account, amount)
     credited: uint256 = sheet._to_ledger(token, word, amount)
     clock: uint256 = (word >> 160) & MASK_48
-    if clock > block.timestamp * 1000:
+    now_ms: uint256 = unsafe_mul(block.timestamp, 1000)  # a timestamp is far below 2**240
+    if clock > now_ms:
         hourly: uint256 = outflow.limit(held + amount, sheet._limits(token) & MASK_96)
-        clock = outflow.after_deposit(clock, block.timestamp * 1000, amount, hourly)
+        clock = outflow.after_deposit(clock, now_ms, amount, hourly)
         word = (word & ~(MASK_48 << 160)) | (clock << 160)
     # the new balance is at most cap < 2**48 * 10**18 < 2**112, so the sum stays inside its field
-    sheet.tokens[token] = word + amount
+    sheet.tokens[token] = unsafe_add(word, amount)
     before: uint256 = staticcall IERC20(token).balanceOf(self)
     success: bool = False
     response: Bytes[32] = b""
@@ -107,9 +109,20 @@ def deposit(token: address, account: bytes32, amount: uint256):
     )
     self._require_moved(success, response)
     after: uint256 = staticcall IERC20(token).balanceOf(self)
-    errors.require(after == before + amount, errors.AmountMismatch)
+    # a balance that fell wraps to a difference no amount within the cap can equal
+    errors.require(unsafe_sub(after, before) == amount, errors.AmountMismatch)
     extcall sheet.CLEARINGHOUSE.credit(account, (word >> 216) & MASK_20, credited)
     log Deposited(account=account, token=token, amount=amount)
+
+
+@internal
+@pure
+def _refuse_deposit(word: uint256, account: bytes32, amount: uint256):
+    """@notice Say why a deposit that failed the one check of `deposit` is refused."""
+    errors.require(word != 0, errors.UnknownToken)
+    errors.require(amount != 0, errors.ZeroAmount)
+    errors.require(convert(account, uint256) >> 96 != 0, errors.UnknownAccount)
+    errors.require(False, errors.DepositCap)
 
 
 # ---- money out

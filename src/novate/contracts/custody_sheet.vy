@@ -197,7 +197,8 @@ def _limits(token: address) -> uint256:
 def _to_ledger(token: address, word: uint256, amount: uint256) -> uint256:
     """@notice Cash in wad or whole lots, exact either way (NotWholeLots)."""
     if (word >> 216) & MASK_20 == 0:
-        return amount * 10 ** (18 - ((word >> 208) & 255))
+        # decimals are 6 to 18; the amount is anybody's, so its product is checked
+        return amount * pow_mod256(10, unsafe_sub(18, (word >> 208) & 255))
     lot_units: uint256 = self.listings[token] & MASK_128
     errors.require(amount % lot_units == 0, errors.NotWholeLots)
     return amount // lot_units  # exact

@@ -215,10 +215,9 @@ def _commit(account: bytes32, row: Row, count: uint256):
 def _add_cash(account: bytes32, amount: uint256):
     """@notice Add cash; an account that owes no interest needs no more than its first slot."""
     first: uint256 = self.rows[account][0]
-    cash: uint256 = first & M128
-    if cash >> 127 == 0:
-        cash += amount
-        assert cash >> 127 == 0
+    if first & 2**127 == 0:
+        cash: uint256 = (first & M128) + amount
+        assert cash < 2**127
         self.rows[account][0] = (first & ~M128) | cash
         return
     row: Row = self._load(account)

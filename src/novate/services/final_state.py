@@ -111,7 +111,7 @@ def _money(case: Case, world: World) -> str:
     if not invariants.I01_custody_equals_claims(world):
         gap = invariants.claims(world) - invariants.custody_cash(world)
         raise Wrong(f"claims exceed custody by {gap} wei")
-    return f"custody holds {invariants.custody_cash(world)} wei, all claims together as many"
+    return f"custody {invariants.custody_cash(world)} wei, claims {invariants.claims(world)} wei"
 
 
 def _padded(address: str) -> bytes:
