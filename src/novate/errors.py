@@ -1,8 +1,9 @@
 """One registry of rejections: code, name, HTTP status, retryable, sentence.
 
-A rejection is a value: the same name is the ABI error on chain (selector of ``Name()``), the code on the wire and the sentence
-for people. Codes are partitioned by word: 1xxx input and order, 2xxx settlement and margin, 3xxx oracle, 4xxx custody, 5xxx
-liquidation and waterfall, 6xxx governance, 7xxx journal, 8xxx price files.
+A rejection is a value: the same name is the ABI error on chain (selector of ``Name()``), the code
+on the wire and the sentence for people. Codes are partitioned by word: 1xxx input and order, 2xxx
+settlement and margin, 3xxx oracle, 4xxx custody, 5xxx liquidation and waterfall, 6xxx governance,
+7xxx journal, 8xxx price files.
 """
 
 from __future__ import annotations
@@ -32,7 +33,9 @@ class Rejected(Exception):
     """Carries one registered rejection out of a transaction that then changes nothing."""
 
     def __init__(self, error: Error, detail: str = "") -> None:
-        super().__init__(f"{error.name} ({error.code}): {error.sentence}{' ' + detail if detail else ''}")
+        super().__init__(
+            f"{error.name} ({error.code}): {error.sentence}{' ' + detail if detail else ''}"
+        )
         self.error = error
         self.detail = detail
 
@@ -58,101 +61,207 @@ def require(condition: bool, error: Error, detail: str = "") -> None:
 _r = _register
 
 # 1xxx: orders
-BadSignature = _r(1001, "BadSignature", 401, False, "The signature is not by the account's owner or a live session key.")
+BadSignature = _r(
+    1001,
+    "BadSignature",
+    401,
+    False,
+    "The signature is not by the account's owner or a live session key.",
+)
 NonceUsed = _r(1002, "NonceUsed", 409, False, "Another order already used this nonce.")
 OrderExpired = _r(1003, "OrderExpired", 400, False, "The order's expiry has passed.")
 OverFilled = _r(1004, "OverFilled", 409, False, "The fill exceeds the lots the order has left.")
 OffTick = _r(1005, "OffTick", 400, False, "The price is not a multiple of the instrument's tick.")
 ZeroLots = _r(1006, "ZeroLots", 400, False, "The size is zero lots.")
-UnknownInstrument = _r(1007, "UnknownInstrument", 404, False, "No such instrument is listed for this use.")
+UnknownInstrument = _r(
+    1007, "UnknownInstrument", 404, False, "No such instrument is listed for this use."
+)
 LimitPrice = _r(1008, "LimitPrice", 400, False, "The fill is worse than an order's limit price.")
 SameSide = _r(1009, "SameSide", 400, False, "Both orders are on the same side.")
-InstrumentMismatch = _r(1010, "InstrumentMismatch", 400, False, "The two orders name different instruments.")
+InstrumentMismatch = _r(
+    1010, "InstrumentMismatch", 400, False, "The two orders name different instruments."
+)
 FeeAboveMax = _r(1011, "FeeAboveMax", 400, False, "The fee exceeds the order's signed maximum.")
 StaleRevision = _r(1012, "StaleRevision", 409, False, "A newer revision of this order was seen.")
 OrderCancelled = _r(1013, "OrderCancelled", 409, False, "The order was cancelled.")
 PostOnly = _r(1014, "PostOnly", 400, False, "A post-only order cannot take.")
-NotExecutor = _r(1015, "NotExecutor", 403, True, "Only the order's executor may settle it before its exclusive window ends.")
+NotExecutor = _r(
+    1015,
+    "NotExecutor",
+    403,
+    True,
+    "Only the order's executor may settle it before its exclusive window ends.",
+)
 ReceiptUsed = _r(1016, "ReceiptUsed", 409, False, "This match was already settled.")
-BadReceipt = _r(1017, "BadReceipt", 401, False, "The match receipt is not by the executor or not for these orders.")
+BadReceipt = _r(
+    1017,
+    "BadReceipt",
+    401,
+    False,
+    "The match receipt is not by the executor or not for these orders.",
+)
 SessionKeyScope = _r(1018, "SessionKeyScope", 403, False, "The session key may not do this.")
-SessionKeyBudget = _r(1019, "SessionKeyBudget", 403, False, "The session key's notional or loss budget is spent.")
-WrongChain = _r(1020, "WrongChain", 400, False, "The order is signed for another chain or contract.")
+SessionKeyBudget = _r(
+    1019, "SessionKeyBudget", 403, False, "The session key's notional or loss budget is spent."
+)
+WrongChain = _r(
+    1020, "WrongChain", 400, False, "The order is signed for another chain or contract."
+)
 UnknownAccount = _r(1021, "UnknownAccount", 404, False, "The account is not known here.")
 NotOwner = _r(1022, "NotOwner", 403, False, "Only the account's owner may do this.")
 TooManyItems = _r(1023, "TooManyItems", 400, False, "The list is longer than its bound.")
-MalformedOrder = _r(1024, "MalformedOrder", 400, False, "A field of the order is missing or out of range.")
+MalformedOrder = _r(
+    1024, "MalformedOrder", 400, False, "A field of the order is missing or out of range."
+)
 FillOrKill = _r(1025, "FillOrKill", 400, True, "The order cannot be filled completely at once.")
 OrderNotOpen = _r(1026, "OrderNotOpen", 404, False, "The order is not in the book.")
 
 # 2xxx: settlement and margin
 NotVenue = _r(2001, "NotVenue", 403, False, "The caller is not an approved venue.")
 SelfMatch = _r(2002, "SelfMatch", 400, False, "Maker and taker have the same owner.")
-PriceOutOfBand = _r(2003, "PriceOutOfBand", 400, True, "The price is outside the band around the mark.")
+PriceOutOfBand = _r(
+    2003, "PriceOutOfBand", 400, True, "The price is outside the band around the mark."
+)
 Paused = _r(2004, "Paused", 503, True, "Trades in which neither side reduces are paused.")
-ReduceOnly = _r(2005, "ReduceOnly", 400, False, "A reduce-only order would not reduce the position.")
-InsufficientMargin = _r(2006, "InsufficientMargin", 400, True, "The account would be below its initial margin and worse off than before.")
+ReduceOnly = _r(
+    2005, "ReduceOnly", 400, False, "A reduce-only order would not reduce the position."
+)
+InsufficientMargin = _r(
+    2006,
+    "InsufficientMargin",
+    400,
+    True,
+    "The account would be below its initial margin and worse off than before.",
+)
 PositionCap = _r(2007, "PositionCap", 400, True, "The position would exceed its cap.")
 OpenInterestCap = _r(2008, "OpenInterestCap", 400, True, "Open interest would exceed its cap.")
-InAuction = _r(2009, "InAuction", 409, True, "The account is in a liquidation auction and may only deposit.")
-TooManyPositions = _r(2010, "TooManyPositions", 400, False, "The account would hold more positions than allowed.")
+InAuction = _r(
+    2009, "InAuction", 409, True, "The account is in a liquidation auction and may only deposit."
+)
+TooManyPositions = _r(
+    2010, "TooManyPositions", 400, False, "The account would hold more positions than allowed."
+)
 NotAscending = _r(2011, "NotAscending", 400, False, "The list must be strictly ascending.")
 NotAuthorized = _r(2012, "NotAuthorized", 403, False, "The caller may not do this.")
-LotsOutOfRange = _r(2013, "LotsOutOfRange", 400, False, "The position or open interest would overflow.")
+LotsOutOfRange = _r(
+    2013, "LotsOutOfRange", 400, False, "The position or open interest would overflow."
+)
 BadTerms = _r(2014, "BadTerms", 400, False, "The instrument's terms are inconsistent.")
 AlreadyListed = _r(2015, "AlreadyListed", 409, False, "The instrument is already listed.")
 DebtCap = _r(2016, "DebtCap", 400, True, "Cash below zero is at its cap for the whole venue.")
 
 # 3xxx: oracle
 FutureRound = _r(3001, "FutureRound", 400, True, "The round's timestamp is in the future.")
-StaleRound = _r(3002, "StaleRound", 400, False, "The round is older than the last one or than the staleness limit.")
+StaleRound = _r(
+    3002,
+    "StaleRound",
+    400,
+    False,
+    "The round is older than the last one or than the staleness limit.",
+)
 RoundAlreadyPosted = _r(3003, "RoundAlreadyPosted", 409, True, "A transaction may post one round.")
-QuorumNotReached = _r(3004, "QuorumNotReached", 400, True, "The round has fewer signatures than the quorum.")
+QuorumNotReached = _r(
+    3004, "QuorumNotReached", 400, True, "The round has fewer signatures than the quorum."
+)
 DuplicateSigner = _r(3005, "DuplicateSigner", 400, False, "A node signed the round twice.")
 FeedsNotAscending = _r(3006, "FeedsNotAscending", 400, False, "Feeds must be strictly ascending.")
 ZeroPrice = _r(3007, "ZeroPrice", 400, False, "A price is zero.")
 UnknownFeed = _r(3008, "UnknownFeed", 404, False, "The feed is not registered.")
 StalePrice = _r(3009, "StalePrice", 503, True, "The price is too old for this action.")
-RestartGrace = _r(3010, "RestartGrace", 503, True, "Prices have just resumed after an outage; this action waits for the grace period.")
-RoundAlreadySigned = _r(3011, "RoundAlreadySigned", 409, False, "This node already signed another vector for this round, or a later round.")
-RoundNotHonest = _r(3012, "RoundNotHonest", 400, False, "The proposed vector does not follow from signed observations, or strays from this node's own.")
+RestartGrace = _r(
+    3010,
+    "RestartGrace",
+    503,
+    True,
+    "Prices have just resumed after an outage; this action waits for the grace period.",
+)
+RoundAlreadySigned = _r(
+    3011,
+    "RoundAlreadySigned",
+    409,
+    False,
+    "This node already signed another vector for this round, or a later round.",
+)
+RoundNotHonest = _r(
+    3012,
+    "RoundNotHonest",
+    400,
+    False,
+    "The proposed vector does not follow from signed observations, or strays from this node's own.",
+)
 
 # 4xxx: custody
 UnknownToken = _r(4001, "UnknownToken", 404, False, "The token is not accepted.")
-AmountMismatch = _r(4002, "AmountMismatch", 400, False, "The token moved another amount than asked (fee or rebase); it is refused.")
+AmountMismatch = _r(
+    4002,
+    "AmountMismatch",
+    400,
+    False,
+    "The token moved another amount than asked (fee or rebase); it is refused.",
+)
 ZeroAmount = _r(4003, "ZeroAmount", 400, False, "The amount is zero.")
 DepositCap = _r(4004, "DepositCap", 400, True, "The token's deposit cap is reached.")
 NotWholeLots = _r(4005, "NotWholeLots", 400, False, "The amount is not a whole number of lots.")
 NoRequest = _r(4006, "NoRequest", 404, False, "There is no such withdrawal request.")
 NotYet = _r(4007, "NotYet", 425, True, "The notice or the queue has not passed yet.")
-InsufficientCash = _r(4008, "InsufficientCash", 400, False, "The account has not that much free cash.")
+InsufficientCash = _r(
+    4008, "InsufficientCash", 400, False, "The account has not that much free cash."
+)
 TransferFailed = _r(4009, "TransferFailed", 502, True, "The token refused the transfer.")
-RequestOpen = _r(4010, "RequestOpen", 409, False, "The account already has an open withdrawal request for this token.")
-RequestExpired = _r(4011, "RequestExpired", 410, False, "The withdrawal was not executed in its window; request it again.")
+RequestOpen = _r(
+    4010,
+    "RequestOpen",
+    409,
+    False,
+    "The account already has an open withdrawal request for this token.",
+)
+RequestExpired = _r(
+    4011,
+    "RequestExpired",
+    410,
+    False,
+    "The withdrawal was not executed in its window; request it again.",
+)
 
 # 5xxx: liquidation and waterfall
-NotLiquidatable = _r(5001, "NotLiquidatable", 400, True, "The account is not below its maintenance margin.")
+NotLiquidatable = _r(
+    5001, "NotLiquidatable", 400, True, "The account is not below its maintenance margin."
+)
 AuctionOpen = _r(5002, "AuctionOpen", 409, False, "The account's auction is already open.")
 NoAuction = _r(5003, "NoAuction", 404, False, "The account is not in an auction.")
 SameBlock = _r(5004, "SameBlock", 425, True, "An auction cannot be opened and bid on in one block.")
 OwnAccount = _r(5005, "OwnAccount", 400, False, "A bidder cannot buy its own owner's account.")
-BadFraction = _r(5006, "BadFraction", 400, False, "The fraction is zero or above what the auction sells now.")
+BadFraction = _r(
+    5006, "BadFraction", 400, False, "The fraction is zero or above what the auction sells now."
+)
 HealthTooLow = _r(5007, "HealthTooLow", 409, True, "The account's health is below the bid's limit.")
 RewardTooLow = _r(5008, "RewardTooLow", 409, True, "The reward is below the bid's limit.")
-HealthWorsened = _r(5009, "HealthWorsened", 409, False, "The slice would worsen the account's health.")
+HealthWorsened = _r(
+    5009, "HealthWorsened", 409, False, "The slice would worsen the account's health."
+)
 NoDeficit = _r(5010, "NoDeficit", 400, False, "There is no deficit to cover.")
-LayersEmpty = _r(5011, "LayersEmpty", 409, True, "The layers before the haircut are empty; its window is open.")
-StillLiquidatable = _r(5012, "StillLiquidatable", 409, True, "The account is still below its maintenance margin.")
+LayersEmpty = _r(
+    5011, "LayersEmpty", 409, True, "The layers before the haircut are empty; its window is open."
+)
+StillLiquidatable = _r(
+    5012, "StillLiquidatable", 409, True, "The account is still below its maintenance margin."
+)
 
 # 6xxx: governance
 OutOfBounds = _r(6001, "OutOfBounds", 400, False, "The value is outside its compiled-in bounds.")
 TooFast = _r(6002, "TooFast", 425, True, "The parameter may not move this far this soon.")
 UnknownOperation = _r(6003, "UnknownOperation", 404, False, "The operation is not scheduled.")
-OperationExpired = _r(6004, "OperationExpired", 410, False, "The operation was not executed in its window.")
+OperationExpired = _r(
+    6004, "OperationExpired", 410, False, "The operation was not executed in its window."
+)
 AlreadyScheduled = _r(6005, "AlreadyScheduled", 409, False, "The operation is already scheduled.")
 CallFailed = _r(6006, "CallFailed", 502, False, "The scheduled call failed.")
-MissingParameter = _r(6007, "MissingParameter", 400, False, "A parameter is missing from the configuration.")
-InvalidParameter = _r(6008, "InvalidParameter", 400, False, "A parameter of the configuration is not allowed.")
+MissingParameter = _r(
+    6007, "MissingParameter", 400, False, "A parameter is missing from the configuration."
+)
+InvalidParameter = _r(
+    6008, "InvalidParameter", 400, False, "A parameter of the configuration is not allowed."
+)
 
 # 7xxx: journal
 JournalCorrupt = _r(7001, "JournalCorrupt", 500, False, "The journal's hash chain is broken.")
@@ -163,10 +272,28 @@ RecordTooLarge = _r(7004, "RecordTooLarge", 413, False, "The record exceeds the 
 # 8xxx: price files
 PriceFileMissing = _r(8001, "PriceFileMissing", 400, False, "The price file cannot be read.")
 PriceFileColumns = _r(8002, "PriceFileColumns", 400, False, "The price file lacks a column.")
-PriceNotPositive = _r(8003, "PriceNotPositive", 400, False, "A price is zero, negative or not a number; the row is skipped.")
-PriceRowUnsorted = _r(8004, "PriceRowUnsorted", 400, False, "A row is out of time order; rows are sorted.")
-PriceRowDuplicate = _r(8005, "PriceRowDuplicate", 400, False, "A row repeats a timestamp; the first one counts.")
+PriceNotPositive = _r(
+    8003,
+    "PriceNotPositive",
+    400,
+    False,
+    "A price is zero, negative or not a number; the row is skipped.",
+)
+PriceRowUnsorted = _r(
+    8004, "PriceRowUnsorted", 400, False, "A row is out of time order; rows are sorted."
+)
+PriceRowDuplicate = _r(
+    8005, "PriceRowDuplicate", 400, False, "A row repeats a timestamp; the first one counts."
+)
 PriceGap = _r(8006, "PriceGap", 400, False, "Bars are missing; the node is silent there.")
-PriceRange = _r(8007, "PriceRange", 400, False, "High, low, open and close contradict each other; the row is skipped.")
+PriceRange = _r(
+    8007,
+    "PriceRange",
+    400,
+    False,
+    "High, low, open and close contradict each other; the row is skipped.",
+)
 PriceFileEmpty = _r(8008, "PriceFileEmpty", 400, False, "No usable row is left.")
-PriceRowTime = _r(8009, "PriceRowTime", 400, False, "A timestamp cannot be read; the row is skipped.")
+PriceRowTime = _r(
+    8009, "PriceRowTime", 400, False, "A timestamp cannot be read; the row is skipped."
+)

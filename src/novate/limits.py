@@ -1,4 +1,6 @@
-"""Every bound of the settlement layer in one place (the Vyper twin repeats them as constants; a test compares)."""
+"""Every bound of the settlement layer in one place (the Vyper twin repeats them as constants; a
+test compares).
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """Number types and the only divisions in the settlement layer.
 
-Owns: the scale of every integer (wad 1e18, ppm 1e-6, ppb 1e-9, oracle unit 1e8 wei) and the rounding direction of every
-division, which is in the function's name. The Vyper twin is ``contracts/lib/units.vy``.
+Owns: the scale of every integer (wad 1e18, ppm 1e-6, ppb 1e-9, oracle unit 1e8 wei) and the
+rounding direction of every division, which is in the function's name. The Vyper twin is
+``contracts/lib/units.vy``.
 """
 
 from __future__ import annotations

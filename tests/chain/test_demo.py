@@ -78,9 +78,7 @@ def test_a_bad_price_file_runs_and_every_defect_is_reported(
     prices, out = tmp_path / "mine.csv", tmp_path / "out"
     prices.write_text("\n".join(["timestamp,open,high,low,close", *bad_rows()]) + "\n")
     with pytest.raises(SystemExit) as stopped:
-        cli.main(
-            ["demo", "--prices", str(prices), "--minutes", "5", "--out", str(out), "--json"]
-        )
+        cli.main(["demo", "--prices", str(prices), "--minutes", "5", "--out", str(out), "--json"])
     printed = capsys.readouterr()
     assert stopped.value.code in (0, None), printed.err[-500:]
     result = json.loads(printed.out)

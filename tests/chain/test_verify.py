@@ -205,9 +205,7 @@ def test_two_fills_in_another_order_are_noticed(copy: Path) -> None:
 
 def test_the_same_without_new_hashes_breaks_the_hash_chain(copy: Path) -> None:
     matched = [e for e in entries_of(copy) if e.kind == "Matched"]
-    one, other = next(
-        (a, b) for a, b in pairwise(matched) if len(a.payload) == len(b.payload)
-    )
+    one, other = next((a, b) for a, b in pairwise(matched) if len(a.payload) == len(b.payload))
     path = copy / "journal.bin"
     data = path.read_bytes()
     first, second = data.index(one.payload), data.index(other.payload)

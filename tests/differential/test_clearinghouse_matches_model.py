@@ -27,7 +27,20 @@ class Driver:
     def step(self) -> str:
         """One random operation."""
         name = self.random.choices(
-            ["trade", "round", "cash", "spot", "sweep", "check", "slice", "flag", "fees", "cut", "time", "layer"],
+            [
+                "trade",
+                "round",
+                "cash",
+                "spot",
+                "sweep",
+                "check",
+                "slice",
+                "flag",
+                "fees",
+                "cut",
+                "time",
+                "layer",
+            ],
             [40, 16, 8, 6, 5, 6, 6, 2, 2, 1, 4, 2],
         )[0]
         getattr(self, name)()
@@ -41,7 +54,9 @@ class Driver:
             self.price[key] *= 1 + r.gauss(0, 0.01)
         btc, eth = (int(self.price[k] * ORACLE_PER_USD) for k in (BTC, ETH))
         spread = [1 + r.gauss(0, 0.001) for _ in range(2)]
-        self.core.post(btc, eth, int(btc * spread[0]), int(eth * spread[1]), r.choice([0, 0, 500, 20_000]))
+        self.core.post(
+            btc, eth, int(btc * spread[0]), int(eth * spread[1]), r.choice([0, 0, 500, 20_000])
+        )
 
     def time(self) -> None:
         """Time passes without a price."""
@@ -57,13 +72,17 @@ class Driver:
             taker, maker = r.sample(range(len(accounts)), 2)
             at = r.randrange(len(instruments))
             terms = TERMS.get(instruments[at], TERMS[BTC])
-            price = int(self.price.get(instruments[at], 100) * r.choice([1, 1, 1, 1.004, 0.99, 1.2]) * USD)
+            price = int(
+                self.price.get(instruments[at], 100) * r.choice([1, 1, 1, 1.004, 0.99, 1.2]) * USD
+            )
             price -= price % terms.tick
             price += r.choice([0] * 30 + [1])
             lots = r.choice([0, 1, r.randint(1, 300), r.randint(1, 3000), r.randint(1, 40_000)])
             reduce_only = r.random() < 0.05, r.random() < 0.05
             fees = r.randint(0, 10**18), r.randint(0, 10**17)
-            trades.append(Trade(taker, maker, at, r.random() < 0.5, lots, price, *fees, *reduce_only))
+            trades.append(
+                Trade(taker, maker, at, r.random() < 0.5, lots, price, *fees, *reduce_only)
+            )
         self.core.novate(accounts, instruments, trades)
         self.core.compare(accounts)
 
@@ -101,7 +120,11 @@ class Driver:
 
         arguments = (word(account), word(bidder), fraction, reward, fee)
         self.core.both(
-            "auctioneer", "transfer_slice", arguments, ledger.transfer_slice, (account, bidder, fraction, reward, fee)
+            "auctioneer",
+            "transfer_slice",
+            arguments,
+            ledger.transfer_slice,
+            (account, bidder, fraction, reward, fee),
         )
         self.core.compare([account, bidder, self.layers[1]])
 
@@ -111,7 +134,11 @@ class Driver:
 
         account, value = self.random.choice(self.accounts), self.random.random() < 0.3
         self.core.both(
-            "auctioneer", "set_in_auction", (word(account), value), ledger.set_in_auction, (account, value)
+            "auctioneer",
+            "set_in_auction",
+            (word(account), value),
+            ledger.set_in_auction,
+            (account, value),
         )
 
     def fees(self) -> None:
@@ -124,7 +151,9 @@ class Driver:
         from support.core import word
 
         target, amount = self.layers[0], self.random.randint(0, 3000) * USD
-        self.core.both("waterfall", "cut_gains", (word(target), amount), ledger.cut_gains, (target, amount))
+        self.core.both(
+            "waterfall", "cut_gains", (word(target), amount), ledger.cut_gains, (target, amount)
+        )
         self.core.compare(self.layers)
 
     def layer(self) -> None:
@@ -134,7 +163,9 @@ class Driver:
         source = self.random.choice([*self.layers, self.accounts[0]])
         target, amount = self.random.choice(self.accounts), self.random.randint(0, 10) * USD
         arguments = (word(source), word(target), amount)
-        self.core.both("waterfall", "move_cash", arguments, ledger.move_cash, (source, target, amount))
+        self.core.both(
+            "waterfall", "move_cash", arguments, ledger.move_cash, (source, target, amount)
+        )
 
     def claims(self) -> int:
         """Σ cash + gains + variation over everyone (I01)."""
@@ -147,7 +178,9 @@ class Driver:
 
 @pytest.mark.parametrize("seed", range(8))
 def test_contract_equals_model(seed: int) -> None:
-    """Every operation has the same outcome, events and stored words on both sides; positions always sum to zero."""
+    """Every operation has the same outcome, events and stored words on both sides; positions always
+    sum to zero.
+    """
     driver = Driver(seed)
     seen: dict[str, int] = {}
     for _ in range(400):

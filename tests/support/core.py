@@ -1,6 +1,8 @@
-"""The settlement core twice: Oracle, RiskModel and Clearinghouse on pyrevm, and the model, fed the same operations.
+"""The settlement core twice: Oracle, RiskModel and Clearinghouse on pyrevm, and the model, fed the
+same operations.
 
-Custody, auctioneer, waterfall, venue and governor are plain addresses here, so that a test can speak for each of them.
+Custody, auctioneer, waterfall, venue and governor are plain addresses here, so that a test can
+speak for each of them.
 """
 
 from __future__ import annotations
@@ -54,7 +56,9 @@ ROLES = ("timelock", "custody", "auctioneer", "waterfall", "guardian", "venue")
 
 
 class Core:
-    """One world kept twice; ``both`` runs an operation on contract and model and compares the outcome."""
+    """One world kept twice; ``both`` runs an operation on contract and model and compares the
+    outcome.
+    """
 
     def __init__(self, btc_usd: int = 60_000, eth_usd: int = 3_000) -> None:
         self.chain = Chain()
@@ -110,7 +114,9 @@ class Core:
         self.chain.advance(seconds)
         self.world.now = self.chain.timestamp
 
-    def post(self, btc: int, eth: int, btc_mark: int = 0, eth_mark: int = 0, confidence: int = 0) -> None:
+    def post(
+        self, btc: int, eth: int, btc_mark: int = 0, eth_mark: int = 0, confidence: int = 0
+    ) -> None:
         """Post one signed round to both (prices in oracle units; marks default to the index)."""
         self.round += 1
         words = [
@@ -127,9 +133,15 @@ class Core:
         self.world.take_events()
 
     def both(
-        self, role: str, function: str, arguments: tuple[Any, ...], model: Callable[..., Any], given: tuple[Any, ...]
+        self,
+        role: str,
+        function: str,
+        arguments: tuple[Any, ...],
+        model: Callable[..., Any],
+        given: tuple[Any, ...],
     ) -> Any:
-        """Run one operation on both; the outcome (value or rejection) and the touched state must agree.
+        """Run one operation on both; the outcome (value or rejection) and the touched state must
+        agree.
 
         What both refused with stays in ``refusal``.
         """
@@ -158,31 +170,50 @@ class Core:
         return expected
 
     def _same_events(self) -> None:
-        expected = [(e.name, {k: as_word(v) for k, v in e.arguments.items()}) for e in self.world.take_events()]
-        got = [(e.name, {k: as_word(v) for k, v in e.arguments.items()}) for e in self.chain.events()]
+        expected = [
+            (e.name, {k: as_word(v) for k, v in e.arguments.items()})
+            for e in self.world.take_events()
+        ]
+        got = [
+            (e.name, {k: as_word(v) for k, v in e.arguments.items()}) for e in self.chain.events()
+        ]
         assert expected == got, (expected, got)
 
     def credit(self, account: int, instrument: int, amount: int) -> Any:
         """Custody credits an account."""
         return self.both(
-            "custody", "credit", (word(account), instrument, amount), ledger.credit, (account, instrument, amount)
+            "custody",
+            "credit",
+            (word(account), instrument, amount),
+            ledger.credit,
+            (account, instrument, amount),
         )
 
     def debit(self, account: int, instrument: int, amount: int) -> Any:
         """Custody debits an account."""
         return self.both(
-            "custody", "debit", (word(account), instrument, amount), ledger.debit, (account, instrument, amount)
+            "custody",
+            "debit",
+            (word(account), instrument, amount),
+            ledger.debit,
+            (account, instrument, amount),
         )
 
-    def novate(self, accounts: list[int], instruments: list[int], trades: list[Trade], role: str = "venue") -> Any:
+    def novate(
+        self, accounts: list[int], instruments: list[int], trades: list[Trade], role: str = "venue"
+    ) -> Any:
         """A venue brings trades."""
         packed = [list(t.words()) for t in trades]
         arguments = ([word(a) for a in accounts], instruments, packed)
-        return self.both(role, "novate", arguments, novation.novate, (accounts, instruments, trades))
+        return self.both(
+            role, "novate", arguments, novation.novate, (accounts, instruments, trades)
+        )
 
     def sweep(self, accounts: list[int]) -> Any:
         """Anyone sweeps."""
-        return self.both("venue", "sweep", ([word(a) for a in accounts],), ledger.sweep, (accounts,))
+        return self.both(
+            "venue", "sweep", ([word(a) for a in accounts],), ledger.sweep, (accounts,)
+        )
 
     def check(self, account: int) -> Any:
         """Equity and valuation, equal on both sides."""

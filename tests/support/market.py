@@ -49,9 +49,7 @@ class Market:
         """The next prices reach the engine, not yet the chain."""
         self.ts = max(self.ts, self.venue.now) + 50
         dollars = {BTC: btc, ETH: eth}
-        seen = {
-            f: NodePrice(p * ORACLE_PER_USD, p * ORACLE_PER_USD) for f, p in dollars.items()
-        }
+        seen = {f: NodePrice(p * ORACLE_PER_USD, p * ORACLE_PER_USD) for f, p in dollars.items()}
         assert self.venue.post_prices(dict.fromkeys(range(NODES), seen), self.ts)
 
     def round(self, btc: int, eth: int = 4_000) -> None:

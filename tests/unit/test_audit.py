@@ -60,9 +60,7 @@ class Scripted(Replica):
 
 def transaction(world: World, succeeded: bool = True, gas: int = 100_000) -> ChainTransaction:
     at = world.now
-    return ChainTransaction(
-        9, at, 0, bytes(32), bytes(20), bytes(20), b"", succeeded, gas, []
-    )
+    return ChainTransaction(9, at, 0, bytes(32), bytes(20), bytes(20), b"", succeeded, gas, [])
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""ABI encoding of calls, results, reverts and events of compiled contracts (eth-abi does the work)."""
+"""ABI encoding of calls, results, reverts and events of compiled contracts (by eth-abi)."""
 
 from __future__ import annotations
 
@@ -69,7 +69,9 @@ class Abi:
         return found
 
     def decode_call(self, data: bytes) -> tuple[str, tuple[Any, ...]]:
-        """Function name and arguments behind calldata. Errors: ``KeyError`` for a selector that is not here."""
+        """Function name and arguments behind calldata. Errors: ``KeyError`` for a selector that is
+        not here.
+        """
         name, types = self._selectors[data[:4]]
         return name, tuple(decode(types, data[4:]))
 
@@ -96,10 +98,14 @@ class Abi:
             return None
         indexed = [i for i in entry["inputs"] if i["indexed"]]
         plain = [i for i in entry["inputs"] if not i["indexed"]]
-        values = dict(zip((i["name"] for i in plain), decode([_type_of(i) for i in plain], data), strict=True))
+        values = dict(
+            zip((i["name"] for i in plain), decode([_type_of(i) for i in plain], data), strict=True)
+        )
         for item, topic in zip(indexed, topics[1:], strict=True):
             values[item["name"]] = decode([_type_of(item)], topic)[0]
-        return Event(address, entry["name"], {i["name"]: values[i["name"]] for i in entry["inputs"]})
+        return Event(
+            address, entry["name"], {i["name"]: values[i["name"]] for i in entry["inputs"]}
+        )
 
 
 def decode_revert(data: bytes) -> Error | None:

@@ -1,6 +1,7 @@
 """Compile the Vyper contracts with the pinned compiler.
 
-Results are cached on disk by the hash of every source file, so tests and the demo compile once. The optimiser runs for gas.
+Results are cached on disk by the hash of every source file, so tests and the demo compile once. The
+optimiser runs for gas.
 """
 
 from __future__ import annotations
@@ -57,7 +58,9 @@ def compile_contract(name: str, root: Path = CONTRACTS, contracts: Path = CONTRA
         temporary.write_text(made)
         temporary.replace(cached)
     found = json.loads(cached.read_text())
-    return Artifact(name, tuple(found["abi"]), bytes.fromhex(found["bytecode"][2:]), found["runtime_size_bytes"])
+    return Artifact(
+        name, tuple(found["abi"]), bytes.fromhex(found["bytecode"][2:]), found["runtime_size_bytes"]
+    )
 
 
 def _compile(path: Path, roots: tuple[Path, ...]) -> dict[str, Any]:

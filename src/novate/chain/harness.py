@@ -1,7 +1,8 @@
-"""An in-memory EVM (pyrevm) that deploys and calls the real contracts: the test bed of tests, simulation and replay.
+"""An in-memory EVM (pyrevm) that deploys and calls the real contracts: the test bed of tests,
+simulation and replay.
 
-Every call is its own transaction as far as state goes: transient storage is reset before it. Gas seen here is not transaction gas
-(slots stay warm); gas figures come from anvil.
+Every call is its own transaction as far as state goes: transient storage is reset before it. Gas
+seen here is not transaction gas (slots stay warm); gas figures come from anvil.
 """
 
 from __future__ import annotations
@@ -43,7 +44,9 @@ class Chain:
 
     def _apply_block(self) -> None:
         self.evm.set_block_env(
-            pyrevm.BlockEnv(number=self.number, timestamp=self.timestamp, gas_limit=GAS_LIMIT * 100, basefee=0)
+            pyrevm.BlockEnv(
+                number=self.number, timestamp=self.timestamp, gas_limit=GAS_LIMIT * 100, basefee=0
+            )
         )
 
     def advance(self, seconds: int, blocks: int = 1) -> None:
@@ -52,7 +55,9 @@ class Chain:
         self.number += blocks
         self._apply_block()
 
-    def deploy(self, name: str, *arguments: Any, root: Path = CONTRACTS, sender: str | None = None) -> Contract:
+    def deploy(
+        self, name: str, *arguments: Any, root: Path = CONTRACTS, sender: str | None = None
+    ) -> Contract:
         """Deploy ``root/name.vy``."""
         artifact = compile_contract(name, root, self.folders.get(name, CONTRACTS))
         abi = Abi(artifact.abi)
@@ -66,10 +71,14 @@ class Chain:
         return made
 
     def send(self, sender: str, to: str, data: bytes, static: bool = False) -> bytes:
-        """One transaction (or eth_call when ``static``); returns its output; raises ``Rejected`` or ``CallReverted``."""
+        """One transaction (or eth_call when ``static``); returns its output; raises ``Rejected`` or
+        ``CallReverted``.
+        """
         self.evm.reset_transient_storage()
         try:
-            output: bytes = self.evm.message_call(sender, to, calldata=data, gas=GAS_LIMIT, is_static=static)
+            output: bytes = self.evm.message_call(
+                sender, to, calldata=data, gas=GAS_LIMIT, is_static=static
+            )
         except RuntimeError as error:
             raise self._translate(error) from None
         result = self.evm.result
@@ -105,7 +114,9 @@ class Chain:
 
 
 class Contract:
-    """A deployed contract; ``contract.name(args)`` sends as the deployer, ``sender=`` names another caller."""
+    """A deployed contract; ``contract.name(args)`` sends as the deployer, ``sender=`` names another
+    caller.
+    """
 
     def __init__(self, chain: Chain, address: str, abi: Abi, name: str) -> None:
         self.chain = chain

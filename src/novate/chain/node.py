@@ -39,7 +39,8 @@ class NodeFault(Exception):
 class NodeOptions:
     """What a local chain is like; ``timestamp`` is the genesis block's, in seconds.
 
-    ``dump_state`` names a file that keeps the whole chain when the node stops, ``load_state`` one to go on from.
+    ``dump_state`` names a file that keeps the whole chain when the node stops, ``load_state`` one
+    to go on from.
     """
 
     chain_id: int = 31_337

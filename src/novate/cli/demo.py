@@ -19,12 +19,24 @@ from novate.web.report_data import Result
 
 
 def command(
-    out: Annotated[Path, typer.Option(help="Folder for journal, chain, result and report.")] = Path("out/demo"),
-    prices: Annotated[Path | None, typer.Option(help="Any OHLC CSV or Parquet instead of the built-in table.")] = None,
-    symbol: Annotated[str, typer.Option(help="Asset of a price file without a symbol column.")] = "BTC",
-    seed: Annotated[int, typer.Option(help="Seed of the traders and of the paths inside bars.")] = 1,
-    minutes: Annotated[int | None, typer.Option(min=2, help="Stop after so many minutes of the event.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
+    out: Annotated[Path, typer.Option(help="Folder for journal, chain, result and report.")] = Path(
+        "out/demo"
+    ),
+    prices: Annotated[
+        Path | None, typer.Option(help="Any OHLC CSV or Parquet instead of the built-in table.")
+    ] = None,
+    symbol: Annotated[
+        str, typer.Option(help="Asset of a price file without a symbol column.")
+    ] = "BTC",
+    seed: Annotated[
+        int, typer.Option(help="Seed of the traders and of the paths inside bars.")
+    ] = 1,
+    minutes: Annotated[
+        int | None, typer.Option(min=2, help="Stop after so many minutes of the event.")
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the result as one JSON object.")
+    ] = False,
 ) -> None:
     """Clear the crash of 2025-10-10 through real contracts and prove that nothing was lost.
 
@@ -33,9 +45,13 @@ def command(
     table = load_prices(prices, symbol=symbol) if prices else load_event()
     console = Console(stderr=True)
     for finding in table.findings[:10]:
-        console.print(f"[yellow]{finding.name} ({finding.code})[/] row {finding.row}: {finding.text}")
+        console.print(
+            f"[yellow]{finding.name} ({finding.code})[/] row {finding.row}: {finding.text}"
+        )
     if len(table.findings) > 10:
-        console.print(f"[yellow]… and {len(table.findings) - 10} more findings; all are in the report[/]")
+        console.print(
+            f"[yellow]… and {len(table.findings) - 10} more findings; all are in the report[/]"
+        )
     try:
         event = prices.stem if prices else "crash of 2025-10-10"
         crash = Crash(out, config.load(), table, seed, minutes, event)
@@ -83,7 +99,9 @@ def _summary(console: Console, result: Result, out: Path) -> None:
         if key == "invariants":
             held = sum(result["invariants"].values())
             failed = ", ".join(k for k, v in result["invariants"].items() if not v)
-            value = f"{held} of {len(result['invariants'])} hold" + (f"; broken: {failed}" if failed else "")
+            value = f"{held} of {len(result['invariants'])} hold" + (
+                f"; broken: {failed}" if failed else ""
+            )
         table.add_row(key, str(value))
     console.print(table)
     console.print(f"report: {out / 'report.html'}\nverify: novate verify {out}", highlight=False)

@@ -240,4 +240,3 @@ def _summary(
     if first is not None:
         console.print(f"[red]first wrong record: {first}[/]")
     console.print(f"{count} records in {seconds:.1f} s", highlight=False)
-

@@ -3,10 +3,11 @@
 # SPDX-License-Identifier: AGPL-3.0-only
 """
 @title Clearinghouse: buyer to every seller and seller to every buyer
-@notice Wiring of the ledger's modules. It holds no tokens (Custody does) and trusts no venue with margin: every settled trade,
-        withdrawal and liquidation bid passes the gate of ledger.vy.
-@custom:kill The guardian can pause increases for at most seven days; reductions, withdrawals of free collateral, liquidations
-             and deposits always run. Governance can approve another venue, never move an account's money.
+@notice Wiring of the ledger's modules. It holds no tokens (Custody does) and trusts no venue with
+        margin: every settled trade, withdrawal and liquidation bid passes the gate of ledger.vy.
+@custom:kill The guardian can pause increases for at most seven days; reductions, withdrawals of
+        free collateral, liquidations and deposits always run. Governance can approve another venue,
+        never move an account's money.
 """
 
 from lib import errors
@@ -66,7 +67,9 @@ exports: (
 def __init__(governor: address, config: uint256):
     """@param config The config word; its epoch length is fixed here for good (600 s to one day)."""
     epoch_seconds: uint256 = (config >> 184) & (2**24 - 1)
-    errors.require(epoch_seconds >= 600 and epoch_seconds <= 86400 and config >> 208 == 0, errors.OutOfBounds)
+    errors.require(
+        epoch_seconds >= 600 and epoch_seconds <= 86400 and config >> 208 == 0, errors.OutOfBounds
+    )
     markets._require_bounds(config)
     ledger.__init__(governor)
     ledger.config = config

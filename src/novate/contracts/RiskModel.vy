@@ -3,10 +3,12 @@
 # SPDX-License-Identifier: AGPL-3.0-only
 """
 @title RiskModel: what a portfolio is worth and what it must hold (docs/SPEC.md §4, MARGIN.md)
-@notice Immutable formulas over bounded, speed-limited parameters. Every add-on rounds against the account.
-        A linear position needs no stored array: its sixteen lanes are multiples of its dollar delta, so one accumulator an
-        underlying carries them and the worst lane is the full scan range. Twin: novate/model/margin.py.
-@custom:kill Governance points the Clearinghouse at another model after the timelock; this one holds nothing.
+@notice Immutable formulas over bounded, speed-limited parameters. Every add-on rounds against the
+        account. A linear position needs no stored array: its sixteen lanes are multiples of its
+        dollar delta, so one accumulator an underlying carries them and the worst lane is the full
+        scan range. Twin: novate/model/margin.py.
+@custom:kill Governance points the Clearinghouse at another model after the timelock; this one holds
+        nothing.
 """
 
 from interfaces import IClearinghouse
@@ -78,7 +80,8 @@ def __init__(governor: address, clearinghouse: address, oracle: address):
 def evaluate(words: DynArray[uint256, 32]) -> IRiskModel.Valuation:
     """
     @notice Value and requirements of the packed positions `words` at the current round.
-    @dev Writes only the transient row cache, keyed by the oracle's own round, so anybody may call it at any moment.
+    @dev Writes only the transient row cache, keyed by the oracle's own round, so anybody may call
+            it at any moment.
     """
     if len(words) == 0:
         return empty(IRiskModel.Valuation)
@@ -92,7 +95,8 @@ def evaluate(words: DynArray[uint256, 32]) -> IRiskModel.Valuation:
     gauge: uint256[UNDERLYINGS_MAX] = empty(uint256[UNDERLYINGS_MAX])
     used: uint256 = 0
     charges: uint256 = 0
-    # Bounds of the sums over at most 128 positions: notionals below 2**130, linear values below 2**145, charges below 2**139
+    # Bounds of the sums over at most 128 positions: notionals below 2**130, linear values below
+    # 2**145, charges below 2**139
     for word: uint256 in words:
         rest: uint256 = word
         for _: uint256 in range(4):
@@ -115,7 +119,9 @@ def evaluate(words: DynArray[uint256, 32]) -> IRiskModel.Valuation:
             else:
                 # |value_lot| < 2**95: the product is below 2**138
                 value_lot: int256 = convert(convert(row << 160, bytes32), int256) >> 160
-                valuation.value_linear = unsafe_add(valuation.value_linear, unsafe_mul(lots, value_lot))
+                valuation.value_linear = unsafe_add(
+                    valuation.value_linear, unsafe_mul(lots, value_lot)
+                )
                 if notional < 0:
                     notional = unsafe_sub(0, notional)
                 # a size below 2**123 times a rate below 2**16, rounded up
@@ -127,7 +133,9 @@ def evaluate(words: DynArray[uint256, 32]) -> IRiskModel.Valuation:
         if used == 0:
             break
         if used & 1 == 1:
-            sums = self._add(sums, underlying, delta[underlying], spot[underlying], gauge[underlying])
+            sums = self._add(
+                sums, underlying, delta[underlying], spot[underlying], gauge[underlying]
+            )
         used = used >> 1
     return self._total(valuation, sums, charges)
 
@@ -148,8 +156,13 @@ def accrued(instrument: uint256) -> (uint256, uint256):
 
 @internal
 @view
-def _project(market: uint256, terms: uint256, feed: uint256, status: uint256, config: uint256) -> uint256:
-    """@notice The market word with funding up to now; when it is already there, the oracle need not be asked."""
+def _project(
+    market: uint256, terms: uint256, feed: uint256, status: uint256, config: uint256
+) -> uint256:
+    """
+    @notice The market word with funding up to now; when it is already there, the oracle need not be
+            asked.
+    """
     resumed_at: uint256 = 0
     if (market >> 168) & M40 != block.timestamp:
         resumed_at = staticcall ORACLE.resumed_at((terms >> 240) & 255)
@@ -159,7 +172,10 @@ def _project(market: uint256, terms: uint256, feed: uint256, status: uint256, co
 @internal
 @pure
 def _widen(gauge: uint256, row: uint256) -> uint256:
-    """@notice Keep the largest confidence (24 bits), fall (24) and rise (24) over the held instruments."""
+    """
+    @notice Keep the largest confidence (24 bits), fall (24) and rise (24) over the held
+            instruments.
+    """
     confidence: uint256 = max(gauge & M24, (row >> 208) & M24)
     fall: uint256 = (gauge >> 24) & M24
     rise: uint256 = gauge >> 48
@@ -173,7 +189,10 @@ def _widen(gauge: uint256, row: uint256) -> uint256:
 
 @internal
 def _row(instrument: uint256, status: uint256) -> uint256:
-    """@notice One instrument's row at this round: built on first use in a transaction, then read from transient storage."""
+    """
+    @notice One instrument's row at this round: built on first use in a transaction, then read from
+            transient storage.
+    """
     key: uint256 = ((status & M64) << 20) | instrument
     row: uint256 = self.rows[key]
     if row == 0:
@@ -202,15 +221,20 @@ def _build_row(instrument: uint256, status: uint256) -> uint256:
     charge: uint256 = 0
     if kind == KIND_PERP:
         value_lot -= units.signed(market, 128, 128)
-        charge = self._charge(underlying, (market >> 208) * notional, units.magnitude(units.signed(market, 88, 216)))
+        charge = self._charge(
+            underlying, (market >> 208) * notional, units.magnitude(units.signed(market, 88, 216))
+        )
     assert value_lot < 2**95 and value_lot >= -(2**95)
-    row: uint256 = units.unsigned(value_lot, M96) | (notional << 96) | (underlying << 176) | (kind << 188) | (charge << 192)
+    row: uint256 = units.unsigned(value_lot, M96) | (notional << 96) | (underlying << 176)
+    row |= (kind << 188) | (charge << 192)
     age: uint256 = block.timestamp - (feed >> 224)
     stale_after: uint256 = (status >> 144) & M16
     confidence: uint256 = (feed >> 192) & M32
     if age > stale_after:
         row |= 1 << 191
-        confidence += min((age - stale_after) * risk_parameters.stale_drift_ppm_s, STALE_WIDENING_PPM_MAX)
+        confidence += min(
+            (age - stale_after) * risk_parameters.stale_drift_ppm_s, STALE_WIDENING_PPM_MAX
+        )
     row |= min(confidence, M24) << 208
     return row | (self._deviation((feed >> 64) & M64, (feed >> 128) & M64) << 232)
 
@@ -242,7 +266,10 @@ def _charge(underlying: uint256, interest: uint256, rate_ppb: uint256) -> uint25
 @internal
 @pure
 def _interest_rate(interest: uint256, word: uint256) -> uint256:
-    """@notice Charge on the whole market's open interest: a ramp between two notionals, 1e-5, rounded up."""
+    """
+    @notice Charge on the whole market's open interest: a ramp between two notionals, 1e-5, rounded
+            up.
+    """
     low: uint256 = ((word >> 180) & M24) * THOUSAND_USD
     if interest <= low:
         return 0
@@ -253,7 +280,10 @@ def _interest_rate(interest: uint256, word: uint256) -> uint256:
 @internal
 @pure
 def _liquidity(size: uint256, word: uint256) -> uint256:
-    """@notice What closing a dollar delta may cost beyond the mark: a ramp between two sizes, rounded up."""
+    """
+    @notice What closing a dollar delta may cost beyond the mark: a ramp between two sizes, rounded
+            up.
+    """
     low: uint256 = ((word >> 72) & M24) * THOUSAND_USD
     if size <= low:
         return 0
@@ -267,7 +297,8 @@ def _liquidity(size: uint256, word: uint256) -> uint256:
 def _add(sums: Sums, underlying: uint256, delta: int256, spot: uint256, gauge: uint256) -> Sums:
     """
     @notice Add one underlying's scan, credit terms, liquidity, confidence and haircuts.
-    @dev A change ramps into the maintenance margin; the initial margin takes the stricter end at once.
+    @dev A change ramps into the maintenance margin; the initial margin takes the stricter end at
+            once.
     """
     s: Sums = sums
     target: uint256 = 0
@@ -277,7 +308,8 @@ def _add(sums: Sums, underlying: uint256, delta: int256, spot: uint256, gauge: u
     size: uint256 = units.magnitude(delta)
     credit: uint256 = risk_parameters.between_down(old >> 244, target >> 244, elapsed)
     psr: uint256 = risk_parameters.psr(target)
-    # sizes below 2**130, rates below 2**21, credits below 2**10, at most 16 underlyings: every sum is below 2**165
+    # sizes below 2**130, rates below 2**21, credits below 2**10, at most 16 underlyings: every sum
+    # is below 2**165
     scan: uint256 = units.ppm_up(size, psr)
     base: uint256 = unsafe_div(unsafe_mul(credit, scan), 1000)
     cross: int256 = unsafe_mul(convert(unsafe_mul(credit, psr), int256), delta)
@@ -309,8 +341,12 @@ def _add(sums: Sums, underlying: uint256, delta: int256, spot: uint256, gauge: u
             adverse = (gauge >> 24) & M24
         s.penalty += units.ppm_up(size, max(confidence, adverse))
     if spot != 0:
-        maintenance: uint256 = risk_parameters.between_up((old >> 140) & M20, (target >> 140) & M20, elapsed)
-        initial: uint256 = risk_parameters.between_up((old >> 160) & M20, (target >> 160) & M20, elapsed)
+        maintenance: uint256 = risk_parameters.between_up(
+            (old >> 140) & M20, (target >> 140) & M20, elapsed
+        )
+        initial: uint256 = risk_parameters.between_up(
+            (old >> 160) & M20, (target >> 160) & M20, elapsed
+        )
         s.haircut += units.ppm_up(spot, maintenance)
         s.haircut_initial += units.ppm_up(spot, max(initial, (target >> 160) & M20))
     return s
@@ -336,7 +372,9 @@ def _total(valuation: IRiskModel.Valuation, sums: Sums, charges: uint256) -> IRi
     added: uint256 = sums.added + charges
     v.margin_maintenance = sums.scan - self._saving(sums.base, sums.cross, cap) + added
     v.margin_maintenance += sums.liquidity + sums.haircut
-    initial: uint256 = sums.scan_initial - self._saving(sums.base_initial, sums.cross_initial, cap_initial) + added
+    initial: uint256 = sums.scan_initial - self._saving(
+        sums.base_initial, sums.cross_initial, cap_initial
+    ) + added
     initial += sums.liquidity_initial
     v.margin_initial = units.ppm_up(initial, risk_parameters.shared >> 232) + sums.haircut_initial
     v.penalty = sums.penalty

@@ -1,10 +1,11 @@
 # pragma version 0.4.3
 # SPDX-License-Identifier: AGPL-3.0-only
 """
-@title The ledger: accounts, loading them, sweeping variation, the margin gate (docs/SPEC.md §5; twin of novate/model/account.py)
-@notice Storage and rules shared by novation and transfers. Units: cash and variation wad, gains in shares of 1e-6 USD.
-        Rounding: interest up, matured gains down, removed shares up with the excess returned to cash.
-        Holds I01 (only credit and debit create or destroy claims) and I03 (one gate).
+@title The ledger: accounts, loading them, sweeping variation, the margin gate (docs/SPEC.md §5;
+        twin of novate/model/account.py)
+@notice Storage and rules shared by novation and transfers. Units: cash and variation wad, gains in
+        shares of 1e-6 USD. Rounding: interest up, matured gains down, removed shares up with the
+        excess returned to cash. Holds I01 (only credit, debit make or end claims), I03 (one gate).
 """
 
 from interfaces import IRiskModel
@@ -32,7 +33,6 @@ LOTS_MAX: constant(int256) = 2**43 - 1
 LOTS_OFFSET: constant(int256) = 2**43
 M24: constant(uint256) = 2**24 - 1
 M32: constant(uint256) = 2**32 - 1
-M40: constant(uint256) = 2**40 - 1
 M44: constant(uint256) = 2**44 - 1
 M64: constant(uint256) = 2**64 - 1
 M96: constant(uint256) = 2**96 - 1
@@ -45,16 +45,16 @@ rows: HashMap[bytes32, uint256[34]]          # slot 0, slot 1, then 32 words of 
 books: HashMap[uint256, uint256[2]]          # instrument -> terms word, market word
 epochs: public(HashMap[uint256, uint256])    # epoch number -> shares 128 | cut 128
 pot: uint256                                 # fees 96 | debt 96
-debt_cap: public(uint256)                    # total cash below zero at which risk increases stop, wad
+debt_cap: public(uint256)                    # cash below zero in all that stops increases, wad
 borrow: uint256                              # interest index 128 | stored at 40
 config: uint256                              # trading and funding parameters
 risk_model: public(IRiskModel)               # formulas; replaceable by governance
 custody: public(address)                     # may credit and debit
 auctioneer: public(address)                  # may move slices and flag auctions
-waterfall: public(address)                   # owns the layer accounts, may move their cash and cut gains
+waterfall: public(address)                   # owns the layers: moves their cash, cuts gains
 guardian: public(address)                    # may pause increases
 venues: public(HashMap[address, bool])       # may novate
-perps: DynArray[uint256, 64]                 # every listed perp, so that a parameter change can accrue them all
+perps: DynArray[uint256, 64]              # every listed perp: a new config accrues them all
 
 
 @deploy
@@ -139,7 +139,9 @@ def _gains(row: Row) -> uint256:
 
 @internal
 def _sweep(row: Row, value_linear: int256) -> Row:
-    """@notice Turn variation into cash: gains enter the epoch's shares, losses take shares first."""
+    """
+    @notice Turn variation into cash: gains enter the epoch's shares, losses take shares first.
+    """
     r: Row = row
     delta: int256 = r.variation + value_linear
     r.variation = -value_linear
@@ -164,7 +166,10 @@ def _sweep(row: Row, value_linear: int256) -> Row:
 
 @internal
 def _remove_shares(epoch: uint256, shares: uint256, loss: int256) -> (uint256, int256):
-    """@notice Shares left after paying `loss`, and the loss left (negative: excess that returns to cash)."""
+    """
+    @notice Shares left after paying `loss`, and the loss left (negative: excess that returns to
+            cash).
+    """
     word: uint256 = self.epochs[epoch]
     scale: uint256 = units.WAD - (word >> 128)
     removed: uint256 = min(shares, units.div_up(convert(loss, uint256) * units.PPM, scale))
@@ -176,14 +181,17 @@ def _remove_shares(epoch: uint256, shares: uint256, loss: int256) -> (uint256, i
 @internal
 def _store(account: bytes32, row: Row, count: uint256) -> int256:
     """@notice Write both slots where they changed; returns how far the venue's debt moved."""
-    assert row.cash < 2**127 and row.cash >= -(2**127) and row.variation < 2**127 and row.variation >= -(2**127)
+    assert row.cash < 2**127 and row.cash >= -(2**127)
+    assert row.variation < 2**127 and row.variation >= -(2**127)
     assert row.gain_now <= M64 and row.gain_previous <= M64
     first: uint256 = units.unsigned(row.cash, M128) | (units.unsigned(row.variation, M128) << 128)
     checkpoint: uint256 = row.checkpoint
     if row.cash < 0:
         checkpoint = self._borrow_index()
         assert checkpoint <= M64
-    second: uint256 = checkpoint | (row.gain_now << 64) | (row.gain_previous << 128) | (row.epoch << 192)
+    second: uint256 = (
+        checkpoint | (row.gain_now << 64) | (row.gain_previous << 128) | (row.epoch << 192)
+    )
     second |= (count << 224) | (row.flags << 232)
     if self.rows[account][0] != first:
         self.rows[account][0] = first
@@ -248,7 +256,10 @@ def _store_words(account: bytes32, words: DynArray[uint256, WORDS_MAX], count_st
 @internal
 @pure
 def _position(words: DynArray[uint256, WORDS_MAX], instrument: uint256) -> (uint256, int256):
-    """@notice Lane and lots of an instrument; lots are 0 and the lane is the first free one when it is not held."""
+    """
+    @notice Lane and lots of an instrument; lots are 0 and the lane is the first free one when it is
+            not held.
+    """
     at: uint256 = 0
     for w: uint256 in words:
         rest: uint256 = w
@@ -269,7 +280,8 @@ def _apply(
     words: DynArray[uint256, WORDS_MAX], count: uint256, instrument: uint256, change: int256
 ) -> (DynArray[uint256, WORDS_MAX], uint256, int256, bytes4):
     """
-    @notice Positions with `change` lots more of an instrument; a position of zero lots makes room for the last one.
+    @notice Positions with `change` lots more of an instrument; a position of zero lots makes room
+            for the last one.
     @return The words, their count, the lots held before, and why it cannot be (or nothing).
     """
     w: DynArray[uint256, WORDS_MAX] = words
@@ -318,7 +330,10 @@ def _equity(row: Row, valuation: IRiskModel.Valuation) -> int256:
 @internal
 @view
 def _funded(equity: int256, valuation: IRiskModel.Valuation, refused: uint256) -> bool:
-    """@notice Initial margin at the worst prices, without the flags refused, nor borrowing beyond the venue's cap."""
+    """
+    @notice Initial margin at the worst prices, without the flags refused, nor borrowing beyond the
+            venue's cap.
+    """
     if equity - convert(valuation.penalty, int256) < convert(valuation.margin_initial, int256):
         return False
     if valuation.flags & refused != 0:
@@ -328,7 +343,9 @@ def _funded(equity: int256, valuation: IRiskModel.Valuation, refused: uint256) -
 
 @internal
 @pure
-def _no_worse(equity: int256, required: uint256, equity_after: int256, required_after: uint256) -> bool:
+def _no_worse(
+    equity: int256, required: uint256, equity_after: int256, required_after: uint256
+) -> bool:
     """@notice MM' <= MM and E' >= E - clamp(E / MM, 0, 1) * (MM - MM'), without division."""
     if required_after > required:
         return False
@@ -342,15 +359,22 @@ def _no_worse(equity: int256, required: uint256, equity_after: int256, required_
 
 @internal
 def _passes(
-    account: bytes32, before: Row, equity_after: int256, after: IRiskModel.Valuation, refused: uint256
+    account: bytes32,
+    before: Row,
+    equity_after: int256,
+    after: IRiskModel.Valuation,
+    refused: uint256,
 ) -> bool:
-    """@notice The gate of MARGIN.md §3 against the stored positions; the earlier state is valued only when it matters."""
+    """
+    @notice The gate of MARGIN.md §3 against the stored positions; the earlier state is valued only
+            when it matters.
+    """
     if self._funded(equity_after, after, refused):
         return True
     value: IRiskModel.Valuation = self._evaluate(self._words(account, before.count))
-    return self._no_worse(
-        self._equity(before, value), value.margin_maintenance, equity_after, after.margin_maintenance
-    )
+    equity: int256 = self._equity(before, value)
+    required: uint256 = value.margin_maintenance
+    return self._no_worse(equity, required, equity_after, after.margin_maintenance)
 
 
 @internal
@@ -364,7 +388,10 @@ def _move_interest(instrument: uint256, change: int256):
 
 @internal
 def _accrue(instrument: uint256) -> (uint256, uint256):
-    """@notice Bring an instrument's funding to now and store it; returns the market word and the mark (wad)."""
+    """
+    @notice Bring an instrument's funding to now and store it; returns the market word and the mark
+            (wad).
+    """
     market: uint256 = 0
     mark: uint256 = 0
     market, mark = staticcall self.risk_model.accrued(instrument)

@@ -2,8 +2,10 @@
 # pragma nonreentrancy on
 # SPDX-License-Identifier: AGPL-3.0-only
 """
-@title Listing, parameters, pause and raw views of the ledger (docs/SPEC.md §2; twin of novate/model/ledger.py)
-@notice Everything here is bounded and behind the timelock, but for the guardian's pause, which never stops reductions.
+@title Listing, parameters, pause and raw views of the ledger (docs/SPEC.md §2; twin of
+        novate/model/ledger.py)
+@notice Everything here is bounded and behind the timelock, but for the guardian's pause, which
+        never stops reductions.
 """
 
 from interfaces import IRiskModel
@@ -133,7 +135,10 @@ def set_caps(instrument: uint256, open_interest_cap: uint256, position_cap: uint
 
 @external
 def set_config(word: uint256):
-    """@notice Governance: bounded parameters; every perp and the interest index accrue first. Epoch and pause stay."""
+    """
+    @notice Governance: bounded parameters; every perp and the interest index accrue first. Epoch
+            and pause stay.
+    """
     self._only_governor()
     self._require_bounds(word)
     for instrument: uint256 in ledger.perps:
@@ -167,7 +172,13 @@ def set_debt_cap(debt_cap: uint256):
 
 
 @external
-def set_peers(risk_model: address, custody: address, auctioneer: address, waterfall: address, guardian: address):
+def set_peers(
+    risk_model: address,
+    custody: address,
+    auctioneer: address,
+    waterfall: address,
+    guardian: address,
+):
     """@notice Governance: the contracts that act on the ledger."""
     self._only_governor()
     ledger.risk_model = IRiskModel(risk_model)
@@ -176,7 +187,11 @@ def set_peers(risk_model: address, custody: address, auctioneer: address, waterf
     ledger.waterfall = waterfall
     ledger.guardian = guardian
     log PeersSet(
-        risk_model=risk_model, custody=custody, auctioneer=auctioneer, waterfall=waterfall, guardian=guardian
+        risk_model=risk_model,
+        custody=custody,
+        auctioneer=auctioneer,
+        waterfall=waterfall,
+        guardian=guardian,
     )
 
 
@@ -190,7 +205,10 @@ def set_venue(venue: address, approved: bool):
 
 @external
 def pause(seconds: uint256):
-    """@notice Guardian: stop trades in which neither side reduces, at most 7 days, and not twice in a row."""
+    """
+    @notice Guardian: stop trades in which neither side reduces, at most 7 days, and not twice in a
+            row.
+    """
     errors.require(msg.sender == ledger.guardian, errors.NotAuthorized)
     errors.require(seconds > 0 and seconds <= PAUSE_SECONDS_MAX, errors.OutOfBounds)
     config: uint256 = ledger.config

@@ -2,9 +2,11 @@
 # pragma nonreentrancy on
 # SPDX-License-Identifier: AGPL-3.0-only
 """
-@title Novation: the clearing house steps between both sides of a batch of trades (docs/SPEC.md §5; twin of novate/model/novation.py)
-@notice One pass: check each trade, net by account, gate every touched account once, store. An account that fails loses all its
-        trades of the batch and the rest is judged again. Nothing is stored before every remaining account has passed.
+@title Novation: the clearing house steps between both sides of a batch of trades (docs/SPEC.md §5;
+        twin of novate/model/novation.py)
+@notice One pass: check each trade, net by account, gate every touched account once, store. An
+        account that fails loses all its trades of the batch and the rest is judged again. Nothing
+        is stored before every remaining account has passed.
 """
 
 from interfaces import IRiskModel
@@ -22,7 +24,8 @@ ACCOUNTS_MAX: constant(uint256) = 32
 INSTRUMENTS_MAX: constant(uint256) = 16
 TRADES_MAX: constant(uint256) = 256
 CELLS: constant(uint256) = 512
-ROUNDS_MAX: constant(uint256) = 50            # each round but the last removes an account or closes an instrument to increases
+# each round but the last removes an account or closes an instrument to increases
+ROUNDS_MAX: constant(uint256) = 50
 KIND_PERP: constant(uint256) = 1
 M24: constant(uint256) = 2**24 - 1
 M44: constant(uint256) = 2**44 - 1
@@ -30,7 +33,8 @@ M64: constant(uint256) = 2**64 - 1
 M80: constant(uint256) = 2**80 - 1
 M128: constant(uint256) = 2**128 - 1
 
-words_after: transient(uint256[32][ACCOUNTS_MAX])     # positions of each touched account once its trades are applied
+# positions of each touched account once its trades are applied
+words_after: transient(uint256[32][ACCOUNTS_MAX])
 count_after: transient(uint256[ACCOUNTS_MAX])         # how many positions that is
 value_after: transient(int256[ACCOUNTS_MAX])          # linear value of those positions
 failure: transient(bytes4[ACCOUNTS_MAX])              # why an account failed its gate
@@ -43,10 +47,7 @@ def novate(
     instruments: DynArray[uint256, INSTRUMENTS_MAX],
     trades: DynArray[uint256[2], TRADES_MAX],
 ) -> uint256:
-    """
-    @notice Settle what can be settled; only approved venues.
-    @return Bitmap of settled trades; every other one has a TradeSkipped event.
-    """
+    """@notice Venues only: settle what can be; bitmap of the settled, an event for each other."""
     errors.require(ledger.venues[msg.sender], errors.NotVenue)
     self._require_ascending(accounts, instruments)
     width: uint256 = len(instruments)
@@ -62,7 +63,7 @@ def novate(
         variation: int256[ACCOUNTS_MAX] = empty(int256[ACCOUNTS_MAX])
         fees: uint256[ACCOUNTS_MAX] = empty(uint256[ACCOUNTS_MAX])
         touched: uint256 = 0
-        # lots by account and instrument, row-major, last in the frame so that small batches touch little memory
+        # lots by account and instrument, row-major, last in the frame: small batches touch little
         lots: int256[CELLS] = empty(int256[CELLS])
         for i: uint256 in range(len(trades), bound=TRADES_MAX):
             if (skipped >> i) & 1 == 1:
@@ -74,10 +75,13 @@ def novate(
             # indices are below 256 and width at most 16
             cell: uint256 = unsafe_add(unsafe_mul(taker, width), at)
             cell_maker: uint256 = unsafe_add(unsafe_mul(maker, width), at)
-            fault: bytes4 = self._fault(word, accounts[taker], accounts[maker], terms[at], bands[at])
+            fault: bytes4 = self._fault(
+                word, accounts[taker], accounts[maker], terms[at], bands[at]
+            )
             if fault == ledger.NO_ERROR and (closed != 0 or (word >> 24) & 6 != 0):
+                run: int256[2] = [lots[cell], lots[cell_maker]]
                 fault = self._reduction_fault(
-                    word, accounts[taker], accounts[maker], instruments[at], lots[cell], lots[cell_maker], closed
+                    word, accounts[taker], accounts[maker], instruments[at], run, closed
                 )
             if fault != ledger.NO_ERROR:
                 skipped |= 1 << i
@@ -111,7 +115,9 @@ def novate(
 
 @internal
 @pure
-def _require_ascending(accounts: DynArray[bytes32, ACCOUNTS_MAX], instruments: DynArray[uint256, INSTRUMENTS_MAX]):
+def _require_ascending(
+    accounts: DynArray[bytes32, ACCOUNTS_MAX], instruments: DynArray[uint256, INSTRUMENTS_MAX]
+):
     last: uint256 = 0
     for account: bytes32 in accounts:
         errors.require(convert(account, uint256) > last, errors.NotAscending)
@@ -124,7 +130,10 @@ def _require_ascending(accounts: DynArray[bytes32, ACCOUNTS_MAX], instruments: D
 
 @internal
 def _listing(instrument: uint256) -> (uint256, uint256, int256):
-    """@notice Terms, price band (lowest 128 | highest 128) and funding index of a traded perp; zeros for anything else."""
+    """
+    @notice Terms, price band (lowest 128 | highest 128) and funding index of a traded perp; zeros
+            for anything else.
+    """
     terms: uint256 = ledger.books[instrument][0]
     if terms >> 248 != KIND_PERP:
         return 0, 0, 0
@@ -150,7 +159,10 @@ def _signed_lots(word: uint256) -> int256:
 @internal
 @pure
 def _price_lot(word: uint256, terms: uint256) -> int256:
-    """@notice Value of a lot at the trade's price; exact, as lot_size * tick is a multiple of 1e18 and the price on the tick."""
+    """
+    @notice Value of a lot at the trade's price; exact, as lot_size * tick is a multiple of 1e18 and
+            the price on the tick.
+    """
     return convert((word >> 76) & M128, int256) * convert(terms & M64, int256) // 10**18
 
 
@@ -175,12 +187,20 @@ def _fault(word: uint256, taker: bytes32, maker: bytes32, terms: uint256, band: 
 @internal
 @view
 def _reduction_fault(
-    word: uint256, taker: bytes32, maker: bytes32, instrument: uint256, run: int256, run_maker: int256, closed: uint256
+    word: uint256,
+    taker: bytes32,
+    maker: bytes32,
+    instrument: uint256,
+    run: int256[2],
+    closed: uint256,
 ) -> bytes4:
-    """@notice Pause, reduce-only and caps: all ask whether a side's running position shrinks without turning."""
+    """
+    @notice Pause, reduce-only and caps: all ask whether a side's running position shrinks without
+            turning.
+    """
     signed: int256 = self._signed_lots(word)
-    taker_reduces: bool = self._reduces(taker, instrument, run, signed)
-    maker_reduces: bool = self._reduces(maker, instrument, run_maker, -signed)
+    taker_reduces: bool = self._reduces(taker, instrument, run[0], signed)
+    maker_reduces: bool = self._reduces(maker, instrument, run[1], -signed)
     increases: bool = not (taker_reduces or maker_reduces)
     if increases and closed >> 16 == 1:
         return errors.Paused
@@ -214,7 +234,10 @@ def _gate_all(
     fees: uint256[ACCOUNTS_MAX],
     touched: uint256,
 ) -> uint256:
-    """@notice Apply and judge every touched account; bitmap of those that fail (reasons in transient storage)."""
+    """
+    @notice Apply and judge every touched account; bitmap of those that fail (reasons in transient
+            storage).
+    """
     failed: uint256 = 0
     width: uint256 = len(instruments)
     for k: uint256 in range(width, bound=INSTRUMENTS_MAX):
@@ -285,7 +308,9 @@ def _failure_of(word: uint256, failed: uint256) -> bytes4:
 
 @internal
 @view
-def _crowded(instruments: DynArray[uint256, INSTRUMENTS_MAX], terms: uint256[INSTRUMENTS_MAX]) -> uint256:
+def _crowded(
+    instruments: DynArray[uint256, INSTRUMENTS_MAX], terms: uint256[INSTRUMENTS_MAX]
+) -> uint256:
     """@notice Bitmap of instruments whose open interest would rise above its cap."""
     found: uint256 = 0
     for k: uint256 in range(len(instruments), bound=INSTRUMENTS_MAX):

@@ -53,8 +53,7 @@ def store(
     @notice Step every observed feed. `timestamp` exceeds that of every stored feed and is at most
         the block's, so it fits 32 bits until 2106. Bits of an observation above the feed's eight
         make it an unknown feed.
-    @dev One function without calls, and branches instead of `require`: the loop runs in every
-        round.
+    @dev One function without calls, branches instead of `require`: it runs in every round.
     """
     registered: uint256 = self._registered
     lowest: uint256 = PPM - move_bound_ppm

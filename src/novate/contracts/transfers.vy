@@ -2,8 +2,10 @@
 # pragma nonreentrancy on
 # SPDX-License-Identifier: AGPL-3.0-only
 """
-@title Every movement of the ledger that is not a trade (docs/SPEC.md §5, §8; twin of novate/model/ledger.py)
-@notice Custody credits and debits, anyone sweeps, the auctioneer moves slices, the waterfall moves its own cash and cuts gains.
+@title Every movement of the ledger that is not a trade (docs/SPEC.md §5, §8; twin of
+        novate/model/ledger.py)
+@notice Custody credits and debits, anyone sweeps, the auctioneer moves slices, the waterfall moves
+        its own cash and cuts gains.
 """
 
 from interfaces import IClearinghouse
@@ -40,7 +42,8 @@ KIND_SPOT: constant(uint256) = 4
 NUMBER_INSURANCE: constant(uint256) = 2
 NUMBER_RESERVES: constant(uint256) = 4
 INSURANCE_SHARE_PPM: constant(uint256) = 200_000
-SCALE_MIN: constant(uint256) = 10**16             # cuts leave at least 1 % of an epoch, so that its shares fit 64 bits
+# cuts leave at least 1 % of an epoch, so that its shares fit 64 bits
+SCALE_MIN: constant(uint256) = 10**16
 CUT_DUST: constant(uint256) = 10**9
 M44: constant(uint256) = 2**44 - 1
 M96: constant(uint256) = 2**96 - 1
@@ -85,7 +88,10 @@ def _move_spot(
 def _change(
     words: DynArray[uint256, 32], count: uint256, instrument: uint256, change: int256
 ) -> (DynArray[uint256, 32], uint256, int256):
-    """@notice Add lots to a position, or reject what does not fit; returns the lots held before as well."""
+    """
+    @notice Add lots to a position, or reject what does not fit; returns the lots held before as
+            well.
+    """
     w: DynArray[uint256, 32] = []
     n: uint256 = 0
     held: int256 = 0
@@ -97,7 +103,10 @@ def _change(
 
 @external
 def debit(account: bytes32, instrument: uint256, amount: uint256):
-    """@notice Custody only: free collateral, judged at initial margin and the worst prices; cash stays at or above zero."""
+    """
+    @notice Custody only: free collateral, judged at initial margin and the worst prices; cash stays
+            at or above zero.
+    """
     errors.require(msg.sender == ledger.custody, errors.NotAuthorized)
     row: ledger.Row = ledger._load(account)
     errors.require(row.flags & ledger.FLAG_IN_AUCTION == 0, errors.InAuction)
@@ -130,7 +139,9 @@ def sweep(accounts: DynArray[bytes32, ACCOUNTS_MAX]):
 
 @external
 def check(account: bytes32) -> IClearinghouse.Check:
-    """@notice Equity and valuation of an account now; writes nothing but the transient row cache."""
+    """
+    @notice Equity and valuation of an account now; writes nothing but the transient row cache.
+    """
     row: ledger.Row = ledger._load(account)
     value: IRiskModel.Valuation = ledger._evaluate(ledger._words(account, row.count))
     return self._check(row, row.count, value)
@@ -138,7 +149,9 @@ def check(account: bytes32) -> IClearinghouse.Check:
 
 @internal
 @view
-def _check(row: ledger.Row, count: uint256, valuation: IRiskModel.Valuation) -> IClearinghouse.Check:
+def _check(
+    row: ledger.Row, count: uint256, valuation: IRiskModel.Valuation
+) -> IClearinghouse.Check:
     return IClearinghouse.Check(
         equity=ledger._equity(row, valuation),
         cash=row.cash,
@@ -162,7 +175,8 @@ def transfer_slice(
     account: bytes32, bidder: bytes32, fraction_ppm: uint256, reward: uint256, fee: uint256
 ) -> IClearinghouse.Check:
     """
-    @notice Auctioneer only: move a fraction of every position at mark; the account pays reward to the bidder, fee to insurance.
+    @notice Auctioneer only: move a fraction of every position at mark; the account pays reward to
+            the bidder, fee to insurance.
     @dev Lots round away from zero: the bidder takes more, never less. The bidder passes the gate.
     """
     errors.require(msg.sender == ledger.auctioneer, errors.NotAuthorized)
@@ -201,7 +215,9 @@ def transfer_slice(
     ledger._commit(bidder, other, count_taken)
     if fee != 0:
         ledger._add_cash(self._layer(NUMBER_INSURANCE), fee)
-    log SliceTransferred(account=account, bidder=bidder, fraction_ppm=fraction_ppm, reward=reward, fee=fee)
+    log SliceTransferred(
+        account=account, bidder=bidder, fraction_ppm=fraction_ppm, reward=reward, fee=fee
+    )
     return self._check(row, count, left)
 
 
@@ -213,7 +229,10 @@ def _slice(
     count_bidder: uint256,
     fraction_ppm: uint256,
 ) -> (DynArray[uint256, 32], uint256, DynArray[uint256, 32], uint256):
-    """@notice Both portfolios after the slice; open interest follows where the bidder held the other side."""
+    """
+    @notice Both portfolios after the slice; open interest follows where the bidder held the other
+            side.
+    """
     row: DynArray[uint256, 32] = words
     other: DynArray[uint256, 32] = words_bidder
     n: uint256 = count
@@ -227,16 +246,22 @@ def _slice(
             moved = -moved
         held: int256 = 0
         if n == count and moved != lots:
-            # no lane of the account has closed yet, so this one is where it was; fewer lots of the same sign fit it
+            # no lane of the account has closed yet, so this one is where it was; fewer lots of the
+            # same sign fit it
             row[lane >> 2] ^= unsafe_mul(
-                (x & M44) ^ convert(unsafe_add(unsafe_sub(lots, moved), ledger.LOTS_OFFSET), uint256),
+                (x & M44) ^ convert(
+                    unsafe_add(unsafe_sub(lots, moved), ledger.LOTS_OFFSET), uint256
+                ),
                 1 << ((lane & 3) << 6),
             )
         else:
             row, n, held = self._change(row, n, instrument, -moved)
         if count_bidder == 0:
-            # the bidder takes the account's own, distinct instruments: each is the next free lane, |moved| <= |lots|
-            content: uint256 = (instrument << 44) | convert(unsafe_add(moved, ledger.LOTS_OFFSET), uint256)
+            # the bidder takes the account's own, distinct instruments: each is the next free lane,
+            # |moved| <= |lots|
+            content: uint256 = (instrument << 44) | convert(
+                unsafe_add(moved, ledger.LOTS_OFFSET), uint256
+            )
             if m & 3 == 0:
                 other.append(content)
             else:
@@ -272,7 +297,10 @@ def move_cash(source: bytes32, target: bytes32, amount: uint256):
 
 @external
 def cut_gains(target: bytes32, amount: uint256) -> uint256:
-    """@notice Waterfall only: cut the gains of this epoch and the one before pro rata; returns what reached `target` (down)."""
+    """
+    @notice Waterfall only: cut the gains of this epoch and the one before pro rata; returns what
+            reached `target` (down).
+    """
     errors.require(msg.sender == ledger.waterfall, errors.NotAuthorized)
     epoch: uint256 = ledger._epoch()
     total: uint256 = self._epoch_value(epoch) + self._epoch_value(epoch - 1)
@@ -295,7 +323,10 @@ def _epoch_value(epoch: uint256) -> uint256:
 
 @internal
 def _cut_epoch(epoch: uint256, cut: uint256) -> uint256:
-    """@notice Scale an epoch down by `cut` (wad); returns the value surely freed (holders' remaining value rounded up)."""
+    """
+    @notice Scale an epoch down by `cut` (wad); returns the value surely freed (holders' remaining
+            value rounded up).
+    """
     word: uint256 = ledger.epochs[epoch]
     scale: uint256 = units.WAD - (word >> 128)
     lower: uint256 = max(units.div_up(scale * (units.WAD - cut), units.WAD), SCALE_MIN)
@@ -310,7 +341,9 @@ def _cut_epoch(epoch: uint256, cut: uint256) -> uint256:
 
 @external
 def distribute_fees() -> uint256:
-    """@notice Anyone: pay collected fees to insurance (20 %, rounded down) and reserves (the rest)."""
+    """
+    @notice Anyone: pay collected fees to insurance (20 %, rounded down) and reserves (the rest).
+    """
     word: uint256 = ledger.pot
     fees: uint256 = word & M96
     insurance: uint256 = units.ppm_down(fees, INSURANCE_SHARE_PPM)

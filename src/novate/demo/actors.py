@@ -1,6 +1,8 @@
-"""Who trades in the demo: market makers, hedgers, leveraged longs and shorts, savers. Seeded; keys are derived, signatures real.
+"""Who trades in the demo: market makers, hedgers, leveraged longs and shorts, savers. Seeded; keys
+are derived, signatures real.
 
-Decisions use floats (they are opinions, not money); what is signed are integers on the tick and whole lots.
+Decisions use floats (they are opinions, not money); what is signed are integers on the tick and
+whole lots.
 """
 
 from __future__ import annotations
@@ -101,10 +103,31 @@ def population(seed: int, start: int) -> list[Actor]:
     chance = random.Random(seed)
     made: list[Actor] = []
 
-    def add(kind: str, number: int, usdc: float, **fields: object) -> None:
-        key = local_key(f"{kind} {number}")
+    def add(
+        kind: str,
+        number: int,
+        usdc: float,
+        weth: int = 0,
+        instrument: int = BTC,
+        appetite: float = 0.0,
+        enters_at: int = 0,
+    ) -> None:
         name = f"{kind} {number}"
-        made.append(Actor(name, kind, key, account_of(key.address.lower()), int(usdc) * USD, **fields))  # type: ignore[arg-type]
+        key = local_key(name)
+        account = account_of(key.address.lower())
+        made.append(
+            Actor(
+                name,
+                kind,
+                key,
+                account,
+                int(usdc) * USD,
+                weth=weth,
+                instrument=instrument,
+                appetite=appetite,
+                enters_at=enters_at,
+            )
+        )
 
     for i in range(6):
         add("maker", i, 6_000_000)
@@ -130,7 +153,7 @@ def population(seed: int, start: int) -> list[Actor]:
 
 
 def quotes(actor: Actor, desk: Desk, chance: random.Random) -> Iterator[SignedOrder]:
-    """A maker's two sides on both books, leaning against its inventory, wider when the market runs."""
+    """A maker's two sides on both books, leaning against inventory, wider when the market runs."""
     equity = desk.checks[actor.account].equity / WAD
     for instrument in (BTC, ETH):
         mark, lot = desk.marks[instrument], desk.lot_usd(instrument)
@@ -145,7 +168,7 @@ def quotes(actor: Actor, desk: Desk, chance: random.Random) -> Iterator[SignedOr
 
 
 def enter(actor: Actor, desk: Desk, chance: random.Random) -> SignedOrder | None:
-    """Open or top up towards the leverage the actor wants, as far as it believes the gate allows."""
+    """Open or top up towards the leverage the actor wants, as far as the gate should allow."""
     check = desk.checks[actor.account]
     lot = desk.lot_usd(actor.instrument)
     if actor.kind == "hedger":

@@ -1,7 +1,9 @@
-"""What a dishonest operator tries, against the real contracts: each attempt is a transaction with its own key.
+"""What a dishonest operator tries, against the real contracts: each attempt is a transaction with
+its own key.
 
-An attempt succeeds if the transaction goes through and moves what it aimed at. The operator has everything a venue's operator has:
-the executor's key, both signed orders of real matches, and a keeper's speed.
+An attempt succeeds if the transaction goes through and moves what it aimed at. The operator has
+everything a venue's operator has: the executor's key, both signed orders of real matches, and a
+keeper's speed.
 """
 
 from __future__ import annotations
@@ -26,7 +28,9 @@ from novate.wire.records import Matched, OrderPlaced
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One cheat: what was tried, which call it is, and how to tell from the outcome whether it worked."""
+    """One cheat: what was tried, which call it is, and how to tell from the outcome whether it
+    worked.
+    """
 
     name: str
     contract: str
@@ -93,21 +97,49 @@ def attempts(
     price = records.number(loot.match.price)
     lots = loot.match.lots
     buys = loot.match.taker_buys
-    yield Attempt("fill an order twice", "exchange", settlement([SignedFill(taker, maker, lots, price)], sequence), executor, settled_anything)
+    yield Attempt(
+        "fill an order twice",
+        "exchange",
+        settlement([SignedFill(taker, maker, lots, price)], sequence),
+        executor,
+        settled_anything,
+    )
     too_many = max(taker.order.size, maker.order.size) + 1
-    yield Attempt("fill more than was signed", "exchange", settlement([SignedFill(taker, maker, too_many, price)], sequence + 1), executor, settled_anything)
+    yield Attempt(
+        "fill more than was signed",
+        "exchange",
+        settlement([SignedFill(taker, maker, too_many, price)], sequence + 1),
+        executor,
+        settled_anything,
+    )
     worse = taker.order.price * 101 // 100 if buys else taker.order.price * 99 // 100
     worse -= worse % venue.replica.world.ledger.terms[taker.order.instrument].tick
-    yield Attempt("fill beyond the limit price", "exchange", settlement([SignedFill(taker, maker, 1, worse)], sequence + 2), executor, settled_anything)
-    forged = SignedOrder(replace(taker.order, lots=-taker.order.lots, nonce=2**40 + sequence), taker.r, taker.vs)
-    yield Attempt("forge an order of a user", "exchange", settlement([SignedFill(forged, taker, 1, price)], sequence + 3), executor, settled_anything)
+    yield Attempt(
+        "fill beyond the limit price",
+        "exchange",
+        settlement([SignedFill(taker, maker, 1, worse)], sequence + 2),
+        executor,
+        settled_anything,
+    )
+    forged = SignedOrder(
+        replace(taker.order, lots=-taker.order.lots, nonce=2**40 + sequence), taker.r, taker.vs
+    )
+    yield Attempt(
+        "forge an order of a user",
+        "exchange",
+        settlement([SignedFill(forged, taker, 1, price)], sequence + 3),
+        executor,
+        settled_anything,
+    )
     again = settlement([SignedFill(taker, maker, lots, price)], loot.match.sequence)
     yield Attempt("replay a settled match", "exchange", again, executor, settled_anything)
     yield from _margin_attempts(venue, operator, accomplice, sequence)
     yield from _power_attempts(venue, operator, victim)
 
 
-def _margin_attempts(venue: Venue, operator: Actor, accomplice: Actor, sequence: int) -> Iterator[Attempt]:
+def _margin_attempts(
+    venue: Venue, operator: Actor, accomplice: Actor, sequence: int
+) -> Iterator[Attempt]:
     executor = venue.executor
     mark = venue.mark_wad(BTC)
     tick = venue.replica.world.ledger.terms[BTC].tick
@@ -116,15 +148,35 @@ def _margin_attempts(venue: Venue, operator: Actor, accomplice: Actor, sequence:
     far -= far % tick
     huge = 40_000
     pair = _pair(venue, operator, accomplice, huge, at_mark, sequence)
-    yield Attempt("trade far beyond the margin", "exchange", settlement([pair], sequence + 4), executor, settled_anything)
+    yield Attempt(
+        "trade far beyond the margin",
+        "exchange",
+        settlement([pair], sequence + 4),
+        executor,
+        settled_anything,
+    )
     pair = _pair(venue, operator, accomplice, 10, far, sequence + 1)
-    yield Attempt("trade far off the mark with an accomplice", "exchange", settlement([pair], sequence + 5), executor, settled_anything)
+    yield Attempt(
+        "trade far off the mark with an accomplice",
+        "exchange",
+        settlement([pair], sequence + 5),
+        executor,
+        settled_anything,
+    )
     own = _sisters(venue, operator, operator, 10, at_mark, sequence + 2)
-    yield Attempt("match oneself", "exchange", settlement([own], sequence + 6), executor, settled_anything)
+    yield Attempt(
+        "match oneself", "exchange", settlement([own], sequence + 6), executor, settled_anything
+    )
     trade = [1 << 24 | 1 << 8 | 1000 << 32 | far << 76, 0]
     accounts = sorted((operator.account, accomplice.account))
     packed = [a.to_bytes(32, "big") for a in accounts]
-    yield Attempt("novate without being a venue", "clearinghouse", _call("clearinghouse", "novate", packed, [BTC], [trade]), executor, accepted)
+    yield Attempt(
+        "novate without being a venue",
+        "clearinghouse",
+        _call("clearinghouse", "novate", packed, [BTC], [trade]),
+        executor,
+        accepted,
+    )
 
 
 def _power_attempts(venue: Venue, operator: Actor, victim: Actor) -> Iterator[Attempt]:
@@ -132,20 +184,70 @@ def _power_attempts(venue: Venue, operator: Actor, victim: Actor) -> Iterator[At
     theirs = victim.account.to_bytes(32, "big")
     insurance = (int(venue.deployment.addresses["waterfall"], 16) << 96 | 2).to_bytes(32, "big")
     usdc = venue.deployment.tokens["USDC"]
-    yield Attempt("credit cash out of nothing", "clearinghouse", _call("clearinghouse", "credit", mine, 0, 10**24), executor, accepted)
-    yield Attempt("debit a user's cash", "clearinghouse", _call("clearinghouse", "debit", theirs, 0, 10**18), executor, accepted)
-    yield Attempt("move the insurance fund", "clearinghouse", _call("clearinghouse", "move_cash", insurance, mine, 10**18), executor, accepted)
-    yield Attempt("withdraw a user's money", "custody", _call("custody", "request_withdrawal", theirs, usdc, USD), executor, accepted)
-    yield Attempt("withdraw more than one owns", "custody", _call("custody", "request_withdrawal", mine, usdc, 10**8 * USD), operator.key, accepted)
-    yield Attempt("open an auction of a healthy account", "auctioneer", _call("auctioneer", "start", theirs), executor, accepted)
-    yield Attempt("have the waterfall pay oneself", "waterfall", _call("waterfall", "pay_reward", mine, 10**18), executor, accepted)
-    yield Attempt("list oneself as a venue", "clearinghouse", _call("clearinghouse", "set_venue", executor.address, True), executor, accepted)
+    yield Attempt(
+        "credit cash out of nothing",
+        "clearinghouse",
+        _call("clearinghouse", "credit", mine, 0, 10**24),
+        executor,
+        accepted,
+    )
+    yield Attempt(
+        "debit a user's cash",
+        "clearinghouse",
+        _call("clearinghouse", "debit", theirs, 0, 10**18),
+        executor,
+        accepted,
+    )
+    yield Attempt(
+        "move the insurance fund",
+        "clearinghouse",
+        _call("clearinghouse", "move_cash", insurance, mine, 10**18),
+        executor,
+        accepted,
+    )
+    yield Attempt(
+        "withdraw a user's money",
+        "custody",
+        _call("custody", "request_withdrawal", theirs, usdc, USD),
+        executor,
+        accepted,
+    )
+    yield Attempt(
+        "withdraw more than one owns",
+        "custody",
+        _call("custody", "request_withdrawal", mine, usdc, 10**8 * USD),
+        operator.key,
+        accepted,
+    )
+    yield Attempt(
+        "open an auction of a healthy account",
+        "auctioneer",
+        _call("auctioneer", "start", theirs),
+        executor,
+        accepted,
+    )
+    yield Attempt(
+        "have the waterfall pay oneself",
+        "waterfall",
+        _call("waterfall", "pay_reward", mine, 10**18),
+        executor,
+        accepted,
+    )
+    yield Attempt(
+        "list oneself as a venue",
+        "clearinghouse",
+        _call("clearinghouse", "set_venue", executor.address, True),
+        executor,
+        accepted,
+    )
     word = [1, 10**10 | 10**10 << 64 | BTC << 160]
     status = venue.replica.world.oracle.statuses[0]
     lone = eip712.sign(venue.node_keys[0], b"\x01" * 32)
     call = _call("oracle", "post_round", status.round + 1, venue.now, [word[1]], 0, [list(lone)])
     yield Attempt("post a price alone", "oracle", call, executor, accepted)
-    call = _call("oracle", "post_round", status.round + 1, venue.now, [word[1]], 0, [list(lone)] * 3)
+    call = _call(
+        "oracle", "post_round", status.round + 1, venue.now, [word[1]], 0, [list(lone)] * 3
+    )
     yield Attempt("post a price with one signature thrice", "oracle", call, executor, accepted)
 
 
@@ -155,7 +257,9 @@ def venue_order(venue: Venue, placed: OrderPlaced) -> SignedOrder:
     return SignedOrder(terms_of(placed.order), r, vs)
 
 
-def _pair(venue: Venue, buyer: Actor, seller: Actor, lots: int, price: int, salt: int) -> SignedFill:
+def _pair(
+    venue: Venue, buyer: Actor, seller: Actor, lots: int, price: int, salt: int
+) -> SignedFill:
     desk = venue.desk({})
     usd = price / WAD
     buy = buyer.order(desk, BTC, lots, usd)
@@ -163,7 +267,9 @@ def _pair(venue: Venue, buyer: Actor, seller: Actor, lots: int, price: int, salt
     return SignedFill(buy, sell, lots, price)
 
 
-def _sisters(venue: Venue, buyer: Actor, seller: Actor, lots: int, price: int, salt: int) -> SignedFill:
+def _sisters(
+    venue: Venue, buyer: Actor, seller: Actor, lots: int, price: int, salt: int
+) -> SignedFill:
     """Two orders of two accounts of one owner."""
     sister = replace(seller, account=seller.account + 1, nonces={True: salt, False: salt})
     return _pair(venue, buyer, sister, lots, price, salt)

@@ -89,7 +89,9 @@ class Liquidations:
         row = self.venue.replica.world.ledger.accounts[account]
         return ", ".join(f"{lots * scale[i]:+.3f} {names[i]}" for i, lots in row.positions)
 
-    def _record_bids(self, outcomes: list[Outcome], sent: list[tuple[int, ledger.Check, str]]) -> None:
+    def _record_bids(
+        self, outcomes: list[Outcome], sent: list[tuple[int, ledger.Check, str]]
+    ) -> None:
         for outcome, (account, check, book) in zip(outcomes, sent, strict=True):
             if outcome.function == "bid" and outcome.succeeded:
                 self.recorder.liquidation(self.venue, account, outcome, check, book)

@@ -1,4 +1,6 @@
-"""What the demo remembers for its report: one column entry a round, one row a liquidation, one verdict a cheat."""
+"""What the demo remembers for its report: one column entry a round, one row a liquidation, one
+verdict a cheat.
+"""
 
 from __future__ import annotations
 
@@ -54,7 +56,9 @@ class Recorder:
         self.verdicts: list[Verdict] = []
         self.clamps = 0
 
-    def round(self, venue: Venue, quotes: list[dict[str, Quote]], settled: int, busted: int) -> None:
+    def round(
+        self, venue: Venue, quotes: list[dict[str, Quote]], settled: int, busted: int
+    ) -> None:
         """One minute after its settlement."""
         self.ts.append(venue.now)
         self.fills.append(float(settled))
@@ -92,7 +96,9 @@ class Recorder:
         self.headroom[0].append(median(found) if found else None)
         self.headroom[1].append(min(found) if found else None)
 
-    def liquidation(self, venue: Venue, account: int, outcome: Outcome, before: ledger.Check, book: str) -> None:
+    def liquidation(
+        self, venue: Venue, account: int, outcome: Outcome, before: ledger.Check, book: str
+    ) -> None:
         """One auction slice that was sold."""
         sold = next(e for e in outcome.events if e.name == "SliceSold")
         share = sold.arguments["fraction_ppm"] / 1e6
@@ -103,7 +109,11 @@ class Recorder:
         )
         paid = (sold.arguments["reward"] + sold.arguments["fee"]) / WAD
         taken = max(sum(abs(lots) for _, lots in world.ledger.accounts[account].positions), 0)
-        notional = max(notional, paid, 1e-9) if taken else max(float(before.valuation.margin_maintenance) / WAD / 0.16 * share, 1e-9)
+        notional = (
+            max(notional, paid, 1e-9)
+            if taken
+            else max(float(before.valuation.margin_maintenance) / WAD / 0.16 * share, 1e-9)
+        )
         self.liquidations.append(
             {
                 "ts": venue.now,
@@ -124,8 +134,12 @@ class Recorder:
             "ts": self.ts,
             "prices": {
                 asset: {
-                    "index": {n: node.index[asset] for n, node in zip(names, self.nodes, strict=True)},
-                    "mark": {n: node.mark[asset] for n, node in zip(names, self.nodes, strict=True)},
+                    "index": {
+                        n: node.index[asset] for n, node in zip(names, self.nodes, strict=True)
+                    },
+                    "mark": {
+                        n: node.mark[asset] for n, node in zip(names, self.nodes, strict=True)
+                    },
                     "chain_index": self.chain[asset][0],
                     "chain_mark": self.chain[asset][1],
                 }
@@ -180,7 +194,9 @@ class Recorder:
 
 
 def claims(venue: Venue) -> int:
-    """Everything the ledger owes in cash: cash, immature gains, open variation, fees not yet paid out (wad)."""
+    """Everything the ledger owes in cash: cash, immature gains, open variation, fees not yet paid
+    out (wad).
+    """
     world = venue.replica.world
     total = world.ledger.pot.fees
     for _, row in world.ledger.accounts.items():

@@ -1,8 +1,8 @@
 """The demo's loop: six hours and more of 2025-10-10, a minute a step, and what comes out of it.
 
-Each minute: the oracle nodes observe and sign a round; makers quote, traders trade; the batch settles in a block at that time; then
-keepers open auctions, and bid some seconds later. At set times the operator tries to cheat. Nothing is decided here that a contract
-does not decide again.
+Each minute: the oracle nodes observe and sign a round; makers quote, traders trade; the batch
+settles in a block at that time; then keepers open auctions, and bid some seconds later. At set
+times the operator tries to cheat. Nothing is decided here that a contract does not decide again.
 """
 
 from __future__ import annotations
@@ -87,7 +87,9 @@ class Crash:
         made = []
         for name in ("operator", "accomplice"):
             key = local_key(name)
-            made.append(Actor(name, "operator", key, account_of(key.address.lower()), 50_000 * actors.USD))
+            made.append(
+                Actor(name, "operator", key, account_of(key.address.lower()), 50_000 * actors.USD)
+            )
         return made[0], made[1]
 
     # Set-up
@@ -167,9 +169,7 @@ class Crash:
                 for signed in actors.quotes(actor, desk, chance):
                     self._place(signed)
         waiting = [
-            a
-            for a in live
-            if a.kind in ("long", "short", "hedger") and a.enters_at <= venue.now
+            a for a in live if a.kind in ("long", "short", "hedger") and a.enters_at <= venue.now
         ]
         calm = desk.speed < 0.004
         for actor in chance.sample(waiting, min(len(waiting), 26 if calm else 10)):
@@ -200,7 +200,10 @@ class Crash:
         settled = 0
         for outcome in outcomes:
             for event in outcome.events:
-                if event.name == "BatchSettled" and (outcome.contract, outcome.function) == ("exchange", "settle"):
+                if event.name == "BatchSettled" and (outcome.contract, outcome.function) == (
+                    "exchange",
+                    "settle",
+                ):
                     settled += int(event.arguments["settled"]).bit_count()
         for record in self.venue.take_settlements():
             done = sum(e.name == "Fill" for e in self.venue.replica.decode(record).events)
@@ -225,7 +228,12 @@ class Crash:
         sequence = 2**40 + 100 * len(self.recorder.verdicts)
         tried = list(
             cheats.attempts(
-                venue, self.operator, self.accomplice, victim, cheats.Loot(match, maker, taker), sequence
+                venue,
+                self.operator,
+                self.accomplice,
+                victim,
+                cheats.Loot(match, maker, taker),
+                sequence,
             )
         )
         for attempt in tried:
@@ -263,14 +271,17 @@ class Crash:
             self.minute(step)
             clock = time.strftime("%H:%M", time.gmtime(self.start + step * STEP_S))
             marks = f"BTC {self.marks[BTC][-1]:,.0f} · ETH {self.marks[ETH][-1]:,.0f}"
-            text = f"{clock} · {marks} · {self.totals.settled} fills · {len(self.totals.liquidated)} liquidated"
+            done = f"{self.totals.settled} fills · {len(self.totals.liquidated)} liquidated"
+            text = f"{clock} · {marks} · {done}"
             progress(step + 1, self.steps, text)
         self._finish_auctions()
         self.venue.clearinghouse.send("distribute_fees", key=self.keepers[0].key)
         self.venue.mine(self.venue.now + 10)
         result = self._result(time.monotonic() - began)
         self._write(result)
-        progress(self.steps, self.steps, f"{self.totals.skipped_rounds} minutes without an oracle quorum")
+        progress(
+            self.steps, self.steps, f"{self.totals.skipped_rounds} minutes without an oracle quorum"
+        )
         return result
 
     def _finish_auctions(self) -> None:
@@ -334,12 +345,16 @@ class Crash:
         parameters = {
             "scan range BTC / ETH": "15 % / 18 %",
             "initial over maintenance margin": f"{self.parameters.margin.initial_ratio_ppm / 1e6}",
-            "taker / maker fee": f"{self.parameters.fees.taker_ppm} / {self.parameters.fees.maker_ppm} ppm",
+            "taker fee": f"{self.parameters.fees.taker_ppm} ppm of notional",
+            "maker fee": f"{self.parameters.fees.maker_ppm} ppm of notional",
         }
-        standing = [f"{a}: not in the file, held still" for a in FEEDS if a not in self.table.underlyings]
+        standing = [
+            f"{a}: not in the file, held still" for a in FEEDS if a not in self.table.underlyings
+        ]
         data = self.recorder.data(parameters, [*self.table.sources, *standing])
         data["findings"] = [
-            {"code": f.code, "name": f.name, "row": f.row, "text": f.text} for f in self.table.findings
+            {"code": f.code, "name": f.name, "row": f.row, "text": f.text}
+            for f in self.table.findings
         ]
         (self.folder / "result.json").write_text(json.dumps(result, indent=2) + "\n")
         (self.folder / "report.html").write_text(render(result, data))

@@ -1,7 +1,8 @@
-"""One whole venue in one process: chain, oracle nodes, gateway, sequencer, settler, watcher, over one journal.
+"""One whole venue in one process: chain, oracle nodes, gateway, sequencer, settler, watcher, over
+one journal.
 
-Services only meet in the journal: each reads from its own cursor and appends. Time is the event's: a round's timestamp, the blocks
-that settle its matches and the journal's clock all follow it.
+Services only meet in the journal: each reads from its own cursor and appends. Time is the event's:
+a round's timestamp, the blocks that settle its matches and the journal's clock all follow it.
 """
 
 from __future__ import annotations
@@ -135,7 +136,9 @@ class Venue:
         self.journal.commit()
 
     def pump(self) -> list[AnyRecord]:
-        """Sequencer and settler read what is new; the sequencer's events follow the command they answer."""
+        """Sequencer and settler read what is new; the sequencer's events follow the command they
+        answer.
+        """
         self.journal.commit()
         events: list[AnyRecord] = []
         while True:
@@ -167,7 +170,9 @@ class Venue:
     # Steps of the loop
 
     def post_prices(self, prices: Mapping[int, Mapping[int, NodePrice]], timestamp: int) -> bool:
-        """One oracle round at ``timestamp`` from what each node sees (node -> feed -> price); False without a quorum."""
+        """One oracle round at ``timestamp`` from what each node sees (node -> feed -> price); False
+        without a quorum.
+        """
         self.now = timestamp
         for index, node in enumerate(self.oracle_nodes):
             node.observe(prices.get(index, {}))
@@ -299,7 +304,8 @@ def build_sequencer(
 
     def apply_round(_: object, record: OracleRound) -> None:
         signatures = [
-            [int.from_bytes(s[:32], "big"), int.from_bytes(s[32:], "big")] for s in record.signatures
+            [int.from_bytes(s[:32], "big"), int.from_bytes(s[32:], "big")]
+            for s in record.signatures
         ]
         words = [records.number(word) for word in record.observations]
         follower.post_round(
@@ -309,4 +315,6 @@ def build_sequencer(
     def apply_transaction(_: object, record: records.ChainTransaction) -> None:
         follower.apply(record)
 
-    return Sequencer(world, settings, apply_round, apply_transaction, settle_call.read_settled(deployment))
+    return Sequencer(
+        world, settings, apply_round, apply_transaction, settle_call.read_settled(deployment)
+    )

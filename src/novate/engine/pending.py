@@ -1,8 +1,10 @@
-"""The open batch: matches judged exactly as the Clearinghouse will judge them when the batch settles.
+"""The open batch: matches judged exactly as the Clearinghouse will judge them when the batch
+settles.
 
-The contract nets a batch and gates each touched account once, at the batch's oracle round. So a match is admitted iff both its
-accounts pass that gate with everything the batch holds for them so far plus this match; the last judgement of an account in the
-batch is then the contract's own, and no fill is skipped there.
+The contract nets a batch and gates each touched account once, at the batch's oracle round. So a
+match is admitted iff both its accounts pass that gate with everything the batch holds for them so
+far plus this match; the last judgement of an account in the batch is then the contract's own, and
+no fill is skipped there.
 """
 
 from __future__ import annotations
@@ -85,7 +87,9 @@ class PendingBatch:
         return judgement
 
     def _blame(self, trade: Trade, found: Error) -> Judgement:
-        """A faulty match is the maker's doing only where its own reduce-only order no longer reduces."""
+        """A faulty match is the maker's doing only where its own reduce-only order no longer
+        reduces.
+        """
         if found is errors.ReduceOnly:
             taker, maker = novation.reductions(self.batch, self.net, trade)
             return Judgement(

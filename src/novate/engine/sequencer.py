@@ -1,9 +1,11 @@
-"""The sequencer: one order of all commands, matching, and the judgement of every match before it is reported.
+"""The sequencer: one order of all commands, matching, and the judgement of every match before it is
+reported.
 
-A deterministic fold of the journal: commands (orders, cancels, oracle rounds, chain transactions, batch ticks) in, events
-(rejections, matches with signed receipts, ends of orders, closed batches) out. The world here runs ahead of the chain by the
-batches that are closed but not yet settled; when the chain confirms a batch as predicted nothing more happens, and when it does
-not, the caller rebuilds from the journal. Time is the chain's, carried by the commands.
+A deterministic fold of the journal: commands (orders, cancels, oracle rounds, chain transactions,
+batch ticks) in, events (rejections, matches with signed receipts, ends of orders, closed batches)
+out. The world here runs ahead of the chain by the batches that are closed but not yet settled; when
+the chain confirms a batch as predicted nothing more happens, and when it does not, the caller
+rebuilds from the journal. Time is the chain's, carried by the commands.
 """
 
 from __future__ import annotations
@@ -58,7 +60,9 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """What a settlement transaction did: matches from ``first_sequence``, and how many of ``count`` settled."""
+    """What a settlement transaction did: matches from ``first_sequence``, and how many of ``count``
+    settled.
+    """
 
     first_sequence: int
     count: int
@@ -346,7 +350,7 @@ class Sequencer:
         return [closed]
 
     def _settle(self, held: _Open) -> None:
-        """Settle a batch on the world as the Exchange will; every match was judged, so all settle."""
+        """Settle a batch on the world as the Exchange will; all was judged, so all settles."""
         orders = {d: terms_of(self.placed[d].order) for fill in held.fills for d in fill[:2]}
         ranked = sorted(orders, key=lambda d: sort_key(orders[d]))
         accounts = sorted({terms.account for terms in orders.values()})

@@ -1,8 +1,10 @@
-"""Accounts of the ledger: the row, loading it (interest, maturing gains), sweeping variation, storing it.
+"""Accounts of the ledger: the row, loading it (interest, maturing gains), sweeping variation,
+storing it.
 
-An account is a 256-bit integer, owner address (20 bytes) above subaccount number (12 bytes). Units: cash and variation in wad;
-gains in shares of 1e-6 USD valued by their epoch's scale. Rounding: interest up, matured gains down, removed shares up with the
-excess returned to cash. Source: docs/SPEC.md §5. Twin: ``contracts/ledger.vy``.
+An account is a 256-bit integer, owner address (20 bytes) above subaccount number (12 bytes). Units:
+cash and variation in wad; gains in shares of 1e-6 USD valued by their epoch's scale. Rounding:
+interest up, matured gains down, removed shares up with the excess returned to cash. Source:
+docs/SPEC.md §5. Twin: ``contracts/ledger.vy``.
 """
 
 from __future__ import annotations
@@ -41,13 +43,17 @@ class Account:
         """Slot 0 and slot 1 as the Clearinghouse stores them."""
         assert max(self.checkpoint, self.gain_now, self.gain_previous) < 1 << 64
         first = to_unsigned(self.cash, 128) | to_unsigned(self.variation, 128) << 128
-        second = self.checkpoint | self.gain_now << 64 | self.gain_previous << 128 | self.epoch << 192
+        second = (
+            self.checkpoint | self.gain_now << 64 | self.gain_previous << 128 | self.epoch << 192
+        )
         return first, second | len(self.positions) << 224 | self.flags << 232
 
 
 @dataclass(frozen=True, slots=True)
 class Epoch:
-    """Shares of gains entered in one epoch, and how much of their value a haircut has cut (wad fraction)."""
+    """Shares of gains entered in one epoch, and how much of their value a haircut has cut (wad
+    fraction).
+    """
 
     shares: int = 0
     cut: int = 0
@@ -96,7 +102,9 @@ def gains(world: World, row: Account) -> int:
 
 
 def load(world: World, row: Account) -> tuple[Account, int]:
-    """Charge interest and mature gains; returns the row and the interest owed to the fee pot (rounded up)."""
+    """Charge interest and mature gains; returns the row and the interest owed to the fee pot
+    (rounded up).
+    """
     owed = 0
     cash = row.cash
     if cash < 0:
@@ -115,7 +123,9 @@ def load(world: World, row: Account) -> tuple[Account, int]:
 
 
 def sweep(world: World, row: Account, value_linear: int) -> Account:
-    """Turn variation into cash at the given linear value: gains enter the epoch's shares, losses take shares first."""
+    """Turn variation into cash at the given linear value: gains enter the epoch's shares, losses
+    take shares first.
+    """
     delta = row.variation + value_linear
     swept = replace(row, variation=-value_linear)
     if delta > 0:
@@ -144,7 +154,9 @@ def _take_loss(world: World, row: Account, loss: int) -> Account:
 
 
 def _remove_shares(world: World, number: int, shares: int, loss: int) -> tuple[int, int]:
-    """Shares left of ``shares`` after paying ``loss``, and the loss left (negative: excess to return)."""
+    """Shares left of ``shares`` after paying ``loss``, and the loss left (negative: excess to
+    return).
+    """
     if shares == 0:
         return 0, loss
     epoch = world.ledger.epochs[number]
@@ -155,7 +167,9 @@ def _remove_shares(world: World, number: int, shares: int, loss: int) -> tuple[i
 
 
 def store(world: World, account: int, row: Account, cash_before: int) -> None:
-    """Write the row; the checkpoint follows the interest index only while cash is negative; debt follows cash."""
+    """Write the row; the checkpoint follows the interest index only while cash is negative; debt
+    follows cash.
+    """
     if row.cash < 0:
         row = replace(row, checkpoint=borrow_index(world))
     world.ledger.accounts[account] = row

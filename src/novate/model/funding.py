@@ -1,7 +1,8 @@
 """Funding of perpetual futures as a cumulative index a lot.
 
-Source: docs/SPEC.md §2. The index moves all holders of an instrument at once and lots sum to zero, so funding conserves money
-exactly; the truncation is of the index itself. An outage is never charged afterwards (rule 19). Twin: ``contracts/funding.vy``.
+Source: docs/SPEC.md §2. The index moves all holders of an instrument at once and lots sum to zero,
+so funding conserves money exactly; the truncation is of the index itself. An outage is never
+charged afterwards (rule 19). Twin: ``contracts/funding.vy``.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ def project(
 ) -> Market:
     """The market word as it stands at ``now``; applying it twice at one time changes nothing more.
 
-    ``resumed_at`` is when the feed's prices came back after its last outage, which is not charged afterwards.
+    ``resumed_at`` is when the feed's prices came back after its last outage, which is not charged
+    afterwards.
     """
     if terms.kind != PERP or market.open_interest == 0:
         return Market(market.funding_index, 0, now, market.open_interest)
@@ -43,7 +45,9 @@ def project(
 
 
 def funding_rate(rate: int, index: int, mark: int, seconds: int, config: Config) -> int:
-    """Next rate (ppb per 8 h): premium plus clamped interest, capped, moving at most ``slope`` a second from ``rate``."""
+    """Next rate (ppb per 8 h): premium plus clamped interest, capped, moving at most ``slope`` a
+    second from ``rate``.
+    """
     if seconds == 0:
         return rate
     premium = div_zero((mark - index) * PPB, index)

@@ -1,7 +1,8 @@
 """Instruments: immutable terms, and the market word that trading and funding move.
 
-Units: ``lot_size`` wad base units a lot, ``tick`` wad, caps and open interest in lots, ``funding_index`` wad a lot, ``rate`` ppb
-per eight hours. Packing follows docs/SPEC.md §2; Vyper twin: ``contracts/lib/words.vy``.
+Units: ``lot_size`` wad base units a lot, ``tick`` wad, caps and open interest in lots,
+``funding_index`` wad a lot, ``rate`` ppb per eight hours. Packing follows docs/SPEC.md §2; Vyper
+twin: ``contracts/lib/words.vy``.
 """
 
 from __future__ import annotations
@@ -63,11 +64,15 @@ class Terms:
 
     def price_lot(self, price: int) -> int:
         """Value of one lot at an on-tick price, in wad; exact by the listing rule."""
-        return price * self.lot_size // WAD  # division: exact, lot_size * tick is a multiple of 1e18
+        return (
+            price * self.lot_size // WAD
+        )  # division: exact, lot_size * tick is a multiple of 1e18
 
     def mark_lot(self, oracle_price: int) -> int:
         """Value of one lot at an oracle price (1e8 wei units), rounded down."""
-        return oracle_price * ORACLE_UNIT * self.lot_size // WAD  # division: one floor for all holders
+        return (
+            oracle_price * ORACLE_UNIT * self.lot_size // WAD
+        )  # division: one floor for all holders
 
 
 @dataclass(frozen=True, slots=True)

@@ -299,5 +299,3 @@ STATE: dict[str, Callable[[World], bool]] = {
 def check_all(world: World) -> dict[str, bool]:
     """Every invariant that a state alone can break; the others are judged on transitions."""
     return {name: predicate(world) for name, predicate in STATE.items()}
-
-

@@ -1,7 +1,8 @@
-"""The ledger: signed cash and positions, the margin gate, and every movement that is not a trade (trades: novation.py).
+"""The ledger: signed cash and positions, the margin gate, and every movement that is not a trade
+(trades: novation.py).
 
-Units: wad and lots. Rounding: docs/SPEC.md §5, always against the account and in favour of the pool. Holds I01, I02, I03, I10.
-Twin: ``contracts/Clearinghouse.vy``.
+Units: wad and lots. Rounding: docs/SPEC.md §5, always against the account and in favour of the
+pool. Holds I01, I02, I03, I10. Twin: ``contracts/Clearinghouse.vy``.
 """
 
 from __future__ import annotations
@@ -38,10 +39,10 @@ if TYPE_CHECKING:
 INSURANCE_NUMBER = 2
 RESERVES_NUMBER = 4
 INSURANCE_SHARE_PPM = 200_000
-GAIN_SCALE_MIN = WAD // 100  # division: exact; cuts leave 1 % of an epoch, so that its shares fit 64 bits
+GAIN_SCALE_MIN = (
+    WAD // 100
+)  # division: exact; cuts leave 1 % of an epoch, so that its shares fit 64 bits
 GAIN_CUT_DUST = PPB  # a wei for each of up to 1e9 holders, whose values are floored one by one
-
-
 
 
 def only(world: World, caller: str, *roles: str) -> None:
@@ -61,7 +62,9 @@ def loaded(world: World, account: int) -> tuple[Account, int]:
 
 def equity_of(world: World, row: Account, valuation: Valuation) -> int:
     """Cash, immature gains, variation and positions at the current round."""
-    return row.cash + gains(world, row) + row.variation + valuation.value_linear + valuation.value_spot
+    return (
+        row.cash + gains(world, row) + row.variation + valuation.value_linear + valuation.value_spot
+    )
 
 
 def check(world: World, account: int) -> Check:
@@ -73,11 +76,15 @@ def check(world: World, account: int) -> Check:
 def check_row(world: World, row: Account) -> Check:
     """Equity and valuation of a loaded row."""
     valuation = margin.evaluate(world, dict(row.positions))
-    return Check(equity_of(world, row, valuation), row.cash, len(row.positions), row.in_auction, valuation)
+    return Check(
+        equity_of(world, row, valuation), row.cash, len(row.positions), row.in_auction, valuation
+    )
 
 
 def passes_gate(world: World, before: Account, after: Check, refused: int = STALE | GRACE) -> bool:
-    """MARGIN.md §3: initial margin at the worst prices without the flags ``refused``, or no worse than ``before`` (loaded)."""
+    """MARGIN.md §3: initial margin at the worst prices without the flags ``refused``, or no worse
+    than ``before`` (loaded).
+    """
     value, equity = after.valuation, after.equity
     funded = equity - value.penalty >= value.margin_initial and not value.flags & refused
     pot = world.ledger.pot
@@ -136,7 +143,9 @@ def _move_spot(world: World, row: Account, instrument: int, change: int) -> Acco
 
 
 def debit(world: World, caller: str, account: int, instrument: int, amount: int) -> None:
-    """Custody: pay out free collateral; judged at initial margin and the worst prices, cash stays at or above zero."""
+    """Custody: pay out free collateral; judged at initial margin and the worst prices, cash stays
+    at or above zero.
+    """
     only(world, caller, "custody")
     row, cash_before = loaded(world, account)
     require(not row.in_auction, errors.InAuction)
@@ -175,7 +184,8 @@ def set_in_auction(world: World, caller: str, account: int, value: bool) -> None
 def transfer_slice(
     world: World, caller: str, account: int, bidder: int, fraction_ppm: int, reward: int, fee: int
 ) -> Check:
-    """Auctioneer: move a fraction of every position at mark; the account pays reward to the bidder and fee to insurance.
+    """Auctioneer: move a fraction of every position at mark; the account pays reward to the bidder
+    and fee to insurance.
 
     Lots round away from zero (the bidder takes more, never less). The bidder must pass the gate.
     """
@@ -205,13 +215,22 @@ def transfer_slice(
     if fee:
         _add_cash(world, account_of(world.addresses["waterfall"], INSURANCE_NUMBER), fee)
     world.emit(
-        "SliceTransferred", account=account, bidder=bidder, fraction_ppm=fraction_ppm, reward=reward, fee=fee
+        "SliceTransferred",
+        account=account,
+        bidder=bidder,
+        fraction_ppm=fraction_ppm,
+        reward=reward,
+        fee=fee,
     )
     return checked
 
 
 def _move_open_interest(
-    world: World, row_before: Account, row_after: Account, other_before: Account, other_after: Account
+    world: World,
+    row_before: Account,
+    row_after: Account,
+    other_before: Account,
+    other_after: Account,
 ) -> None:
     held = [dict(r.positions) for r in (row_before, other_before, row_after, other_after)]
     for instrument, _ in row_before.positions:
@@ -245,7 +264,9 @@ def move_cash(world: World, caller: str, source: int, target: int, amount: int) 
 
 
 def cut_gains(world: World, caller: str, target: int, amount: int) -> int:
-    """Waterfall: cut the gains of this epoch and the one before pro rata; returns what reached ``target`` (down)."""
+    """Waterfall: cut the gains of this epoch and the one before pro rata; returns what reached
+    ``target`` (down).
+    """
     only(world, caller, "waterfall")
     epoch_now = world.now // world.ledger.config.epoch_seconds  # division: calendar epoch
     epochs = world.ledger.epochs
@@ -291,7 +312,9 @@ def list_instrument(world: World, caller: str, instrument: int, terms: Terms) ->
     world.emit("InstrumentListed", instrument=instrument, terms=terms.pack())
 
 
-def set_caps(world: World, caller: str, instrument: int, open_interest_cap: int, position_cap: int) -> None:
+def set_caps(
+    world: World, caller: str, instrument: int, open_interest_cap: int, position_cap: int
+) -> None:
     """Governance: new caps; they stop increases only."""
     only(world, caller, "timelock")
     terms = world.ledger.terms[instrument]
@@ -310,7 +333,8 @@ def accrue(world: World, instrument: int) -> Market:
 
 
 def set_config(world: World, caller: str, new: Config) -> None:
-    """Governance: bounded parameters; every perp accrues first, so a change is never retroactive (rule 2).
+    """Governance: bounded parameters; every perp accrues first, so a change is never retroactive
+    (rule 2).
 
     The epoch length and the pause stay as they are.
     """
@@ -346,7 +370,9 @@ PAUSE_SECONDS_MAX = 7 * 86_400
 
 
 def pause(world: World, caller: str, seconds: int) -> None:
-    """Guardian: stop trades in which neither side reduces, at most 7 days, not twice in a row (I14)."""
+    """Guardian: stop trades in which neither side reduces, at most 7 days, not twice in a row
+    (I14).
+    """
     only(world, caller, "guardian")
     require(0 < seconds <= PAUSE_SECONDS_MAX, errors.OutOfBounds)
     config = world.ledger.config

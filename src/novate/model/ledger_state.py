@@ -28,7 +28,6 @@ class Config:
     epoch_seconds: int = 3600
     paused_until: int = 0
 
-
     def pack(self) -> int:
         """The ``config`` word."""
         return (
@@ -41,7 +40,6 @@ class Config:
             | self.epoch_seconds << 184
             | self.paused_until << 208
         )
-
 
     @staticmethod
     def unpack(word: int) -> Config:

@@ -1,8 +1,8 @@
 """Margin: what a portfolio of linear instruments must hold (docs/SPEC.md §4, MARGIN.md).
 
-Pure over one snapshot of prices, markets and parameters. Every add-on rounds against the account. The sixteen lanes of a linear
-position are multiples of its dollar delta, so their minimum is the full scan range; ``lanes`` spells them out and tests compare.
-Twin: ``contracts/RiskModel.vy``.
+Pure over one snapshot of prices, markets and parameters. Every add-on rounds against the account.
+The sixteen lanes of a linear position are multiples of its dollar delta, so their minimum is the
+full scan range; ``lanes`` spells them out and tests compare. Twin: ``contracts/RiskModel.vy``.
 """
 
 from __future__ import annotations
@@ -63,7 +63,9 @@ class RiskParameters:
         return RiskParameters(**values)
 
     def psr_now(self, now: int) -> int:
-        """Scan range in force (ppm): ramps from old to target over a day, rounded up; the whole price while none is set."""
+        """Scan range in force (ppm): ramps from old to target over a day, rounded up; the whole
+        price while none is set.
+        """
         if self.psr_target == 0:
             return PPM
         return between_up(self.psr_from, self.psr_target, clamp(now - self.psr_set_at, 0, DAY_S))
@@ -119,7 +121,9 @@ class RiskGlobals:
 
 
 class RiskState:
-    """Parameters by underlying and those they ramp from, and the shared ones under the key ``globals``."""
+    """Parameters by underlying and those they ramp from, and the shared ones under the key
+    ``globals``.
+    """
 
     def __init__(self, store: Store) -> None:
         self.parameters = store.table("risk.parameters", RiskParameters())
@@ -186,13 +190,19 @@ class _Sums:
 
 
 def lanes(delta: int, psr_ppm: int) -> list[int]:
-    """The sixteen scenario P&Ls of a linear dollar delta (wad, floored): each node twice, then the two weighted extremes."""
+    """The sixteen scenario P&Ls of a linear dollar delta (wad, floored): each node twice, then the
+    two weighted extremes.
+    """
     nodes = [n for n in NODES_PERCENT for _ in range(2)] + [100, -100]
-    return [delta * psr_ppm * n // (PPM * 100) for n in nodes]  # division: floor, against the account
+    return [
+        delta * psr_ppm * n // (PPM * 100) for n in nodes
+    ]  # division: floor, against the account
 
 
 def ramp(amount: int, low: int, high: int, rate_max: int) -> tuple[int, int]:
-    """Numerator and denominator of a rate rising linearly from 0 at ``low`` to ``rate_max`` at ``high``."""
+    """Numerator and denominator of a rate rising linearly from 0 at ``low`` to ``rate_max`` at
+    ``high``.
+    """
     if amount <= low or rate_max == 0:
         return 0, 1
     return rate_max * (min(amount, high) - low), high - low
@@ -215,7 +225,9 @@ def row(world: World, instrument: int) -> Row:
         underlying=terms.underlying,
         kind=terms.kind,
         stale=age > status.stale_after,
-        charge=_charge(world, terms.underlying, terms.kind, market.open_interest * notional, market.rate),
+        charge=_charge(
+            world, terms.underlying, terms.kind, market.open_interest * notional, market.rate
+        ),
         confidence=min(feed.confidence_ppm + widening, 2**24 - 1),
         deviation=min(gap, 2**23 - 1) * (1 if feed.average >= feed.mark else -1),
     )
@@ -231,7 +243,7 @@ def _charge(world: World, underlying: int, kind: int, interest: int, rate_ppb: i
 
 
 def _interest_rate(interest: int, parameters: RiskParameters) -> int:
-    """Charge on the whole market's open interest: a ramp between two notionals, 1e-5, rounded up."""
+    """Charge on the whole market's open interest: a ramp of notional, 1e-5, rounded up."""
     low, high = parameters.interest_low * THOUSAND_USD, parameters.interest_high * THOUSAND_USD
     return div_up(*ramp(interest, low, high, parameters.interest_max))
 
@@ -265,7 +277,9 @@ def evaluate(world: World, positions: Mapping[int, int]) -> Valuation:
 
 
 def transition(world: World, underlying: int) -> Transition:
-    """The parameters in force or ramped to, those ramped from, and how far (seconds, at most a day)."""
+    """The parameters in force or ramped to, those ramped from, and how far (seconds, at most a
+    day).
+    """
     target = world.risk.parameters[underlying]
     elapsed = world.now - target.psr_set_at
     if elapsed >= DAY_S:
@@ -274,14 +288,16 @@ def transition(world: World, underlying: int) -> Transition:
 
 
 def _liquidity(size: int, parameters: RiskParameters) -> int:
-    """What closing a dollar delta may cost beyond the mark: a ramp between two sizes, rounded up."""
+    """What closing a dollar delta may cost beyond the mark: a ramp of size, rounded up."""
     low, high = parameters.liquidity_low * THOUSAND_USD, parameters.liquidity_high * THOUSAND_USD
     numerator, denominator = ramp(size, low, high, parameters.liquidity_max)
     return div_up(size * numerator, denominator * PPM)
 
 
 def _add_underlying(sums: _Sums, group: _Underlying, ramped: Transition, now: int) -> None:
-    """A change ramps into the maintenance margin; the initial margin takes the stricter end at once."""
+    """A change ramps into the maintenance margin; the initial margin takes the stricter end at
+    once.
+    """
     target, old, elapsed = ramped
     size = abs(group.delta)
     psr_now = target.psr_now(now)
@@ -322,7 +338,14 @@ def _total(
     initial = ppm_up(scan["initial"] + added + sums.liquidity_initial, shared.initial_ratio_ppm)
     initial += sums.haircut_initial
     return Valuation(
-        value_linear, value_spot, maintenance, initial, sums.penalty, sums.bonus, sums.liquidity, flags
+        value_linear,
+        value_spot,
+        maintenance,
+        initial,
+        sums.penalty,
+        sums.bonus,
+        sums.liquidity,
+        flags,
     )
 
 
@@ -353,7 +376,9 @@ def set_parameters(world: World, caller: str, underlying: int, new: RiskParamete
 
 
 def set_globals(world: World, caller: str, new: RiskGlobals) -> None:
-    """Governance: the shared parameters, bounded, at most once a day; the credit cap ramps over that day."""
+    """Governance: the shared parameters, bounded, at most once a day; the credit cap ramps over
+    that day.
+    """
     require(caller == world.addresses["timelock"], errors.NotAuthorized)
     in_bounds = (
         1_100_000 <= new.initial_ratio_ppm <= 2_000_000

@@ -1,8 +1,8 @@
 """Novation: the clearing house steps between both sides of a batch of trades (docs/SPEC.md §5).
 
-One pass: check each trade, net them by account, gate every touched account once, store. An account that fails loses all its trades
-of the batch and the rest is judged again, until none fails; so one bad actor never poisons a batch (I13 within a batch).
-Twin: ``contracts/novation.vy``.
+One pass: check each trade, net them by account, gate every touched account once, store. An account
+that fails loses all its trades of the batch and the rest is judged again, until none fails; so one
+bad actor never poisons a batch (I13 within a batch). Twin: ``contracts/novation.vy``.
 """
 
 from __future__ import annotations
@@ -57,7 +57,9 @@ class Listing:
 
 @dataclass(slots=True)
 class Net:
-    """Netted effect of the trades still standing: lots by (account, instrument) index, variation and fees by account."""
+    """Netted effect of the trades still standing: lots by (account, instrument) index, variation
+    and fees by account.
+    """
 
     lots: dict[tuple[int, int], int] = field(default_factory=dict)
     variation: dict[int, int] = field(default_factory=dict)
@@ -81,10 +83,11 @@ class Outcome:
 
 @dataclass(slots=True)
 class Batch:
-    """Accounts and instruments of a batch as they were when it began, its trades, and what was decided about them.
+    """Accounts and instruments of a batch as they were when it began, its trades, and what was
+    decided about them.
 
-    ``loaded`` holds, by account index, the row after interest and maturing, the cash before, and the interest owed. Skipped trades
-    and instruments closed to increases are indices.
+    ``loaded`` holds, by account index, the row after interest and maturing, the cash before, and
+    the interest owed. Skipped trades and instruments closed to increases are indices.
     """
 
     accounts: list[int] = field(default_factory=list)
@@ -113,7 +116,11 @@ class Batch:
 
 
 def novate(
-    world: World, caller: str, accounts: Sequence[int], instruments: Sequence[int], trades: Sequence[Trade]
+    world: World,
+    caller: str,
+    accounts: Sequence[int],
+    instruments: Sequence[int],
+    trades: Sequence[Trade],
 ) -> int:
     """Settle what can be settled; returns the bitmap of settled trades."""
     require(world.ledger.venues[caller], errors.NotVenue)
@@ -148,7 +155,9 @@ def _require_ascending(items: Sequence[int], bound: int) -> None:
 
 
 def _listing(world: World, instrument: int) -> Listing:
-    """Terms, market with funding up to now and price band of a perp (empty for what cannot be traded); stores nothing."""
+    """Terms, market with funding up to now and price band of a perp (empty for what cannot be
+    traded); stores nothing.
+    """
     terms = world.ledger.terms[instrument]
     if terms.kind != PERP:
         return Listing(ledger.NO_TERMS, Market(), 0, 0)
@@ -159,7 +168,9 @@ def _listing(world: World, instrument: int) -> Listing:
 
 
 def _net(world: World, batch: Batch) -> Net:
-    """Check each standing trade in order and add it up; those that are bad in themselves are skipped."""
+    """Check each standing trade in order and add it up; those that are bad in themselves are
+    skipped.
+    """
     net = Net()
     paused = world.now < world.ledger.config.paused_until
     for index, trade in enumerate(batch.trades):
@@ -236,7 +247,9 @@ def _gate_all(world: World, batch: Batch, net: Net) -> tuple[dict[int, Outcome],
 
 
 def gate(world: World, batch: Batch, net: Net, index: int) -> Outcome:
-    """One account with its netted trades: caps, then the margin gate. Errors: InAuction, PositionCap, InsufficientMargin, range."""
+    """One account with its netted trades: caps, then the margin gate. Errors: InAuction,
+    PositionCap, InsufficientMargin, range.
+    """
     row, cash_before, owed = batch.loaded[index]
     require(not row.in_auction, errors.InAuction)
     after = row

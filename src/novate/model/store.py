@@ -1,7 +1,8 @@
 """Transactional tables: the only mutable state of the model.
 
-A table maps keys to immutable rows (ints, tuples, frozen dataclasses). Inside ``Store.transaction`` every write is logged, so a
-rejection undoes everything (invariant I13: a rejected command changes nothing).
+A table maps keys to immutable rows (ints, tuples, frozen dataclasses). Inside ``Store.transaction``
+every write is logged, so a rejection undoes everything (invariant I13: a rejected command changes
+nothing).
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """The gateway: what reaches the journal is signed by whom it says.
 
-Owns: the check of an order's signature and of a cancel's, before either becomes a numbered command. Contract wallets are asked
-through ``consents`` (ERC-1271); everything else the sequencer and the contracts check again.
+Owns: the check of an order's signature and of a cancel's, before either becomes a numbered command.
+Contract wallets are asked through ``consents`` (ERC-1271); everything else the sequencer and the
+contracts check again.
 """
 
 from __future__ import annotations
@@ -81,7 +82,9 @@ class Gateway:
     def cancel(
         self, account: int, scope: str, value: int, signer: str, received_ms: int
     ) -> CancelRequested:
-        """The command for a cancel by the account's owner. Errors: ``NotOwner``, ``MalformedOrder``."""
+        """The command for a cancel by the account's owner. Errors: ``NotOwner``,
+        ``MalformedOrder``.
+        """
         fits = 0 < account < WORD and 0 <= value < 1 << 64 and 0 <= received_ms < 1 << 64
         require(fits and scope in SCOPES, errors.MalformedOrder)
         require(is_address(signer), errors.NotOwner)

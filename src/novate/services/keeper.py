@@ -1,7 +1,8 @@
 """A liquidation keeper: watches margins with the model, opens auctions, bids with its own money.
 
-Anyone can run one. It bids when the reward is worth the risk it takes over: the discount must beat ``edge_ppm`` of the slice's
-maintenance margin, and the slice must leave it within ``budget_ppm`` of its equity. What it bought it trades away afterwards.
+Anyone can run one. It bids when the reward is worth the risk it takes over: the discount must beat
+``edge_ppm`` of the slice's maintenance margin, and the slice must leave it within ``budget_ppm`` of
+its equity. What it bought it trades away afterwards.
 """
 
 from __future__ import annotations
@@ -37,7 +38,9 @@ class Keeper:
     budget_ppm: int = 500_000
 
     def liquidatable(self, world: World) -> list[int]:
-        """Accounts below their maintenance margin at the best prices, with no auction open, worst first."""
+        """Accounts below their maintenance margin at the best prices, with no auction open, worst
+        first.
+        """
         found = []
         waterfall = int(world.addresses["waterfall"], 16)
         for account, row in world.ledger.accounts.items():
@@ -50,7 +53,9 @@ class Keeper:
         return [account for _, account in sorted(found, reverse=True)]
 
     def choose(self, world: World, account: int) -> Bid | None:
-        """A bid for an open auction that pays, that the keeper can carry, and that the model accepts."""
+        """A bid for an open auction that pays, that the keeper can carry, and that the model
+        accepts.
+        """
         if owner_of(account) == owner_of(self.account):
             return None
         equity, margin, discount, fraction, _ = liquidation.quote(world, account)

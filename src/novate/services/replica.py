@@ -1,8 +1,9 @@
 """A replica: the model's world as a fold of the chain's transactions, in chain order.
 
-Every transaction to one of our contracts is executed again by the model, from its calldata, and must come to the same end: the same
-success and the same events. So a replica is at once the read side of the services and a running check of chain against model.
-Transactions that reach our contracts through a contract of somebody else are not followed here.
+Every transaction to one of our contracts is executed again by the model, from its calldata, and
+must come to the same end: the same success and the same events. So a replica is at once the read
+side of the services and a running check of chain against model. Transactions that reach our
+contracts through a contract of somebody else are not followed here.
 """
 
 from __future__ import annotations
@@ -83,7 +84,9 @@ class Replica:
         return abi.decode_event(address, list(log[1]), log[2]) if abi else None
 
     def apply(self, record: ChainTransaction) -> Outcome:
-        """Execute a transaction in the model. Raises ``Divergence`` when the chain came to another end."""
+        """Execute a transaction in the model. Raises ``Divergence`` when the chain came to another
+        end.
+        """
         outcome = self.decode(record)
         world = self.world
         world.now = record.timestamp
@@ -101,7 +104,10 @@ class Replica:
             succeeded, why = False, repr(fault)
         where = f"transaction 0x{record.transaction.hex()} ({outcome.contract}.{outcome.function})"
         if succeeded != record.succeeded:
-            raise Divergence(f"{where}: the chain {'accepted' if record.succeeded else 'refused'} it, the model not: {why}")
+            raise Divergence(
+                f"{where}: the chain {'accepted' if record.succeeded else 'refused'} it, "
+                f"the model not: {why}"
+            )
         expected = world.take_events() if succeeded else []
         if self.check_events:
             self._compare(where, expected, outcome.events)
@@ -118,7 +124,9 @@ class Replica:
         if key == ("oracle", "post_round"):
             self.post_round(outcome.arguments)
         elif key == ("exchange", "settle"):
-            settle_call.run(self.world, self._separator, sender, outcome.arguments, self.post_round_calldata)
+            settle_call.run(
+                self.world, self._separator, sender, outcome.arguments, self.post_round_calldata
+            )
         elif key == ("timelock", "execute"):
             self._govern(outcome.arguments)
         elif outcome.contract == "timelock":
@@ -211,9 +219,7 @@ def _twins() -> dict[tuple[str, str], Twin]:
         ledger.only(world, caller, "timelock")
         world.ledger.venues[venue] = approved
 
-    def set_session_key(
-        world: World, caller: str, account: int, key: str, *fields: int
-    ) -> None:
+    def set_session_key(world: World, caller: str, account: int, key: str, *fields: int) -> None:
         session.set_session_key(world, caller, account, key, SessionKey(*fields))
 
     clearinghouse: dict[str, Twin] = {
@@ -238,10 +244,20 @@ def _twins() -> dict[tuple[str, str], Twin]:
         "risk_model": {"set_parameters": set_parameters, "set_globals": set_globals},
         "custody": _functions(
             custody,
-            ("deposit", "request_withdrawal", "cancel_withdrawal", "withdraw", "set_token", "set_deposit_cap", "set_limits"),
+            (
+                "deposit",
+                "request_withdrawal",
+                "cancel_withdrawal",
+                "withdraw",
+                "set_token",
+                "set_deposit_cap",
+                "set_limits",
+            ),
         ),
         "auctioneer": _functions(liquidation, ("start", "bid", "end", "write_off")),
-        "waterfall": _functions(waterfall, ("cover", "pay_reward", "execute_haircut", "retry", "refill", "set_limits")),
+        "waterfall": _functions(
+            waterfall, ("cover", "pay_reward", "execute_haircut", "retry", "refill", "set_limits")
+        ),
         "oracle": _functions(oracle, ("set_nodes", "register_feed", "set_limits")),
         "exchange": {
             **_functions(venue, ("set_fees", "set_windows", "set_executor")),

@@ -94,7 +94,7 @@ def _receipt(
 
 
 def read_settled(deployment: Deployment) -> Callable[[ChainTransaction], Settled | None]:
-    """What a transaction settled, read from its BatchSettled event; None for any other transaction."""
+    """What a transaction settled, by its BatchSettled event; None for any other transaction."""
     exchange = bytes.fromhex(deployment.addresses["exchange"][2:])
     abi = abi_of("Exchange")
 
@@ -117,9 +117,7 @@ def novate(
     world: World, caller: str, accounts: list[int], instruments: list[int], trades: list[list[int]]
 ) -> int:
     """Execute a venue's novation in the model."""
-    return novation.novate(
-        world, caller, accounts, instruments, [unpack_trade(t) for t in trades]
-    )
+    return novation.novate(world, caller, accounts, instruments, [unpack_trade(t) for t in trades])
 
 
 def unpack_trade(words: Sequence[int]) -> Trade:

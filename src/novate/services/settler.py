@@ -1,7 +1,8 @@
-"""The settler: closed batches become transactions, one each, the first after a new oracle round carrying that round.
+"""The settler: closed batches become transactions, one each, the first after a new oracle round
+carrying that round.
 
-It follows the journal and remembers signed orders and matches until their batch is sent. It never decides what settles: the
-sequencer judged it and the contracts judge it again.
+It follows the journal and remembers signed orders and matches until their batch is sent. It never
+decides what settles: the sequencer judged it and the contracts judge it again.
 """
 
 from __future__ import annotations
@@ -64,7 +65,9 @@ class Settler:
         for batch in list(self.queue):
             transaction = self._send(batch)
             sent.append(
-                BatchSubmitted(transaction, batch.first_sequence, batch.count, batch.oracle_round, now_ms)
+                BatchSubmitted(
+                    transaction, batch.first_sequence, batch.count, batch.oracle_round, now_ms
+                )
             )
             for sequence in range(batch.first_sequence, batch.first_sequence + batch.count):
                 del self.matches[sequence]
@@ -112,7 +115,8 @@ class Settler:
     def _round_calldata(self, number: int) -> bytes:
         carried = self.rounds[number]
         signatures = [
-            [int.from_bytes(s[:32], "big"), int.from_bytes(s[32:], "big")] for s in carried.signatures
+            [int.from_bytes(s[:32], "big"), int.from_bytes(s[32:], "big")]
+            for s in carried.signatures
         ]
         return abi_of("Oracle").encode_call(
             "post_round",

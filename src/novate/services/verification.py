@@ -267,9 +267,7 @@ def _require_expected(
     if records.encode(expected) != records.encode(record):
         name = type(expected).__name__
         fields = [
-            f
-            for f in record.__struct_fields__
-            if getattr(record, f) != getattr(expected, f, None)
+            f for f in record.__struct_fields__ if getattr(record, f) != getattr(expected, f, None)
         ]
         raise Wrong(f"record {cause} caused another {name} ({', '.join(fields)})", number)
 

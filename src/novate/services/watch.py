@@ -1,7 +1,8 @@
-"""The watcher: every transaction to one of our contracts comes back into the journal, in chain order.
+"""The watcher: every transaction to one of our contracts comes back into the journal, in chain
+order.
 
-It reads whole blocks with their receipts, so deposits, rounds, batches, auctions and attempts that failed are all seen; what went
-to other contracts is left out.
+It reads whole blocks with their receipts, so deposits, rounds, batches, auctions and attempts that
+failed are all seen; what went to other contracts is left out.
 """
 
 from __future__ import annotations
@@ -41,7 +42,9 @@ class Watcher:
         return [_record(row, by_hash[row["hash"]], number, timestamp) for row in rows]
 
 
-def _record(row: dict[str, Any], receipt: dict[str, Any], block: int, timestamp: int) -> ChainTransaction:
+def _record(
+    row: dict[str, Any], receipt: dict[str, Any], block: int, timestamp: int
+) -> ChainTransaction:
     return ChainTransaction(
         block=block,
         timestamp=timestamp,

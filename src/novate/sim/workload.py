@@ -31,7 +31,7 @@ from novate.sim.world import (
     Step,
     word,
 )
-from novate.units import WAD
+from novate.units import PPM, WAD, div_down
 
 ACCEPTED, REJECTED = "accepted", "rejected"
 BOTH = (ACCEPTED, REJECTED)
@@ -207,8 +207,7 @@ class Workload:
             taker, maker = r.sample(range(len(accounts)), 2)
             at = r.randrange(len(instruments))
             terms = TERMS.get(instruments[at], TERMS[BTC])
-            price = int(self.desk.mark(instruments[at]) * r.choice([1, 1, 1.004, 0.99, 1.2]))
-            price += -(price % terms.tick) + r.choice([0] * 30 + [1])
+            price = self.some_price(instruments[at], terms.tick) + r.choice([0] * 30 + [1])
             lots = r.choice([0, 1, r.randint(1, 300), r.randint(1, 3_000), r.randint(1, 40_000)])
             reduce_only = r.random() < 0.05, r.random() < 0.05
             fees = r.randint(0, WAD), r.randint(0, WAD)
@@ -223,6 +222,15 @@ class Workload:
             return novate(world, sender, accounts, instruments, trades)
 
         self.run("novate", Step(self.both.clearinghouse, "novate", sender, arguments, twin))
+
+    def some_price(self, instrument: int, tick: int) -> int:
+        """At the mark, off it, or the last tick within the band and the first beyond."""
+        r, mark = self.random, self.desk.mark(instrument)
+        rate = r.choice([0, 0, 4_000, -10_000, 200_000])
+        if r.random() < 0.3:
+            rate = r.choice([1, -1]) * self.world.ledger.config.trade_band_ppm
+        price = div_down(mark * (PPM + rate), PPM)
+        return price - price % tick + r.choice([0, 0, tick, -tick])
 
     # Money
 
@@ -253,10 +261,13 @@ class Workload:
 
     def request(self) -> None:
         """A withdrawal is asked for."""
-        who = self.anyone()
-        sender = self.random.choice([who.address] * 4 + [self.stranger])
+        self.ask(self.anyone().account, self.token())
+
+    def ask(self, account: int, token: str) -> None:
+        """An account's withdrawal of some amount is asked for, mostly by its owner."""
+        sender = self.random.choice([f"0x{account >> 96:040x}"] * 4 + [self.stranger])
         amount = self.random.choice([0, 1, 900, 20_000, 2_000_000]) * DOLLAR
-        given = who.account, self.token(), amount
+        given = account, token, amount
         self.act("request", self.both.custody, sender, custody.request_withdrawal, *given)
 
     def cancel_request(self) -> None:
@@ -273,9 +284,19 @@ class Workload:
         return self.random.choice([pair for pair in pairs if rows[pair].amount] or pairs)
 
     def withdraw(self) -> None:
-        """Anyone executes a withdrawal."""
-        self.both.advance(self.random.choice([0, 0, 60]))
-        self.act("withdraw", self.both.custody, self.stranger, custody.withdraw, *self.requested())
+        """Anyone executes a withdrawal, now or at the first or last second of its window."""
+        r, (account, token) = self.random, self.requested()
+        wait, now = r.choice([0, 0, 60]), self.world.now
+        eligible_at = self.world.custody.requests[account, token].eligible_at
+        if eligible_at and r.random() < 0.1:
+            wait = max(0, eligible_at - now - r.choice([0, 1]))
+        elif eligible_at and r.random() < 0.05:
+            wait = max(0, eligible_at + custody.EXECUTION_WINDOW_S - now + r.choice([0, 1]))
+            self.both.advance(wait)
+            self.ask(account, token)
+            wait = 0
+        self.both.advance(wait)
+        self.act("withdraw", self.both.custody, self.stranger, custody.withdraw, account, token)
 
     # Prices and time
 

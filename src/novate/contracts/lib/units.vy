@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: AGPL-3.0-only
 """
 @title Scales and the named divisions (twin of novate/units.py)
-@notice wad = 1e18, ppm = 1e-6, ppb = 1e-9, oracle unit = 1e8 wei. The direction of every rounding is in the name.
+@notice wad = 1e18, ppm = 1e-6, ppb = 1e-9, oracle unit = 1e8 wei. The direction of every rounding
+        is in the name.
 """
 
 WAD: constant(uint256) = 10**18
