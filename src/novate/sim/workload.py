@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from novate.errors import BY_SELECTOR
-from novate.model import custody, oracle
+from novate.model import custody, ledger, oracle
 from novate.model.account import account_of
 from novate.model.novation import Trade, novate
 from novate.model.state import World
@@ -37,7 +37,7 @@ ACCEPTED, REJECTED = "accepted", "rejected"
 BOTH = (ACCEPTED, REJECTED)
 KINDS: dict[str, tuple[int, tuple[str, ...]]] = {
     "settle": (44, BOTH),
-    "lever": (10, BOTH),
+    "lever": (14, BOTH),
     "by_receipt": (5, BOTH),
     "replay": (3, (ACCEPTED,)),
     "cancel": (4, BOTH),
@@ -155,20 +155,23 @@ class Workload:
         self.run("settle", self.desk.settle(fills, carried))
 
     def lever(self) -> None:
-        """A levered trader takes as much of its side as its margin lets it."""
+        """A levered trader takes about as much of its side as its margin lets it."""
         index = self.random.randrange(len(self.levered))
-        if self.world.ledger.accounts[self.levered[index].account].in_auction:
+        who = self.levered[index]
+        if self.world.ledger.accounts[who.account].in_auction:
             return
         buys = (index + (self.random.random() < 0.15)) % 2 == 0
         instrument = self.random.choice([BTC, ETH])
-        lots = self.random.choice([12_000, 3_000, 800])
-        while lots:
+        found = ledger.check(self.world, who.account)
+        free = found.equity - found.valuation.penalty - found.valuation.margin_initial
+        lot = div_down(self.desk.mark(instrument) * TERMS[instrument].lot_size, WAD)
+        lots = max(1, min(div_down(max(free, 0) * 5, lot), 40_000))
+        for _ in range(3):
             maker = self.random.choice(self.deep)
-            fill = self.desk.fill(self.levered[index], maker, instrument, lots, buys)
-            result = self.run("lever", self.desk.settle([fill]))
-            if result.value:
+            fill = self.desk.fill(who, maker, instrument, lots, buys)
+            if self.run("lever", self.desk.settle([fill])).value:
                 return
-            lots //= 4  # division: smaller, rounded down
+            lots = max(1, div_down(lots * 2, 3))
 
     def by_receipt(self) -> None:
         """A stranger settles by receipts, mostly once the window has passed."""
