@@ -96,28 +96,10 @@ def attempts(
     maker, taker = (venue_order(venue, placed) for placed in (loot.maker, loot.taker))
     price = records.number(loot.match.price)
     lots = loot.match.lots
-    buys = loot.match.taker_buys
     yield Attempt(
         "fill an order twice",
         "exchange",
         settlement([SignedFill(taker, maker, lots, price)], sequence),
-        executor,
-        settled_anything,
-    )
-    too_many = max(taker.order.size, maker.order.size) + 1
-    yield Attempt(
-        "fill more than was signed",
-        "exchange",
-        settlement([SignedFill(taker, maker, too_many, price)], sequence + 1),
-        executor,
-        settled_anything,
-    )
-    worse = taker.order.price * 101 // 100 if buys else taker.order.price * 99 // 100
-    worse -= worse % venue.replica.world.ledger.terms[taker.order.instrument].tick
-    yield Attempt(
-        "fill beyond the limit price",
-        "exchange",
-        settlement([SignedFill(taker, maker, 1, worse)], sequence + 2),
         executor,
         settled_anything,
     )
@@ -146,8 +128,24 @@ def _margin_attempts(
     at_mark = mark - mark % tick
     far = at_mark * 12 // 10
     far -= far % tick
+    pair = _pair(venue, operator, accomplice, 10, at_mark)
+    yield Attempt(
+        "fill more than was signed",
+        "exchange",
+        settlement([replace(pair, lots=11)], sequence + 1),
+        executor,
+        settled_anything,
+    )
+    pair = _pair(venue, operator, accomplice, 10, at_mark)
+    yield Attempt(
+        "fill beyond the limit price",
+        "exchange",
+        settlement([replace(pair, price=pair.taker.order.price + tick)], sequence + 2),
+        executor,
+        settled_anything,
+    )
     huge = 40_000
-    pair = _pair(venue, operator, accomplice, huge, at_mark, sequence)
+    pair = _pair(venue, operator, accomplice, huge, at_mark)
     yield Attempt(
         "trade far beyond the margin",
         "exchange",
@@ -155,7 +153,7 @@ def _margin_attempts(
         executor,
         settled_anything,
     )
-    pair = _pair(venue, operator, accomplice, 10, far, sequence + 1)
+    pair = _pair(venue, operator, accomplice, 10, far)
     yield Attempt(
         "trade far off the mark with an accomplice",
         "exchange",
@@ -243,10 +241,12 @@ def _power_attempts(venue: Venue, operator: Actor, victim: Actor) -> Iterator[At
     word = [1, 10**10 | 10**10 << 64 | BTC << 160]
     status = venue.replica.world.oracle.statuses[0]
     lone = eip712.sign(venue.node_keys[0], b"\x01" * 32)
-    call = _call("oracle", "post_round", status.round + 1, venue.now, [word[1]], 0, [list(lone)])
+    call = _call(
+        "oracle", "post_round", status.round + 1, venue.now + 1, [word[1]], 0, [list(lone)]
+    )
     yield Attempt("post a price alone", "oracle", call, executor, accepted)
     call = _call(
-        "oracle", "post_round", status.round + 1, venue.now, [word[1]], 0, [list(lone)] * 3
+        "oracle", "post_round", status.round + 1, venue.now + 1, [word[1]], 0, [list(lone)] * 3
     )
     yield Attempt("post a price with one signature thrice", "oracle", call, executor, accepted)
 
@@ -257,9 +257,7 @@ def venue_order(venue: Venue, placed: OrderPlaced) -> SignedOrder:
     return SignedOrder(terms_of(placed.order), r, vs)
 
 
-def _pair(
-    venue: Venue, buyer: Actor, seller: Actor, lots: int, price: int, salt: int
-) -> SignedFill:
+def _pair(venue: Venue, buyer: Actor, seller: Actor, lots: int, price: int) -> SignedFill:
     desk = venue.desk({})
     usd = price / WAD
     buy = buyer.order(desk, BTC, lots, usd)
@@ -272,7 +270,7 @@ def _sisters(
 ) -> SignedFill:
     """Two orders of two accounts of one owner."""
     sister = replace(seller, account=seller.account + 1, nonces={True: salt, False: salt})
-    return _pair(venue, buyer, sister, lots, price, salt)
+    return _pair(venue, buyer, sister, lots, price)
 
 
 def judge(attempt: Attempt, outcome: Outcome, why: str) -> Verdict:
