@@ -19,11 +19,13 @@ from novate.demo.actors import BTC, USD, Actor
 from novate.demo.venue import Venue
 from novate.engine.orders import terms_of
 from novate.errors import BY_SELECTOR
+from novate.model.oracle import Observation
 from novate.services.replica import Outcome
 from novate.units import WAD
-from novate.wire import eip712, records
+from novate.wire import records
 from novate.wire.order import SignedFill, SignedOrder, pack
 from novate.wire.records import Matched, OrderPlaced
+from novate.wire.round import signed_round
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,17 +240,18 @@ def _power_attempts(venue: Venue, operator: Actor, victim: Actor) -> Iterator[At
         executor,
         accepted,
     )
-    word = [1, 10**10 | 10**10 << 64 | BTC << 160]
-    status = venue.replica.world.oracle.statuses[0]
-    lone = eip712.sign(venue.node_keys[0], b"\x01" * 32)
-    call = _call(
-        "oracle", "post_round", status.round + 1, venue.now + 1, [word[1]], 0, [list(lone)]
-    )
-    yield Attempt("post a price alone", "oracle", call, executor, accepted)
-    call = _call(
-        "oracle", "post_round", status.round + 1, venue.now + 1, [word[1]], 0, [list(lone)] * 3
-    )
-    yield Attempt("post a price with one signature thrice", "oracle", call, executor, accepted)
+    yield from _oracle_attempts(venue)
+
+
+def _oracle_attempts(venue: Venue) -> Iterator[Attempt]:
+    """One bribed node: its key signs a price of a dollar, once or as often as the quorum asks."""
+    words = [Observation(feed=BTC, index=10**10, mark=10**10, confidence_ppm=0).pack()]
+    number = venue.replica.world.oracle.statuses[0].round + 1
+    domain, key = venue.oracle_nodes[0].network.domain, venue.node_keys[0]
+    for name, times in (("post a price alone", 1), ("post a price with one signature thrice", 3)):
+        signed = signed_round(domain, number, venue.now + 1, words, [(0, key)] * times)
+        calldata = _call("oracle", "post_round", *signed.arguments())
+        yield Attempt(name, "oracle", calldata, venue.executor, accepted)
 
 
 def venue_order(venue: Venue, placed: OrderPlaced) -> SignedOrder:
