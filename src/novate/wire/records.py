@@ -14,11 +14,9 @@ where the name says so, else the chain's seconds.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
-from eth_utils.address import is_hex_address
 
 from novate.errors import JournalCorrupt, MalformedOrder, Rejected, require
 from novate.limits import (
@@ -175,20 +173,6 @@ class BatchSubmitted(_Record, frozen=True):
     submitted_ms: Unsigned
 
 
-class BatchSettled(_Record, frozen=True):
-    """Command of the watcher: bit i of ``settled`` is match ``first_sequence + i``.
-
-    ``skipped`` holds one error code for each match that did not settle, in order.
-    """
-
-    transaction: Digest
-    block: Unsigned
-    first_sequence: Unsigned
-    settled: Big
-    skipped: list[Unsigned]
-    gas_used: Unsigned
-
-
 class ChainTransaction(_Record, frozen=True):
     """Command of the watcher: one transaction to one of our contracts, in chain order.
 
@@ -207,18 +191,6 @@ class ChainTransaction(_Record, frozen=True):
     events: list[tuple[Address, list[bytes], bytes]]
 
 
-class ChainEvent(_Record, frozen=True):
-    """Command of the watcher: one log of one of our contracts (deposits, auctions, rounds …)."""
-
-    block: Unsigned
-    timestamp: Unsigned
-    transaction: Digest
-    log_index: Unsigned
-    contract: Address
-    name: Name
-    arguments: dict[str, Any]
-
-
 AnyRecord = (
     Genesis
     | OrderPlaced
@@ -230,9 +202,7 @@ AnyRecord = (
     | BatchDue
     | BatchClosed
     | BatchSubmitted
-    | BatchSettled
     | ChainTransaction
-    | ChainEvent
 )
 
 _ENCODER = msgspec.msgpack.Encoder(order="deterministic")
@@ -266,22 +236,3 @@ def number(text: str) -> int:
     sound = digits.isdecimal() and digits.isascii() and len(text) <= BIG_CHARACTERS_MAX
     require(sound and str(int(text)) == text, MalformedOrder, "not a canonical decimal number")
     return int(text)
-
-
-def chain_arguments(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Decoded event arguments as ``ChainEvent`` holds them.
-
-    Integers become decimal strings, addresses lower case, tuples lists; bytes and booleans stay.
-    """
-    return {name: _chain_value(value) for name, value in values.items()}
-
-
-def _chain_value(value: Any) -> Any:
-    if isinstance(value, list | tuple):
-        return [_chain_value(item) for item in value]
-    if isinstance(value, str):
-        return value.lower() if is_hex_address(value) else value
-    if isinstance(value, int) and not isinstance(value, bool):
-        return big(value)
-    assert isinstance(value, bool | bytes), type(value)
-    return value
