@@ -17,6 +17,7 @@ from support.clearing import (
     pack_positions,
 )
 from support.core import BTC, NODE_KEYS, ORACLE_PER_USD, PARAMETERS
+from support.exchange import PRICE, Desk
 from support.venue import DOLLAR, STRANGER, Venue
 
 from novate.chain.harness import Chain, actor
@@ -213,3 +214,18 @@ def governance_waits() -> None:
     assert name_of_refusal(timelock, "execute", *arguments, sender=STRANGER) == "NotYet"
     chain.advance(1)
     assert name_of_refusal(timelock, "execute", *arguments, sender=STRANGER) is None
+
+
+def an_order_fills_once() -> None:
+    desk = Desk()
+    fill = desk.pair(lots=6)
+    assert desk.settle(fill) == 1
+    assert desk.settle(fill) == 0
+    assert desk.codes() == {0: "OverFilled"}
+
+
+def limits_hold() -> None:
+    desk = Desk()
+    cheap = desk.pair(price=PRICE - 10**18)
+    assert desk.settle(cheap) == 0
+    assert desk.codes() == {0: "LimitPrice"}

@@ -22,6 +22,7 @@ CONTRACTS_WITH_MUTANTS = {
     "Auctioneer",
     "Clearinghouse",
     "Custody",
+    "Exchange",
     "Lens",
     "Oracle",
     "RiskModel",
