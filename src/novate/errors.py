@@ -3,7 +3,7 @@
 A rejection is a value: the same name is the ABI error on chain (selector of ``Name()``), the code
 on the wire and the sentence for people. Codes are partitioned by word: 1xxx input and order, 2xxx
 settlement and margin, 3xxx oracle, 4xxx custody, 5xxx liquidation and waterfall, 6xxx governance,
-7xxx journal, 8xxx price files.
+7xxx journal, 8xxx price and quote files.
 """
 
 from __future__ import annotations
@@ -115,6 +115,22 @@ MalformedOrder = _r(
 )
 FillOrKill = _r(1025, "FillOrKill", 400, True, "The order cannot be filled completely at once.")
 OrderNotOpen = _r(1026, "OrderNotOpen", 404, False, "The order is not in the book.")
+NoImpliedVolatility = _r(
+    1027,
+    "NoImpliedVolatility",
+    400,
+    False,
+    "No volatility gives this price: it is outside the bounds without arbitrage.",
+)
+BookFull = _r(1028, "BookFull", 503, True, "The book has no room for another order.")
+OrderExists = _r(1029, "OrderExists", 409, False, "An open order already has this identity.")
+PriceOutOfLadder = _r(
+    1030, "PriceOutOfLadder", 400, False, "The price is outside the range that the book covers."
+)
+WouldTrigger = _r(1031, "WouldTrigger", 400, True, "The mark already meets the order's trigger.")
+QuotesFrozen = _r(
+    1032, "QuotesFrozen", 409, True, "The maker's protection froze its quotes until it is reset."
+)
 
 # 2xxx: settlement and margin
 NotVenue = _r(2001, "NotVenue", 403, False, "The caller is not an approved venue.")
@@ -188,6 +204,41 @@ RoundNotHonest = _r(
     400,
     False,
     "The proposed vector does not follow from signed observations, or strays from this node's own.",
+)
+ButterflyArbitrage = _r(
+    3013,
+    "ButterflyArbitrage",
+    400,
+    False,
+    "A slice of the volatility surface implies a negative probability.",
+)
+CalendarArbitrage = _r(
+    3014,
+    "CalendarArbitrage",
+    400,
+    False,
+    "A later expiry of the volatility surface is worth less than an earlier one.",
+)
+SurfaceJump = _r(
+    3015,
+    "SurfaceJump",
+    400,
+    True,
+    "The volatility surface moves further than the time since its last update allows.",
+)
+SurfaceOutOfBounds = _r(
+    3016,
+    "SurfaceOutOfBounds",
+    400,
+    False,
+    "Volatility, skew, tenor or a reserved bit of the surface is outside its bounds.",
+)
+SurfaceNotHonest = _r(
+    3017,
+    "SurfaceNotHonest",
+    400,
+    False,
+    "The proposed volatility surface strays from this node's own quotes.",
 )
 
 # 4xxx: custody
@@ -268,6 +319,18 @@ JournalCorrupt = _r(7001, "JournalCorrupt", 500, False, "The journal's hash chai
 JournalTorn = _r(7002, "JournalTorn", 500, True, "The journal's last record is incomplete.")
 JournalLocked = _r(7003, "JournalLocked", 503, True, "Another process is writing this journal.")
 RecordTooLarge = _r(7004, "RecordTooLarge", 413, False, "The record exceeds the journal's bound.")
+JournalFull = _r(
+    7005, "JournalFull", 507, True, "The journal's disk is full; what is written stays readable."
+)
+JournalReadOnly = _r(
+    7006, "JournalReadOnly", 503, True, "The journal's disk takes no writes; reads go on."
+)
+JournalFenced = _r(
+    7007, "JournalFenced", 503, False, "Another process has taken this journal over."
+)
+SnapshotUnusable = _r(
+    7008, "SnapshotUnusable", 500, False, "The snapshot is not used; the journal is replayed."
+)
 
 # 8xxx: price files
 PriceFileMissing = _r(8001, "PriceFileMissing", 400, False, "The price file cannot be read.")
@@ -296,4 +359,49 @@ PriceRange = _r(
 PriceFileEmpty = _r(8008, "PriceFileEmpty", 400, False, "No usable row is left.")
 PriceRowTime = _r(
     8009, "PriceRowTime", 400, False, "A timestamp cannot be read; the row is skipped."
+)
+QuoteFileMissing = _r(8010, "QuoteFileMissing", 400, False, "The quote file cannot be read.")
+QuoteColumns = _r(8011, "QuoteColumns", 400, False, "The quote file lacks a column.")
+QuoteRowBad = _r(
+    8012,
+    "QuoteRowBad",
+    400,
+    False,
+    "A time, strike, forward or side of a quote cannot be read; the row is skipped.",
+)
+QuoteOneSided = _r(
+    8013, "QuoteOneSided", 400, False, "A quote lacks its bid or its ask; the row is skipped."
+)
+QuoteCrossed = _r(8014, "QuoteCrossed", 400, False, "The bid is above the ask; the row is skipped.")
+QuoteNoVolatility = _r(
+    8015,
+    "QuoteNoVolatility",
+    400,
+    False,
+    "No volatility up to 800 % gives the quoted price; the row is skipped.",
+)
+QuotesTooFew = _r(
+    8016, "QuotesTooFew", 400, False, "The quotes are too few to fit a slice; it is left out."
+)
+VectorFileMissing = _r(
+    8020, "VectorFileMissing", 400, False, "The file of reference cases cannot be read."
+)
+VectorField = _r(
+    8021, "VectorField", 400, False, "A reference case lacks a field, or it is not a number."
+)
+PortfolioFileMissing = _r(
+    8030, "PortfolioFileMissing", 400, False, "The portfolio or market file cannot be read."
+)
+PortfolioField = _r(
+    8031,
+    "PortfolioField",
+    400,
+    False,
+    "A field of the portfolio or market is missing, unknown or out of bounds.",
+)
+PortfolioDuplicate = _r(
+    8032, "PortfolioDuplicate", 400, False, "The portfolio names an instrument twice."
+)
+MarketIncomplete = _r(
+    8033, "MarketIncomplete", 400, False, "The market lacks a price or volatility of an instrument."
 )

@@ -14,7 +14,7 @@ from support.core import BTC, NODE_KEYS, ORACLE_PER_USD, word
 
 from novate.chain.harness import Contract, actor
 from novate.model.novation import Trade
-from novate.model.oracle import Observation
+from novate.model.oracle import Feed, Observation
 from novate.units import WAD
 from novate.wire.round import signed_round
 
@@ -90,5 +90,5 @@ def test_an_older_round_is_ignored_and_changes_no_price(core: Clearing, wrapper:
     core.price(60_000)
     before = core.health(BUYER)
     assert settle_then(core, wrapper, older) is None
-    assert core.oracle.view("feed", 0) & (2**64 - 1) == 60_000 * ORACLE_PER_USD
+    assert Feed.unpack(core.oracle.view("feed", 0)).index == 60_000 * ORACLE_PER_USD
     assert before.equity == 100_000 * WAD

@@ -38,7 +38,7 @@ def core() -> Clearing:
 
 
 def interest(core: Clearing) -> int:
-    found: int = core.clearinghouse.view("market", BTC)[1] >> 208
+    found: int = core.clearinghouse.view("market", BTC)[1] & (2**44 - 1)
     return found
 
 

@@ -11,7 +11,7 @@ import itertools
 from dataclasses import replace
 
 from support.clearing import BUYER, DAY_S, LIQUIDATOR, SELLER, Clearing
-from support.core import BTC, ORACLE_PER_USD, PARAMETERS
+from support.core import BTC, ORACLE_PER_USD, PARAMETERS, TERMS
 
 from novate.model import ledger
 from novate.model.ledger import Config
@@ -72,7 +72,7 @@ def test_funding_and_interest_accrue_before_the_configuration_changes() -> None:
     expected = core.world.snapshot(BTC)[1]
     assert expected.funding_index > 0
     core.set_config(replace(Config(), funding_cap_ppb=0))
-    assert core.clearinghouse.view("market", BTC)[1] == expected.pack()
+    assert core.clearinghouse.view("market", BTC)[1] == expected.pack(TERMS[BTC])
 
 
 def test_a_pause_leaves_the_way_out_and_the_deposit_open_throughout() -> None:

@@ -13,6 +13,7 @@ from support.core import BTC, ORACLE_PER_USD
 from support.model import START
 
 from novate.model.ledger import Config
+from novate.model.oracle import Feed
 
 HOLDERS = (BUYER, SELLER, LIQUIDATOR)
 MARK = 60_300 * ORACLE_PER_USD
@@ -34,9 +35,9 @@ def core() -> Clearing:
 
 
 def index(core: Clearing) -> int:
-    found = core.world.snapshot(BTC)[1].funding_index
-    assert core.risk.view("accrued", BTC)[0] == core.world.snapshot(BTC)[1].pack()
-    return found
+    terms, market, _, _ = core.world.snapshot(BTC)
+    assert core.accrued(BTC)[0] == market.pack(terms)
+    return market.funding_index
 
 
 def test_funding_sums_to_zero_to_the_wei(core: Clearing) -> None:
@@ -89,5 +90,6 @@ def test_an_outage_of_one_feed_is_never_charged(core: Clearing) -> None:
     core.advance(10)
     core.price_one(0, 60_000, 60_300)
     assert index(core) - before <= minute
-    assert core.oracle.view("resumed_at", 0) == core.chain.timestamp - 10 > START
-    assert core.oracle.view("resumed_at", 1) < core.chain.timestamp - 1_000
+    bitcoin, ether = (Feed.unpack(core.oracle.view("feed", id)) for id in (0, 1))
+    assert bitcoin.resumed_at == core.chain.timestamp - 10 > START
+    assert ether.resumed_at < core.chain.timestamp - 1_000

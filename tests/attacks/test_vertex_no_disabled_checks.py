@@ -13,7 +13,8 @@ import pytest
 from support.clearing import BUYER, LIQUIDATOR, SELLER, Clearing, name_of_refusal
 from support.core import NODE_KEYS, ORACLE_PER_USD, trader, word
 
-from novate.chain.compile import compile_contract
+from novate.chain.compile import CONTRACTS, compile_contract
+from novate.chain.deployment import CONTRACT_OF
 from novate.chain.harness import actor
 from novate.model import ledger
 from novate.model.oracle import Observation
@@ -89,6 +90,7 @@ def poor_bidder(core: Clearing) -> str | None:
     return found
 
 
+DEPLOYED = sorted(path.stem for path in CONTRACTS.glob("[A-Z]*.vy"))
 CHECKS: list[tuple[Callable[[Clearing], str | None], str]] = [
     (unsigned, "QuorumNotReached"),
     (too_few, "QuorumNotReached"),
@@ -119,20 +121,25 @@ def test_what_the_checks_let_through_passes() -> None:
     assert core.pay_out(LIQUIDATOR, 100_000) is None
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["Clearinghouse", "RiskModel", "Oracle", "Custody", "Auctioneer", "Waterfall", "Timelock"],
-)
+@pytest.mark.parametrize("name", DEPLOYED)
 def test_no_constructor_takes_a_switch_and_only_these_functions_take_a_flag(name: str) -> None:
-    """The only booleans that come in from outside: approve a venue, flag an auction, pause,
-    list.
+    """The only booleans that come in from outside: approve a venue or an executor, flag an auction.
+    What a pure function is told (a call or a put) changes nothing.
     """
-    allowed = {("set_venue", "approved"), ("set_in_auction", "enabled")}
+    allowed = {
+        ("set_venue", "approved"),
+        ("set_executor", "approved"),
+        ("set_in_auction", "enabled"),
+    }
     found = {
         (entry.get("name", "constructor"), item["name"])
         for entry in compile_contract(name).abi
-        if entry["type"] in ("function", "constructor")
+        if entry["type"] in ("function", "constructor") and entry["stateMutability"] != "pure"
         for item in entry["inputs"]
         if item["type"] == "bool"
     }
     assert found <= allowed
+
+
+def test_every_deployable_is_looked_at() -> None:
+    assert set(DEPLOYED) >= set(CONTRACT_OF.values())

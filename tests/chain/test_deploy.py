@@ -54,9 +54,10 @@ def viewer(backend: Backend, deployment: Deployment) -> View:
 def compare(view: View, world: World, deployment: Deployment, parameters: Parameters) -> None:
     """Every configuration word, and the layers' accounts."""
     for instrument in parameters.instruments:
+        terms = world.ledger.terms[instrument.id]
         words = (
-            world.ledger.terms[instrument.id].pack(),
-            world.ledger.markets[instrument.id].pack(),
+            terms.pack(),
+            world.ledger.markets[instrument.id].pack(terms),
             world.ledger.config.pack(),
         )
         assert view("clearinghouse", "market", instrument.id) == words

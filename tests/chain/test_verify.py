@@ -17,10 +17,13 @@ import pytest
 from typer.testing import CliRunner
 
 from novate import config
-from novate.chain.node import LocalNode, NodeOptions
+from novate.chain.backend import abi_of
+from novate.chain.compile import compile_contract
+from novate.chain.deployment import CONTRACT_OF, Deployment
+from novate.chain.node import LocalNode, NodeOptions, local_key
 from novate.cli.main import application, main
 from novate.demo.run import Crash
-from novate.engine.journal import Journal, Record, Scanner
+from novate.engine.journal import Journal, Record, Scanner, remove
 from novate.lab.prices import load_event
 from novate.wire import records
 from novate.wire.records import ChainTransaction, Matched
@@ -49,15 +52,14 @@ def copy(honest: Path, tmp_path: Path) -> Path:
 
 
 def entries_of(folder: Path) -> list[Record]:
-    with (folder / "journal.bin").open("rb") as stream:
-        return list(Scanner(stream))
+    return Scanner(folder / "journal.bin").run().records
 
 
 def rewrite(folder: Path, forge: Forge, with_head: bool = True) -> None:
     """Replace the journal by a forged one with good hashes; and the published head, if so."""
     path = folder / "journal.bin"
     forged = forge(entries_of(folder))
-    path.unlink()
+    remove(path)
     clock = iter([entry.timestamp_ms for entry in forged])
     with Journal.open(path, lambda: next(clock)) as journal:
         for entry in forged:
@@ -133,6 +135,22 @@ def test_a_chain_behind_a_url_will_do(copy: Path) -> None:
     with LocalNode(NodeOptions(load_state=copy / "chain.json")) as node:
         moved = copy / "chain.json"
         moved.rename(copy / "elsewhere.json")
+        code, answer = run_json(copy, "--rpc", node.http_url)
+    assert (code, failed(answer)) == (0, [])
+
+
+def test_what_a_stranger_does_to_the_back_office_itself_is_nothing_to_the_venue(
+    copy: Path,
+) -> None:
+    """Anyone may call it, and it logs; neither the journal nor the Clearinghouse knows of it."""
+    office = Deployment.load(copy / "deployment.json").addresses["back_office"]
+    with LocalNode(NodeOptions(load_state=copy / "chain.json")) as node:
+        (copy / "chain.json").unlink()
+        client, stranger = node.client(), local_key("stranger")
+        client.set_balance(stranger.address, 10**20)
+        data = abi_of("BackOffice").encode_call("distribute_fees")
+        receipt = client.confirm(client.send(stranger, office, data))
+        assert [log.address for log in receipt.logs] == [office]
         code, answer = run_json(copy, "--rpc", node.http_url)
     assert (code, failed(answer)) == (0, [])
 
@@ -314,6 +332,34 @@ def test_another_venues_genesis_is_noticed(copy: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "place", "sentence"),
+    [
+        ("clearinghouse", 1, "the clearinghouse was made with another back_office"),
+        ("clearinghouse", 0, "the clearinghouse was made with another timelock"),
+        ("back_office", 0, "the back_office was made with another timelock"),
+        ("custody", 1, "the custody was made with another clearinghouse"),
+        ("lens", None, "the code at the lens's address is not this repository's"),
+    ],
+)
+def test_a_contract_made_with_another_peer_is_noticed(
+    copy: Path, name: str, place: int | None, sentence: str
+) -> None:
+    """Its own code is as it must be: only the address it obeys, calls or runs is another."""
+    contract = Deployment.load(copy / "deployment.json").addresses[name]
+    with LocalNode(NodeOptions(load_state=copy / "chain.json")) as node:
+        (copy / "chain.json").unlink()
+        client = node.client()
+        code = bytearray.fromhex(client.request("eth_getCode", contract, "latest")[2:])
+        runtime = compile_contract(CONTRACT_OF[name]).runtime_size_bytes
+        code[100 if place is None else runtime + 32 * place + 31] ^= 1
+        client.request("anvil_setCode", contract, "0x" + code.hex())
+        exit_code, answer = run_json(copy, "--rpc", node.http_url)
+    step = next(step for step in answer["steps"] if step["name"] == "genesis and parameters")
+    assert (exit_code, step["passed"]) == (1, False)
+    assert sentence in str(step)
+
+
+@pytest.mark.parametrize(
     "figure", [{"fills_matched": 1}, {"custody": "1"}, {"liquidations": 99}, {"solvency_gap": "-1"}]
 )
 def test_a_false_figure_is_noticed(copy: Path, figure: dict[str, Any]) -> None:
@@ -335,10 +381,11 @@ def test_an_empty_folder_is_a_usage_error(
 
 
 @pytest.mark.parametrize("name", ["deployment.json", "result.json"])
+@pytest.mark.parametrize("text", ["{", '{"a":' + "[" * 200_000])
 def test_garbage_beside_the_journal_is_one_line(
-    copy: Path, name: str, capsys: pytest.CaptureFixture[str]
+    copy: Path, name: str, text: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (copy / name).write_text("{")
+    (copy / name).write_text(text)
     with pytest.raises(SystemExit) as ended:
         main(["verify", str(copy)])
     assert ended.value.code == 2

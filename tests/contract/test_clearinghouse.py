@@ -17,12 +17,13 @@ from support.clearing import (
     SELLER,
     Clearing,
     name_of_refusal,
+    pack_positions,
 )
-from support.core import BTC, ETH, TERMS, WETH, trader, word
+from support.core import BTC, ETH, ORACLE_PER_USD, TERMS, WETH, trader, word
 
 from novate.chain.harness import CallReverted, actor
 from novate.model import ledger
-from novate.model.instrument import PERP, Terms
+from novate.model.instrument import LOT_EXPONENTS, PERP, Market, Terms
 from novate.model.ledger import Config
 from novate.model.novation import Trade
 from novate.units import PPM, WAD
@@ -80,7 +81,7 @@ def test_novate_books_both_sides_sweeps_and_collects_fees(core: Clearing) -> Non
     assert core.health(SELLER).cash == (100_000 - 3) * WAD
     assert core.health(SELLER).equity == (100_000 + 100 - 3) * WAD
     assert core.clearinghouse.view("pot") == (10 * WAD, 0)
-    assert core.clearinghouse.view("market", BTC)[1] >> 208 == 1000
+    assert core.clearinghouse.view("market", BTC)[1] & (2**44 - 1) == 1000
 
 
 def test_an_empty_batch_settles_nothing(core: Clearing) -> None:
@@ -190,7 +191,7 @@ def test_spot_is_credited_and_debited_in_whole_lots(core: Clearing) -> None:
     core.run("custody", "credit", ledger.credit, BUYER, WETH, 2 * 10**6)
     found = core.health(BUYER)
     assert found.valuation.value_spot == 2 * 3000 * WAD
-    assert core.clearinghouse.view("market", WETH)[1] >> 208 == 2 * 10**6
+    assert core.clearinghouse.view("market", WETH)[1] & (2**44 - 1) == 2 * 10**6
     core.run("custody", "debit", ledger.debit, BUYER, WETH, 10**6)
     assert core.lots(BUYER, WETH) == 10**6
     too_much = core.run("custody", "debit", ledger.debit, BUYER, WETH, 10**6 + 1)
@@ -261,6 +262,52 @@ def test_anyone_sweeps_and_equity_stays(core: Clearing) -> None:
     core.compare([BUYER, SELLER])
 
 
+def test_a_gain_of_less_than_a_share_is_cash_and_leaves_the_epoch(core: Clearing) -> None:
+    """Marks one oracle unit apart: a hundred thousand wei a lot, far below 1e-6 USD."""
+    core.set_config(Config(funding_interest_ppb=0))
+    core.trade(BUYER, SELLER, 1, 60_000)
+    for step, wei in ((1, 10**5), (3, 3 * 10**5), (2, 2 * 10**5)):
+        core.advance(10)
+        core.post(60_000 * ORACLE_PER_USD + step, 3_000 * ORACLE_PER_USD)
+        core.sweep([BUYER, SELLER])
+        core.compare([BUYER, SELLER])
+        assert core.health(BUYER).cash == 100_000 * WAD + wei
+        assert core.health(SELLER).cash == 100_000 * WAD - wei
+    for account in TWO:
+        assert core.clearinghouse.view("account", word(account))[1] == 0
+
+
+def test_the_second_slot_is_used_only_while_there_are_gains_or_debt(core: Clearing) -> None:
+    """Its flag stands in slot 0; out of use it keeps the epoch alone."""
+
+    def slots(account: int) -> tuple[bool, int, int]:
+        first, second = core.clearinghouse.view("account", word(account))
+        return bool(first >> 249 & 1), second & (2**192 - 1), second >> 192
+
+    core.trade(BUYER, SELLER, 100, 60_000)
+    core.price(61_000)
+    core.sweep([BUYER, SELLER])
+    core.trade(SELLER, BUYER, 100, 61_000)
+    epoch = core.chain.timestamp // HOUR_S
+    assert slots(SELLER) == (False, 0, 0)
+    flag, gains, entered = slots(BUYER)
+    assert (flag, entered) == (True, epoch) and gains > 0
+    core.advance(3 * HOUR_S)
+    core.sweep([BUYER])
+    assert slots(BUYER) == (False, 0, epoch + 3)
+    core.advance(HOUR_S)
+    core.settle_in(200, btc_usd=61_000)
+    core.run("custody", "credit", ledger.credit, BUYER, WETH, 30 * 10**6)
+    core.pay_out(BUYER, core.health(BUYER).cash // WAD)
+    core.trade(BUYER, SELLER, 1, 61_000, fee_taker=10 * WAD)
+    flag, checkpoint, entered = slots(BUYER)
+    assert (flag, entered) == (True, epoch + 3)
+    assert checkpoint == core.clearinghouse.view("borrow_index") > 0
+    core.fund(BUYER, 100)
+    assert slots(BUYER) == (False, 0, epoch + 3)
+    core.compare([BUYER, SELLER])
+
+
 def test_check_writes_nothing(core: Clearing) -> None:
     core.trade(BUYER, SELLER, 1000, 60_000)
     core.price(59_000, seconds=2 * HOUR_S)
@@ -309,7 +356,7 @@ def test_a_slice_moves_at_mark_and_pays_reward_and_fee(sliced: Clearing) -> None
 def test_a_slice_to_the_other_side_closes_open_interest(sliced: Clearing) -> None:
     transfer(sliced, BUYER, SELLER, PPM, 0, 0)
     assert sliced.lots(SELLER) == 0
-    assert sliced.clearinghouse.view("market", BTC)[1] >> 208 == 0
+    assert sliced.clearinghouse.view("market", BTC)[1] & (2**44 - 1) == 0
     sliced.compare([BUYER, SELLER])
 
 
@@ -400,7 +447,8 @@ def test_an_instrument_is_listed_once(core: Clearing) -> None:
     core.list_instrument(9, NEW_PERP)
     assert core.events_of("InstrumentListed") == [{"instrument": 9, "terms": NEW_PERP.pack()}]
     terms, market, _ = core.clearinghouse.view("market", 9)
-    assert (terms, market) == (NEW_PERP.pack(), core.chain.timestamp << 168)
+    assert (terms, market) == (NEW_PERP.pack(), Market(0, 0, core.chain.timestamp).pack(NEW_PERP))
+    core.compare([])
     assert core.list_instrument(9, NEW_PERP) == "AlreadyListed"
 
 
@@ -413,6 +461,11 @@ def test_an_instrument_is_listed_once(core: Clearing) -> None:
         (9, {"kind": 2}),
         (9, {"kind": 3}),
         (9, {"lot_size": 0}),
+        (9, {"lot_size": 1, "tick": 10**18}),
+        (9, {"lot_size": 10**9, "tick": 10**18}),
+        (9, {"lot_size": 2 * 10**15}),
+        (9, {"lot_size": 10**15 + 1, "tick": 10**18}),
+        (9, {"lot_size": 10**19 - 1, "tick": 10**18}),
         (9, {"tick": 0}),
         (9, {"tick": 10**15 - 1}),
         (9, {"underlying": 16}),
@@ -424,6 +477,17 @@ def test_inconsistent_terms_are_refused(
     core: Clearing, instrument: int, change: dict[str, int]
 ) -> None:
     assert core.list_instrument(instrument, replace(NEW_PERP, **change)) == "BadTerms"
+
+
+@pytest.mark.parametrize("exponent", LOT_EXPONENTS)
+def test_lots_of_every_power_of_ten_between_the_ends_are_valued(
+    core: Clearing, exponent: int
+) -> None:
+    terms = replace(NEW_PERP, lot_size=10**exponent, tick=10**18)
+    assert core.list_instrument(9, terms) is None
+    core.compare([])
+    held = core.evaluate({9: 7})
+    assert held.value_linear == 7 * 60_000 * 10**exponent
 
 
 def test_sixty_four_perps_are_the_bound_of_what_a_change_accrues(core: Clearing) -> None:
@@ -475,9 +539,10 @@ def test_a_configuration_keeps_the_epoch_length_and_the_pause(core: Clearing) ->
 def test_no_clearinghouse_begins_with_a_strange_epoch(core: Clearing, epoch_seconds: int) -> None:
     config = replace(Config(), epoch_seconds=epoch_seconds).pack()
     with pytest.raises(RuntimeError, match="Revert"):
-        core.chain.deploy("Clearinghouse", STRANGER, config)
+        core.chain.deploy("Clearinghouse", STRANGER, config, STRANGER)
     with pytest.raises(RuntimeError, match="Revert"):
-        core.chain.deploy("Clearinghouse", STRANGER, Config(paused_until=1).pack())
+        paused = Config(paused_until=1).pack()
+        core.chain.deploy("Clearinghouse", STRANGER, paused, STRANGER)
 
 
 def test_the_debt_cap_is_bounded(core: Clearing) -> None:
@@ -533,6 +598,36 @@ def test_the_views_give_the_stored_words(core: Clearing) -> None:
     epoch = core.chain.timestamp // HOUR_S
     shares = core.world.ledger.epochs[epoch].shares
     assert core.clearinghouse.view("epochs", epoch) == shares
+
+
+def test_market_words_stand_lane_by_lane_with_the_configuration_last(core: Clearing) -> None:
+    core.trade(BUYER, SELLER, 10, 60_000)
+    core.trade(BUYER, SELLER, 20, 3_000, instrument=ETH)
+    core.run("custody", "credit", ledger.credit, BUYER, WETH, 7)
+    word_of = {i: core.clearinghouse.view("market", i)[1] for i in TERMS}
+    assert len(set(word_of.values())) == len(TERMS)
+    (full,) = pack_positions({WETH: 1, BTC: -1, ETH: 2**43 - 1, 9: 1})  # 9 is not listed
+    (short,) = pack_positions({ETH: -(2**43), BTC: 1})
+    found = core.clearinghouse.view("market_words", [short, full, 0, short << 128])
+    lanes = [word_of[ETH], word_of[BTC], 0, 0, word_of[WETH], word_of[BTC], word_of[ETH], 0]
+    lanes += [0] * 6 + [word_of[ETH], word_of[BTC]]
+    assert list(found) == [*lanes, core.world.ledger.config.pack()]
+    assert list(core.clearinghouse.view("market_words", [0] * 4))[:16] == [0] * 16
+
+
+def test_a_market_word_carries_the_terms_that_a_valuation_needs(core: Clearing) -> None:
+    core.trade(BUYER, SELLER, 10, 60_000)
+    core.price(60_000, btc_mark=60_100 * ORACLE_PER_USD, seconds=50)
+    core.set_config(Config(trade_band_ppm=10_000))  # accrues
+    market = core.clearinghouse.view("market", BTC)[1]
+    terms, row = TERMS[BTC], core.world.ledger.markets[BTC]
+    assert row.funding_index > 0 < row.rate
+    fields = (44, 10), (8, 15), (8, terms.feed), (8, terms.underlying), (4, PERP), (24, 0)
+    fields += (32, core.chain.timestamp), (32, row.rate), (96, row.funding_index)
+    for bits, value in fields:
+        assert market & ((1 << bits) - 1) == value
+        market >>= bits
+    assert market == 0
 
 
 def test_more_than_the_stated_number_of_items_does_not_decode(core: Clearing) -> None:

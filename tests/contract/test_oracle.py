@@ -192,8 +192,23 @@ def test_an_unregistered_feed_is_refused(bench: OracleBench, feed: int) -> None:
 
 
 def test_bits_above_the_feed_number_make_it_unknown(bench: OracleBench) -> None:
-    refused(errors.UnknownFeed, bench.post, bench.signed(1, [priced(0, USD) | 1 << 168]))
+    refused(errors.UnknownFeed, bench.post, bench.signed(1, [priced(0, USD) | 1 << 144]))
     refused(errors.UnknownFeed, bench.post, bench.signed(1, [priced(0, USD) | 1 << 255]))
+
+
+def test_a_price_fills_its_56_bits_and_a_larger_one_cannot_be_expressed(bench: OracleBench) -> None:
+    top = 2**56 - 1
+    assert bench.post(bench.signed(1, [priced(3, top, top, 2**24 - 1)]))
+    assert bench.feed(3) == Feed(top, top, top, 2**24 - 1, bench.chain.timestamp)
+    for index, mark, confidence in ((top + 1, USD, 0), (USD, top + 1, 0), (USD, USD, 2**24)):
+        with pytest.raises(AssertionError, match="does not fit"):
+            priced(3, index, mark, confidence)
+
+
+def test_a_word_laid_out_for_wider_prices_is_an_unknown_feed(bench: OracleBench) -> None:
+    wide = USD | USD << 64 | 3 << 160
+    refused(errors.UnknownFeed, bench.post, bench.signed(1, [wide]))
+    assert bench.status().round == 0
 
 
 def test_a_full_round_of_thirty_two_feeds_is_accepted(bench: OracleBench) -> None:
@@ -237,9 +252,9 @@ def test_a_clamp_widens_confidence_to_reach_the_raw_price_but_never_narrows_it(
 def test_widened_confidence_stops_at_its_field(bench: OracleBench) -> None:
     bench.price(1, 0, 1)
     bench.advance(10)
-    bench.price(2, 0, 2**64 - 1, 1)
+    bench.price(2, 0, 2**56 - 1, 1)
     feed = bench.feed(0)
-    assert (feed.index, feed.mark, feed.confidence_ppm) == (1, 1, 2**32 - 1)
+    assert (feed.index, feed.mark, feed.confidence_ppm) == (1, 1, 2**24 - 1)
 
 
 def test_the_average_follows_the_mark_over_fifteen_minutes(bench: OracleBench) -> None:
@@ -261,6 +276,27 @@ def test_prices_that_resume_after_an_outage_restart_the_grace(bench: OracleBench
     bench.advance(61)
     bench.price(3, 0, USD)
     assert bench.status().restarted_at == bench.chain.timestamp
+
+
+def test_a_feed_remembers_when_it_came_back_after_its_last_outage(bench: OracleBench) -> None:
+    resumed = []
+    for round, wait in enumerate((0, 60, 61, 60, 3_600, 1), start=1):
+        bench.advance(wait)
+        bench.price(round, 0, USD)
+        resumed.append(bench.feed(0).resumed_at)
+    now = bench.chain.timestamp
+    assert resumed == [0, 0, now - 3_661, now - 3_661, now - 1, now - 1]
+
+
+def test_one_feed_resumes_while_the_other_never_stopped(bench: OracleBench) -> None:
+    bench.post(bench.signed(1, [priced(0, USD), priced(1, USD)]))
+    for round in (2, 3):
+        bench.advance(40)
+        bench.price(round, 1, USD)
+    bench.advance(1)
+    bench.post(bench.signed(4, [priced(0, USD), priced(1, USD)]))
+    assert (bench.feed(0).resumed_at, bench.feed(1).resumed_at) == (bench.chain.timestamp, 0)
+    assert bench.status().restarted_at == bench.chain.timestamp - 81
 
 
 @pytest.mark.parametrize("count", [4, 7, 10, 13, 16, 19])

@@ -160,11 +160,20 @@ def test_an_underlying_without_parameters_is_held_at_its_whole_price(core: Clear
 def test_accrued_projects_funding_and_gives_the_mark(core: Clearing) -> None:
     core.trade(BUYER, SELLER, 1000, 60_000)
     core.price(60_000, btc_mark=60_100 * ORACLE_PER_USD, seconds=50)
-    market, mark = core.risk.view("accrued", BTC)
-    expected = core.world.snapshot(BTC)[1]
-    assert market == expected.pack() and expected.funding_index > 0
+    stored = core.clearinghouse.view("market", BTC)[1]
+    market, mark = core.accrued(BTC)
+    terms, expected, _, _ = core.world.snapshot(BTC)
+    assert market == expected.pack(terms) != stored and expected.funding_index > 0
     assert mark == 60_100 * WAD
-    assert core.clearinghouse.view("market", BTC)[1] != market  # only looked at
+    assert core.accrued(BTC, market) == (market, mark)
+
+
+def test_only_the_clearinghouse_asks_what_accrued(core: Clearing) -> None:
+    """Its word enters the cache of the transaction."""
+    _, stored, config = core.clearinghouse.view("market", BTC)
+    for caller in (STRANGER, core.address["timelock"], core.address["venue"]):
+        refusal = name_of_refusal(core.risk, "accrued", BTC, stored, config, sender=caller)
+        assert refusal == "NotAuthorized"
 
 
 # parameters

@@ -9,7 +9,7 @@ refused: public(uint256)
 calls: public(uint256)
 accounts: public(DynArray[bytes32, 32])
 instruments: public(DynArray[uint256, 16])
-trades: public(DynArray[uint256[2], 256])
+trades: public(DynArray[uint256[2], 100])
 
 
 @external
@@ -38,7 +38,7 @@ def trade_count() -> uint256:
 def novate(
     accounts: DynArray[bytes32, 32],
     instruments: DynArray[uint256, 16],
-    trades: DynArray[uint256[2], 256],
+    trades: DynArray[uint256[2], 100],
 ) -> uint256:
     self.calls += 1
     self.accounts = accounts

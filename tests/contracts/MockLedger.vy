@@ -84,12 +84,11 @@ def market(instrument: uint256) -> (uint256, uint256, uint256):
 @external
 @view
 def account(account: bytes32) -> (uint256, uint256):
-    first: uint256 = units.unsigned(self.cash[account], 2**128 - 1)
-    first |= units.unsigned(self.variation[account], 2**128 - 1) << 128
-    second: uint256 = 0
+    first: uint256 = units.unsigned(self.cash[account], 2**120 - 1)
+    first |= units.unsigned(self.variation[account], 2**120 - 1) << 120
     if self.in_auction[account]:
-        second = 1 << 232
-    return first, second
+        first |= 1 << 248
+    return first, 0
 
 
 @external

@@ -9,7 +9,7 @@ import pytest
 
 from novate.errors import Rejected
 from novate.model import oracle as model
-from novate.model.oracle import Observation
+from novate.model.oracle import MASK_24, MASK_56, Observation
 from novate.wire.round import SignedRound, round_digest
 from tests.support.oracle import FEEDS, GOVERNOR, STRANGER, USD, OracleBench
 
@@ -46,11 +46,11 @@ class Walk:
         elif draw < 0.97:
             price = last * self.random.randrange(100_000, 10_000_001) // 10**6
         else:
-            price = self.random.choice([1, 2**64 - 1])
-        price = max(1, min(price, 2**64 - 1))
-        self.prices[feed] = max(1, min(price, 10**18))
-        mark = max(1, min(price * self.random.randrange(930_000, 1_070_001) // 10**6, 2**64 - 1))
-        confidence = self.random.choice([0, self.random.randrange(5_000), 2**32 - 1])
+            price = self.random.choice([1, MASK_56])
+        price = max(1, min(price, MASK_56))
+        self.prices[feed] = max(1, min(price, 10**16))
+        mark = max(1, min(price * self.random.randrange(930_000, 1_070_001) // 10**6, MASK_56))
+        confidence = self.random.choice([0, self.random.randrange(5_000), MASK_24])
         return Observation(feed, price, mark, confidence).pack()
 
     def words(self) -> list[int]:
@@ -61,11 +61,11 @@ class Walk:
         if draw < 0.04 and len(words) > 1:
             words.reverse()
         elif draw < 0.08 and words:
-            words[-1] &= ~(2**64 - 1) if self.random.random() < 0.5 else ~((2**64 - 1) << 64)
+            words[-1] &= ~MASK_56 if self.random.random() < 0.5 else ~(MASK_56 << 56)
         elif draw < 0.11:
             words.append(Observation(self.random.randrange(FEEDS, 256), 1, 1).pack())
         elif draw < 0.13 and words:
-            words[-1] |= 1 << self.random.randrange(168, 256)
+            words[-1] |= 1 << self.random.randrange(144, 256)
         return words
 
     def signers(self) -> list[int]:

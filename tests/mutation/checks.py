@@ -16,12 +16,13 @@ from support.clearing import (
     name_of_refusal,
     pack_positions,
 )
-from support.core import BTC, NODE_KEYS, ORACLE_PER_USD, PARAMETERS
+from support.core import BTC, NODE_KEYS, ORACLE_PER_USD, PARAMETERS, WETH
 from support.exchange import PRICE, Desk
+from support.rogue import REFUSED, VALUING, Rogue
 from support.venue import DOLLAR, STRANGER, Venue
 
 from novate.chain.harness import Chain, actor
-from novate.model import custody
+from novate.model import custody, ledger
 from novate.model.account import account_of
 from novate.model.ledger import Config
 from novate.model.novation import Trade
@@ -95,6 +96,33 @@ def a_new_rate_is_not_retroactive() -> None:
     core.price(60_000, seconds=50, btc_mark=60_300 * ORACLE_PER_USD)
     core.set_config(replace(Config(), funding_cap_ppb=0, funding_slope_ppb_s=1_000_000))
     core.compare([BUYER, SELLER])
+
+
+def debt_bears_interest() -> None:
+    core = Clearing()
+    core.run("custody", "credit", ledger.credit, BUYER, WETH, 30 * 10**6)
+    assert core.pay_out(BUYER, 100_000) is None
+    assert core.trade(BUYER, SELLER, 1000, 60_000, fee_taker=1000 * WAD) == "settled"
+    core.advance(DAY_S)
+    assert core.health(BUYER).cash < -1000 * WAD
+
+
+def the_office_keeps_the_books() -> None:
+    """Fees shared out, and a layer's cash moved, on the Clearinghouse's own storage."""
+    core = Clearing()
+    assert core.trade(BUYER, SELLER, 1, 60_000, fee_taker=5 * WAD) == "settled"
+    assert core.run("venue", "distribute_fees", ledger.distribute_fees) == 5 * WAD
+    move = ("waterfall", "move_cash", ledger.move_cash, core.layer(2), BUYER)
+    assert core.run(*move, WAD + 1) == "InsufficientCash"
+    assert core.run(*move, WAD) is None
+    core.compare([BUYER, core.layer(2), core.layer(4)])
+
+
+def the_office_waits_its_turn() -> None:
+    rogue = Rogue()
+    source = bytes.fromhex(rogue.peer.address[2:]) + bytes(12)
+    for outer in VALUING:
+        assert rogue.during(outer, ("move_cash", source, source, 0)) == REFUSED
 
 
 def an_outage_is_not_charged() -> None:

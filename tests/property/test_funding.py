@@ -4,29 +4,32 @@
 
 from __future__ import annotations
 
-from hypothesis import given, settings
+from dataclasses import replace
+
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from support.core import BTC, ETH, ORACLE_PER_USD, TERMS, WETH, trader
 from support.model import ModelVenue
 
-from novate.model.funding import funding_rate, project
-from novate.model.instrument import Market
+from novate.model.funding import INDEX_MAX, funding_rate, project
+from novate.model.instrument import LOT_EXPONENTS, Market, to_unsigned
 from novate.model.ledger import Config
-from novate.model.oracle import Feed
-from novate.units import PPB
+from novate.model.oracle import MASK_56, Feed
+from novate.units import PPB, WAD
 
 CONFIG = Config()
-PRICES = st.integers(1, 2**63 - 1)
+PRICES = st.integers(1, MASK_56)
 RATES = st.integers(-CONFIG.funding_cap_ppb, CONFIG.funding_cap_ppb)
 SECONDS = st.integers(0, 10**6)
+EXPONENTS = st.sampled_from(LOT_EXPONENTS)
 STALE_AFTER = 60
 USD = ORACLE_PER_USD
 
 
 def step(market: Market, index: int, mark: int, seen: int, now: int, resumed_at: int = 0) -> Market:
     """Project the bitcoin perp with a feed last seen at ``seen``."""
-    feed = Feed(index, mark, mark, 0, seen)
-    return project(market, TERMS[BTC], feed, resumed_at, STALE_AFTER, CONFIG, now)
+    feed = Feed(index, mark, mark, 0, seen, resumed_at)
+    return project(market, TERMS[BTC], feed, STALE_AFTER, CONFIG, now)
 
 
 @given(PRICES, PRICES, RATES, st.integers(1, 10**9), SECONDS)
@@ -73,7 +76,7 @@ def test_without_holders_there_is_no_funding(
 def test_spot_never_bears_funding() -> None:
     market = Market(0, 500, 0, 10**6)
     feed = Feed(3000 * USD, 3300 * USD, 3300 * USD, 0, 900)
-    found = project(market, TERMS[WETH], feed, 0, STALE_AFTER, CONFIG, 900)
+    found = project(market, TERMS[WETH], feed, STALE_AFTER, CONFIG, 900)
     assert (found.funding_index, found.rate) == (0, 0)
 
 
@@ -94,6 +97,24 @@ def test_an_outage_is_never_charged_afterwards(outage: int, since: int) -> None:
     found = step(market, 60_000 * USD, 60_600 * USD, back, back + since, resumed_at=back)
     as_if_new = step(Market(0, 10**6, back, 5), 60_000 * USD, 60_600 * USD, back, back + since)
     assert found == as_if_new
+
+
+@given(PRICES, PRICES, RATES, st.integers(-INDEX_MAX, INDEX_MAX), SECONDS, EXPONENTS)
+@example(MASK_56, MASK_56, CONFIG.funding_cap_ppb, INDEX_MAX, 60, 19)
+@example(MASK_56, 1, -CONFIG.funding_cap_ppb, -INDEX_MAX, 60, 19)
+def test_the_index_stops_at_its_bound_and_moves_freely_inside(
+    index: int, mark: int, rate: int, cumulated: int, seconds: int, exponent: int
+) -> None:
+    """So the value of a lot fits its field, whatever prices did for however long."""
+    terms = replace(TERMS[BTC], lot_size=10**exponent)
+    feed = Feed(index, mark, mark, 0, 1000 + seconds)
+    market = Market(cumulated, rate, 1000, 5)
+    found = project(market, terms, feed, STALE_AFTER, CONFIG, 1000 + seconds)
+    size = index * 10**8 * 10**exponent * abs(found.rate) * seconds
+    step = size // (PPB * 28_800 * WAD) * (1 if found.rate > 0 else -1)
+    assert found.funding_index == max(-INDEX_MAX, min(INDEX_MAX, cumulated + step))
+    assert to_unsigned(terms.mark_lot(mark) - found.funding_index, 96) >= 0
+    assert found.pack(terms) >> 160 == to_unsigned(found.funding_index, 96)
 
 
 @given(

@@ -66,7 +66,10 @@ class Core:
         governor = self.address["timelock"]
         self.oracle = self.chain.deploy("Oracle", governor)
         config = Config()
-        self.clearinghouse = self.chain.deploy("Clearinghouse", governor, config.pack())
+        self.office = self.chain.deploy("BackOffice", governor)
+        self.clearinghouse = self.chain.deploy(
+            "Clearinghouse", governor, config.pack(), self.office.address
+        )
         self.risk = self.chain.deploy(
             "RiskModel", governor, self.clearinghouse.address, self.oracle.address
         )
@@ -221,6 +224,19 @@ class Core:
             "venue", "check", (word(account),), lambda w, _, a: ledger.check(w, a), (account,)
         )
 
+    def accrued(self, instrument: int, market: int | None = None) -> tuple[int, int]:
+        """What a RiskModel of the same prices tells its Clearinghouse, here a plain address, of a
+        market word (the stored one).
+        """
+        _, stored, config = self.clearinghouse.view("market", instrument)
+        word = stored if market is None else market
+        asking = actor("asking clearinghouse")
+        model = self.chain.deploy(
+            "RiskModel", self.address["timelock"], asking, self.oracle.address
+        )
+        found: tuple[int, int] = model.call("accrued", instrument, word, config, sender=asking)
+        return found
+
     def compare(self, accounts: list[int]) -> None:
         """Every stored word of the given accounts, the instruments, the epochs and the pot."""
         for account in accounts:
@@ -230,8 +246,9 @@ class Core:
             assert unpack_positions(words) == dict(row.positions), account
         for instrument in TERMS:
             terms, market, config = self.clearinghouse.call("market", instrument)
-            assert terms == self.world.ledger.terms[instrument].pack()
-            assert market == self.world.ledger.markets[instrument].pack(), instrument
+            expected = self.world.ledger.terms[instrument]
+            assert terms == expected.pack()
+            assert market == self.world.ledger.markets[instrument].pack(expected), instrument
             assert config == self.world.ledger.config.pack()
         pot = self.world.ledger.pot
         assert tuple(self.clearinghouse.call("pot")) == (pot.fees, pot.debt)

@@ -60,7 +60,7 @@ class Desk:
         for instrument, terms in TERMS.items():
             self.ledger.call("set_terms", instrument, terms.pack())
             mark = MARKS_USD[terms.feed] * 10**10
-            self.oracle.call("set_feed", terms.feed, mark << 64)
+            self.oracle.call("set_feed", terms.feed, mark << 56)
         self.govern("set_executor", self.engine, True)
         self.govern("set_fees", 400, 100)
         self.domain = eip712.Domain(CHAIN_ID, self.exchange.address)

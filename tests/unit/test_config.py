@@ -124,8 +124,13 @@ def test_a_missing_field_is_named(tmp_path: Path, old: str, new: str, field: str
         ("instrument = 3\n", "instrument = 2\n", "token[1].instrument must be 0"),
         (
             "lot_size_wad = 1_000_000_000_000  ",
-            "lot_size_wad = 21",
-            "instrument[2].tick_wad",
+            "lot_size_wad = 9_999_999_999  ",
+            "instrument[2].lot_size_wad is 9999999999",
+        ),
+        (
+            "lot_size_wad = 1_000_000_000_000  ",
+            "lot_size_wad = 2_000_000_000_000  ",
+            "instrument[2].lot_size_wad must be a power of ten",
         ),
         ("decimals = 18\n", "decimals = 5\n", "token[1].decimals is 5"),
         (

@@ -231,7 +231,7 @@ def malformed(words: tuple[int, ...]) -> list[SignedObservation]:
         ((Observation(1, 1, 1).pack(), Observation(1, 1, 1).pack()), errors.FeedsNotAscending),
         ((Observation(0, 0, 1).pack(),), errors.ZeroPrice),
         ((Observation(0, 1, 0).pack(),), errors.ZeroPrice),
-        ((Observation(0, 1, 1).pack() | 1 << 168,), errors.UnknownFeed),
+        ((Observation(0, 1, 1).pack() | 1 << 144,), errors.UnknownFeed),
         (tuple(Observation(i, 1, 1).pack() for i in range(33)), errors.TooManyItems),
     ],
 )
@@ -251,7 +251,7 @@ def test_what_a_node_cannot_express_it_does_not_observe() -> None:
     (node, *_) = nodes_seeing(60_000, 60_000, 60_000, 60_000)
     refused(errors.ZeroPrice, node.observe, {BTC: NodePrice(0, 1)})
     refused(errors.ZeroPrice, node.observe, {BTC: NodePrice(1, 0)})
-    refused(errors.OutOfBounds, node.observe, {BTC: NodePrice(2**64, 1)})
+    refused(errors.OutOfBounds, node.observe, {BTC: NodePrice(2**56, 1)})
     refused(errors.OutOfBounds, node.observe, {256: NodePrice(1, 1)})
     refused(errors.OutOfBounds, node.observe, {i: NodePrice(1, 1) for i in range(33)})
     assert node.prices == {BTC: NodePrice(60_000 * USD, 60_000 * USD)}

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from novate.errors import Error, PriceFileColumns, PriceFileEmpty, PriceFileMissing, Rejected
-from novate.lab.bars import Bar, PriceTable, underlying_of
+from novate.lab.bars import PRICE_MAX, Bar, PriceTable, underlying_of
 from novate.lab.feeds import NODES, NOISE_PPM, PREMIUM_PPM_MAX, median, node_feeds, premium_ppm
 from novate.lab.price_files import FINDINGS_KEPT, load_prices, parse_price, parse_time
 from novate.lab.prices import load_event
@@ -156,9 +156,13 @@ def test_contradictory_ranges_are_skipped(tmp_path: Path, prices: str) -> None:
     assert len(bars_of(table)) == 2
 
 
-def test_a_price_above_64_bits_is_skipped(tmp_path: Path) -> None:
-    table = load_prices(write(tmp_path, HEADER, row(0), f"{START + 60},2e9,2e9,2e9,2e9"))
-    assert [f.code for f in table.findings] == [8007]
+def test_a_price_above_what_the_oracle_holds_is_skipped(tmp_path: Path) -> None:
+    high = f"{START + 60},7e6,7e6,7e6,7e6"
+    above = f"{START + 120},7000000.1,7000000.1,7e6,7e6"
+    table = load_prices(write(tmp_path, HEADER, row(0), high, above))
+    assert [bar.high for bar in bars_of(table)][1:] == [PRICE_MAX]
+    assert [(f.code, f.row) for f in table.findings] == [(8007, 4)]
+    assert table.findings[0].text.startswith("a price is above 7,000,000 USD")
 
 
 def test_findings_are_all_counted_and_kept_up_to_a_bound(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from novate.bench.scenarios import SCENARIOS
+from novate.bench.catalogue import SCENARIOS
 from novate.bench.venue import Venue
 from novate.chain.backend import ClientBackend
 from novate.chain.compile import compile_contract

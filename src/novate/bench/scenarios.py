@@ -1,35 +1,25 @@
 """The measured transactions, one function each: it prepares real state, sends, asserts the effect,
 and returns the gas.
 
-All of one measurement share one venue, in the order of ``SCENARIOS``; each uses accounts of its
+All of one measurement share one venue, in the order of the catalogue; each uses accounts of its
 own. Between preparation and
 measurement lie separate transactions, so every slot is cold when the measured one begins.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
-from novate.bench.venue import DEPOSIT_USD, PERPS, SIGNERS, Trader, Venue, trader
-from novate.model.oracle import Status
+from novate.bench.venue import DEPOSIT_USD, MAIN, PERPS, SIGNERS, WIDE, Trader, Venue, trader
+from novate.model.oracle import Feed, Status
 from novate.model.order import IMMEDIATE
 from novate.units import ORACLE_UNIT, WAD, div_up
 from novate.wire.order import SignedFill
 
 LOTS = 100
-SMALL_USD = 9_000  # a tenth more than the initial margin of sixteen positions of LOTS
+SMALL_PPM = 205_000  # of notional: a tenth more than the initial margin
 FALLS = 2
 FALL_PPM = -49_000  # within the oracle's move bound
-
-
-@dataclass(frozen=True, slots=True)
-class Scenario:
-    """One figure: its key, what exactly was measured, and how to measure it."""
-
-    key: str
-    text: str
-    measure: Callable[[Venue], int]
 
 
 def trade(
@@ -58,22 +48,26 @@ def crossing(venue: Venue, taker: Trader, maker: Trader, at: int, lots: int = LO
 
 
 def with_positions(
-    venue: Venue, takers: Sequence[Trader], makers: Sequence[Trader], usd: int = DEPOSIT_USD
+    venue: Venue,
+    takers: Sequence[Trader],
+    makers: Sequence[Trader],
+    usd: int = DEPOSIT_USD,
+    perps: range = MAIN,
+    lots: int = LOTS,
 ) -> None:
-    """Fund pairs of accounts and give each pair all sixteen positions: takers long, makers
-    short."""
+    """Fund pairs of accounts and give each pair sixteen positions: takers long, makers short."""
     venue.fund([*takers, *makers], usd)
     pairs = list(zip(takers, makers, strict=True))
-    for start in range(0, len(pairs), 5):
-        part = pairs[start : start + 5]
+    for start in range(0, len(pairs), 3):
+        part = pairs[start : start + 3]
         venue.settle(
-            [crossing(venue, taker, maker, at) for taker, maker in part for at in range(PERPS)]
+            [crossing(venue, taker, maker, at, lots) for taker, maker in part for at in perps]
         )
     assert all(len(venue.positions(owner)) == PERPS for owner in (*takers, *makers))
 
 
 def trade_single_first(venue: Venue) -> int:
-    """Text: SCENARIOS."""
+    """What is measured: catalogue.py."""
     taker, maker = trader("first taker"), trader("first maker")
     venue.fund([taker, maker])
     venue.post()
@@ -83,7 +77,7 @@ def trade_single_first(venue: Venue) -> int:
 
 
 def trade_single(venue: Venue) -> int:
-    """Text: SCENARIOS."""
+    """What is measured: catalogue.py."""
     taker, maker = _traded_once(venue, "single")
     gas = trade(venue, taker, maker)
     assert venue.positions(taker) == {1: 2 * LOTS} and venue.positions(maker) == {1: -2 * LOTS}
@@ -91,7 +85,7 @@ def trade_single(venue: Venue) -> int:
 
 
 def trade_single_with_round(venue: Venue) -> int:
-    """Text: SCENARIOS."""
+    """What is measured: catalogue.py."""
     taker, maker = _traded_once(venue, "round")
     gas = trade(venue, taker, maker, with_round=True)
     assert venue.positions(taker) == {1: 2 * LOTS}
@@ -107,10 +101,23 @@ def _traded_once(venue: Venue, role: str) -> tuple[Trader, Trader]:
 
 
 def fill_batch_100(venue: Venue) -> int:
-    """Text: SCENARIOS."""
-    owners = [trader(f"batch {i}") for i in range(20)]
-    with_positions(venue, owners[:10], owners[10:])
-    instruments = venue.parameters.instruments[:8]
+    """What is measured: catalogue.py."""
+    return _batch(venue, "batch", MAIN)
+
+
+def fill_batch_100_wide(venue: Venue) -> int:
+    """What is measured: catalogue.py."""
+    return _batch(venue, "wide batch", WIDE)
+
+
+def _batch(venue: Venue, role: str, perps: range) -> int:
+    owners = [trader(f"{role} {i}") for i in range(20)]
+    with_positions(venue, owners[:10], owners[10:], perps=perps, lots=10 * LOTS)
+    for spent in (1, 2, 3):  # nonces share words of four; the next ones take every place
+        makers = [i for i in range(20) if i % 4 >= spent]
+        venue.settle([crossing(venue, owners[i - 1], owners[i], perps.start) for i in makers])
+    _with_gains(venue, owners)
+    instruments = venue.parameters.instruments[perps.start : perps.start + 8]
     venue.post()
     resting = []
     for i, owner in enumerate(owners):
@@ -128,7 +135,16 @@ def fill_batch_100(venue: Venue) -> int:
             SignedFill(venue.order(taker, instrument, lots, price, IMMEDIATE), maker, LOTS, price)
         )
     gas = venue.settle(fills)
+    assert all(len(venue.positions(owner)) == PERPS for owner in owners)
     return per_fill(gas, len(fills))
+
+
+def _with_gains(venue: Venue, owners: Sequence[Trader]) -> None:
+    """Prices move and come back, so that every account has gained or lost before."""
+    for move_ppm in (1_000, 0):
+        venue.start_again(move_ppm)
+        venue.sweep(owners)
+    venue.post()
 
 
 def per_fill(gas: int, fills: int) -> int:
@@ -158,26 +174,27 @@ def _market_maker(venue: Venue, taker: Trader, maker: Trader) -> int:
 
 
 def fill_market_maker(venue: Venue) -> int:
-    """Text: SCENARIOS."""
+    """What is measured: catalogue.py."""
     taker, maker = _traded_once(venue, "quoted")
+    _with_gains(venue, [taker, maker])
     return _market_maker(venue, taker, maker)
 
 
 def fill_market_maker_16(venue: Venue) -> int:
-    """Text: SCENARIOS."""
+    """What is measured: catalogue.py."""
     taker, maker = trader("quoted taker 16"), trader("quoted maker 16")
     with_positions(venue, [taker], [maker])
-    venue.post()
+    _with_gains(venue, [taker, maker])
     return _market_maker(venue, taker, maker)
 
 
 def deposit_first(venue: Venue) -> int:
-    """Text: SCENARIOS."""
+    """What is measured: catalogue.py."""
     return venue.deposit(trader("new depositor"), 1_000)
 
 
 def deposit_again(venue: Venue) -> int:
-    """Text: SCENARIOS."""
+    """What is measured: catalogue.py."""
     owner = trader("depositor")
     venue.fund([owner])
     before = venue.view("clearinghouse", "account", owner.word)[0]
@@ -186,11 +203,11 @@ def deposit_again(venue: Venue) -> int:
     return gas
 
 
-def _requested(venue: Venue, role: str, usd: int) -> tuple[Trader, int]:
+def _requested(venue: Venue, role: str, usd: int, perps: range = MAIN) -> tuple[Trader, int]:
     """An account with sixteen positions whose withdrawal may be executed now, and the gas of its
     request."""
     owner = trader(role)
-    with_positions(venue, [owner], [trader(f"{role} counterparty")])
+    with_positions(venue, [owner], [trader(f"{role} counterparty")], perps=perps)
     token = venue.addresses["token"]
     gas = venue.send(
         owner, "custody", "request_withdrawal", owner.word, token, venue.cash.units(usd)
@@ -205,36 +222,61 @@ def _requested(venue: Venue, role: str, usd: int) -> tuple[Trader, int]:
 
 
 def withdraw_request(venue: Venue) -> int:
-    """Text: SCENARIOS."""
+    """What is measured: catalogue.py."""
     return _requested(venue, "requester", 1_000)[1]
 
 
 def withdraw_16(venue: Venue) -> int:
-    """Text: SCENARIOS."""
-    owner, _ = _requested(venue, "withdrawer", 1_000)
-    gas = venue.send(venue.executor, "custody", "withdraw", owner.word, venue.addresses["token"])
-    assert venue.view("token", "balanceOf", owner.address) == venue.cash.units(1_000)
+    """What is measured: catalogue.py."""
+    return _withdraw(venue, "withdrawer", 1)
+
+
+def withdraw_16_first(venue: Venue) -> int:
+    """What is measured: catalogue.py."""
+    return _withdraw(venue, "first withdrawer", 0)
+
+
+def withdraw_16_wide(venue: Venue) -> int:
+    """What is measured: catalogue.py."""
+    return _withdraw(venue, "wide withdrawer", 1, WIDE)
+
+
+def _withdraw(venue: Venue, role: str, wallet_usd: int, perps: range = MAIN) -> int:
+    owner, _ = _requested(venue, role, 1_000, perps)
+    token = venue.addresses["token"]
+    if wallet_usd:
+        venue.send(venue.governor, "token", "mint", owner.address, venue.cash.units(wallet_usd))
+    gas = venue.send(venue.executor, "custody", "withdraw", owner.word, token)
+    paid = venue.cash.units(1_000 + wallet_usd)
+    assert venue.view("token", "balanceOf", owner.address) == paid
     return gas
 
 
 def oracle_16x5(venue: Venue) -> int:
-    """Text: SCENARIOS."""
+    """What is measured: catalogue.py."""
     gas = venue.post(1_000)
     status = Status.unpack(venue.view("oracle", "status"))
     assert status.round == venue.round and status.quorum == SIGNERS
     assert all(
-        venue.view("oracle", "feed", i) & (2**64 - 1) == p // ORACLE_UNIT
+        Feed.unpack(venue.view("oracle", "feed", i)).index == p // ORACLE_UNIT
         for i, p in enumerate(venue.prices)
     )
     return gas
 
 
-def _in_auction(venue: Venue, role: str) -> tuple[Trader, int]:
+def _small_usd(venue: Venue, perps: range) -> int:
+    """Whole dollars of cash that just open a position of LOTS in each perp."""
+    listed = [venue.parameters.instruments[at] for at in perps]
+    notional = sum(LOTS * perp.lot_size_wad * venue.prices[perp.feed] for perp in listed)
+    return div_up(notional * SMALL_PPM, WAD * WAD * 1_000_000)
+
+
+def _in_auction(venue: Venue, role: str, perps: range = MAIN) -> tuple[Trader, int]:
     """An account of sixteen long positions whose auction has run for half a minute, and the gas of
     its start."""
     owner, counterparty = trader(role), trader(f"{role} counterparty")
     venue.calm()
-    with_positions(venue, [owner], [counterparty], SMALL_USD)
+    with_positions(venue, [owner], [counterparty], _small_usd(venue, perps), perps)
     for _ in range(FALLS):
         venue.backend.advance(1)
         venue.post(FALL_PPM)
@@ -245,14 +287,22 @@ def _in_auction(venue: Venue, role: str) -> tuple[Trader, int]:
 
 
 def auction_start(venue: Venue) -> int:
-    """Text: SCENARIOS."""
+    """What is measured: catalogue.py."""
     return _in_auction(venue, "late debtor")[1]
 
 
 def liquidation_bid_16(venue: Venue) -> int:
-    """Text: SCENARIOS."""
-    owner, _ = _in_auction(venue, "debtor")
-    bidder = trader("bidder", 7)
+    """What is measured: catalogue.py."""
+    return _bid(venue, "debtor", trader("bidder", 7))
+
+
+def liquidation_bid_16_wide(venue: Venue) -> int:
+    """What is measured: catalogue.py."""
+    return _bid(venue, "wide debtor", trader("wide bidder", 7), WIDE)
+
+
+def _bid(venue: Venue, role: str, bidder: Trader, perps: range = MAIN) -> int:
+    owner, _ = _in_auction(venue, role, perps)
     venue.fund([bidder])
     before = venue.positions(owner)
     gas = venue.send(bidder, "auctioneer", "bid", owner.word, bidder.word, 10**6, 0, 0)
@@ -263,7 +313,7 @@ def liquidation_bid_16(venue: Venue) -> int:
 
 
 def cancel(venue: Venue) -> int:
-    """Text: SCENARIOS."""
+    """What is measured: catalogue.py."""
     owner, _ = _traded_once(venue, "cancelling")
     gas = venue.send(owner, "exchange", "cancel", owner.word, 1)
     assert venue.view("exchange", "order_state", owner.word, 1)[1] > venue.backend.now()
@@ -271,79 +321,11 @@ def cancel(venue: Venue) -> int:
 
 
 def sweep_16(venue: Venue) -> int:
-    """Text: SCENARIOS."""
+    """What is measured: catalogue.py."""
     owner = trader("swept")
     with_positions(venue, [owner], [trader("swept counterparty")])
     venue.post(1_000)
     before = venue.view("clearinghouse", "account", owner.word)
-    gas = venue.send(venue.executor, "clearinghouse", "sweep", [owner.word])
+    gas = venue.sweep([owner])
     assert venue.view("clearinghouse", "account", owner.word) != before
     return gas
-
-
-FIRST = "Slots of accounts, orders and positions are zero before"
-ONE = (
-    "Both accounts hold one position in the traded perp and add to it; both gated at initial margin"
-)
-SCENARIOS = (
-    Scenario(
-        "trade_single", f"One fill of a resting and an immediate signed order. {ONE}.", trade_single
-    ),
-    Scenario(
-        "trade_single_first",
-        f"The same between two accounts that never traded. {FIRST}.",
-        trade_single_first,
-    ),
-    Scenario(
-        "trade_single_with_round",
-        "trade_single with an oracle round of 8 feeds and 5 signatures in the same transaction.",
-        trade_single_with_round,
-    ),
-    Scenario(
-        "fill_batch_100",
-        "A fill, of 100 in one batch: 20 accounts of 16 positions (16 perps on 8 underlyings and "
-        "feeds), 20 resting and 100 immediate signed orders, 8 perps traded; the batch's gas / "
-        "100, rounded up.",
-        fill_batch_100,
-    ),
-    Scenario(
-        "fill_market_maker",
-        "A fill, of 100 in one batch: ten resting orders of one account against 100 immediate "
-        "ones of another, one perp, one position each; the batch's gas / 100, rounded up.",
-        fill_market_maker,
-    ),
-    Scenario(
-        "fill_market_maker_16",
-        "The same when both accounts hold 16 positions.",
-        fill_market_maker_16,
-    ),
-    Scenario("deposit_first", "Deposit of cash to an account that has none.", deposit_first),
-    Scenario(
-        "deposit_again",
-        "Deposit of cash to an account that has some, by unlimited allowance.",
-        deposit_again,
-    ),
-    Scenario(
-        "withdraw_request", "Request of a withdrawal of cash at 16 positions.", withdraw_request
-    ),
-    Scenario(
-        "withdraw_16",
-        "The transaction that pays a requested withdrawal of cash to an owner without tokens; 16 "
-        "positions (16 perps on 8 underlyings and feeds), full gate.",
-        withdraw_16,
-    ),
-    Scenario(
-        "oracle_16x5",
-        "A round of 16 prices (8 feeds, index and mark), 5 signatures of 7 nodes.",
-        oracle_16x5,
-    ),
-    Scenario("auction_start", "Opening the auction of an account of 16 positions.", auction_start),
-    Scenario(
-        "liquidation_bid_16",
-        "A bid for all that is on sale of an account of 16 positions (16 perps on 8 underlyings "
-        "and feeds); the bidder's account holds cash and no position.",
-        liquidation_bid_16,
-    ),
-    Scenario("cancel", "Cancel of a resting order in a word of fills in use.", cancel),
-    Scenario("sweep_16", "Sweep of an account of 16 positions after prices moved.", sweep_16),
-)

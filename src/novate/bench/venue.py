@@ -32,6 +32,8 @@ NODES = 7
 SIGNERS = 5
 FEEDS = 8
 PERPS = 16
+MAIN = range(PERPS)  # perps on two underlyings and feeds
+WIDE = range(PERPS, 2 * PERPS)  # perps on eight
 DEPOSIT_USD = 1_000_000
 EXPIRY = 2**40 - 1
 FEE_MAX_LOT = WAD
@@ -39,16 +41,16 @@ UNLIMITED = 2**256 - 1
 
 
 def bench_parameters(parameters: Parameters) -> Parameters:
-    """The venue's parameters with seven nodes and sixteen perps, two on each of eight underlyings
-    and feeds."""
+    """The venue's parameters with seven nodes, sixteen perps on two underlyings and feeds, and
+    sixteen more on eight."""
     underlying, perp = parameters.underlyings[0], parameters.instruments[0]
     return replace(
         parameters,
         oracle=replace(parameters.oracle, node_count=NODES),
         underlyings=tuple(replace(underlying, id=i, name=f"U{i}") for i in range(FEEDS)),
         instruments=tuple(
-            replace(perp, id=i + 1, name=f"U{i % FEEDS}-{i}", underlying=i % FEEDS, feed=i % FEEDS)
-            for i in range(PERPS)
+            replace(perp, id=i + 1, name=f"U{u}-{i}", underlying=u, feed=u)
+            for i, u in [(i, i % 2) for i in MAIN] + [(i, i % FEEDS) for i in WIDE]
         ),
         tokens=(cash_token(parameters),),
     )
@@ -79,6 +81,11 @@ def trader(role: str, number: int = 0) -> Trader:
     return Trader(key, PrivateKey(key.key), account_of(key.address, number))
 
 
+def first_prices() -> list[int]:
+    """Prices by feed (wad) before anything moves."""
+    return [(10_000 + 5_000 * feed) * WAD for feed in range(FEEDS)]
+
+
 class Venue:
     """One deployed venue and the keys to act on it."""
 
@@ -105,7 +112,7 @@ class Venue:
         self.separator = Domain(self.deployment.chain_id, self.addresses["exchange"]).separator()
         self.oracle_domain = domain_separator(self.deployment.chain_id, self.addresses["oracle"])
         self.round = self.sequence = 0
-        self.prices = [(10_000 + 5_000 * feed) * WAD for feed in range(FEEDS)]
+        self.prices = first_prices()
         self._nonces: dict[tuple[int, bool], int] = {}
         self.calm()
         self._provide_cash()
@@ -168,6 +175,11 @@ class Venue:
             self.executor, "oracle", "post_round", *self.signed_round(move_ppm).arguments()
         )
 
+    def start_again(self, move_ppm: int = 0) -> None:
+        """Post the first prices again, moved by ``move_ppm``."""
+        self.prices = first_prices()
+        self.post(move_ppm)
+
     # Accounts
 
     def fund(self, traders: Sequence[Trader], usd: int = DEPOSIT_USD) -> None:
@@ -185,6 +197,10 @@ class Venue:
         words = self.view("clearinghouse", "positions", owner.word)
         lanes = [(word >> shift) & (2**64 - 1) for word in words for shift in (0, 64, 128, 192)]
         return {lane >> 44: (lane & (2**44 - 1)) - 2**43 for lane in lanes if lane}
+
+    def sweep(self, owners: Sequence[Trader]) -> int:
+        """Settle the accounts' variation at the last prices; the gas."""
+        return self.send(self.executor, "clearinghouse", "sweep", [o.word for o in owners])
 
     # Orders
 

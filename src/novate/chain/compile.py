@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -16,6 +17,8 @@ from typing import Any
 
 CONTRACTS = Path(__file__).parent.parent / "contracts"
 EVM_VERSION = "prague"
+# a contract that runs another's code by delegatecall speaks that one's functions and events as well
+DELEGATES = {"Clearinghouse": "BackOffice"}
 
 
 @dataclass(frozen=True)
@@ -51,19 +54,53 @@ def compile_contract(name: str, root: Path = CONTRACTS, contracts: Path = CONTRA
     """
     root = contracts if root == CONTRACTS else root
     roots = (contracts,) if root == contracts else (contracts, root)
-    cached = _cache_folder() / f"{name}-{_sources_hash(roots)}.json"
-    if not cached.exists():
-        made = json.dumps(_compile(root / f"{name}.vy", roots))
-        temporary = cached.with_suffix(f".{os.getpid()}.tmp")
-        temporary.write_text(made)
-        temporary.replace(cached)
-    found = json.loads(cached.read_text())
+    cached = f"{name}-{_sources_hash(roots)}"
+    found = _cached(cached, lambda: _compile(root / f"{name}.vy", roots))
+    abi = list(found["abi"])
+    if name in DELEGATES and root == contracts:
+        for entry in compile_contract(DELEGATES[name], contracts=contracts).abi:
+            if entry["type"] in ("function", "event") and entry not in abi:
+                abi.append(entry)
     return Artifact(
-        name, tuple(found["abi"]), bytes.fromhex(found["bytecode"][2:]), found["runtime_size_bytes"]
+        name, tuple(abi), bytes.fromhex(found["bytecode"][2:]), found["runtime_size_bytes"]
     )
 
 
+@cache
+def layout_of(name: str, contracts: Path = CONTRACTS) -> dict[str, dict[str, Any]]:
+    """Where a contract keeps each variable, by module: ``storage_layout`` and
+    ``transient_storage_layout`` in slots, ``code_layout`` (immutables) in bytes after the runtime.
+    """
+    cached = f"{name}-layout-{_sources_hash((contracts,))}"
+    path = contracts / f"{name}.vy"
+    found: dict[str, dict[str, Any]] = _cached(
+        cached, lambda: _output(path, (contracts,), ["layout"])["layout"]
+    )
+    return found
+
+
+def _cached(name: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """What is on disk under this name, made first where it is not."""
+    path = _cache_folder() / f"{name}.json"
+    if not path.exists():
+        made = json.dumps(make())
+        temporary = path.with_suffix(f".{os.getpid()}.tmp")
+        temporary.write_text(made)
+        temporary.replace(path)
+    found: dict[str, Any] = json.loads(path.read_text())
+    return found
+
+
 def _compile(path: Path, roots: tuple[Path, ...]) -> dict[str, Any]:
+    out = _output(path, roots, ["abi", "bytecode", "bytecode_runtime"])
+    return {
+        "abi": out["abi"],
+        "bytecode": out["bytecode"],
+        "runtime_size_bytes": len(out["bytecode_runtime"]) // 2 - 1,
+    }
+
+
+def _output(path: Path, roots: tuple[Path, ...], formats: list[str]) -> dict[str, Any]:
     import site
 
     from vyper.compiler import compile_from_file_input
@@ -74,14 +111,7 @@ def _compile(path: Path, roots: tuple[Path, ...]) -> dict[str, Any]:
     bundle = FilesystemInputBundle(paths)
     source = bundle.load_file(path)
     settings = Settings(optimize=OptimizationLevel.GAS, evm_version=EVM_VERSION)
-    out = compile_from_file_input(
-        source,
-        input_bundle=bundle,
-        settings=settings,
-        output_formats=["abi", "bytecode", "bytecode_runtime"],
+    out: dict[str, Any] = compile_from_file_input(
+        source, input_bundle=bundle, settings=settings, output_formats=formats
     )
-    return {
-        "abi": out["abi"],
-        "bytecode": out["bytecode"],
-        "runtime_size_bytes": len(out["bytecode_runtime"]) // 2 - 1,
-    }
+    return out

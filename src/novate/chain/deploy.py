@@ -65,7 +65,8 @@ def _deploy_contracts(
     put("timelock", roles.governor, roles.guardian, delays.delay_seconds, delays.window_seconds)
     timelock = made["timelock"]
     put("oracle", timelock)
-    put("clearinghouse", timelock, config_of(parameters).pack())
+    put("back_office", timelock)
+    put("clearinghouse", timelock, config_of(parameters).pack(), made["back_office"])
     deployed_at = backend.now()
     house, oracle = made["clearinghouse"], made["oracle"]
     put("risk_model", timelock, house, oracle)

@@ -13,6 +13,7 @@ from novate.config import Parameters
 CONTRACT_OF = {
     "timelock": "Timelock",
     "oracle": "Oracle",
+    "back_office": "BackOffice",
     "clearinghouse": "Clearinghouse",
     "risk_model": "RiskModel",
     "custody": "Custody",
@@ -21,6 +22,9 @@ CONTRACT_OF = {
     "exchange": "Exchange",
     "lens": "Lens",
 }
+# code that another contract runs on its own storage: what is called on it directly is nothing to
+# the venue
+CODE_ONLY = frozenset({"back_office"})
 
 
 class Roles(msgspec.Struct, frozen=True):
@@ -45,6 +49,10 @@ class Deployment(msgspec.Struct, frozen=True):
     deployed_at: int
     executed_at: tuple[int, ...]
     funded_at: tuple[int, ...]
+
+    def acting(self) -> dict[str, str]:
+        """Addresses of the contracts whose transactions and events move the venue."""
+        return {n: a for n, a in self.addresses.items() if n not in CODE_ONLY}
 
     def save(self, path: Path) -> None:
         """Write the record as JSON."""

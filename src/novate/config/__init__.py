@@ -14,10 +14,12 @@ from pathlib import Path
 
 from novate import limits
 from novate.config.reader import Section, amount, invalid, number, sections, text
+from novate.model.instrument import LOT_EXPONENTS
 from novate.units import PPM, WAD, Lots, Ppb, Ppm, Seconds, Wad
 
 DEFAULT = Path(__file__).parent / "parameters.toml"
 KINDS = {"perp": 1, "spot": 4}
+LOT_SIZES = tuple(10**exponent for exponent in LOT_EXPONENTS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +100,7 @@ class Instrument:
     kind: str = text(*KINDS)
     underlying: int = number(0, limits.UNDERLYINGS_MAX - 1)
     feed: int = number(0, limits.FEEDS_MAX - 1)
-    lot_size_wad: Wad = number(1, 2**63 - 1)
+    lot_size_wad: Wad = number(10**10, 10**18)
     tick_wad: Wad = number(1, 2**63 - 1)
     open_interest_cap_lots: Lots = number(0, limits.LOTS_MAX)
     position_cap_lots: Lots = number(0, limits.LOTS_MAX)
@@ -219,6 +221,8 @@ def _underlying(place: str, underlying: Underlying) -> None:
 
 
 def _instrument(place: str, instrument: Instrument, underlyings: set[int]) -> None:
+    if instrument.lot_size_wad not in LOT_SIZES:
+        raise invalid(f"{place}.lot_size_wad", "must be a power of ten, like 1_000_000_000_000_000")
     if instrument.lot_size_wad * instrument.tick_wad % WAD:
         raise invalid(f"{place}.tick_wad", "times lot_size_wad must be a multiple of 1e18")
     if instrument.position_cap_lots > instrument.open_interest_cap_lots:

@@ -36,6 +36,8 @@ exports: (
     venue.set_fees, venue.set_windows, venue.set_executor,
     venue.settings, venue.executors,
     session.set_session_key, session.remove_session_key, session.session_key,
+    order.domain_separator, order.order_digest, receipt.sequence_settled,
+    fill_state.order_state, fill_state.cancelled_below,
 )
 
 # word: [sequence 64 | instrument 20 | taker's lots, signed 44 | price 128]
@@ -71,14 +73,13 @@ event WalletConfirmed:
 
 ACCOUNTS_MAX: constant(uint256) = 32
 INSTRUMENTS_MAX: constant(uint256) = 16
-ORDERS_MAX: constant(uint256) = 200
+ORDERS_MAX: constant(uint256) = 120
 FILLS_MAX: constant(uint256) = 100
 BLOBS_MAX: constant(uint256) = 4
 ROUND_CALL_BYTES_MAX: constant(uint256) = 2112
 POST_ROUND: constant(Bytes[4]) = method_id(
     "post_round(uint64,uint64,uint256[],uint256,uint256[2][])"
 )
-
 
 # in whose right a batch settles
 BY_ANYONE: constant(uint256) = 0
@@ -109,90 +110,94 @@ def settle(
     receipts: DynArray[uint256[3], receipt.RECEIPTS_MAX] = [],
 ) -> uint256:
     """@notice Settle the executor's matches (docs/SPEC.md §6); returns a bitmap of the settled."""
-    mode: uint256 = self._mode(executor, len(receipts), len(fills))
-    self._post_round(round_call)
+    mode: uint256 = self._begin(executor, len(receipts), len(fills), round_call)
     terms: uint256[INSTRUMENTS_MAX] = self._terms(accounts, instruments)
-    states: uint256[ORDERS_MAX] = empty(uint256[ORDERS_MAX])
+    separator: bytes32 = order.domain()
+    fees: uint256 = venue.word  # among other settings
+    cursor: uint256[4] = fill_state.NOWHERE
     key: uint256 = 0
-    last: bytes32 = empty(bytes32)
-    lowest: uint256 = 0
-    for i: uint256 in range(len(orders), bound=ORDERS_MAX):
-        words: uint256[4] = orders[i]
-        errors.require(words[0] >> order.KEY >= key, errors.NotAscending)
-        key = unsafe_add(words[0] >> order.KEY, 1)  # a key has 73 bits
-        n: uint256 = (words[0] >> order.INSTRUMENT) & order.M8
-        a: bytes32 = accounts[words[0] >> order.ACCOUNT]
-        if a != last:
-            last = a
-            lowest = fill_state.lowest(a)
-        states[i] = self._admit(words, a, lowest, instruments[n], terms[n], executor, mode)
-        if words[0] & order.CONTRACT_WALLET != 0:
-            states[i] = self._ask(states[i], words, a, instruments[n], executor, blobs[words[2]])
-    used: uint256 = receipt.used(executor, first_sequence, len(fills), receipts)
-    settings: uint256 = venue.settings
-    sent: uint256 = 0
+    states: DynArray[uint256, ORDERS_MAX] = []
     trades: DynArray[uint256[2], FILLS_MAX] = []
+    for w: uint256[4] in orders:
+        errors.require(w[0] >> order.KEY >= key, errors.NotAscending)
+        key = unsafe_add(w[0] >> order.KEY, 1)  # a key has 73 bits
+        if w[0] >> order.PAIRS != cursor[0]:
+            cursor = fill_state.at(w[0], accounts[w[0] >> order.ACCOUNT])
+        n: uint256 = (w[0] >> order.INSTRUMENT) & order.M8
+        state: uint256 = self._admit(w, cursor, instruments[n], terms[n], separator, executor, mode)
+        if w[0] & order.CONTRACT_WALLET != 0:
+            state = self._ask(state, w, cursor, instruments[n], separator, executor, blobs[w[2]])
+        states.append(state)
+    used: uint256 = receipt.used(executor, first_sequence, len(fills), receipts)
+    sent: uint256 = 0
     for i: uint256 in range(len(fills), bound=FILLS_MAX):
-        t: uint256 = fills[i] & order.M8
-        m: uint256 = (fills[i] >> 8) & order.M8
-        n: uint256 = (orders[t][0] >> order.INSTRUMENT) & order.M8
-        proof: uint256[3] = receipts[i] if mode == BY_RECEIPT else [0, 0, 0]
-        pair: uint256[2] = self._judge(
-            i, fills[i], used, orders[t], orders[m], states[t], states[m], accounts, instruments[n],
-            terms[n], settings, executor, mode, proof,
-        )
-        if pair[0] != 0:
+        fill: uint256 = fills[i]
+        t: uint256 = fill & order.M8
+        m: uint256 = (fill >> 8) & order.M8
+        taker: uint256 = states[t]
+        maker: uint256 = states[m]
+        n: uint256 = (taker >> order.INSTRUMENT) & order.M8  # if barred 0, and that counts
+        pair: uint256[2] = trade.of(fill, taker, maker, orders[t][1], orders[m][1], terms[n], fees)
+        if pair[0] < trade.LEAST or used | ((taker | maker) & trade.KEYED) != 0:
+            pair[0] = self._weigh(
+                i, pair[0], fill, used, taker, maker, orders[t], orders[m], accounts,
+                instruments[n], terms[n], executor, receipts[i] if mode == BY_RECEIPT else [0, 0, 0]
+            )
+        if pair[0] != 0:  # so both orders have as many lots left (trade.of)
             sent |= 1 << i
-            lots: uint256 = (fills[i] >> trade.LOTS) & order.M44
-            states[t] = unsafe_sub(states[t], lots)  # trade.code_of: neither has fewer left
-            states[m] = unsafe_sub(states[m], lots)
+            states[t] = unsafe_sub(taker, (fill << 28) & trade.LEFT_BITS) | trade.TRADED
+            states[m] = unsafe_sub(maker, (fill << 28) & trade.LEFT_BITS) | trade.TRADED
             trades.append(pair)
     settled: uint256 = 0
     if sent != 0:
         settled = trade.expand(sent, extcall CLEARINGHOUSE.novate(accounts, instruments, trades))
-    for i: uint256 in range(len(fills), bound=FILLS_MAX):
-        taker: uint256 = states[fills[i] & order.M8]
-        maker: uint256 = states[(fills[i] >> 8) & order.M8]
-        n: uint256 = (taker >> trade.INSTRUMENT) & order.M8
+    i: uint256 = 0
+    for pair: uint256[2] in trades:
+        if (sent >> i) & 1 == 0:
+            i = trade.next(sent, i)
+        a: bytes32 = accounts[pair[0] & order.M8]
+        b: bytes32 = accounts[(pair[0] >> 8) & order.M8]
+        n: uint256 = (pair[0] >> 16) & order.M8
         if (settled >> i) & 1 == 1:
-            sequence: uint256 = receipts[i][0] if mode == BY_RECEIPT else first_sequence + i
-            log Fill(
-                maker=accounts[(maker >> trade.ACCOUNT) & order.M8],
-                taker=accounts[(taker >> trade.ACCOUNT) & order.M8],
-                word=trade.log_word(fills[i], taker, instruments[n], sequence),
-            )
-        elif (sent >> i) & 1 == 1:
-            self._refund(fills[i], taker, maker, accounts, terms[n])
-            states[fills[i] & order.M8] += (fills[i] >> trade.LOTS) & order.M44
-            states[(fills[i] >> 8) & order.M8] += (fills[i] >> trade.LOTS) & order.M44
-    for i: uint256 in range(len(orders), bound=ORDERS_MAX):
-        if states[i] & trade.ADMITTED != 0:
-            a: bytes32 = accounts[orders[i][0] >> order.ACCOUNT]
-            fill_state.record(a, orders[i][0], states[i], mode == BY_RECEIPT)
-    return self._close(executor, first_sequence, len(fills), settled, receipts)
+            s: uint256 = receipts[i][0] if mode == BY_RECEIPT else unsafe_add(first_sequence, i)
+            log Fill(maker=b, taker=a, word=trade.log_word(pair[0], instruments[n], s))
+        else:
+            t: uint256 = fills[i] & order.M8
+            m: uint256 = (fills[i] >> 8) & order.M8
+            states[t], states[m] = self._refund(fills[i], states[t], states[m], a, b, terms[n])
+        i = unsafe_add(i, 1)
+    cursor = fill_state.NOWHERE
+    for state: uint256 in states:
+        if state >> order.PAIRS != cursor[0]:
+            cursor = fill_state.move(cursor, state, accounts[state >> order.ACCOUNT])
+        cursor[3] |= fill_state.record(state, cursor, mode == BY_RECEIPT)
+    return self._close(cursor, executor, first_sequence, len(fills), settled, receipts)
 
 
 @internal
-@view
-def _mode(executor: address, receipt_count: uint256, fill_count: uint256) -> uint256:
-    """@notice In what right the batch comes; nobody settles another's matches without receipts."""
-    approved: bool = venue.executors[executor]
+def _begin(
+    executor: address, receipt_count: uint256, fill_count: uint256,
+    round_call: Bytes[ROUND_CALL_BYTES_MAX],
+) -> uint256:
+    """
+    @notice In what right the batch comes; nobody settles another's matches without receipts. The
+            round that it brings is posted: a call of Oracle.post_round and no other; what that
+            reverts with, reverts.
+    """
+    mode: uint256 = BY_ANYONE
+    approved: bool = venue.approved(executor)
     if receipt_count != 0:
         errors.require(approved and receipt_count == fill_count, errors.BadReceipt)
-        return BY_RECEIPT
-    errors.require(executor == msg.sender, errors.NotExecutor)
-    if approved:
-        return BY_EXECUTOR
-    return BY_ANYONE
-
-
-@internal
-def _post_round(round_call: Bytes[ROUND_CALL_BYTES_MAX]):
-    """@notice Forward a call of Oracle.post_round and no other; what it reverts with, reverts."""
+        mode = BY_RECEIPT
+    else:
+        errors.require(executor == msg.sender, errors.NotExecutor)
+        if approved:
+            mode = BY_EXECUTOR
     if len(round_call) != 0:
         errors.require(len(round_call) > 4, errors.OutOfBounds)
         errors.require(slice(round_call, 0, 4) == POST_ROUND, errors.OutOfBounds)
         raw_call(ORACLE.address, round_call)
+    return mode
 
 
 @internal
@@ -216,47 +221,59 @@ def _terms(
 
 
 @internal
-@view
 def _admit(
-    words: uint256[4], account: bytes32, lowest: uint256, instrument: uint256, terms: uint256,
+    words: uint256[4], cursor: uint256[4], instrument: uint256, terms: uint256, separator: bytes32,
     executor: address, mode: uint256,
 ) -> uint256:
     """@notice State of an order at the start of its batch (trade.vy); cheapest checks first."""
     word: uint256 = words[0]
     if word & order.M44 > order.LOTS_MAX:
         return convert(errors.MalformedOrder, uint256)
-    exclusive: bool = block.timestamp < (word >> order.EXCLUSIVE_UNTIL) & order.M40
-    if mode == BY_ANYONE and (exclusive or word & order.EXECUTOR_OPEN == 0):
+    if mode == BY_ANYONE and (
+        word & order.EXECUTOR_OPEN == 0
+        or block.timestamp < (word >> order.EXCLUSIVE_UNTIL) & order.M40
+    ):
         return convert(errors.NotExecutor, uint256)
     if block.timestamp > (word >> order.EXPIRY) & order.M40:
         return convert(errors.OrderExpired, uint256)
-    code: bytes4 = empty(bytes4)
-    lots: uint256 = 0
-    code, lots = fill_state.left(account, word, mode == BY_RECEIPT, lowest)
-    if code != empty(bytes4):
-        return convert(code, uint256)
+    # the usual case at once: an immediate order of an untouched nonce has all of its lots left
+    state: uint256 = trade.ADMITTED | ((word & order.M44) << trade.LEFT)
+    if (
+        word & order.IMMEDIATE == 0
+        or (cursor[3] >> ((word >> 182) & 254)) & 3 != 0  # its pair: nonce & 127, doubled
+        or (word >> order.NONCE) & order.M64 < cursor[2]
+    ):
+        state = fill_state.left(word, cursor, mode == BY_RECEIPT)
+        if state & trade.ADMITTED == 0:
+            return state
+    state |= word & trade.KEPT
     if word & order.CONTRACT_WALLET != 0:
-        return trade.admitted(word, lots, empty(address))  # `_ask` has the last word
-    digest: bytes32 = order.digest(word, words[1], account, instrument, executor)
+        return state  # `_ask` has the last word
+    account: bytes32 = convert(cursor[1], bytes32)
+    digest: bytes32 = order.digest(word, words[1], account, instrument, executor, separator)
     signer: address = signature.recover(digest, words[2], words[3])
-    if signer == convert(convert(account, uint256) >> 96, address) and signer != empty(address):
-        return trade.admitted(word, lots, empty(address))
-    code = session.bar(account, signer, word & order.POST_ONLY != 0, (terms >> 232) & order.M8)
+    if convert(signer, uint256) == cursor[1] >> 96 and signer != empty(address):
+        return state
+    code: bytes4 = session.bar(
+        account, signer, word & order.POST_ONLY != 0, (terms >> 232) & order.M8
+    )
     if code != empty(bytes4):
         return convert(code, uint256)
-    return trade.admitted(word, lots, signer)
+    session.signers[word >> order.KEY] = signer
+    return state | trade.KEYED
 
 
 @internal
 @view
 def _ask(
-    state: uint256, words: uint256[4], account: bytes32, instrument: uint256, executor: address,
-    blob: Bytes[wallet.BLOB_BYTES_MAX],
+    state: uint256, words: uint256[4], cursor: uint256[4], instrument: uint256, separator: bytes32,
+    executor: address, blob: Bytes[wallet.BLOB_BYTES_MAX],
 ) -> uint256:
     """@notice The state of a contract wallet's order, barred unless the wallet consents."""
     if state & trade.ADMITTED == 0:
         return state
-    digest: bytes32 = order.digest(words[0], words[1], account, instrument, executor)
+    account: bytes32 = convert(cursor[1], bytes32)
+    digest: bytes32 = order.digest(words[0], words[1], account, instrument, executor, separator)
     owner: address = session.owner(account)
     if block.timestamp < wallet.confirmed[owner][digest] or wallet.consents(owner, digest, blob):
         return state
@@ -264,47 +281,53 @@ def _ask(
 
 
 @internal
-def _judge(
-    index: uint256, fill: uint256, used: uint256, taker: uint256[4], maker: uint256[4],
-    state_taker: uint256, state_maker: uint256, accounts: DynArray[bytes32, ACCOUNTS_MAX],
-    instrument: uint256, terms: uint256, settings: uint256, executor: address, mode: uint256,
-    proof: uint256[3],
-) -> uint256[2]:
-    """@notice The trade of a fill good in itself, its budgets spent; zeros and a log of another."""
-    words: uint256[2] = [0, 0]
-    code: bytes4 = errors.ReceiptUsed
-    if (used >> index) & 1 == 0:
-        code = trade.code_of(fill, state_taker, state_maker, taker[1], maker[1])
-    if code == empty(bytes4) and mode == BY_RECEIPT:
-        code = receipt.code_of(
-            proof, fill, taker, maker, accounts[taker[0] >> order.ACCOUNT],
-            accounts[maker[0] >> order.ACCOUNT], instrument, executor, venue.exclusive_window(),
+def _weigh(
+    index: uint256, word: uint256, fill: uint256, used: uint256, state_taker: uint256,
+    state_maker: uint256, taker: uint256[4], maker: uint256[4],
+    accounts: DynArray[bytes32, ACCOUNTS_MAX], instrument: uint256, terms: uint256,
+    executor: address, proof: uint256[3],
+) -> uint256:
+    """
+    @notice The rest about a fill: its sequence, receipt and session keys, whose budgets it spends.
+            `word` is what its orders' terms made of it (trade.of) and is returned; or zero, with a
+            log, if the fill is barred.
+    """
+    code: uint256 = 0
+    a: bytes32 = accounts[taker[0] >> order.ACCOUNT]
+    b: bytes32 = accounts[maker[0] >> order.ACCOUNT]
+    if word < trade.LEAST:
+        code = word
+    if (used >> index) & 1 == 1:
+        code = convert(errors.ReceiptUsed, uint256)
+    elif used & receipt.GIVEN != 0 and (
+        code == 0 or code == convert(errors.FeeAboveMax, uint256)  # which is judged after it
+    ):
+        bar: bytes4 = receipt.code_of(
+            proof, fill, taker, maker, a, b, instrument, executor, venue.exclusive_window()
         )
-    if code == empty(bytes4):
-        words = trade.words(fill, state_taker, state_maker, taker[1], maker[1], terms, settings)
-        if words[0] == 0:
-            code = errors.FeeAboveMax
-        elif (state_taker | state_maker) & trade.KEY_BITS != 0:
-            a: bytes32 = accounts[taker[0] >> order.ACCOUNT]
-            b: bytes32 = accounts[maker[0] >> order.ACCOUNT]
-            if not session.spend(fill, state_taker, state_maker, a, b, terms, self._mark(terms)):
-                code = errors.SessionKeyBudget
-    if code == empty(bytes4):
-        return words
-    log FillSkipped(index=index, code=code)
-    return [0, 0]
+        if bar != empty(bytes4):
+            code = convert(bar, uint256)
+    if code == 0 and (state_taker | state_maker) & trade.KEYED != 0:
+        if not session.spend(fill, state_taker, state_maker, a, b, terms, self._mark(terms)):
+            code = convert(errors.SessionKeyBudget, uint256)
+    if code == 0:
+        return word
+    log FillSkipped(index=index, code=convert(convert(code, uint32), bytes4))
+    return 0
 
 
 @internal
 def _refund(
-    fill: uint256, taker: uint256, maker: uint256,
-    accounts: DynArray[bytes32, ACCOUNTS_MAX], terms: uint256,
-):
-    """@notice Give the session keys back what a fill the Clearinghouse refused had cost them."""
-    if (taker | maker) & trade.KEY_BITS != 0:
-        a: bytes32 = accounts[(taker >> trade.ACCOUNT) & order.M8]
-        b: bytes32 = accounts[(maker >> trade.ACCOUNT) & order.M8]
-        session.give_back(fill, taker, maker, a, b, terms, self._mark(terms))
+    fill: uint256, taker: uint256, maker: uint256, account_taker: bytes32, account_maker: bytes32,
+    terms: uint256,
+) -> (uint256, uint256):
+    """@notice States of both orders of a fill that was refused: lots and session budgets back."""
+    if (taker | maker) & trade.KEYED != 0:
+        session.give_back(
+            fill, taker, maker, account_taker, account_maker, terms, self._mark(terms)
+        )
+    lots: uint256 = (fill << 28) & trade.LEFT_BITS
+    return taker + lots, maker + lots
 
 
 @internal
@@ -312,14 +335,15 @@ def _refund(
 def _mark(terms: uint256) -> uint256:
     """@notice The instrument's mark in wad, now."""
     feed: uint256 = staticcall ORACLE.feed((terms >> 240) & order.M8)
-    return ((feed >> 64) & order.M64) * units.ORACLE_UNIT
+    return ((feed >> 56) & order.M56) * units.ORACLE_UNIT
 
 
 @internal
 def _close(
-    executor: address, first: uint256, count: uint256, settled: uint256,
+    cursor: uint256[4], executor: address, first: uint256, count: uint256, settled: uint256,
     receipts: DynArray[uint256[3], receipt.RECEIPTS_MAX],
 ) -> uint256:
+    fill_state.mark(cursor)
     if settled != 0:
         receipt.mark(executor, first, settled, receipts)
     log BatchSettled(executor=executor, first_sequence=first, count=count, settled=settled)
@@ -354,46 +378,3 @@ def confirm_wallet(owner: address, digest: bytes32, blob: Bytes[wallet.BLOB_BYTE
     until: uint256 = venue.after_notice()
     wallet.confirmed[owner][digest] = until
     log WalletConfirmed(wallet=owner, digest=digest, until=until)
-
-
-# --- views
-
-
-@external
-@view
-def domain_separator() -> bytes32:
-    """@notice EIP-712 domain separator on this chain."""
-    return order.domain()
-
-
-@external
-@view
-def order_digest(
-    word: uint256, limits: uint256, account: bytes32, instrument: uint256, executor: address
-) -> bytes32:
-    """@notice What the account signs for an order of these two words (docs/SPEC.md §6)."""
-    return order.digest(word, limits, account, instrument, executor)
-
-
-@external
-@view
-def order_state(account: bytes32, nonce: uint256) -> (uint256, uint256, uint256, uint256):
-    """
-    @return Lane of the resting order of this nonce, second from which it is cancelled or 0, pair of
-            the immediate order, its lane (fills.vy).
-    """
-    return fill_state.read(account, nonce)
-
-
-@external
-@view
-def cancelled_below(account: bytes32) -> uint256:
-    """@notice Orders of a lower nonce than this are cancelled now."""
-    return fill_state.lowest(account)
-
-
-@external
-@view
-def sequence_settled(executor: address, sequence: uint256) -> bool:
-    """@notice Whether the executor's match of this sequence was settled."""
-    return receipt.settled(executor, sequence, 1) & 1 == 1

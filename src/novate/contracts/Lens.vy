@@ -69,12 +69,12 @@ def portfolio(account: bytes32) -> Portfolio:
     """@notice An account as stored: before interest, maturing and sweeping."""
     slots: (uint256, uint256) = staticcall CLEARINGHOUSE.account(account)
     found: Portfolio = empty(Portfolio)
-    found.cash = convert(convert(slots[0] << 128, bytes32), int256) >> 128
-    found.variation = convert(convert(slots[0], bytes32), int256) >> 128
+    found.cash = convert(convert(slots[0] << 136, bytes32), int256) >> 136
+    found.variation = convert(convert(slots[0] << 16, bytes32), int256) >> 136
     found.gain_now = (slots[1] >> 64) & MASK_64
     found.gain_previous = (slots[1] >> 128) & MASK_64
     found.epoch = (slots[1] >> 192) & (2**32 - 1)
-    found.in_auction = (slots[1] >> 232) & 1 == 1
+    found.in_auction = (slots[0] >> 248) & 1 == 1
     words: DynArray[uint256, 32] = staticcall CLEARINGHOUSE.positions(account)
     for word: uint256 in words:
         for lane: uint256 in range(4):

@@ -97,7 +97,7 @@ def post_round(
 ) -> bool:
     """
     @notice Post one signed round; anyone may. False if this round or a later one is already here.
-    @param observations [index 64 | mark 64 | confidence_ppm 32 | feed 8] each, feeds strictly
+    @param observations [index 56 | mark 56 | confidence_ppm 24 | feed 8] each, feeds strictly
         ascending
     @param nodes The signing nodes' indices, one byte a signature, the first in the least
         significant byte, strictly ascending
@@ -197,14 +197,6 @@ def status() -> uint256:
 def feed(id: uint256) -> uint256:
     """@notice The feed word; 0 before its first price."""
     return oracle_feed._words[id]
-
-
-@external
-@view
-@reentrant
-def resumed_at(id: uint256) -> uint256:
-    """@notice When the feed came back after its last outage (longer than stale_after); 0: never."""
-    return oracle_feed._resumed_at[id]
 
 
 @external

@@ -59,6 +59,7 @@ WINDOW_MIN: constant(uint256) = 300
 # shorter than an epoch, so that the crash's own gains are still immature
 WINDOW_MAX: constant(uint256) = 3000
 MONEY_MAX: constant(uint256) = 2**127 - 1
+MASK_120: constant(uint256) = 2**120 - 1
 MASK_128: constant(uint256) = 2**128 - 1
 
 GOVERNOR: immutable(address)
@@ -249,7 +250,7 @@ def _account(layer: uint256) -> bytes32:
 def _cash(layer: uint256) -> uint256:
     """@notice Cash of a layer; layers never trade, so it is not negative."""
     slots: (uint256, uint256) = staticcall CLEARINGHOUSE.account(self._account(layer))
-    return slots[0] & MASK_128
+    return slots[0] & MASK_120
 
 
 @internal

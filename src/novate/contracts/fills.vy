@@ -1,4 +1,5 @@
 # pragma version 0.4.3
+# pragma nonreentrancy on
 # SPDX-License-Identifier: AGPL-3.0-only
 """
 @title Fills: how far each order was settled, and which are cancelled (docs/SPEC.md §6)
@@ -12,11 +13,17 @@
 
 from lib import errors
 import order
+import trade
 
+# A cursor is [group: a word 0 >> order.PAIRS, account, its `lowest`, pairs of the group's 128
+# immediate orders]; of a group of resting orders, bit IMMEDIATES is not set and no pairs are.
+NOWHERE: constant(uint256[4]) = [max_value(uint256), 0, 0, 0]
+IMMEDIATES: constant(uint256) = 1 << 57
+# of a state: IMMEDIATE and TRADED alone say that all lots of the order settled, counted in no lane
+WHOLE: constant(uint256) = order.IMMEDIATE | trade.TRADED | trade.COUNTED | trade.LEFT_BITS
 CANCELLED: constant(uint256) = 1 << 60
 SPENT: constant(uint256) = 1
 PARTLY: constant(uint256) = 2
-COUNTED: constant(uint256) = 1 << 63
 
 # account -> immediate << 62 | nonce >> 2 -> four lanes
 lanes: HashMap[bytes32, HashMap[uint256, uint256]]
@@ -30,56 +37,86 @@ below: HashMap[bytes32, uint256]
 
 @internal
 @view
-def left(
-    account: bytes32, word: uint256, by_receipt: bool, floor_nonce: uint256
-) -> (bytes4, uint256):
-    """
-    @notice Lots the order may still trade, with COUNTED if a lane counts an immediate order's; or
-            the code that bars it. `floor_nonce` is the account's `lowest`.
-    """
-    nonce: uint256 = (word >> order.NONCE) & order.M64
-    if nonce < floor_nonce:
-        return errors.OrderCancelled, 0
-    lots: uint256 = word & order.M44
-    immediate: uint256 = (word >> order.IMMEDIATE) & 1
-    if immediate == 1:
-        pair: uint256 = self.immediates[account][nonce >> 7] >> ((nonce & 127) << 1)
-        if pair & SPENT != 0 and (pair & PARTLY == 0 or not by_receipt):
-            return errors.NonceUsed, 0
-        if pair & PARTLY == 0:
-            return empty(bytes4), lots
-    lane: uint256 = self.lanes[account][(immediate << 62) | (nonce >> 2)] >> ((nonce & 3) << 6)
-    if lane & CANCELLED != 0 and block.timestamp >= self.cancelled_from[account][nonce]:
-        return errors.OrderCancelled, 0
-    if (word >> order.REVISION) & order.M16 < (lane >> 44) & order.M16:
-        return errors.StaleRevision, 0
-    filled: uint256 = lane & order.M44
-    if filled >= lots:
-        return empty(bytes4), immediate * COUNTED
-    return empty(bytes4), unsafe_sub(lots, filled) | (immediate * COUNTED)  # filled < lots
+def at(word: uint256, account: bytes32) -> uint256[4]:
+    """@notice The cursor of an order of this word 0: what its neighbours share with it."""
+    group: uint256 = word >> order.PAIRS
+    pairs: uint256 = 0
+    if group & IMMEDIATES != 0:
+        pairs = self.immediates[account][group & (IMMEDIATES - 1)]
+    return [group, convert(account, uint256), self.lowest(account), pairs]
 
 
 @internal
-def record(account: bytes32, word: uint256, state: uint256, by_receipt: bool):
+@view
+def left(word: uint256, cursor: uint256[4], by_receipt: bool) -> uint256:
     """
-    @notice Book an order that its batch leaves in `state`: what `left` found, less what settled. An
-            immediate order is spent by that, unless its matches come by receipt.
+    @notice What an order has left, as far as its state (trade.vy) has it: lots, ADMITTED, COUNTED
+            if a lane counts an immediate order's; or the code that bars it.
     """
     nonce: uint256 = (word >> order.NONCE) & order.M64
-    filled: uint256 = unsafe_sub(word & order.M44, state & order.M44)  # left <= signed lots
-    if (word >> order.IMMEDIATE) & 1 == 0:
-        self._book(account, nonce >> 2, nonce, word, filled)
-        return
-    if filled == 0:
-        return
-    mark: uint256 = SPENT
-    if by_receipt or state & (COUNTED | order.M44) != 0:
-        if not self._book(account, (1 << 62) | (nonce >> 2), nonce, word, filled):
-            return
-        mark = PARTLY
-        if not by_receipt:
-            mark = SPENT | PARTLY
-    self.immediates[account][nonce >> 7] |= mark << ((nonce & 127) << 1)
+    if nonce < cursor[2]:
+        return convert(errors.OrderCancelled, uint256)
+    index: uint256 = nonce >> 2
+    state: uint256 = trade.ADMITTED
+    if word & order.IMMEDIATE != 0:
+        pair: uint256 = (cursor[3] >> ((nonce & 127) << 1)) & 3
+        if pair == 0:
+            return trade.ADMITTED | ((word & order.M44) << trade.LEFT)
+        if pair == SPENT or (pair & SPENT != 0 and not by_receipt):
+            return convert(errors.NonceUsed, uint256)
+        index |= 1 << 62
+        state = trade.ADMITTED | trade.COUNTED
+    account: bytes32 = convert(cursor[1], bytes32)
+    lane: uint256 = self.lanes[account][index] >> ((nonce & 3) << 6)
+    if lane & CANCELLED != 0 and block.timestamp >= self.cancelled_from[account][nonce]:
+        return convert(errors.OrderCancelled, uint256)
+    if (word >> order.REVISION) & order.M16 < (lane >> 44) & order.M16:
+        return convert(errors.StaleRevision, uint256)
+    filled: uint256 = lane & order.M44
+    lots: uint256 = word & order.M44
+    if filled >= lots:
+        return state
+    return state | (unsafe_sub(lots, filled) << trade.LEFT)  # filled < lots
+
+
+@internal
+def record(state: uint256, cursor: uint256[4], by_receipt: bool) -> uint256:
+    """
+    @notice Book an order that its batch leaves in `state` (trade.vy): what `left` found, less what
+            settled. An immediate order is spent by that, unless its matches come by receipt: the
+            bits to set in the word of its pair are returned, for `mark`.
+    """
+    nonce: uint256 = (state >> order.NONCE) & order.M64
+    if state & WHOLE == order.IMMEDIATE | trade.TRADED and not by_receipt:
+        return SPENT << ((nonce & 127) << 1)
+    if state & trade.TRADED == 0:
+        return 0
+    # left <= signed lots
+    filled: uint256 = unsafe_sub(state & order.M44, (state >> trade.LEFT) & order.M44)
+    index: uint256 = nonce >> 2
+    if state & order.IMMEDIATE != 0:
+        index |= 1 << 62
+    booked: bool = self._book(convert(cursor[1], bytes32), index, nonce, state, filled)
+    if not booked or state & order.IMMEDIATE == 0:
+        return 0
+    bits: uint256 = PARTLY
+    if not by_receipt:
+        bits = SPENT | PARTLY
+    return bits << ((nonce & 127) << 1)
+
+
+@internal
+def move(cursor: uint256[4], state: uint256, account: bytes32) -> uint256[4]:
+    """@notice Leave a cursor marked for the one of the order of this state, with no bits yet."""
+    self.mark(cursor)
+    return [state >> order.PAIRS, convert(account, uint256), 0, 0]
+
+
+@internal
+def mark(cursor: uint256[4]):
+    """@notice Set the bits gathered in the cursor in its group's word of pairs."""
+    if cursor[3] != 0:
+        self.immediates[convert(cursor[1], bytes32)][cursor[0] & (IMMEDIATES - 1)] |= cursor[3]
 
 
 @internal
@@ -128,10 +165,20 @@ def lowest(account: bytes32) -> uint256:
     return word & order.M64
 
 
-@internal
+@external
 @view
-def read(account: bytes32, nonce: uint256) -> (uint256, uint256, uint256, uint256):
-    """@notice Lane and cancel time of the resting, pair and lane of the immediate order."""
+def cancelled_below(account: bytes32) -> uint256:
+    """@notice Orders of a lower nonce than this are cancelled now."""
+    return self.lowest(account)
+
+
+@external
+@view
+def order_state(account: bytes32, nonce: uint256) -> (uint256, uint256, uint256, uint256):
+    """
+    @return Lane of the resting order of this nonce, second from which it is cancelled or 0, pair of
+            the immediate order, its lane.
+    """
     offset: uint256 = (nonce & 3) << 6
     resting: uint256 = (self.lanes[account][nonce >> 2] >> offset) & order.M64
     pair: uint256 = (self.immediates[account][nonce >> 7] >> ((nonce & 127) << 1)) & 3

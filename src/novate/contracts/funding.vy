@@ -11,63 +11,60 @@ from lib import units
 
 KIND_PERP: constant(uint256) = 1
 PERIOD_S: constant(int256) = 28800
-M24: constant(uint256) = 2**24 - 1
+# beyond any price a lot can have, so that value_lot always fits its 96 bits
+INDEX_MAX: constant(int256) = 2**94
 M32: constant(uint256) = 2**32 - 1
-M40: constant(uint256) = 2**40 - 1
 M44: constant(uint256) = 2**44 - 1
-M64: constant(uint256) = 2**64 - 1
-M128: constant(uint256) = 2**128 - 1
-
-
-@internal
-@view
-def project(
-    market: uint256,
-    terms: uint256,
-    feed: uint256,
-    resumed_at: uint256,
-    stale_after: uint256,
-    config: uint256,
-) -> uint256:
-    """
-    @notice The market word as it stands now; idempotent at one timestamp.
-    @param resumed_at When the feed's prices came back after its last outage, which is not charged
-            afterwards.
-    """
-    interest: uint256 = market >> 208
-    head: uint256 = (interest << 208) | (block.timestamp << 168)
-    if terms >> 248 != KIND_PERP or interest == 0:
-        return head | (market & M128)
-    start: uint256 = max((market >> 168) & M40, resumed_at)
-    end: uint256 = min(block.timestamp, (feed >> 224) + stale_after)
-    rate: int256 = units.signed(market, 88, 216)
-    if end <= start:
-        return head | (units.unsigned(rate, M40) << 128) | (market & M128)
-    seconds: int256 = convert(unsafe_sub(end, start), int256)  # start < end
-    index: int256 = convert(feed & M64, int256)
-    rate = self._rate(rate, index, convert((feed >> 64) & M64, int256), seconds, config)
-    lot_size: int256 = convert(terms & M64, int256)
-    # |rate| < 2**40, index, lot_size < 2**64, seconds < 2**40, 1e8 < 2**27: the product is below
-    # 2**235
-    size: int256 = unsafe_mul(unsafe_mul(unsafe_mul(index, 10**8), lot_size), seconds)
-    step: int256 = unsafe_div(unsafe_mul(rate, size), units.PPB * PERIOD_S * 10**18)
-    moved: uint256 = units.unsigned(units.signed(market, 128, 128) + step, M128)
-    return head | (units.unsigned(rate, M40) << 128) | moved
+M56: constant(uint256) = 2**56 - 1
 
 
 @internal
 @pure
-def _rate(rate: int256, index: int256, mark: int256, seconds: int256, config: uint256) -> int256:
-    """
-    @notice Premium plus clamped interest, capped, at most `slope` a second away from the last rate
-            (ppb per 8 h).
-    """
-    # prices of 64 bits, rates of 32, seconds of 40: no sum or product below leaves 2**104
-    premium: int256 = unsafe_mul(unsafe_sub(mark, index), units.PPB) // index
+def target(feed: uint256, config: uint256) -> int256:
+    """@notice The rate a feed's prices call for: premium plus clamped interest, capped."""
+    # prices of 56 bits, rates of 32: no sum or product below leaves 2**104
+    index: int256 = convert(feed & M56, int256)
+    mark: int256 = convert((feed >> 56) & M56, int256)
+    premium: int256 = unsafe_div(unsafe_mul(unsafe_sub(mark, index), units.PPB), index)
     bound: int256 = convert((config >> 56) & M32, int256)
     cap: int256 = convert((config >> 88) & M32, int256)
     pull: int256 = unsafe_sub(convert((config >> 24) & M32, int256), premium)
-    target: int256 = unsafe_add(premium, max(unsafe_sub(0, bound), min(bound, pull)))
-    target = max(unsafe_sub(0, cap), min(cap, target))
-    step: int256 = unsafe_mul(convert((config >> 120) & M32, int256), seconds)
-    return max(unsafe_sub(rate, step), min(unsafe_add(rate, step), target))
+    rate: int256 = unsafe_add(premium, max(unsafe_sub(0, bound), min(bound, pull)))
+    return max(unsafe_sub(0, cap), min(cap, rate))
+
+
+@internal
+@pure
+def step(
+    market: uint256,
+    lot_index: uint256,
+    resumed_at: uint256,
+    end: uint256,
+    target: int256,
+    slope: uint256,
+) -> (int256, int256):
+    """
+    @notice Rate and funding index of a market up to `end`, the rate at most `slope` a second nearer
+            to `target`; idempotent at one timestamp. The feed's last outage, up to resumed_at, is
+            not charged afterwards. Without open interest the rate is zero and the index stays.
+    @param lot_index Value of a lot at the feed's index, wad, below 2**87.
+    """
+    index: int256 = convert(convert(market, bytes32), int256) >> 160
+    if market & M44 == 0 or (market >> 68) & 15 != KIND_PERP:
+        return 0, index
+    rate: int256 = convert(convert(market << 96, bytes32), int256) >> 224
+    start: uint256 = max((market >> 96) & M32, resumed_at)
+    if end <= start:
+        return rate, index
+    seconds: int256 = convert(convert(unsafe_sub(end, start), bytes32), int256)  # start < end
+    # a slope and seconds of 32 bits each
+    reach: int256 = unsafe_mul(convert(convert(slope, bytes32), int256), seconds)
+    rate = max(unsafe_sub(rate, reach), min(unsafe_add(rate, reach), target))
+    # |rate| < 2**32, seconds < 2**32: the product is below 2**151
+    paid: int256 = unsafe_mul(
+        unsafe_mul(rate, convert(convert(lot_index, bytes32), int256)), seconds
+    )
+    index = unsafe_add(index, unsafe_div(paid, units.PPB * PERIOD_S))
+    if index > INDEX_MAX or index < -INDEX_MAX:
+        index = max(-INDEX_MAX, min(INDEX_MAX, index))
+    return rate, index

@@ -15,34 +15,34 @@ from lib import units
 struct Row:
     cash: int256
     variation: int256
-    checkpoint: uint256
     gain_now: uint256
     gain_previous: uint256
-    epoch: uint256
+    epoch: uint256                 # of the gains; 0: as stored
     flags: uint256
     count: uint256                 # positions held, as stored
     cash_stored: int256
     owed: uint256                  # interest charged by this load
 
 WORDS_MAX: constant(uint256) = 32
-POSITIONS_MAX: constant(uint256) = 128
 FLAG_IN_AUCTION: constant(uint256) = 1
+FLAG_SECOND_SLOT: constant(uint256) = 2      # there are gains or debt, so slot 1 is in use
 FLAG_STALE: constant(uint256) = 1            # a held feed is stale
 FLAG_GRACE: constant(uint256) = 2            # no prices at all, or back for less than the grace
-LOTS_MAX: constant(int256) = 2**43 - 1
-LOTS_OFFSET: constant(int256) = 2**43
 M24: constant(uint256) = 2**24 - 1
 M32: constant(uint256) = 2**32 - 1
 M44: constant(uint256) = 2**44 - 1
 M64: constant(uint256) = 2**64 - 1
 M96: constant(uint256) = 2**96 - 1
+M120: constant(uint256) = 2**120 - 1
 M128: constant(uint256) = 2**128 - 1
 NO_ERROR: constant(bytes4) = 0x00000000
 
 GOVERNOR: immutable(address)
 
-rows: HashMap[bytes32, uint256[34]]          # slot 0, slot 1, then 32 words of four positions
-books: HashMap[uint256, uint256[2]]          # instrument -> terms word, market word
+# slot 0 [cash signed 120 | variation signed 120 | positions 8 | flags 8], slot 1 [checkpoint 64 |
+# gain_now 64 | gain_previous 64 | epoch 32], then 32 words of four positions
+rows: HashMap[bytes32, uint256[34]]
+books: uint256[2][2**20]                     # instrument -> terms word, market word
 epochs: public(HashMap[uint256, uint256])    # epoch number -> shares 128 | cut 128
 pot: uint256                                 # fees 96 | debt 96
 debt_cap: public(uint256)                    # cash below zero in all that stops increases, wad
@@ -94,34 +94,34 @@ def _value(shares: uint256, scale: uint256) -> uint256:
 def _load(account: bytes32) -> Row:
     """@notice The account after interest and maturing; nothing is written."""
     first: uint256 = self.rows[account][0]
-    second: uint256 = self.rows[account][1]
-    row: Row = Row(
-        cash=units.signed(first, 128, 128),
-        variation=convert(convert(first, bytes32), int256) >> 128,
-        checkpoint=second & M64,
-        gain_now=(second >> 64) & M64,
-        gain_previous=(second >> 128) & M64,
-        epoch=(second >> 192) & M32,
-        flags=second >> 232,
-        count=(second >> 224) & 255,
-        cash_stored=0,
-        owed=0,
-    )
+    row: Row = empty(Row)
+    row.cash = convert(convert(first << 136, bytes32), int256) >> 136
+    row.variation = convert(convert(first << 16, bytes32), int256) >> 136
+    row.count = (first >> 240) & 255
+    row.flags = first >> 248
     row.cash_stored = row.cash
+    if row.flags & FLAG_SECOND_SLOT == 0:
+        return row
+    second: uint256 = self.rows[account][1]
+    row.gain_now = (second >> 64) & M64
+    row.gain_previous = (second >> 128) & M64
     if row.cash < 0:
         debt: uint256 = convert(-row.cash, uint256)
-        row.owed = units.div_up(debt * (self._borrow_index() - row.checkpoint), units.WAD)
+        row.owed = units.div_up(debt * (self._borrow_index() - (second & M64)), units.WAD)
         row.cash -= convert(row.owed, int256)
-    epoch: uint256 = self._epoch()
-    if epoch != row.epoch:
+    stored: uint256 = second >> 192
+    row.epoch = stored
+    if row.gain_now | row.gain_previous == 0:
+        return row
+    row.epoch = self._epoch()
+    if row.epoch != stored:
         if row.gain_previous != 0:
-            row.cash += convert(self._value(row.gain_previous, self._scale(row.epoch - 1)), int256)
+            row.cash += convert(self._value(row.gain_previous, self._scale(stored - 1)), int256)
         row.gain_previous = row.gain_now
-        if epoch > row.epoch + 1 and row.gain_now != 0:
-            row.cash += convert(self._value(row.gain_now, self._scale(row.epoch)), int256)
+        if row.epoch > stored + 1 and row.gain_now != 0:
+            row.cash += convert(self._value(row.gain_now, self._scale(stored)), int256)
             row.gain_previous = 0
         row.gain_now = 0
-        row.epoch = epoch
     return row
 
 
@@ -146,6 +146,7 @@ def _sweep(row: Row, value_linear: int256) -> Row:
     delta: int256 = r.variation + value_linear
     r.variation = -value_linear
     if delta > 0:
+        r.epoch = self._epoch()
         word: uint256 = self.epochs[r.epoch]
         scale: uint256 = units.WAD - (word >> 128)
         shares: uint256 = convert(delta, uint256) * units.PPM // scale
@@ -181,22 +182,31 @@ def _remove_shares(epoch: uint256, shares: uint256, loss: int256) -> (uint256, i
 @internal
 def _store(account: bytes32, row: Row, count: uint256) -> int256:
     """@notice Write both slots where they changed; returns how far the venue's debt moved."""
-    assert row.cash < 2**127 and row.cash >= -(2**127)
-    assert row.variation < 2**127 and row.variation >= -(2**127)
+    assert row.cash < 2**119 and row.cash >= -(2**119)
+    assert row.variation < 2**119 and row.variation >= -(2**119)
     assert row.gain_now <= M64 and row.gain_previous <= M64
-    first: uint256 = units.unsigned(row.cash, M128) | (units.unsigned(row.variation, M128) << 128)
-    checkpoint: uint256 = row.checkpoint
+    first: uint256 = convert(convert(row.cash, bytes32), uint256) & M120
+    first |= (convert(convert(row.variation, bytes32), uint256) & M120) << 120
+    first |= (count << 240) | ((row.flags & FLAG_IN_AUCTION) << 248)
+    second: uint256 = (row.gain_now << 64) | (row.gain_previous << 128)
     if row.cash < 0:
-        checkpoint = self._borrow_index()
+        checkpoint: uint256 = self._borrow_index()
         assert checkpoint <= M64
-    second: uint256 = (
-        checkpoint | (row.gain_now << 64) | (row.gain_previous << 128) | (row.epoch << 192)
-    )
-    second |= (count << 224) | (row.flags << 232)
+        second |= checkpoint
+    uses: bool = second != 0 or row.cash < 0
+    if uses:
+        first |= FLAG_SECOND_SLOT << 248
     if self.rows[account][0] != first:
         self.rows[account][0] = first
-    if self.rows[account][1] != second:
-        self.rows[account][1] = second
+    # out of use, the slot keeps its epoch: zero to something is the dearest of writes
+    if uses or row.flags & FLAG_SECOND_SLOT != 0:
+        stored: uint256 = self.rows[account][1]
+        epoch: uint256 = row.epoch
+        if epoch == 0:
+            epoch = stored >> 192
+        second |= epoch << 192
+        if stored != second:
+            self.rows[account][1] = second
     return max(0, -row.cash) - max(0, -row.cash_stored)
 
 
@@ -223,10 +233,10 @@ def _commit(account: bytes32, row: Row, count: uint256):
 def _add_cash(account: bytes32, amount: uint256):
     """@notice Add cash; an account that owes no interest needs no more than its first slot."""
     first: uint256 = self.rows[account][0]
-    if first & 2**127 == 0:
-        cash: uint256 = (first & M128) + amount
-        assert cash < 2**127
-        self.rows[account][0] = (first & ~M128) | cash
+    if first & 2**119 == 0:
+        cash: uint256 = (first & M120) + amount
+        assert cash < 2**119
+        self.rows[account][0] = (first & ~M120) | cash
         return
     row: Row = self._load(account)
     row.cash += convert(amount, int256)
@@ -251,66 +261,6 @@ def _store_words(account: bytes32, words: DynArray[uint256, WORDS_MAX], count_st
         word: uint256 = words[i] if i < used else 0
         if self.rows[account][i + 2] != word:
             self.rows[account][i + 2] = word
-
-
-@internal
-@pure
-def _position(words: DynArray[uint256, WORDS_MAX], instrument: uint256) -> (uint256, int256):
-    """
-    @notice Lane and lots of an instrument; lots are 0 and the lane is the first free one when it is
-            not held.
-    """
-    at: uint256 = 0
-    for w: uint256 in words:
-        rest: uint256 = w
-        for _: uint256 in range(4):
-            if rest == 0:
-                return at, 0
-            if (rest >> 44) & 1048575 == instrument:
-                # 44 bits: the difference stays within +-2**43
-                return at, unsafe_sub(convert(rest & M44, int256), LOTS_OFFSET)
-            rest = rest >> 64
-            at = unsafe_add(at, 1)  # at most 128
-    return at, 0
-
-
-@internal
-@pure
-def _apply(
-    words: DynArray[uint256, WORDS_MAX], count: uint256, instrument: uint256, change: int256
-) -> (DynArray[uint256, WORDS_MAX], uint256, int256, bytes4):
-    """
-    @notice Positions with `change` lots more of an instrument; a position of zero lots makes room
-            for the last one.
-    @return The words, their count, the lots held before, and why it cannot be (or nothing).
-    """
-    w: DynArray[uint256, WORDS_MAX] = words
-    lane: uint256 = 0
-    held: int256 = 0
-    lane, held = self._position(words, instrument)
-    lots: int256 = held + change
-    if lots > LOTS_MAX or lots < -LOTS_MAX:
-        return w, count, held, errors.LotsOutOfRange
-    n: uint256 = count
-    if lane == n:
-        if lots == 0:
-            return w, n, held, NO_ERROR
-        if n == POSITIONS_MAX:
-            return w, n, held, errors.TooManyPositions
-        if n & 3 == 0:
-            w.append(0)
-        n += 1
-    content: uint256 = (instrument << 44) | convert(lots + LOTS_OFFSET, uint256)
-    if lots == 0:
-        n -= 1
-        content = w[n >> 2] >> ((n & 3) << 6)
-        w[n >> 2] ^= content << ((n & 3) << 6)
-    if lots != 0 or lane != n:
-        offset: uint256 = (lane & 3) << 6
-        w[lane >> 2] = (w[lane >> 2] & ~(M64 << offset)) | (content << offset)
-    if lots == 0 and n & 3 == 0:
-        w.pop()
-    return w, n, held, NO_ERROR
 
 
 @internal
@@ -381,9 +331,9 @@ def _passes(
 def _move_interest(instrument: uint256, change: int256):
     """@notice Open interest (spot: lots outstanding) follows a change of positions."""
     market: uint256 = self.books[instrument][1]
-    interest: uint256 = convert(convert(market >> 208, int256) + change, uint256)
+    interest: uint256 = convert(convert(market & M44, int256) + change, uint256)
     assert interest <= M44
-    self.books[instrument][1] = (interest << 208) | (market & (2**208 - 1))
+    self.books[instrument][1] = ((market >> 44) << 44) | interest
 
 
 @internal
@@ -392,9 +342,17 @@ def _accrue(instrument: uint256) -> (uint256, uint256):
     @notice Bring an instrument's funding to now and store it; returns the market word and the mark
             (wad).
     """
+    stored: uint256 = self.books[instrument][1]
     market: uint256 = 0
     mark: uint256 = 0
-    market, mark = staticcall self.risk_model.accrued(instrument)
-    if self.books[instrument][1] != market:
+    market, mark = extcall self.risk_model.accrued(instrument, stored, self.config)
+    if stored != market:
         self.books[instrument][1] = market
     return market, mark
+
+
+@internal
+@view
+def _layer(number: uint256) -> bytes32:
+    """@notice A ledger account owned by the waterfall."""
+    return convert((convert(self.waterfall, uint256) << 96) | number, bytes32)

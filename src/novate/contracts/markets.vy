@@ -2,7 +2,7 @@
 # pragma nonreentrancy on
 # SPDX-License-Identifier: AGPL-3.0-only
 """
-@title Listing, parameters, pause and raw views of the ledger (docs/SPEC.md §2; twin of
+@title Listing, parameters and pause (docs/SPEC.md §2; twin of
         novate/model/ledger.py)
 @notice Everything here is bounded and behind the timelock, but for the guardian's pause, which
         never stops reductions.
@@ -49,43 +49,6 @@ M32: constant(uint256) = 2**32 - 1
 M44: constant(uint256) = 2**44 - 1
 M64: constant(uint256) = 2**64 - 1
 M80: constant(uint256) = 2**80 - 1
-M96: constant(uint256) = 2**96 - 1
-
-
-@external
-@view
-@reentrant
-def market(instrument: uint256) -> (uint256, uint256, uint256):
-    """@notice Terms, market and config words."""
-    return ledger.books[instrument][0], ledger.books[instrument][1], ledger.config
-
-
-@external
-@view
-def account(account: bytes32) -> (uint256, uint256):
-    """@notice Slot 0 and slot 1 as stored."""
-    return ledger.rows[account][0], ledger.rows[account][1]
-
-
-@external
-@view
-def positions(account: bytes32) -> DynArray[uint256, 32]:
-    """@notice Packed positions as stored."""
-    return ledger._words(account, (ledger.rows[account][1] >> 224) & 255)
-
-
-@external
-@view
-def pot() -> (uint256, uint256):
-    """@notice Fees not yet distributed, and total cash below zero (wad)."""
-    return ledger.pot & M96, ledger.pot >> 96
-
-
-@external
-@view
-def borrow_index() -> uint256:
-    """@notice Interest per unit of negative cash since the start (wad)."""
-    return ledger._borrow_index()
 
 
 @internal
@@ -101,9 +64,23 @@ def _check_terms(instrument: uint256, terms: uint256):
     lot_size: uint256 = terms & M64
     tick: uint256 = (terms >> 64) & M80
     fits: bool = instrument > 0 and instrument < 2**20 and (kind == KIND_PERP or kind == KIND_SPOT)
-    fits = fits and lot_size > 0 and tick > 0 and lot_size * tick % units.WAD == 0
+    fits = fits and self._lot_exponent(lot_size) != 0
+    fits = fits and tick > 0 and lot_size * tick % units.WAD == 0
     fits = fits and (terms >> 144) & M44 < 2**43 and (terms >> 188) & M44 < 2**43
     errors.require(fits and (terms >> 232) & 255 < UNDERLYINGS_MAX, errors.BadTerms)
+
+
+@internal
+@pure
+def _lot_exponent(lot_size: uint256) -> uint256:
+    """
+    @notice The e of a lot of 10**e wei: at least 10, so that a lot's value is exact and never zero,
+            at most 19, so that it fits 88 bits. 0: no such power.
+    """
+    for e: uint256 in range(10, 20):
+        if 10**e == lot_size:
+            return e
+    return 0
 
 
 @external
@@ -113,7 +90,9 @@ def list_instrument(instrument: uint256, terms: uint256):
     self._check_terms(instrument, terms)
     errors.require(ledger.books[instrument][0] == 0, errors.AlreadyListed)
     ledger.books[instrument][0] = terms
-    ledger.books[instrument][1] = block.timestamp << 168
+    fields: uint256 = (self._lot_exponent(terms & M64) << 44) | (((terms >> 240) & 255) << 52)
+    fields |= (((terms >> 232) & 255) << 60) | ((terms >> 248) << 68)
+    ledger.books[instrument][1] = fields | (block.timestamp << 96)
     if terms >> 248 == KIND_PERP:
         errors.require(len(ledger.perps) < PERPS_MAX, errors.TooManyItems)
         ledger.perps.append(instrument)

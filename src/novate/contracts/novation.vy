@@ -11,6 +11,7 @@
 
 from interfaces import IRiskModel
 from lib import errors
+from lib import positions
 from lib import units
 import ledger
 
@@ -22,8 +23,11 @@ event TradeSkipped:
 
 ACCOUNTS_MAX: constant(uint256) = 32
 INSTRUMENTS_MAX: constant(uint256) = 16
-TRADES_MAX: constant(uint256) = 256
-CELLS: constant(uint256) = 512
+TRADES_MAX: constant(uint256) = 100
+LOTS_WORDS: constant(uint256) = 128           # lots by account and instrument, packed (_lane)
+# a fee has 88 bits (the venue's bound too); these are the others of a pair
+FEES_ABOVE: constant(uint256) = (2**40 - 1) * 2**88 + (2**40 - 1) * 2**216
+LANE_BIAS: constant(uint256) = 2**63 + 2**127 + 2**191 + 2**255
 # each round but the last removes an account or closes an instrument to increases
 ROUNDS_MAX: constant(uint256) = 50
 KIND_PERP: constant(uint256) = 1
@@ -33,117 +37,175 @@ M64: constant(uint256) = 2**64 - 1
 M80: constant(uint256) = 2**80 - 1
 M128: constant(uint256) = 2**128 - 1
 
+# The traded instruments; zeros for what is no listed perp
+struct Listing:
+    width: uint256                              # how many
+    instruments: uint256[INSTRUMENTS_MAX]
+    terms: uint256[INSTRUMENTS_MAX]
+    bands: uint256[INSTRUMENTS_MAX]             # lowest price 128 | highest 128
+    indices: int256[INSTRUMENTS_MAX]            # funding, wad a lot
+
+# What a trade does, or why it cannot
+struct Booking:
+    fault: bytes4
+    lots: int256                                # the taker gains
+    booked: int256                              # the taker's variation loses, the maker's gains
+
+# What the trades of a batch come to for one account
+struct Net:
+    money: int256                               # variation + fees * 2**160 (_variation, _fees)
+    lots: int256[4]                             # packed (_lane)
+
 # positions of each touched account once its trades are applied
 words_after: transient(uint256[32][ACCOUNTS_MAX])
 count_after: transient(uint256[ACCOUNTS_MAX])         # how many positions that is
 value_after: transient(int256[ACCOUNTS_MAX])          # linear value of those positions
 failure: transient(bytes4[ACCOUNTS_MAX])              # why an account failed its gate
-interest_change: transient(int256[INSTRUMENTS_MAX])   # open interest added by the standing trades
 
 
 @external
 def novate(
-    accounts: DynArray[bytes32, ACCOUNTS_MAX],
-    instruments: DynArray[uint256, INSTRUMENTS_MAX],
+    accounts: DynArray[bytes32, ACCOUNTS_MAX], instruments: DynArray[uint256, INSTRUMENTS_MAX],
     trades: DynArray[uint256[2], TRADES_MAX],
 ) -> uint256:
     """@notice Venues only: settle what can be; bitmap of the settled, an event for each other."""
     errors.require(ledger.venues[msg.sender], errors.NotVenue)
-    self._require_ascending(accounts, instruments)
-    width: uint256 = len(instruments)
-    terms: uint256[INSTRUMENTS_MAX] = empty(uint256[INSTRUMENTS_MAX])
-    bands: uint256[INSTRUMENTS_MAX] = empty(uint256[INSTRUMENTS_MAX])
-    indices: int256[INSTRUMENTS_MAX] = empty(int256[INSTRUMENTS_MAX])
-    for k: uint256 in range(width, bound=INSTRUMENTS_MAX):
-        terms[k], bands[k], indices[k] = self._listing(instruments[k])
+    owners: uint256 = self._owners(accounts)
+    listing: Listing = self._listing(instruments)
     skipped: uint256 = 0
     # bit 16: all increases are paused; bit k: instrument k is closed to increases by its cap
     closed: uint256 = 65536 if block.timestamp < ledger.config >> 208 else 0
     for _: uint256 in range(ROUNDS_MAX):
-        variation: int256[ACCOUNTS_MAX] = empty(int256[ACCOUNTS_MAX])
-        fees: uint256[ACCOUNTS_MAX] = empty(uint256[ACCOUNTS_MAX])
         touched: uint256 = 0
-        # lots by account and instrument, row-major, last in the frame: small batches touch little
-        lots: int256[CELLS] = empty(int256[CELLS])
+        money: int256[ACCOUNTS_MAX] = empty(int256[ACCOUNTS_MAX])
+        interest: int256[INSTRUMENTS_MAX] = empty(int256[INSTRUMENTS_MAX])
+        lots: int256[LOTS_WORDS] = empty(int256[LOTS_WORDS])
         for i: uint256 in range(len(trades), bound=TRADES_MAX):
             if (skipped >> i) & 1 == 1:
                 continue
-            word: uint256 = trades[i][0]
+            pair: uint256[2] = trades[i]
+            word: uint256 = pair[0]
             taker: uint256 = word & 255
             maker: uint256 = (word >> 8) & 255
             at: uint256 = (word >> 16) & 255
-            # indices are below 256 and width at most 16
-            cell: uint256 = unsafe_add(unsafe_mul(taker, width), at)
-            cell_maker: uint256 = unsafe_add(unsafe_mul(maker, width), at)
-            fault: bytes4 = self._fault(
-                word, accounts[taker], accounts[maker], terms[at], bands[at]
+            cell: uint256 = unsafe_add(taker << 2, at >> 2)  # indices are below 256
+            cell_maker: uint256 = unsafe_add(maker << 2, at >> 2)
+            booking: Booking = self._booking(
+                word, owners, listing.terms[at], listing.bands[at], listing.indices[at]
             )
-            if fault == ledger.NO_ERROR and (closed != 0 or (word >> 24) & 6 != 0):
-                run: int256[2] = [lots[cell], lots[cell_maker]]
-                fault = self._reduction_fault(
-                    word, accounts[taker], accounts[maker], instruments[at], run, closed
+            if booking.fault == ledger.NO_ERROR and (closed != 0 or (word >> 24) & 6 != 0):
+                booking.fault = self._reduction_fault(
+                    word, [accounts[taker], accounts[maker]], [lots[cell], lots[cell_maker]],
+                    instruments[at], closed,
                 )
-            if fault != ledger.NO_ERROR:
+            if booking.fault != ledger.NO_ERROR:
                 skipped |= 1 << i
-                log TradeSkipped(index=i, code=fault)
+                log TradeSkipped(index=i, code=booking.fault)
                 continue
-            signed: int256 = self._signed_lots(word)
-            booked: int256 = signed * (self._price_lot(word, terms[at]) - indices[at])
-            lots[cell] += signed
-            lots[cell_maker] -= signed
-            variation[taker] -= booked
-            variation[maker] += booked
-            fees[taker] += trades[i][1] & M128
-            fees[maker] += trades[i][1] >> 128
+            assert pair[1] & FEES_ABOVE == 0
+            # at most 100 trades: lots of 44 bits, bookings below 2**139, fees of 88 bits
+            moved: int256 = booking.lots << ((at & 3) << 6)
+            lots[cell] = unsafe_add(lots[cell], moved)
+            lots[cell_maker] = unsafe_sub(lots[cell_maker], moved)
+            paid: int256 = convert(convert(pair[1] << 160, bytes32), int256)
+            money[taker] = unsafe_add(unsafe_sub(money[taker], booking.booked), paid)
+            paid = convert(convert((pair[1] >> 128) << 160, bytes32), int256)
+            money[maker] = unsafe_add(unsafe_add(money[maker], booking.booked), paid)
             touched |= (1 << taker) | (1 << maker)
-        failed: uint256 = self._gate_all(accounts, instruments, lots, variation, fees, touched)
-        if failed != 0:
-            for i: uint256 in range(len(trades), bound=TRADES_MAX):
-                parties: uint256 = (1 << (trades[i][0] & 255)) | (1 << ((trades[i][0] >> 8) & 255))
-                if (skipped >> i) & 1 == 0 and failed & parties != 0:
-                    skipped |= 1 << i
-                    log TradeSkipped(index=i, code=self._failure_of(trades[i][0], failed))
-            continue
-        crowded: uint256 = self._crowded(instruments, terms)
-        if crowded != 0:
-            closed |= crowded
-            continue
-        self._store_all(accounts, instruments, variation, fees, touched)
-        break
+        failed: uint256 = 0
+        for a: uint256 in range(len(accounts), bound=ACCOUNTS_MAX):
+            if (touched >> a) & 1 == 1:
+                b: uint256 = a << 2
+                net: Net = Net(money=money[a], lots=[lots[b], lots[b|1], lots[b|2], lots[b|3]])
+                self.failure[a], interest = self._gate(a, accounts[a], listing, net, interest)
+                if self.failure[a] != ledger.NO_ERROR:
+                    failed |= 1 << a
+        for i: uint256 in range(len(trades) if failed != 0 else 0, bound=TRADES_MAX):
+            code: bytes4 = self._failure_of(trades[i][0], failed)
+            if (skipped >> i) & 1 == 0 and code != ledger.NO_ERROR:
+                skipped |= 1 << i
+                log TradeSkipped(index=i, code=code)
+        crowded: uint256 = self._crowded(listing, interest)
+        if failed == 0 and crowded == 0:
+            for k: uint256 in range(listing.width, bound=INSTRUMENTS_MAX):
+                if interest[k] != 0:
+                    ledger._move_interest(listing.instruments[k], interest[k])
+            self._settle_all(accounts, money, touched)
+            break
+        closed |= crowded if failed == 0 else 0
     return ~skipped & (max_value(uint256) >> (256 - len(trades)))
 
 
 @internal
 @pure
-def _require_ascending(
-    accounts: DynArray[bytes32, ACCOUNTS_MAX], instruments: DynArray[uint256, INSTRUMENTS_MAX]
-):
+def _owners(accounts: DynArray[bytes32, ACCOUNTS_MAX]) -> uint256:
+    """
+    @notice A byte an account: the number of its owner, from 1, so that 0 is no account. Accounts
+            ascend, so an owner's stand side by side.
+    """
+    found: uint256 = 0
     last: uint256 = 0
-    for account: bytes32 in accounts:
-        errors.require(convert(account, uint256) > last, errors.NotAscending)
-        last = convert(account, uint256)
-    last = 0
-    for instrument: uint256 in instruments:
-        errors.require(instrument > last, errors.NotAscending)
-        last = instrument
+    number: uint256 = 0
+    for i: uint256 in range(len(accounts), bound=ACCOUNTS_MAX):
+        account: uint256 = convert(accounts[i], uint256)
+        if account <= last:
+            errors.require(False, errors.NotAscending)
+        if account >> 96 != last >> 96 or i == 0:
+            number = unsafe_add(number, 1)  # at most 32
+        found |= number << (i << 3)
+        last = account
+    return found
 
 
 @internal
-def _listing(instrument: uint256) -> (uint256, uint256, int256):
-    """
-    @notice Terms, price band (lowest 128 | highest 128) and funding index of a traded perp; zeros
-            for anything else.
-    """
-    terms: uint256 = ledger.books[instrument][0]
-    if terms >> 248 != KIND_PERP:
-        return 0, 0, 0
-    market: uint256 = 0
-    mark: uint256 = 0
-    market, mark = ledger._accrue(instrument)
+@pure
+def _variation(money: int256) -> int256:
+    """@notice The lower part of variation + fees * 2**160, signed."""
+    return (money << 96) >> 96
+
+
+@internal
+@pure
+def _fees(money: int256) -> uint256:
+    """@notice The upper part; fees of 100 trades are below 2**95."""
+    return convert(unsafe_sub(money, (money << 96) >> 96), uint256) >> 160  # what is left is >= 0
+
+
+@internal
+def _listing(instruments: DynArray[uint256, INSTRUMENTS_MAX]) -> Listing:
+    """@notice The traded instruments, which ascend; funding of the perps among them accrues."""
+    found: Listing = empty(Listing)
     band: uint256 = ledger.config & M24
-    lowest: uint256 = units.ppm_up(mark, units.PPM - band)
-    highest: uint256 = units.ppm_down(mark, units.PPM + band)
-    return terms, lowest | (highest << 128), units.signed(market, 128, 128)
+    last: uint256 = 0
+    for instrument: uint256 in instruments:
+        errors.require(instrument > last, errors.NotAscending)
+        last = instrument
+        k: uint256 = found.width
+        found.width = unsafe_add(k, 1)  # at most 16
+        found.instruments[k] = instrument
+        terms: uint256 = ledger.books[instrument][0]
+        if terms >> 248 == KIND_PERP:
+            market: uint256 = 0
+            mark: uint256 = 0
+            market, mark = ledger._accrue(instrument)
+            found.terms[k] = terms
+            found.bands[k] = units.ppm_up(mark, units.PPM - band)
+            found.bands[k] |= units.ppm_down(mark, units.PPM + band) << 128
+            found.indices[k] = convert(convert(market, bytes32), int256) >> 160
+    return found
+
+
+@internal
+@pure
+def _lane(sums: int256, at: uint256) -> int256:
+    """
+    @notice One of four signed sums packed as sum_k * 2**(64 * k), each below 2**63 in size: with a
+            bias each lane is positive and can be cut out.
+    """
+    # wraps as two's complement does
+    biased: uint256 = unsafe_add(convert(convert(sums, bytes32), uint256), LANE_BIAS)
+    lane: uint256 = (biased >> ((at & 3) << 6)) & M64
+    return unsafe_sub(convert(lane, int256), 2**63)  # a lane of 64 bits
 
 
 @internal
@@ -158,56 +220,59 @@ def _signed_lots(word: uint256) -> int256:
 
 @internal
 @pure
-def _price_lot(word: uint256, terms: uint256) -> int256:
+def _booking(
+    word: uint256, owners: uint256, terms: uint256, band: uint256, index: int256
+) -> Booking:
     """
-    @notice Value of a lot at the trade's price; exact, as lot_size * tick is a multiple of 1e18 and
-            the price on the tick.
+    @notice The first reason why a trade cannot settle whatever the accounts hold, or the lots the
+            taker gains and what it books for them: lots * (price of a lot - funding index). The
+            price of a lot is exact, as lot_size * tick is a multiple of 1e18.
     """
-    return convert((word >> 76) & M128, int256) * convert(terms & M64, int256) // 10**18
-
-
-@internal
-@pure
-def _fault(word: uint256, taker: bytes32, maker: bytes32, terms: uint256, band: uint256) -> bytes4:
-    """@notice The first reason why a trade cannot settle whatever the accounts hold."""
+    # an index beyond the accounts shifts to no owner
+    taker: uint256 = (owners >> ((word & 255) << 3)) & 255
+    maker: uint256 = (owners >> ((word >> 5) & 2040)) & 255
+    assert taker != 0 and maker != 0
     if (word >> 32) & M44 == 0:
-        return errors.ZeroLots
-    if convert(taker, uint256) >> 96 == convert(maker, uint256) >> 96:
-        return errors.SelfMatch
+        return Booking(fault=errors.ZeroLots, lots=0, booked=0)
+    if taker == maker:
+        return Booking(fault=errors.SelfMatch, lots=0, booked=0)
     if terms == 0:
-        return errors.UnknownInstrument
+        return Booking(fault=errors.UnknownInstrument, lots=0, booked=0)
     price: uint256 = (word >> 76) & M128
     if price % ((terms >> 64) & M80) != 0:
-        return errors.OffTick
+        return Booking(fault=errors.OffTick, lots=0, booked=0)
     if price < band & M128 or price > band >> 128:
-        return errors.PriceOutOfBand
-    return ledger.NO_ERROR
+        return Booking(fault=errors.PriceOutOfBand, lots=0, booked=0)
+    lots: int256 = convert(convert((word >> 32) & M44, bytes32), int256)
+    if (word >> 24) & 1 == 0:
+        lots = unsafe_sub(0, lots)  # 44 bits
+    # a price in the band is below 2**84, a lot_size below 2**64, an index below 2**95: the product
+    # with 44 bits of lots is below 2**139
+    lot: uint256 = unsafe_div(unsafe_mul(price, terms & M64), units.WAD)
+    booked: int256 = unsafe_mul(lots, unsafe_sub(convert(lot, int256), index))
+    return Booking(fault=ledger.NO_ERROR, lots=lots, booked=booked)
 
 
 @internal
 @view
 def _reduction_fault(
-    word: uint256,
-    taker: bytes32,
-    maker: bytes32,
-    instrument: uint256,
-    run: int256[2],
-    closed: uint256,
+    word: uint256, accounts: bytes32[2], lots: int256[2], instrument: uint256, closed: uint256
 ) -> bytes4:
     """
     @notice Pause, reduce-only and caps: all ask whether a side's running position shrinks without
-            turning.
+            turning. Taker first, then maker; `lots` packed (_lane).
     """
     signed: int256 = self._signed_lots(word)
-    taker_reduces: bool = self._reduces(taker, instrument, run[0], signed)
-    maker_reduces: bool = self._reduces(maker, instrument, run[1], -signed)
+    at: uint256 = (word >> 16) & 255
+    taker_reduces: bool = self._reduces(accounts[0], instrument, self._lane(lots[0], at), signed)
+    maker_reduces: bool = self._reduces(accounts[1], instrument, self._lane(lots[1], at), -signed)
     increases: bool = not (taker_reduces or maker_reduces)
     if increases and closed >> 16 == 1:
         return errors.Paused
     flags: uint256 = word >> 24
     if (flags & 2 != 0 and not taker_reduces) or (flags & 4 != 0 and not maker_reduces):
         return errors.ReduceOnly
-    if increases and (closed >> ((word >> 16) & 255)) & 1 == 1:
+    if increases and (closed >> at) & 1 == 1:
         return errors.OpenInterestCap
     return ledger.NO_ERROR
 
@@ -215,10 +280,10 @@ def _reduction_fault(
 @internal
 @view
 def _reduces(account: bytes32, instrument: uint256, running: int256, change: int256) -> bool:
-    count: uint256 = (ledger.rows[account][1] >> 224) & 255
+    count: uint256 = (ledger.rows[account][0] >> 240) & 255
     lane: uint256 = 0
     held: int256 = 0
-    lane, held = ledger._position(ledger._words(account, count), instrument)
+    lane, held = positions.find(ledger._words(account, count), count, instrument, 0)
     held += running
     if held > 0:
         return change < 0 and -change <= held
@@ -226,129 +291,110 @@ def _reduces(account: bytes32, instrument: uint256, running: int256, change: int
 
 
 @internal
-def _gate_all(
-    accounts: DynArray[bytes32, ACCOUNTS_MAX],
-    instruments: DynArray[uint256, INSTRUMENTS_MAX],
-    lots: int256[CELLS],
-    variation: int256[ACCOUNTS_MAX],
-    fees: uint256[ACCOUNTS_MAX],
-    touched: uint256,
-) -> uint256:
-    """
-    @notice Apply and judge every touched account; bitmap of those that fail (reasons in transient
-            storage).
-    """
-    failed: uint256 = 0
-    width: uint256 = len(instruments)
-    for k: uint256 in range(width, bound=INSTRUMENTS_MAX):
-        self.interest_change[k] = 0
-    for a: uint256 in range(len(accounts), bound=ACCOUNTS_MAX):
-        if (touched >> a) & 1 == 0:
-            continue
-        changes: int256[INSTRUMENTS_MAX] = empty(int256[INSTRUMENTS_MAX])
-        for k: uint256 in range(width, bound=INSTRUMENTS_MAX):
-            changes[k] = lots[unsafe_add(unsafe_mul(a, width), k)]  # a < 32, width <= 16
-        code: bytes4 = self._gate(a, accounts[a], instruments, changes, variation[a], fees[a])
-        if code != ledger.NO_ERROR:
-            self.failure[a] = code
-            failed |= 1 << a
-    return failed
-
-
-@internal
 def _gate(
     a: uint256,
     account: bytes32,
-    instruments: DynArray[uint256, INSTRUMENTS_MAX],
-    changes: int256[INSTRUMENTS_MAX],
-    variation: int256,
-    fees: uint256,
-) -> bytes4:
-    """@notice One account with its trades applied in memory: caps, then the margin gate."""
+    listing: Listing,
+    net: Net,
+    interest: int256[INSTRUMENTS_MAX],
+) -> (bytes4, int256[INSTRUMENTS_MAX]):
+    """
+    @notice One account with its trades applied in memory: caps, then the margin gate. Returns why
+            it fails (or nothing), and the open interest with its part.
+    """
+    moved: int256[INSTRUMENTS_MAX] = interest
     before: ledger.Row = ledger._load(account)
     if before.flags & ledger.FLAG_IN_AUCTION != 0:
-        return errors.InAuction
+        return errors.InAuction, moved
     count: uint256 = before.count
     words: DynArray[uint256, 32] = ledger._words(account, count)
-    for k: uint256 in range(len(instruments), bound=INSTRUMENTS_MAX):
-        if changes[k] == 0:
+    guess: uint256 = 0
+    for k: uint256 in range(listing.width, bound=INSTRUMENTS_MAX):
+        change: int256 = self._lane(net.lots[k >> 2], k)
+        if change == 0:
             continue
+        lane: uint256 = 0
         held: int256 = 0
-        code: bytes4 = ledger.NO_ERROR
-        words, count, held, code = ledger._apply(words, count, instruments[k], changes[k])
-        if code != ledger.NO_ERROR:
-            return code
-        after: int256 = held + changes[k]
-        size: uint256 = units.magnitude(after)
-        if size > units.magnitude(held) and size > (ledger.books[instruments[k]][0] >> 188) & M44:
-            return errors.PositionCap
-        self.interest_change[k] += max(after, 0) - max(held, 0)
+        lane, held = positions.find(words, count, listing.instruments[k], guess)
+        guess = unsafe_add(lane, 1)  # at most 129
+        after: int256 = unsafe_add(held, change)  # below 2**51
+        size: int256 = max(after, unsafe_sub(0, after))
+        if lane != count and after != 0 and size <= positions.LOTS_MAX:
+            # the position stays where it is: only the lots of its lane change, within 44 bits
+            bits: int256 = unsafe_add(held, positions.LOTS_OFFSET) ^ unsafe_add(
+                after, positions.LOTS_OFFSET
+            )
+            words[lane >> 2] ^= convert(bits, uint256) << ((lane & 3) << 6)
+        else:
+            code: bytes4 = ledger.NO_ERROR
+            instrument: uint256 = listing.instruments[k]
+            words, count, held, code = positions.change(words, count, instrument, change)
+            if code != ledger.NO_ERROR:
+                return code, moved
+        cap: int256 = convert((listing.terms[k] >> 188) & M44, int256)
+        if size > cap and size > max(held, unsafe_sub(0, held)):
+            return errors.PositionCap, moved
+        # below 2**57
+        moved[k] = unsafe_add(moved[k], unsafe_sub(max(after, 0), max(held, 0)))
     value: IRiskModel.Valuation = ledger._evaluate(words)
     row: ledger.Row = before
-    row.cash -= convert(fees, int256)
-    row.variation += variation
+    row.cash -= convert(self._fees(net.money), int256)
+    row.variation += self._variation(net.money)
     fresh: uint256 = ledger.FLAG_STALE | ledger.FLAG_GRACE
     if not ledger._passes(account, before, ledger._equity(row, value), value, fresh):
-        return errors.InsufficientMargin
+        return errors.InsufficientMargin, moved
     self.count_after[a] = count
     self.value_after[a] = value.value_linear
     for i: uint256 in range(len(words), bound=32):
         self.words_after[a][i] = words[i]
-    return ledger.NO_ERROR
+    return ledger.NO_ERROR, moved
 
 
 @internal
 @view
 def _failure_of(word: uint256, failed: uint256) -> bytes4:
-    """@notice The taker's reason if it failed, else the maker's."""
+    """@notice The taker's reason if it failed, else the maker's, if any."""
     if (failed >> (word & 255)) & 1 == 1:
         return self.failure[word & 255]
-    return self.failure[(word >> 8) & 255]
+    if (failed >> ((word >> 8) & 255)) & 1 == 1:
+        return self.failure[(word >> 8) & 255]
+    return ledger.NO_ERROR
 
 
 @internal
 @view
-def _crowded(
-    instruments: DynArray[uint256, INSTRUMENTS_MAX], terms: uint256[INSTRUMENTS_MAX]
-) -> uint256:
+def _crowded(listing: Listing, interest: int256[INSTRUMENTS_MAX]) -> uint256:
     """@notice Bitmap of instruments whose open interest would rise above its cap."""
     found: uint256 = 0
-    for k: uint256 in range(len(instruments), bound=INSTRUMENTS_MAX):
-        change: int256 = self.interest_change[k]
-        if change > 0:
-            interest: uint256 = (ledger.books[instruments[k]][1] >> 208) + convert(change, uint256)
-            if interest > (terms[k] >> 144) & M44:
+    for k: uint256 in range(listing.width, bound=INSTRUMENTS_MAX):
+        if interest[k] > 0:
+            market: uint256 = ledger.books[listing.instruments[k]][1]
+            after: uint256 = (market & M44) + convert(interest[k], uint256)
+            if after > (listing.terms[k] >> 144) & M44:
                 found |= 1 << k
     return found
 
 
 @internal
-def _store_all(
-    accounts: DynArray[bytes32, ACCOUNTS_MAX],
-    instruments: DynArray[uint256, INSTRUMENTS_MAX],
-    variation: int256[ACCOUNTS_MAX],
-    fees: uint256[ACCOUNTS_MAX],
-    touched: uint256,
+def _settle_all(
+    accounts: DynArray[bytes32, ACCOUNTS_MAX], money: int256[ACCOUNTS_MAX], touched: uint256
 ):
-    """@notice Write every touched account swept at its new value, open interest, and the pot."""
+    """@notice Write every touched account, swept at its new value, and the pot."""
     collected: uint256 = 0
-    debt_change: int256 = 0
+    debt: int256 = 0
     for a: uint256 in range(len(accounts), bound=ACCOUNTS_MAX):
         if (touched >> a) & 1 == 0:
             continue
         row: ledger.Row = ledger._load(accounts[a])
-        collected += fees[a] + row.owed
-        row.cash -= convert(fees[a], int256)
-        row.variation += variation[a]
+        fees: uint256 = self._fees(money[a])
+        collected += fees + row.owed
+        row.cash -= convert(fees, int256)
+        row.variation += self._variation(money[a])
         row = ledger._sweep(row, self.value_after[a])
         count: uint256 = self.count_after[a]
         words: DynArray[uint256, 32] = []
-        for i: uint256 in range((count + 3) // 4, bound=32):
+        for i: uint256 in range((count + 3) >> 2, bound=32):
             words.append(self.words_after[a][i])
         ledger._store_words(accounts[a], words, row.count)
-        debt_change += ledger._store(accounts[a], row, count)
-    for k: uint256 in range(len(instruments), bound=INSTRUMENTS_MAX):
-        change: int256 = self.interest_change[k]
-        if change != 0:
-            ledger._move_interest(instruments[k], change)
-    ledger._book(collected, debt_change)
+        debt += ledger._store(accounts[a], row, count)
+    ledger._book(collected, debt)

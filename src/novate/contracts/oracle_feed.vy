@@ -21,17 +21,18 @@ event PriceClamped:
 
 FEEDS_MAX: constant(uint256) = 256
 OBSERVATIONS_MAX: constant(uint256) = 32
+MASK_24: constant(uint256) = 2**24 - 1
 MASK_32: constant(uint256) = 2**32 - 1
-MASK_64: constant(uint256) = 2**64 - 1
+MASK_56: constant(uint256) = 2**56 - 1
 PPM: constant(uint256) = 10**6
 AVERAGE_WINDOW_S: constant(uint256) = 900
 
 # Bit i: feed i is registered.
 _registered: uint256
-# [index 64 | mark 64 | average 64 | confidence_ppm 32 | timestamp 32]; 0 until the first price
+# [index 56 | mark 56 | average 56 | confidence_ppm 24 | timestamp 32 | resumed_at 32]; 0 until the
+# first price. resumed_at: when the feed came back after more than the staleness limit without a
+# price; 0 if it never did
 _words: uint256[FEEDS_MAX]
-# When a feed came back after more than the staleness limit without a price; 0 if it never did
-_resumed_at: uint256[FEEDS_MAX]
 
 
 @internal
@@ -47,7 +48,7 @@ def store(
     observations: DynArray[uint256, OBSERVATIONS_MAX],
     timestamp: uint256,
     stale_after: uint256,
-    move_bound_ppm: uint256,
+    bound_ppm: uint256,
 ):
     """
     @notice Step every observed feed. `timestamp` exceeds that of every stored feed and is at most
@@ -56,49 +57,47 @@ def store(
     @dev One function without calls, branches instead of `require`: it runs in every round.
     """
     registered: uint256 = self._registered
-    lowest: uint256 = PPM - move_bound_ppm
-    width: uint256 = 2 * move_bound_ppm
+    lowest: uint256 = PPM - bound_ppm
+    width: uint256 = 2 * bound_ppm
     next: uint256 = 0  # the least feed the next observation may carry
     for observation: uint256 in observations:
-        feed: uint256 = observation >> 160
-        index: uint256 = observation & MASK_64
-        mark: uint256 = (observation >> 64) & MASK_64
+        feed: uint256 = observation >> 136
+        index: uint256 = observation & MASK_56
+        mark: uint256 = (observation >> 56) & MASK_56
         if feed < next:
             errors.require(False, errors.FeedsNotAscending)
-        next = unsafe_add(feed, 1)  # 96 bits
+        next = unsafe_add(feed, 1)  # 120 bits
         if index == 0 or mark == 0:
             errors.require(False, errors.ZeroPrice)
         if (registered >> feed) & 1 == 0:
             errors.require(False, errors.UnknownFeed)
 
-        confidence: uint256 = (observation >> 128) & MASK_32
+        confidence: uint256 = (observation >> 112) & MASK_24
         average: uint256 = mark
+        resumed_at: uint256 = 0
         word: uint256 = self._words[feed]
         if word != 0:
             # A price is beyond the bound iff price * 1e6 lies outside last * (1e6 ± bound); less
-            # than the lower end wraps around to more than the width. Products of 64 and 21 bits.
-            last: uint256 = word & MASK_64
+            # than the lower end wraps around to more than the width. Products of 56 and 21 bits.
+            last: uint256 = word & MASK_56
             above: uint256 = unsafe_sub(unsafe_mul(index, PPM), unsafe_mul(last, lowest))
             if above > unsafe_mul(last, width):
-                index, confidence = self._clamp(
-                    feed, False, index, last, confidence, move_bound_ppm
-                )
-            last = (word >> 64) & MASK_64
+                index, confidence = self._clamp(feed, False, index, last, confidence, bound_ppm)
+            last = (word >> 56) & MASK_56
             # as above
             above = unsafe_sub(unsafe_mul(mark, PPM), unsafe_mul(last, lowest))
             if above > unsafe_mul(last, width):
-                mark, confidence = self._clamp(
-                    feed, True, mark, last, confidence, move_bound_ppm
-                )
+                mark, confidence = self._clamp(feed, True, mark, last, confidence, bound_ppm)
 
-            average = (word >> 128) & MASK_64
+            average = (word >> 112) & MASK_56
+            resumed_at = word >> 224
             # timestamp exceeds every stored one
-            elapsed: uint256 = unsafe_sub(timestamp, word >> 224)
+            elapsed: uint256 = unsafe_sub(timestamp, (word >> 192) & MASK_32)
             if elapsed > stale_after:
-                self._resumed_at[feed] = timestamp
+                resumed_at = timestamp
             if elapsed > AVERAGE_WINDOW_S:
                 elapsed = AVERAGE_WINDOW_S
-            # a 64-bit difference times at most 900; the average stays between itself and the mark
+            # a 56-bit difference times at most 900; the average stays between itself and the mark
             if mark >= average:
                 average = unsafe_add(
                     average,
@@ -111,7 +110,8 @@ def store(
                 )
         # every part is within its field's bits
         self._words[feed] = (
-            index | (mark << 64) | (average << 128) | (confidence << 192) | (timestamp << 224)
+            index | (mark << 56) | (average << 112) | (confidence << 168) | (timestamp << 192)
+            | (resumed_at << 224)
         )
 
 
@@ -122,13 +122,13 @@ def _clamp(
     raw: uint256,
     last: uint256,
     confidence: uint256,
-    move_bound_ppm: uint256,
+    bound_ppm: uint256,
 ) -> (uint256, uint256):
     """
     @notice `raw` cut to `last` ± the bound (at least 1, as the bound is below `last`) and the
         confidence widened.
     """
-    bound: uint256 = last * move_bound_ppm // PPM
+    bound: uint256 = last * bound_ppm // PPM
     clamped: uint256 = last + bound
     gap: uint256 = 0
     if raw > last:
@@ -137,4 +137,4 @@ def _clamp(
         clamped = last - bound
         gap = clamped - raw
     log PriceClamped(feed=feed, is_mark=is_mark, raw=raw, clamped=clamped)
-    return clamped, min(max(confidence, (gap * PPM + clamped - 1) // clamped), MASK_32)
+    return clamped, min(max(confidence, (gap * PPM + clamped - 1) // clamped), MASK_24)

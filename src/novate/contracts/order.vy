@@ -1,4 +1,5 @@
 # pragma version 0.4.3
+# pragma nonreentrancy on
 # SPDX-License-Identifier: AGPL-3.0-only
 """
 @title Orders: the packed words of a batch and their EIP-712 digests (docs/SPEC.md §6)
@@ -17,7 +18,8 @@ REVISION: constant(uint256) = 124
 INSTRUMENT: constant(uint256) = 140
 NONCE: constant(uint256) = 183
 KEY: constant(uint256) = 183
-IMMEDIATE: constant(uint256) = 247
+PAIRS: constant(uint256) = 190  # the bits from here up name the 128 immediate nonces of a word
+IMMEDIATE: constant(uint256) = 1 << 247
 ACCOUNT: constant(uint256) = 248
 
 INSTRUMENT_BITS: constant(uint256) = 255 << 140
@@ -31,6 +33,7 @@ M8: constant(uint256) = 2**8 - 1
 M16: constant(uint256) = 2**16 - 1
 M40: constant(uint256) = 2**40 - 1
 M44: constant(uint256) = 2**44 - 1
+M56: constant(uint256) = 2**56 - 1
 M64: constant(uint256) = 2**64 - 1
 M128: constant(uint256) = 2**128 - 1
 LOTS_MAX: constant(uint256) = 2**43 - 1
@@ -46,6 +49,7 @@ MATCH_TYPE: constant(bytes32) = keccak256(
     "Match(bytes32 maker,bytes32 taker,uint64 lots,uint256 price,"
     "uint64 sequence,uint40 matchedAt)"
 )
+TYPED: constant(bytes2) = 0x1901  # EIP-712: a typed struct follows
 NAME: constant(bytes32) = keccak256("Novate Exchange")
 VERSION: constant(bytes32) = keccak256("1")
 
@@ -69,51 +73,72 @@ def domain() -> bytes32:
 
 
 @internal
-@view
+@pure
 def digest(
-    word: uint256, limits: uint256, account: bytes32, instrument: uint256, executor: address
+    word: uint256,
+    limits: uint256,
+    account: bytes32,
+    instrument: uint256,
+    executor: address,
+    separator: bytes32,
 ) -> bytes32:
-    """@notice What the account signed; an open order names the zero address as its executor."""
-    lots: int256 = convert(word & M44, int256)
+    """
+    @notice What the account signed under this domain separator; an open order names the zero
+            address as its executor.
+    """
+    lots: uint256 = word & M44
     if word & SELL != 0:
-        lots = -lots
+        lots = unsafe_sub(0, lots)  # two's complement of lots < 2**44
     named: address = executor
     if word & EXECUTOR_OPEN != 0:
         named = empty(address)
-    return self._typed(
-        keccak256(
-            abi_encode(
-                ORDER_TYPE,
-                account,
-                instrument,
-                lots,
-                limits & M128,
-                limits >> 128,
-                (word >> NONCE) & M64,
-                (word >> REVISION) & M16,
-                (word >> EXPIRY) & M40,
-                (word >> EXCLUSIVE_UNTIL) & M40,
-                ((word >> 148) & 3) | ((word >> 245) & 4),
-                named,
-            )
+    struct_hash: bytes32 = keccak256(
+        abi_encode(
+            ORDER_TYPE,
+            account,
+            instrument,
+            lots,
+            limits & M128,
+            limits >> 128,
+            (word >> NONCE) & M64,
+            (word >> REVISION) & M16,
+            (word >> EXPIRY) & M40,
+            (word >> EXCLUSIVE_UNTIL) & M40,
+            ((word >> 148) & 3) | ((word >> 245) & 4),
+            named,
         )
     )
+    return keccak256(concat(TYPED, separator, struct_hash))
 
 
 @internal
-@view
+@pure
 def match_digest(
-    maker: bytes32, taker: bytes32, lots: uint256, price: uint256, receipt: uint256
+    maker: bytes32,
+    taker: bytes32,
+    lots: uint256,
+    price: uint256,
+    receipt: uint256,
+    separator: bytes32,
 ) -> bytes32:
     """@notice What the executor signed; `receipt` is [sequence 64 | matched_at 40]."""
-    return self._typed(
-        keccak256(
-            abi_encode(MATCH_TYPE, maker, taker, lots, price, receipt & M64, (receipt >> 64) & M40)
-        )
+    struct_hash: bytes32 = keccak256(
+        abi_encode(MATCH_TYPE, maker, taker, lots, price, receipt & M64, (receipt >> 64) & M40)
     )
+    return keccak256(concat(TYPED, separator, struct_hash))
 
 
-@internal
+@external
 @view
-def _typed(struct_hash: bytes32) -> bytes32:
-    return keccak256(concat(x"1901", self.domain(), struct_hash))
+def domain_separator() -> bytes32:
+    """@notice EIP-712 domain separator on this chain."""
+    return self.domain()
+
+
+@external
+@view
+def order_digest(
+    word: uint256, limits: uint256, account: bytes32, instrument: uint256, executor: address
+) -> bytes32:
+    """@notice What the account signs for an order of these two words (docs/SPEC.md §6)."""
+    return self.digest(word, limits, account, instrument, executor, self.domain())

@@ -1,4 +1,5 @@
 # pragma version 0.4.3
+# pragma nonreentrancy on
 # SPDX-License-Identifier: AGPL-3.0-only
 """
 @title Receipts: an executor's signed word on a match, and which of its matches were settled
@@ -16,6 +17,7 @@ uses: order
 
 RECEIPTS_MAX: constant(uint256) = 16
 SEQUENCE_MAX: constant(uint256) = 2**63
+GIVEN: constant(uint256) = 1 << 255  # at most 100 fills have bits below
 
 sequences: HashMap[address, HashMap[uint256, uint256]]  # executor -> sequence >> 8 -> settled bits
 
@@ -25,11 +27,15 @@ sequences: HashMap[address, HashMap[uint256, uint256]]  # executor -> sequence >
 def used(
     executor: address, first: uint256, count: uint256, receipts: DynArray[uint256[3], RECEIPTS_MAX]
 ) -> uint256:
-    """@notice Bitmap of fills settled before; receipts ascend by sequence (`NotAscending`)."""
+    """
+    @notice Bitmap of fills settled before, and GIVEN if there are receipts; they ascend by sequence
+            (`NotAscending`).
+    """
     if len(receipts) == 0:
         errors.require(first < SEQUENCE_MAX, errors.OutOfBounds)
-        return self.settled(executor, first, count)
-    found: uint256 = 0
+        # count is at most 100: what stands beyond is of other batches
+        return self.settled(executor, first, count) & ((1 << count) - 1)
+    found: uint256 = GIVEN
     lowest: uint256 = 0
     for i: uint256 in range(len(receipts), bound=RECEIPTS_MAX):
         sequence: uint256 = receipts[i][0] & order.M64
@@ -67,12 +73,14 @@ def code_of(
     """@notice What bars a fill by its receipt: too early, or not the executor's word on it."""
     if block.timestamp < ((receipt[0] >> 64) & order.M40) + exclusive_window:
         return errors.NotExecutor
+    domain: bytes32 = order.domain()
     digest: bytes32 = order.match_digest(
-        order.digest(maker[0], maker[1], account_maker, instrument, executor),
-        order.digest(taker[0], taker[1], account_taker, instrument, executor),
+        order.digest(maker[0], maker[1], account_maker, instrument, executor, domain),
+        order.digest(taker[0], taker[1], account_taker, instrument, executor, domain),
         (fill >> trade.LOTS) & order.M44,
         fill >> trade.PRICE,
         receipt[0],
+        domain,
     )
     if signature.recover(digest, receipt[1], receipt[2]) != executor:
         return errors.BadReceipt
@@ -97,3 +105,10 @@ def _set(executor: address, first: uint256, bitmap: uint256):
     beyond: uint256 = bitmap >> (256 - offset)
     if beyond != 0:
         self.sequences[executor][(first >> 8) + 1] |= beyond
+
+
+@external
+@view
+def sequence_settled(executor: address, sequence: uint256) -> bool:
+    """@notice Whether the executor's match of this sequence was settled."""
+    return self.settled(executor, sequence, 1) & 1 == 1

@@ -34,8 +34,8 @@ M96: constant(uint256) = 2**96 - 1
 
 GOVERNOR: immutable(address)
 
-parameters: public(HashMap[uint256, uint256])    # underlying -> packed parameters
-earlier: public(HashMap[uint256, uint256])       # underlying -> those they ramp from for a day
+parameters: public(uint256[UNDERLYINGS_MAX])     # by underlying, packed
+earlier: public(uint256[UNDERLYINGS_MAX])        # those they ramp from for a day
 shared: uint256                                  # credit_cap 96 | from 96 | set at 40 | ratio 24
 stale_drift_ppm_s: public(uint256)               # confidence widening a second when stale
 

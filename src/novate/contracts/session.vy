@@ -38,6 +38,8 @@ SCOPE_CANCEL: constant(uint256) = 4
 SCOPE_ALL: constant(uint256) = 7
 
 keys: HashMap[bytes32, HashMap[address, uint256]]  # account -> key -> word
+# order in its batch (its state >> order.KEY) -> the key that signed it, where its state is KEYED
+signers: transient(HashMap[uint256, address])
 
 
 @internal
@@ -78,7 +80,7 @@ def spend(
     notional: uint256 = 0
     loss_taker: uint256 = 0
     loss_maker: uint256 = 0
-    notional, loss_taker, loss_maker = trade.costs(fill, taker & trade.SELL != 0, terms, mark)
+    notional, loss_taker, loss_maker = trade.costs(fill, taker & order.SELL != 0, terms, mark)
     if not self._charge(taker, account_taker, notional, loss_taker):
         return False
     if not self._charge(maker, account_maker, notional, loss_maker):
@@ -101,16 +103,16 @@ def give_back(
     notional: uint256 = 0
     loss_taker: uint256 = 0
     loss_maker: uint256 = 0
-    notional, loss_taker, loss_maker = trade.costs(fill, taker & trade.SELL != 0, terms, mark)
+    notional, loss_taker, loss_maker = trade.costs(fill, taker & order.SELL != 0, terms, mark)
     self._refund(taker, account_taker, notional, loss_taker)
     self._refund(maker, account_maker, notional, loss_maker)
 
 
 @internal
 def _charge(state: uint256, account: bytes32, notional: uint256, loss: uint256) -> bool:
-    key: address = trade.key_of(state)
-    if key == empty(address):
+    if state & trade.KEYED == 0:
         return True
+    key: address = self.signers[state >> order.KEY]
     word: uint256 = self.keys[account][key]
     if notional > (word >> NOTIONAL) & order.M64 or loss > (word >> LOSS) & order.M64:
         return False
@@ -120,8 +122,8 @@ def _charge(state: uint256, account: bytes32, notional: uint256, loss: uint256) 
 
 @internal
 def _refund(state: uint256, account: bytes32, notional: uint256, loss: uint256):
-    key: address = trade.key_of(state)
-    if key != empty(address):
+    if state & trade.KEYED != 0:
+        key: address = self.signers[state >> order.KEY]
         self.keys[account][key] += (notional << NOTIONAL) + (loss << LOSS)
 
 

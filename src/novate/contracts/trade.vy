@@ -3,10 +3,10 @@
 """
 @title Trades: what two orders allow, and the words the Clearinghouse takes (docs/SPEC.md §5, §6)
 @notice Pure over packed words. A fill is [taker order 8 | maker order 8 | lots 44 | price 128]. The
-        state of an order in its batch is its code (32 bits) if the order is barred, else
-        [lots left 44 | account 8 | instrument 8 | reduce_only 1 | post_only 1 | sell 1 |
-        counted 1 (fills.vy) | zero 31 | session key 160 | ADMITTED 1]. Fees and budgets are rounded
-        up, against the account. Holds I05. Twin: novate/model/settlement.py.
+        state of an order in its batch is its code (32 bits) if the order is barred, else its word 0
+        (order.vy) with lots left (44) from bit LEFT up and marks from bit ADMITTED up in place of
+        what no one asks again. Fees and budgets are rounded up, against the account. Holds I05.
+        Twin: novate/model/settlement.py.
 """
 
 from lib import errors
@@ -16,21 +16,23 @@ import order
 LOTS: constant(uint256) = 16
 PRICE: constant(uint256) = 60
 
-ACCOUNT: constant(uint256) = 44
-INSTRUMENT: constant(uint256) = 52
-INSTRUMENT_BITS: constant(uint256) = 255 << 52
-TERMS_BITS: constant(uint256) = (2**11 - 1) << 52
-REDUCE_ONLY: constant(uint256) = 1 << 60
-POST_ONLY: constant(uint256) = 1 << 61
-SELL: constant(uint256) = 1 << 62
-KEY: constant(uint256) = 95
-KEY_BITS: constant(uint256) = (2**160 - 1) << 95
-ADMITTED: constant(uint256) = 1 << 255
+LEFT: constant(uint256) = 44
+LEFT_BITS: constant(uint256) = order.M44 << 44
+# revision, instrument, reduce_only, post_only and sell; nonce, immediate and account
+KEPT: constant(uint256) = order.M44 | ((2**27 - 1) << 124) | ((2**73 - 1) << 183)
+ADMITTED: constant(uint256) = 1 << 153
+COUNTED: constant(uint256) = 1 << 154  # an immediate order whose lots a lane counts (fills.vy)
+KEYED: constant(uint256) = 1 << 155  # a session key signed (session.vy)
+TRADED: constant(uint256) = 1 << 156  # a fill of it went to the Clearinghouse
 
+FEE_BITS: constant(uint256) = 88  # the Clearinghouse takes no more
 FEE_UNIT: constant(uint256) = 10**24  # wad * ppm
 CENT_WAD: constant(uint256) = 10**34  # wad * wei a cent
 
-# flags of a trade's first word
+# First word of a trade: [taker's account 8 | maker's 8 | instrument 8 | taker buys 1 | taker
+# reduces 1 | maker reduces 1 | zero 5 | lots 44 | price 128]. With its lots it is at least this; a
+# code is less.
+LEAST: constant(uint256) = 1 << 32
 TAKER_BUYS: constant(uint256) = 1 << 24
 TAKER_REDUCES: constant(uint256) = 2 << 24
 MAKER_REDUCES: constant(uint256) = 4 << 24
@@ -38,48 +40,7 @@ MAKER_REDUCES: constant(uint256) = 4 << 24
 
 @internal
 @pure
-def admitted(word: uint256, lots: uint256, key: address) -> uint256:
-    """@notice State of an order with `lots` left, signed by a session key or (zero) its owner."""
-    # an order's word holds instrument, reduce_only, post_only and sell side by side, 88 bits higher
-    state: uint256 = lots | ((word >> order.ACCOUNT) << ACCOUNT) | ((word >> 88) & TERMS_BITS)
-    return state | (convert(key, uint256) << KEY) | ADMITTED
-
-
-@internal
-@pure
-def code_of(
-    fill: uint256, taker: uint256, maker: uint256, limits_taker: uint256, limits_maker: uint256
-) -> bytes4:
-    """@notice What bars the fill by the two orders' own terms (states, words 1), or none."""
-    if taker & maker & ADMITTED == 0:
-        barred: uint256 = taker
-        if taker & ADMITTED != 0:
-            barred = maker
-        return convert(convert(barred, uint32), bytes4)
-    lots: uint256 = (fill >> LOTS) & order.M44
-    if lots == 0:
-        return errors.ZeroLots
-    if (taker ^ maker) & SELL == 0:
-        return errors.SameSide
-    if (taker ^ maker) & INSTRUMENT_BITS != 0:
-        return errors.InstrumentMismatch
-    if taker & POST_ONLY != 0:
-        return errors.PostOnly
-    bid: uint256 = limits_taker
-    ask: uint256 = limits_maker
-    if taker & SELL != 0:
-        bid = limits_maker
-        ask = limits_taker
-    if fill >> PRICE > bid & order.M128 or fill >> PRICE < ask & order.M128:
-        return errors.LimitPrice
-    if lots > min(taker & order.M44, maker & order.M44):
-        return errors.OverFilled
-    return empty(bytes4)
-
-
-@internal
-@pure
-def words(
+def of(
     fill: uint256,
     taker: uint256,
     maker: uint256,
@@ -88,31 +49,65 @@ def words(
     terms: uint256,
     settings: uint256,
 ) -> uint256[2]:
-    """@notice The trade of a fill that `code_of` passed; zeros if a fee is above lots * max_fee."""
+    """
+    @notice The trade of a fill; or in its first word the code that bars it by the two orders' own
+            terms (states, words 1), of which a fee of at most lots * max_fee is the last.
+    """
     lots: uint256 = (fill >> LOTS) & order.M44
-    # `code_of` held the price to 128 bits. Notional (wad * wad) takes 44 + 128 + 64 bits, with the
-    # rate 16 more; a maximum takes 128 + 44: nothing overflows.
-    notional: uint256 = unsafe_mul(unsafe_mul(lots, fill >> PRICE), terms & order.M64)
+    price: uint256 = fill >> PRICE
+    bid: uint256 = limits_taker
+    ask: uint256 = limits_maker
+    if taker & order.SELL != 0:
+        bid = limits_maker
+        ask = limits_taker
+    # `_code_of` in one test: what may not be set is a bit above 128, and a difference that may not
+    # be negative wraps there; none of the others is that long.
+    wrong: uint256 = ((taker ^ maker) & (order.SELL | order.INSTRUMENT_BITS)) ^ order.SELL
+    wrong |= (taker & order.POST_ONLY) | (~(taker & maker) & ADMITTED) | unsafe_sub(lots, 1)
+    wrong |= unsafe_sub((taker >> LEFT) & order.M44, lots)
+    wrong |= unsafe_sub((maker >> LEFT) & order.M44, lots)
+    wrong |= unsafe_sub(bid & order.M128, price) | unsafe_sub(price, ask & order.M128)
+    if wrong > order.M128:
+        return [convert(self._code_of(lots, price, taker, maker, bid, ask), uint256), 0]
+    # Notional (wad * wad) takes 44 + 128 + 64 bits, with the rate 16 more, and a quotient by
+    # FEE_UNIT 80 fewer; a maximum takes 128 + 44: nothing overflows, and a difference wraps above.
+    notional: uint256 = unsafe_mul(unsafe_mul(lots, price), terms & order.M64)
     fee_taker: uint256 = unsafe_mul(notional, settings & order.M16)
     fee_maker: uint256 = unsafe_mul(notional, (settings >> 16) & order.M16)
     fee_taker = unsafe_div(unsafe_add(fee_taker, FEE_UNIT - 1), FEE_UNIT)  # up; 80 bits more fit
     fee_maker = unsafe_div(unsafe_add(fee_maker, FEE_UNIT - 1), FEE_UNIT)
-    if (
-        fee_taker > min(unsafe_mul(limits_taker >> 128, lots), order.M128)
-        or fee_maker > min(unsafe_mul(limits_maker >> 128, lots), order.M128)
-    ):
-        return [0, 0]
-    word: uint256 = (taker >> ACCOUNT) & order.M8
-    word |= ((maker >> ACCOUNT) & order.M8) << 8
-    word |= ((taker >> INSTRUMENT) & order.M8) << 16
-    if taker & SELL == 0:
-        word |= TAKER_BUYS
-    if taker & REDUCE_ONLY != 0:
-        word |= TAKER_REDUCES
-    if maker & REDUCE_ONLY != 0:
-        word |= MAKER_REDUCES
-    # lots and price stand side by side in a fill and in a trade
+    wrong = unsafe_sub(unsafe_mul(limits_taker >> 128, lots), fee_taker)
+    wrong |= unsafe_sub(unsafe_mul(limits_maker >> 128, lots), fee_maker)
+    if ((fee_taker | fee_maker) >> FEE_BITS) | (wrong >> 255) != 0:
+        return [convert(errors.FeeAboveMax, uint256), 0]
+    # each field moved to its place; lots and price stand side by side in a fill and in a trade
+    word: uint256 = (taker >> order.ACCOUNT) | ((maker >> 240) & (255 << 8))
+    word |= ((taker >> 124) & (255 << 16)) | ((~taker >> 126) & TAKER_BUYS)
+    word |= ((taker >> 123) & TAKER_REDUCES) | ((maker >> 122) & MAKER_REDUCES)
     return [word | ((fill >> LOTS) << 32), fee_taker | (fee_maker << 128)]
+
+
+@internal
+@pure
+def _code_of(
+    lots: uint256, price: uint256, taker: uint256, maker: uint256, bid: uint256, ask: uint256
+) -> bytes4:
+    """@notice Which of its orders' terms bars a fill: the first in the order of the rules."""
+    if taker & ADMITTED == 0:
+        return convert(convert(taker, uint32), bytes4)
+    if maker & ADMITTED == 0:
+        return convert(convert(maker, uint32), bytes4)
+    if lots == 0:
+        return errors.ZeroLots
+    if (taker ^ maker) & order.SELL == 0:
+        return errors.SameSide
+    if (taker ^ maker) & order.INSTRUMENT_BITS != 0:
+        return errors.InstrumentMismatch
+    if taker & order.POST_ONLY != 0:
+        return errors.PostOnly
+    if price > bid & order.M128 or price < ask & order.M128:
+        return errors.LimitPrice
+    return errors.OverFilled
 
 
 @internal
@@ -130,19 +125,25 @@ def costs(fill: uint256, sells: bool, terms: uint256, mark: uint256) -> (uint256
 
 @internal
 @pure
-def key_of(state: uint256) -> address:
-    """@notice The session key that signed the order; the zero address if its owner did."""
-    return convert((state & KEY_BITS) >> KEY, address)
+def log_word(word: uint256, instrument: uint256, sequence: uint256) -> uint256:
+    """@notice Of a trade: [sequence 64 | instrument 20 | taker's lots, signed 44 | price 128]."""
+    lots_and_price: uint256 = word >> 32
+    if word & TAKER_BUYS == 0:
+        # 2**44 - 2 * lots more make the lots' two's complement; 1 <= lots < 2**43, so neither wraps
+        lots_and_price = unsafe_add(
+            lots_and_price, unsafe_sub(2**44, (lots_and_price & order.M44) << 1)
+        )
+    return (sequence & order.M64) | (instrument << 64) | (lots_and_price << 84)
 
 
 @internal
 @pure
-def log_word(fill: uint256, taker: uint256, instrument: uint256, sequence: uint256) -> uint256:
-    """@notice [sequence 64 | instrument 20 | taker's lots, signed 44 | price 128]."""
-    lots: uint256 = (fill >> LOTS) & order.M44
-    if taker & SELL != 0:
-        lots = unsafe_sub(2**44, lots)  # two's complement of 1 <= lots < 2**43
-    return (sequence & order.M64) | (instrument << 64) | (lots << 84) | ((fill >> PRICE) << 128)
+def next(bitmap: uint256, start: uint256) -> uint256:
+    """@notice The least set bit from `start` on; there is one."""
+    for i: uint256 in range(start, 256, bound=256):
+        if (bitmap >> i) & 1 == 1:
+            return i
+    return 255
 
 
 @internal

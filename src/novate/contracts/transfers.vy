@@ -4,13 +4,13 @@
 """
 @title Every movement of the ledger that is not a trade (docs/SPEC.md §5, §8; twin of
         novate/model/ledger.py)
-@notice Custody credits and debits, anyone sweeps, the auctioneer moves slices, the waterfall moves
-        its own cash and cuts gains.
+@notice Custody credits and debits, anyone sweeps, the auctioneer moves slices.
 """
 
 from interfaces import IClearinghouse
 from interfaces import IRiskModel
 from lib import errors
+from lib import positions
 from lib import units
 import ledger
 
@@ -23,31 +23,10 @@ event SliceTransferred:
     reward: uint256
     fee: uint256
 
-event CashMoved:
-    source: indexed(bytes32)
-    target: indexed(bytes32)
-    amount: uint256
-
-event GainsCut:
-    target: indexed(bytes32)
-    amount: uint256
-    paid: uint256
-
-event FeesDistributed:
-    insurance: uint256
-    reserves: uint256
-
 ACCOUNTS_MAX: constant(uint256) = 32
 KIND_SPOT: constant(uint256) = 4
 NUMBER_INSURANCE: constant(uint256) = 2
-NUMBER_RESERVES: constant(uint256) = 4
-INSURANCE_SHARE_PPM: constant(uint256) = 200_000
-# cuts leave at least 1 % of an epoch, so that its shares fit 64 bits
-SCALE_MIN: constant(uint256) = 10**16
-CUT_DUST: constant(uint256) = 10**9
 M44: constant(uint256) = 2**44 - 1
-M96: constant(uint256) = 2**96 - 1
-M128: constant(uint256) = 2**128 - 1
 
 
 @external
@@ -78,7 +57,7 @@ def _move_spot(
     w, n, held = self._change(words, count, instrument, change)
     errors.require(held + change >= 0, errors.InsufficientCash)
     ledger._move_interest(instrument, change)
-    within: bool = change < 0 or ledger.books[instrument][1] >> 208 <= (terms >> 144) & M44
+    within: bool = change < 0 or ledger.books[instrument][1] & M44 <= (terms >> 144) & M44
     errors.require(within, errors.OpenInterestCap)
     return w, n
 
@@ -96,7 +75,7 @@ def _change(
     n: uint256 = 0
     held: int256 = 0
     code: bytes4 = ledger.NO_ERROR
-    w, n, held, code = ledger._apply(words, count, instrument, change)
+    w, n, held, code = positions.change(words, count, instrument, change)
     errors.require(code == ledger.NO_ERROR, code)
     return w, n, held
 
@@ -165,9 +144,9 @@ def _check(
 def set_in_auction(account: bytes32, enabled: bool):
     """@notice Auctioneer only: an account in auction may only deposit and be liquidated."""
     errors.require(msg.sender == ledger.auctioneer, errors.NotAuthorized)
-    second: uint256 = ledger.rows[account][1]
-    flag: uint256 = ledger.FLAG_IN_AUCTION << 232
-    ledger.rows[account][1] = (second | flag) if enabled else (second & ~flag)
+    first: uint256 = ledger.rows[account][0]
+    flag: uint256 = ledger.FLAG_IN_AUCTION << 248
+    ledger.rows[account][0] = (first | flag) if enabled else (first & ~flag)
 
 
 @external
@@ -187,8 +166,9 @@ def transfer_slice(
     other: ledger.Row = ledger._load(bidder)
     errors.require(other.flags & ledger.FLAG_IN_AUCTION == 0, errors.InAuction)
     words: DynArray[uint256, 32] = ledger._words(account, row.count)
-    value: IRiskModel.Valuation = ledger._evaluate(words)
-    row = ledger._sweep(row, value.value_linear)
+    value: IRiskModel.Valuation = empty(IRiskModel.Valuation)
+    if other.count != 0:
+        value = ledger._evaluate(words)
     before: ledger.Row = other
     count: uint256 = 0
     taken: DynArray[uint256, 32] = []
@@ -197,6 +177,12 @@ def transfer_slice(
         words, row.count, ledger._words(bidder, other.count), other.count, fraction_ppm
     )
     left: IRiskModel.Valuation = ledger._evaluate(words)
+    held: IRiskModel.Valuation = ledger._evaluate(taken)
+    if other.count == 0:
+        # values are linear in lots, and each lot is now with one of the two
+        value.value_linear = left.value_linear + held.value_linear
+        value.value_spot = left.value_spot + held.value_spot
+    row = ledger._sweep(row, value.value_linear)
     linear: int256 = value.value_linear - left.value_linear
     paid: int256 = convert(reward, int256)
     spot: int256 = value.value_spot - left.value_spot
@@ -204,7 +190,6 @@ def transfer_slice(
     row.variation += linear
     other.cash += paid - spot
     other.variation -= linear
-    held: IRiskModel.Valuation = ledger._evaluate(taken)
     # a stale feed widens its confidence but does not stop a liquidation
     equity: int256 = ledger._equity(other, held)
     passes: bool = ledger._passes(bidder, before, equity, held, ledger.FLAG_GRACE)
@@ -214,7 +199,7 @@ def transfer_slice(
     ledger._commit(account, row, count)
     ledger._commit(bidder, other, count_taken)
     if fee != 0:
-        ledger._add_cash(self._layer(NUMBER_INSURANCE), fee)
+        ledger._add_cash(ledger._layer(NUMBER_INSURANCE), fee)
     log SliceTransferred(
         account=account, bidder=bidder, fraction_ppm=fraction_ppm, reward=reward, fee=fee
     )
@@ -239,18 +224,22 @@ def _slice(
     m: uint256 = count_bidder
     for lane: uint256 in range(count, bound=128):
         x: uint256 = words[lane >> 2] >> ((lane & 3) << 6)
-        lots: int256 = convert(x & M44, int256) - ledger.LOTS_OFFSET
+        # 44 bits
+        lots: int256 = unsafe_sub(convert(convert(x & M44, bytes32), int256), positions.LOTS_OFFSET)
         instrument: uint256 = (x >> 44) & 1048575
-        moved: int256 = convert(units.ppm_up(units.magnitude(lots), fraction_ppm), int256)
+        # |lots| < 2**43, a fraction of 20 bits; the share rounds up
+        size: uint256 = convert(convert(max(lots, unsafe_sub(0, lots)), bytes32), uint256)
+        size = unsafe_div(unsafe_add(unsafe_mul(size, fraction_ppm), 999_999), units.PPM)
+        moved: int256 = convert(convert(size, bytes32), int256)
         if lots < 0:
-            moved = -moved
+            moved = unsafe_sub(0, moved)
         held: int256 = 0
         if n == count and moved != lots:
             # no lane of the account has closed yet, so this one is where it was; fewer lots of the
             # same sign fit it
             row[lane >> 2] ^= unsafe_mul(
                 (x & M44) ^ convert(
-                    unsafe_add(unsafe_sub(lots, moved), ledger.LOTS_OFFSET), uint256
+                    unsafe_add(unsafe_sub(lots, moved), positions.LOTS_OFFSET), uint256
                 ),
                 1 << ((lane & 3) << 6),
             )
@@ -260,7 +249,7 @@ def _slice(
             # the bidder takes the account's own, distinct instruments: each is the next free lane,
             # |moved| <= |lots|
             content: uint256 = (instrument << 44) | convert(
-                unsafe_add(moved, ledger.LOTS_OFFSET), uint256
+                unsafe_add(moved, positions.LOTS_OFFSET), uint256
             )
             if m & 3 == 0:
                 other.append(content)
@@ -269,86 +258,8 @@ def _slice(
             m = unsafe_add(m, 1)  # at most 128
         else:
             other, m, held = self._change(other, m, instrument, moved)
-        opened: int256 = max(lots - moved, 0) + max(held + moved, 0) - max(lots, 0) - max(held, 0)
-        if opened != 0:
-            ledger._move_interest(instrument, opened)
+            opened: int256 = max(lots - moved, 0) + max(held + moved, 0)
+            opened -= max(lots, 0) + max(held, 0)
+            if opened != 0:
+                ledger._move_interest(instrument, opened)
     return row, n, other, m
-
-
-@internal
-@view
-def _layer(number: uint256) -> bytes32:
-    """@notice A ledger account owned by the waterfall."""
-    return convert((convert(ledger.waterfall, uint256) << 96) | number, bytes32)
-
-
-@external
-def move_cash(source: bytes32, target: bytes32, amount: uint256):
-    """@notice Waterfall only, from its own accounts; the money is there before it leaves."""
-    errors.require(msg.sender == ledger.waterfall, errors.NotAuthorized)
-    errors.require(convert(source, uint256) >> 96 == convert(msg.sender, uint256), errors.NotOwner)
-    row: ledger.Row = ledger._load(source)
-    errors.require(row.cash >= convert(amount, int256), errors.InsufficientCash)
-    row.cash -= convert(amount, int256)
-    ledger._commit(source, row, row.count)
-    ledger._add_cash(target, amount)
-    log CashMoved(source=source, target=target, amount=amount)
-
-
-@external
-def cut_gains(target: bytes32, amount: uint256) -> uint256:
-    """
-    @notice Waterfall only: cut the gains of this epoch and the one before pro rata; returns what
-            reached `target` (down).
-    """
-    errors.require(msg.sender == ledger.waterfall, errors.NotAuthorized)
-    epoch: uint256 = ledger._epoch()
-    total: uint256 = self._epoch_value(epoch) + self._epoch_value(epoch - 1)
-    paid: uint256 = 0
-    if total > 0:
-        cut: uint256 = units.div_up(min(amount, total) * units.WAD, total)
-        paid = self._cut_epoch(epoch, cut) + self._cut_epoch(epoch - 1, cut)
-        paid = min(paid, amount)
-        ledger._add_cash(target, paid)
-    log GainsCut(target=target, amount=amount, paid=paid)
-    return paid
-
-
-@internal
-@view
-def _epoch_value(epoch: uint256) -> uint256:
-    word: uint256 = ledger.epochs[epoch]
-    return ledger._value(word & M128, units.WAD - (word >> 128))
-
-
-@internal
-def _cut_epoch(epoch: uint256, cut: uint256) -> uint256:
-    """
-    @notice Scale an epoch down by `cut` (wad); returns the value surely freed (holders' remaining
-            value rounded up).
-    """
-    word: uint256 = ledger.epochs[epoch]
-    scale: uint256 = units.WAD - (word >> 128)
-    lower: uint256 = max(units.div_up(scale * (units.WAD - cut), units.WAD), SCALE_MIN)
-    ledger.epochs[epoch] = (word & M128) | ((units.WAD - lower) << 128)
-    before: uint256 = ledger._value(word & M128, scale)
-    # each holder's value is floored by itself: the dust covers a wei for each of up to 1e9 holders
-    after: uint256 = units.div_up((word & M128) * lower, units.PPM) + CUT_DUST
-    if after >= before:
-        return 0
-    return before - after
-
-
-@external
-def distribute_fees() -> uint256:
-    """
-    @notice Anyone: pay collected fees to insurance (20 %, rounded down) and reserves (the rest).
-    """
-    word: uint256 = ledger.pot
-    fees: uint256 = word & M96
-    insurance: uint256 = units.ppm_down(fees, INSURANCE_SHARE_PPM)
-    ledger.pot = word - fees
-    ledger._add_cash(self._layer(NUMBER_INSURANCE), insurance)
-    ledger._add_cash(self._layer(NUMBER_RESERVES), fees - insurance)
-    log FeesDistributed(insurance=insurance, reserves=fees - insurance)
-    return fees

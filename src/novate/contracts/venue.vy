@@ -3,8 +3,9 @@
 # SPDX-License-Identifier: AGPL-3.0-only
 """
 @title Venue: what governance sets of the Exchange, within compiled-in bounds (docs/SPEC.md §6)
-@notice Word: [taker_ppm 16 | maker_ppm 16 | exclusive_window 16 | notice 16], times in seconds. The
-        executors are the engines whose matches and receipts count. Twin: novate/model/venue.py.
+@notice Settings: [taker_ppm 16 | maker_ppm 16 | exclusive_window 16 | notice 16], times in seconds.
+        The executors are the engines whose matches and receipts count; the last one approved stands
+        beside the settings, so that its batches read one word. Twin: novate/model/venue.py.
 """
 
 from lib import errors
@@ -25,17 +26,18 @@ event ExecutorSet:
 FEE_PPM_MAX: constant(uint256) = 2_000
 WINDOWS: constant(uint256) = 32
 NOTICE: constant(uint256) = 48
+EXECUTOR: constant(uint256) = 96
 
 GOVERNOR: immutable(address)
 
-settings: public(uint256)
 executors: public(HashMap[address, bool])
+word: uint256  # [settings 64 | zero 32 | an approved executor or zero 160]
 
 
 @deploy
 def __init__(governor: address):
     GOVERNOR = governor
-    self.settings = (30 << WINDOWS) | (60 << NOTICE)
+    self.word = (30 << WINDOWS) | (60 << NOTICE)
 
 
 @external
@@ -43,7 +45,7 @@ def set_fees(taker_ppm: uint256, maker_ppm: uint256):
     """@notice Governance: fees in ppm of notional; an order's signed maximum holds all the same."""
     errors.require(msg.sender == GOVERNOR, errors.NotAuthorized)
     errors.require(max(taker_ppm, maker_ppm) <= FEE_PPM_MAX, errors.OutOfBounds)
-    self.settings = ((self.settings >> WINDOWS) << WINDOWS) | taker_ppm | (maker_ppm << 16)
+    self.word = ((self.word >> WINDOWS) << WINDOWS) | taker_ppm | (maker_ppm << 16)
     log FeesSet(taker_ppm=taker_ppm, maker_ppm=maker_ppm)
 
 
@@ -54,8 +56,8 @@ def set_windows(exclusive_window: uint256, notice: uint256):
     errors.require(5 <= exclusive_window and exclusive_window <= 300, errors.OutOfBounds)
     errors.require(30 <= notice and notice <= 600, errors.OutOfBounds)
     errors.require(2 * exclusive_window <= notice, errors.OutOfBounds)
-    fees: uint256 = self.settings & (2**32 - 1)
-    self.settings = fees | (exclusive_window << WINDOWS) | (notice << NOTICE)
+    others: uint256 = self.word & ~((2**32 - 1) << WINDOWS)
+    self.word = others | (exclusive_window << WINDOWS) | (notice << NOTICE)
     log WindowsSet(exclusive_window=exclusive_window, notice=notice)
 
 
@@ -65,18 +67,40 @@ def set_executor(executor: address, approved: bool):
     errors.require(msg.sender == GOVERNOR, errors.NotAuthorized)
     errors.require(executor != empty(address), errors.OutOfBounds)
     self.executors[executor] = approved
+    favoured: uint256 = self.word >> EXECUTOR
+    if approved:
+        favoured = convert(executor, uint256)
+    elif favoured == convert(executor, uint256):
+        favoured = 0
+    self.word = (self.word & order.M64) | (favoured << EXECUTOR)
     log ExecutorSet(executor=executor, approved=approved)
+
+
+@external
+@view
+def settings() -> uint256:
+    """@notice The settings word."""
+    return self.word & order.M64
+
+
+@internal
+@view
+def approved(executor: address) -> bool:
+    """@notice Whether the executor's matches and receipts count."""
+    if self.word >> EXECUTOR == convert(executor, uint256) and executor != empty(address):
+        return True
+    return self.executors[executor]
 
 
 @internal
 @view
 def exclusive_window() -> uint256:
     """@notice Seconds after a match in which only its executor settles it."""
-    return (self.settings >> WINDOWS) & order.M16
+    return (self.word >> WINDOWS) & order.M16
 
 
 @internal
 @view
 def after_notice() -> uint256:
     """@notice The second from which a unilateral act of now holds."""
-    return block.timestamp + (self.settings >> NOTICE)
+    return block.timestamp + ((self.word >> NOTICE) & order.M16)

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 
 PRICE_SCALE_DIGITS = 10
 PRICE_UNIT = 10**PRICE_SCALE_DIGITS
-PRICE_MAX = 2**64 - 1
+# what the oracle's 56 bits hold (7.2 million USD), less room for a node's premium and noise
+PRICE_MAX = 7_000_000 * PRICE_UNIT
 TIME_MAX = 2**32 - 1
 BAR_SECONDS_MAX = 86_400
 

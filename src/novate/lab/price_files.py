@@ -109,7 +109,9 @@ def _bar(number: int, cells: dict[str, object], findings: Findings) -> Bar | Non
         prices[column] = price
     bar = Bar(ts, _bar_seconds(cells.get("bar_s")), **prices)
     if bar.high > bars.PRICE_MAX:
-        findings.add(PriceRange, number, "a price is above what 64 bits hold; row skipped")
+        most = bars.PRICE_MAX // bars.PRICE_UNIT  # division: exact
+        text = f"a price is above {most:,} USD, more than the oracle holds; row skipped"
+        findings.add(PriceRange, number, text)
         return None
     if bar.low > min(bar.open, bar.close) or bar.high < max(bar.open, bar.close):
         findings.add(PriceRange, number, "open or close outside low to high; row skipped")

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from novate.model.state import World
 
 IN_AUCTION = 1
+SECOND_SLOT = 2  # there are gains or debt, so slot 1 is in use
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +43,11 @@ class Account:
     def slots(self) -> tuple[int, int]:
         """Slot 0 and slot 1 as the Clearinghouse stores them."""
         assert max(self.checkpoint, self.gain_now, self.gain_previous) < 1 << 64
-        first = to_unsigned(self.cash, 128) | to_unsigned(self.variation, 128) << 128
-        second = (
-            self.checkpoint | self.gain_now << 64 | self.gain_previous << 128 | self.epoch << 192
-        )
-        return first, second | len(self.positions) << 224 | self.flags << 232
+        in_use = self.gain_now or self.gain_previous or self.cash < 0
+        flags = self.flags | (SECOND_SLOT if in_use else 0)
+        first = to_unsigned(self.cash, 120) | to_unsigned(self.variation, 120) << 120
+        second = self.checkpoint | self.gain_now << 64 | self.gain_previous << 128
+        return first | len(self.positions) << 240 | flags << 248, second | self.epoch << 192
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +112,7 @@ def load(world: World, row: Account) -> tuple[Account, int]:
         owed = div_up(-cash * (borrow_index(world) - row.checkpoint), WAD)
         cash -= owed
     epoch_now = world.now // world.ledger.config.epoch_seconds  # division: calendar epoch
-    if epoch_now == row.epoch:
+    if epoch_now == row.epoch or not (row.gain_now or row.gain_previous):
         return replace(row, cash=cash), owed
     epochs = world.ledger.epochs
     cash += gain_value(row.gain_previous, epochs[row.epoch - 1].scale)
@@ -137,12 +138,14 @@ def sweep(world: World, row: Account, value_linear: int) -> Account:
 
 def _add_gain(world: World, row: Account, gain: int) -> Account:
     epochs = world.ledger.epochs
-    epoch = epochs[row.epoch]
+    number = world.now // world.ledger.config.epoch_seconds  # division: calendar epoch
+    epoch = epochs[number]
     shares = div_down(gain * PPM, epoch.scale)
     entered = gain_value(row.gain_now + shares, epoch.scale) - gain_value(row.gain_now, epoch.scale)
     if shares:
-        epochs[row.epoch] = replace(epoch, shares=epoch.shares + shares)
-    return replace(row, gain_now=row.gain_now + shares, cash=row.cash + gain - entered)
+        epochs[number] = replace(epoch, shares=epoch.shares + shares)
+    held = row.gain_now + shares
+    return replace(row, gain_now=held, cash=row.cash + gain - entered, epoch=number)
 
 
 def _take_loss(world: World, row: Account, loss: int) -> Account:
@@ -167,11 +170,10 @@ def _remove_shares(world: World, number: int, shares: int, loss: int) -> tuple[i
 
 
 def store(world: World, account: int, row: Account, cash_before: int) -> None:
-    """Write the row; the checkpoint follows the interest index only while cash is negative; debt
+    """Write the row; the checkpoint is the interest index while cash is negative, else 0; debt
     follows cash.
     """
-    if row.cash < 0:
-        row = replace(row, checkpoint=borrow_index(world))
+    row = replace(row, checkpoint=borrow_index(world) if row.cash < 0 else 0)
     world.ledger.accounts[account] = row
     change = max(0, -row.cash) - max(0, -cash_before)
     if change:

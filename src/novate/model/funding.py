@@ -17,31 +17,32 @@ if TYPE_CHECKING:
     from novate.model.oracle import Feed
 
 ORACLE_TO_WAD = 10**8
+# beyond any price a lot can have, so that a lot's value always fits its 96 bits
+INDEX_MAX = 2**94
 
 
 def project(
     market: Market,
     terms: Terms,
     feed: Feed,
-    resumed_at: int,
     stale_after: int,
     config: Config,
     now: int,
 ) -> Market:
     """The market word as it stands at ``now``; applying it twice at one time changes nothing more.
 
-    ``resumed_at`` is when the feed's prices came back after its last outage, which is not charged
-    afterwards.
+    The feed's last outage, up to its ``resumed_at``, is not charged afterwards.
     """
     if terms.kind != PERP or market.open_interest == 0:
         return Market(market.funding_index, 0, now, market.open_interest)
-    start = max(market.accrued_at, resumed_at)
+    start = max(market.accrued_at, feed.resumed_at)
     end = min(now, feed.timestamp + stale_after)
     seconds = max(0, end - start)
     rate = funding_rate(market.rate, feed.index, feed.mark, seconds, config)
     numerator = rate * feed.index * ORACLE_TO_WAD * terms.lot_size * seconds
     step = div_zero(numerator, PPB * FUNDING_PERIOD_S * WAD)
-    return Market(market.funding_index + step, rate, now, market.open_interest)
+    index = clamp(market.funding_index + step, -INDEX_MAX, INDEX_MAX)
+    return Market(index, rate, now, market.open_interest)
 
 
 def funding_rate(rate: int, index: int, mark: int, seconds: int, config: Config) -> int:

@@ -15,6 +15,8 @@ from novate.units import ORACLE_UNIT, WAD
 
 PERP = 1
 SPOT = 4
+# at least 1e10 wei: a lot's value is exact and never zero; at most 1e19: it fits 88 bits
+LOT_EXPONENTS = range(10, 20)
 
 
 def to_signed(value: int, bits: int) -> int:
@@ -62,6 +64,10 @@ class Terms:
             word >>= bits
         return Terms(*fields)
 
+    def lot_exponent(self) -> int:
+        """The e of a lot of 10**e wei, within ``LOT_EXPONENTS``; 0: no such power."""
+        return next((e for e in LOT_EXPONENTS if 10**e == self.lot_size), 0)
+
     def price_lot(self, price: int) -> int:
         """Value of one lot at an on-tick price, in wad; exact by the listing rule."""
         return (
@@ -69,10 +75,9 @@ class Terms:
         )  # division: exact, lot_size * tick is a multiple of 1e18
 
     def mark_lot(self, oracle_price: int) -> int:
-        """Value of one lot at an oracle price (1e8 wei units), rounded down."""
-        return (
-            oracle_price * ORACLE_UNIT * self.lot_size // WAD
-        )  # division: one floor for all holders
+        """Value of one lot at an oracle price (1e8 wei units); exact, as a lot is at least 1e10
+        wei."""
+        return oracle_price * ORACLE_UNIT * self.lot_size // WAD  # division: exact
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,13 +89,17 @@ class Market:
     accrued_at: int = 0
     open_interest: int = 0
 
-    def pack(self) -> int:
-        """The ``market`` word."""
+    def pack(self, terms: Terms) -> int:
+        """The ``market`` word: what moves, and the terms that a valuation needs."""
         return (
-            to_unsigned(self.funding_index, 128)
-            | to_unsigned(self.rate, 40) << 128
-            | self.accrued_at << 168
-            | self.open_interest << 208
+            self.open_interest
+            | terms.lot_exponent() << 44
+            | terms.feed << 52
+            | terms.underlying << 60
+            | terms.kind << 68
+            | self.accrued_at << 96
+            | to_unsigned(self.rate, 32) << 128
+            | to_unsigned(self.funding_index, 96) << 160
         )
 
 
@@ -99,7 +108,7 @@ def check_terms(instrument: int, terms: Terms) -> None:
     fits = (
         0 < instrument <= limits.INSTRUMENT_ID_MAX
         and terms.kind in (PERP, SPOT)
-        and 0 < terms.lot_size < 1 << 64
+        and terms.lot_exponent() != 0
         and 0 < terms.tick < 1 << 80
         and terms.lot_size * terms.tick % WAD == 0
         and terms.underlying < limits.UNDERLYINGS_MAX

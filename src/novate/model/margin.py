@@ -167,7 +167,7 @@ class Valuation:
 @dataclass(slots=True)
 class _Underlying:
     delta: int = 0
-    spot: int = 0
+    spots: list[int] = field(default_factory=list)
     confidence: int = 0
     fall: int = 0
     rise: int = 0
@@ -261,11 +261,11 @@ def evaluate(world: World, positions: Mapping[int, int]) -> Valuation:
         notional = lots * line.notional_lot
         group.delta += notional
         if line.kind == SPOT:
-            group.spot += notional
+            group.spots.append(notional)
             value_spot += notional
         else:
             value_linear += lots * line.value_lot
-        charges += div_up(abs(notional) * line.charge, 100_000)
+        charges += abs(notional) * line.charge
         group.confidence = max(group.confidence, line.confidence)
         group.fall = max(group.fall, -line.deviation)
         group.rise = max(group.rise, line.deviation)
@@ -319,9 +319,10 @@ def _add_underlying(sums: _Sums, group: _Underlying, ramped: Transition, now: in
     adverse = group.fall if group.delta > 0 else group.rise
     sums.penalty += ppm_up(size, max(group.confidence, adverse))
     haircut = between_up(old.haircut_maintenance, target.haircut_maintenance, elapsed)
-    sums.haircut_maintenance += ppm_up(group.spot, haircut)
+    sums.haircut_maintenance += sum(ppm_up(spot, haircut) for spot in group.spots)
     haircut = between_up(old.haircut_initial, target.haircut_initial, elapsed)
-    sums.haircut_initial += ppm_up(group.spot, max(haircut, target.haircut_initial))
+    haircut = max(haircut, target.haircut_initial)
+    sums.haircut_initial += sum(ppm_up(spot, haircut) for spot in group.spots)
 
 
 def _total(
@@ -333,7 +334,7 @@ def _total(
     for key, most in (("maintenance", cap), ("initial", min(cap, shared.credit_cap))):
         saving = sums.base[key] - div_up(abs(sums.cross[key]), 1000 * PPM)
         scan[key] = sums.scan[key] - clamp(saving, 0, most)
-    added = sums.added + charges
+    added = sums.added + div_up(charges, 100_000)
     maintenance = scan["maintenance"] + added + sums.liquidity + sums.haircut_maintenance
     initial = ppm_up(scan["initial"] + added + sums.liquidity_initial, shared.initial_ratio_ppm)
     initial += sums.haircut_initial

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 STALE_AFTER_BOUNDS_S = (10, 600)
 RESTART_GRACE_BOUNDS_S = (30, 3600)
 MOVE_BOUND_BOUNDS_PPM = (1_000, 200_000)
-MASK_32 = 2**32 - 1
-MASK_64 = 2**64 - 1
+MASK_24 = 2**24 - 1
+MASK_56 = 2**56 - 1
 
 STATUS_BITS = (
     ("round", 64),
@@ -40,13 +40,14 @@ STATUS_BITS = (
     ("quorum", 8),
 )
 FEED_BITS = (
-    ("index", 64),
-    ("mark", 64),
-    ("average", 64),
-    ("confidence_ppm", 32),
+    ("index", 56),
+    ("mark", 56),
+    ("average", 56),
+    ("confidence_ppm", 24),
     ("timestamp", 32),
+    ("resumed_at", 32),
 )
-OBSERVATION_BITS = (("index", 64), ("mark", 64), ("confidence_ppm", 32), ("feed", 8))
+OBSERVATION_BITS = (("index", 56), ("mark", 56), ("confidence_ppm", 24), ("feed", 8))
 
 
 def _pack(row: object, fields: tuple[tuple[str, int], ...]) -> int:
@@ -69,13 +70,17 @@ def _unpack(word: int, fields: tuple[tuple[str, int], ...]) -> dict[str, int]:
 
 @dataclass(frozen=True, slots=True)
 class Feed:
-    """One feed's prices; all zero before the first."""
+    """One feed's prices; all zero before the first.
+
+    ``resumed_at`` is when it came back after its last outage (longer than stale_after); 0: never.
+    """
 
     index: int = 0
     mark: int = 0
     average: int = 0
     confidence_ppm: int = 0
     timestamp: int = 0
+    resumed_at: int = 0
 
     def pack(self) -> int:
         """The feed word."""
@@ -120,7 +125,7 @@ class Observation:
     confidence_ppm: int = 0
 
     def pack(self) -> int:
-        """The observation word; a price beyond 64 bits cannot be expressed."""
+        """The observation word; a price beyond 56 bits cannot be expressed."""
         return _pack(self, OBSERVATION_BITS)
 
     @staticmethod
@@ -130,7 +135,7 @@ class Observation:
         Bits above the feed's eight stay in ``feed`` and so make it an unknown one.
         """
         fields = _unpack(word, OBSERVATION_BITS)
-        return Observation(word >> 160, fields["index"], fields["mark"], fields["confidence_ppm"])
+        return Observation(word >> 136, fields["index"], fields["mark"], fields["confidence_ppm"])
 
 
 class OracleState:
@@ -139,7 +144,6 @@ class OracleState:
     def __init__(self, store: Store) -> None:
         self.statuses = store.table("oracle.status", Status())
         self.feeds = store.table("oracle.feeds", Feed())
-        self.resumed = store.table("oracle.resumed", 0)
         self.registered = store.table("oracle.registered", False)
         self.nodes = store.table("oracle.nodes", "")
 
@@ -160,11 +164,6 @@ def status(world: World) -> Status:
 def feed(world: World, id: int) -> Feed:
     """The prices of feed ``id``; all zero before its first."""
     return world.oracle.feeds[id]
-
-
-def resumed_at(world: World, id: int) -> int:
-    """When feed ``id`` came back after its last outage (longer than stale_after); 0: never."""
-    return world.oracle.resumed[id]
 
 
 def quorum_of(node_count: int) -> int:
@@ -230,9 +229,7 @@ def _store_feeds(
         require(seen.index > 0 and seen.mark > 0, errors.ZeroPrice)
         require(world.oracle.registered[seen.feed], errors.UnknownFeed)
         last = world.oracle.feeds[seen.feed]
-        moved = advance(last, seen, timestamp, settings.move_bound_ppm)
-        if last != Feed() and timestamp - last.timestamp > settings.stale_after:
-            world.oracle.resumed[seen.feed] = timestamp
+        moved = advance(last, seen, timestamp, settings)
         for is_mark, raw, stored in (
             (False, seen.index, moved.index),
             (True, seen.mark, moved.mark),
@@ -242,18 +239,20 @@ def _store_feeds(
         world.oracle.feeds[seen.feed] = moved
 
 
-def advance(last: Feed, seen: Observation, timestamp: int, move_bound_ppm: int) -> Feed:
+def advance(last: Feed, seen: Observation, timestamp: int, settings: Status) -> Feed:
     """The next row of a feed: prices held to the move bound, confidence widened by what was cut."""
     if last == Feed():
         return Feed(seen.index, seen.mark, seen.mark, seen.confidence_ppm, timestamp)
-    index = bounded_move(last.index, seen.index, move_bound_ppm)
-    mark = bounded_move(last.mark, seen.mark, move_bound_ppm)
+    index = bounded_move(last.index, seen.index, settings.move_bound_ppm)
+    mark = bounded_move(last.mark, seen.mark, settings.move_bound_ppm)
     reach_index = div_up(abs(seen.index - index) * PPM, index)
     reach_mark = div_up(abs(seen.mark - mark) * PPM, mark)
-    confidence = max(seen.confidence_ppm, min(max(reach_index, reach_mark), MASK_32))
-    elapsed = min(timestamp - last.timestamp, limits.AVERAGE_WINDOW_S)
+    confidence = max(seen.confidence_ppm, min(max(reach_index, reach_mark), MASK_24))
+    silent = timestamp - last.timestamp
+    elapsed = min(silent, limits.AVERAGE_WINDOW_S)
     step = div_zero((mark - last.average) * elapsed, limits.AVERAGE_WINDOW_S)
-    return Feed(index, mark, last.average + step, confidence, timestamp)
+    resumed_at = timestamp if silent > settings.stale_after else last.resumed_at
+    return Feed(index, mark, last.average + step, confidence, timestamp, resumed_at)
 
 
 def bounded_move(last: int, raw: int, move_bound_ppm: int) -> int:

@@ -28,7 +28,7 @@ from novate.units import CENT, ORACLE_UNIT, PPM, WAD, div_up
 if TYPE_CHECKING:
     from novate.model.state import World
 
-FEE_MAX = 2**128 - 1
+FEE_MAX = 2**88 - 1  # what a trade word of the Clearinghouse carries
 SEQUENCE_MAX = 2**63
 
 

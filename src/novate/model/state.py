@@ -60,7 +60,6 @@ class World:
             self.ledger.markets[instrument],
             terms,
             feed,
-            oracle.resumed_at(self, terms.feed),
             status.stale_after,
             self.ledger.config,
             self.now,

@@ -59,7 +59,7 @@ def _questions(world: World, tokens: Iterable[str]) -> Iterator[Question]:
         yield Question("clearinghouse", "positions", (name,), row.positions)
     config = book.config.pack()
     for instrument, terms in book.terms.items():
-        words = (terms.pack(), book.markets[instrument].pack(), config)
+        words = (terms.pack(), book.markets[instrument].pack(terms), config)
         yield Question("clearinghouse", "market", (instrument,), words)
     yield Question("clearinghouse", "pot", (), (book.pot.fees, book.pot.debt))
     for number, epoch in book.epochs.items():

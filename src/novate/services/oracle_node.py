@@ -21,7 +21,7 @@ from coincurve import PrivateKey
 
 from novate import errors, limits
 from novate.errors import Rejected, require
-from novate.model.oracle import MASK_32, MASK_64, Observation, quorum_of
+from novate.model.oracle import MASK_24, MASK_56, Observation, quorum_of
 from novate.units import PPM, div_up
 from novate.wire.round import (
     Signature,
@@ -117,7 +117,7 @@ def _joint(network: Network, feed: int, prices: Sequence[NodePrice]) -> Observat
         max(deviation_ppm(price.index, index), deviation_ppm(price.mark, mark)) for price in prices
     )
     included = deviations[: len(deviations) - network.faulty]
-    confidence = min(max(network.confidence_floor_ppm, included[-1]), MASK_32)
+    confidence = min(max(network.confidence_floor_ppm, included[-1]), MASK_24)
     return Observation(feed, index, mark, confidence)
 
 
@@ -205,7 +205,7 @@ class OracleNode:
         """
         for feed, price in prices.items():
             require(price.index > 0 and price.mark > 0, errors.ZeroPrice)
-            fits = price.index <= MASK_64 and price.mark <= MASK_64
+            fits = price.index <= MASK_56 and price.mark <= MASK_56
             require(fits and 0 <= feed < limits.FEEDS_MAX, errors.OutOfBounds)
         require(len(prices) <= limits.OBSERVATIONS_PER_ROUND_MAX, errors.OutOfBounds)
         self.prices = dict(prices)

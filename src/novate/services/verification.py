@@ -11,12 +11,13 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from coincurve import PrivateKey
 
 from novate.chain.client import Client
-from novate.chain.compile import compile_contract
+from novate.chain.compile import compile_contract, layout_of
 from novate.chain.deployment import CONTRACT_OF, Deployment, configuration_hash
 from novate.chain.mirror import mirror_world
 from novate.config import Parameters
@@ -33,18 +34,15 @@ from novate.services.replica import Divergence, Replica
 from novate.services.watch import Watcher
 from novate.wire import eip712, records
 from novate.wire.records import (
+    EVENTS,
     AnyRecord,
-    BatchClosed,
     ChainTransaction,
     Genesis,
     Matched,
     OracleRound,
-    OrderDone,
     OrderPlaced,
-    OrderRejected,
 )
 
-EVENTS = (OrderRejected, Matched, OrderDone, BatchClosed)
 AUDIT_EVERY = 500
 LOG_BLOCKS = 500
 Tick = Callable[[int, int], None]
@@ -60,7 +58,7 @@ class Wrong(Exception):
 
 @dataclass(slots=True)
 class Case:
-    """What is verified: a journal file, a deployment with its parameters, a chain, a witness."""
+    """What is verified: a journal, a deployment with its parameters, a chain, a witness."""
 
     journal: Path
     deployment: Deployment
@@ -89,16 +87,14 @@ class Case:
 
 def hash_chain(case: Case, tick: Tick) -> str:
     """Every record's hash covers all before it, the file ends with a record, each has a meaning."""
-    with case.journal.open("rb") as stream:
-        scanner = Scanner(stream)
-        try:
-            case.entries = []
-            for entry in scanner:
-                case.entries.append(entry)
-        except Rejected as rejected:
-            raise Wrong(str(rejected), len(case.entries)) from None
-        if scanner.torn:
-            raise Wrong("the file ends within a record", len(case.entries))
+    scanner = Scanner(case.journal)
+    case.entries = scanner.records
+    try:
+        scanner.run()
+    except Rejected as rejected:
+        raise Wrong(str(rejected), len(case.entries)) from None
+    if scanner.torn is not None:
+        raise Wrong(f"the file ends within a record: {scanner.torn}", len(case.entries))
     if not case.entries:
         raise Wrong("the journal is empty", 0)
     for number, entry in enumerate(case.entries):
@@ -141,13 +137,32 @@ def genesis(case: Case, tick: Tick) -> str:
     for name, found, expected in facts:
         if found != expected:
             raise Wrong(f"{name}: {found}, not {expected}", 0)
-    for name, address in deployment.addresses.items():
-        code = bytes.fromhex(case.client.request("eth_getCode", address, "latest")[2:])
-        made = compile_contract(CONTRACT_OF[name])
-        # a Vyper contract is its runtime followed by its immutables
-        if not code or code[: made.runtime_size_bytes] not in made.bytecode:
-            raise Wrong(f"the code at the {name}'s address is not this repository's", 0)
+    for name in deployment.addresses:
+        _require_our_code(case, name)
     return f"chain {first.chain_id}, {len(contracts)} contracts, parameters {digest[:16]}…"
+
+
+def _require_our_code(case: Case, name: str) -> None:
+    """A Vyper contract is its runtime followed by its immutables: whom it obeys, calls or runs."""
+    addresses = case.deployment.addresses
+    code = bytes.fromhex(case.client.request("eth_getCode", addresses[name], "latest")[2:])
+    made = compile_contract(CONTRACT_OF[name])
+    runtime, immutables = code[: made.runtime_size_bytes], code[made.runtime_size_bytes :]
+    if not code or runtime not in made.bytecode:
+        raise Wrong(f"the code at the {name}'s address is not this repository's", 0)
+    for immutable, start in _places(layout_of(CONTRACT_OF[name]).get("code_layout", {})):
+        peer = "timelock" if immutable == "GOVERNOR" else immutable.lower()
+        if peer in addresses and immutables[start : start + 32].hex()[24:] != addresses[peer][2:]:
+            raise Wrong(f"the {name} was made with another {peer} than the deployment's", 0)
+
+
+def _places(layout: dict[str, Any]) -> Iterator[tuple[str, int]]:
+    """Every immutable of a contract and of its modules, with its first byte."""
+    for name, found in layout.items():
+        if "offset" in found:
+            yield name, found["offset"]
+        else:
+            yield from _places(found)
 
 
 def chain_transactions(case: Case, tick: Tick) -> str:
@@ -188,7 +203,7 @@ def _strangers(case: Case, known: set[bytes], end: int) -> int:
     found: set[bytes] = set()
     for first in range(case.deployment.block + 1, end, LOG_BLOCKS):
         last = min(first + LOG_BLOCKS, end) - 1
-        logs = case.client.logs(first, last, case.deployment.addresses.values())
+        logs = case.client.logs(first, last, case.deployment.acting().values())
         found |= {log.transaction for log in logs}
     return len(found - known)
 

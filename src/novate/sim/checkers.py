@@ -48,7 +48,6 @@ class Checker:
             "ledger.venues": self._venue,
             "oracle.status": self._status,
             "oracle.feeds": self._feed,
-            "oracle.resumed": self._feed,
             "oracle.registered": self._registered,
             "oracle.nodes": self._node,
             "risk.parameters": self._parameters,
@@ -160,8 +159,9 @@ class Checker:
     def _market(self, instrument: int) -> None:
         rows = self.world.ledger
         found = self.settlement.clearinghouse.call("market", instrument)
-        expected = rows.terms[instrument].pack(), rows.markets[instrument].pack()
-        same(("market", instrument), tuple(found), (*expected, rows.config.pack()))
+        terms = rows.terms[instrument]
+        expected = terms.pack(), rows.markets[instrument].pack(terms), rows.config.pack()
+        same(("market", instrument), tuple(found), expected)
 
     def _epoch(self, number: int) -> None:
         row = self.world.ledger.epochs[number]
@@ -193,8 +193,6 @@ class Checker:
     def _feed(self, feed: int) -> None:
         found = self.settlement.oracle.call("feed", feed)
         same(("feed", feed), found, self.world.oracle.feeds[feed].pack())
-        resumed = self.settlement.oracle.call("resumed_at", feed)
-        same(("resumed", feed), resumed, self.world.oracle.resumed[feed])
 
     def _registered(self, feed: int) -> None:
         found = self.settlement.oracle.call("is_registered", feed)

@@ -180,7 +180,8 @@ class Simulation(Workload):
     def _listing(self, sender: str) -> Step:
         r = self.random
         instrument = r.choice([*TERMS, 100 + r.randrange(4)])
-        terms = replace(TERMS[1], tick=r.choice([10**18, 5 * 10**17, 3]))
+        lot_size, tick = r.choice([10**15, 10**10, 10**19, 2 * 10**15]), r.choice([10**18, 3])
+        terms = replace(TERMS[1], lot_size=lot_size, tick=tick)
         house = self.both.clearinghouse
         return self.both.step(house, sender, ledger.list_instrument, instrument, terms)
 

@@ -110,7 +110,9 @@ class Settlement:
     def _deploy(self) -> None:
         governor, deploy = self.address["timelock"], self.chain.deploy
         self.oracle = deploy("Oracle", governor)
-        self.clearinghouse = deploy("Clearinghouse", governor, ledger.Config().pack())
+        office = deploy("BackOffice", governor)
+        config = ledger.Config().pack()
+        self.clearinghouse = deploy("Clearinghouse", governor, config, office.address)
         house = self.clearinghouse.address
         self.risk = deploy("RiskModel", governor, house, self.oracle.address)
         self.custody = deploy("Custody", governor, house)

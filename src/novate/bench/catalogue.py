@@ -1,0 +1,97 @@
+"""The gas scenarios: the key of each figure, what exactly was measured, and how; in the order in
+which one venue measures them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from novate.bench import scenarios as s
+from novate.bench.venue import Venue
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """One figure: its key, what exactly was measured, and how to measure it."""
+
+    key: str
+    text: str
+    measure: Callable[[Venue], int]
+
+
+TWO = "16 perps on 2 underlyings and feeds"
+EIGHT = "16 perps on 8 underlyings and feeds"
+FIRST = "Slots of accounts, orders and positions are zero before"
+ONE = (
+    "Both accounts hold one position in the traded perp and add to it; both gated at initial margin"
+)
+SCENARIOS = (
+    Scenario(
+        "trade_single",
+        f"One fill of a resting and an immediate signed order. {ONE}.",
+        s.trade_single,
+    ),
+    Scenario(
+        "trade_single_first",
+        f"The same between two accounts that never traded. {FIRST}.",
+        s.trade_single_first,
+    ),
+    Scenario(
+        "trade_single_with_round",
+        "trade_single with an oracle round of 8 feeds and 5 signatures in the same transaction.",
+        s.trade_single_with_round,
+    ),
+    Scenario(
+        "fill_batch_100",
+        f"A fill, of 100 in one batch: 20 accounts of 16 positions ({TWO}), 20 resting and 100 "
+        "immediate signed orders, 8 perps traded, nonces in every place of their words; the "
+        "batch's gas / 100, rounded up.",
+        s.fill_batch_100,
+    ),
+    Scenario("fill_batch_100_wide", f"The same with {EIGHT}.", s.fill_batch_100_wide),
+    Scenario(
+        "fill_market_maker",
+        "A fill, of 100 in one batch: ten resting orders of one account against 100 immediate "
+        "ones of another, one perp, one position each; the batch's gas / 100, rounded up.",
+        s.fill_market_maker,
+    ),
+    Scenario(
+        "fill_market_maker_16",
+        "The same when both accounts hold 16 positions.",
+        s.fill_market_maker_16,
+    ),
+    Scenario("deposit_first", "Deposit of cash to an account that has none.", s.deposit_first),
+    Scenario(
+        "deposit_again",
+        "Deposit of cash to an account that has some, by unlimited allowance.",
+        s.deposit_again,
+    ),
+    Scenario(
+        "withdraw_request", "Request of a withdrawal of cash at 16 positions.", s.withdraw_request
+    ),
+    Scenario(
+        "withdraw_16",
+        "The transaction that pays a requested withdrawal of cash to an owner who holds some of "
+        f"the token; 16 positions ({TWO}), full gate.",
+        s.withdraw_16,
+    ),
+    Scenario("withdraw_16_first", "The same to an owner without tokens.", s.withdraw_16_first),
+    Scenario("withdraw_16_wide", f"withdraw_16 with {EIGHT}.", s.withdraw_16_wide),
+    Scenario(
+        "oracle_16x5",
+        "A round of 16 prices (8 feeds, index and mark), 5 signatures of 7 nodes.",
+        s.oracle_16x5,
+    ),
+    Scenario(
+        "auction_start", "Opening the auction of an account of 16 positions.", s.auction_start
+    ),
+    Scenario(
+        "liquidation_bid_16",
+        f"A bid for all that is on sale of an account of 16 positions ({TWO}); the bidder's new "
+        "account holds cash and no position.",
+        s.liquidation_bid_16,
+    ),
+    Scenario("liquidation_bid_16_wide", f"The same with {EIGHT}.", s.liquidation_bid_16_wide),
+    Scenario("cancel", "Cancel of a resting order in a word of fills in use.", s.cancel),
+    Scenario("sweep_16", "Sweep of an account of 16 positions after prices moved.", s.sweep_16),
+)

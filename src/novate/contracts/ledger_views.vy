@@ -1,0 +1,68 @@
+# pragma version 0.4.3
+# pragma nonreentrancy on
+# SPDX-License-Identifier: AGPL-3.0-only
+"""
+@title Raw views of the ledger (docs/SPEC.md §2, §5): words as stored, nothing computed
+"""
+
+import ledger
+
+uses: ledger
+
+M20: constant(uint256) = 2**20 - 1
+M96: constant(uint256) = 2**96 - 1
+
+
+@external
+@view
+@reentrant
+def market(instrument: uint256) -> (uint256, uint256, uint256):
+    """@notice Terms, market and config words."""
+    return ledger.books[instrument][0], ledger.books[instrument][1], ledger.config
+
+
+@external
+@view
+@reentrant
+def market_words(positions: uint256[4]) -> uint256[17]:
+    """@notice Market words of up to sixteen packed positions, lane by lane, then the config."""
+    found: uint256[17] = empty(uint256[17])
+    lane: uint256 = 0
+    for word: uint256 in positions:
+        rest: uint256 = word
+        for i: uint256 in range(4):
+            if rest == 0:
+                break
+            found[unsafe_add(lane, i)] = ledger.books[(rest >> 44) & M20][1]  # below 16
+            rest = rest >> 64
+        lane = unsafe_add(lane, 4)
+    found[16] = ledger.config
+    return found
+
+
+@external
+@view
+def account(account: bytes32) -> (uint256, uint256):
+    """@notice Slot 0 and slot 1 as stored."""
+    return ledger.rows[account][0], ledger.rows[account][1]
+
+
+@external
+@view
+def positions(account: bytes32) -> DynArray[uint256, 32]:
+    """@notice Packed positions as stored."""
+    return ledger._words(account, (ledger.rows[account][0] >> 240) & 255)
+
+
+@external
+@view
+def pot() -> (uint256, uint256):
+    """@notice Fees not yet distributed, and total cash below zero (wad)."""
+    return ledger.pot & M96, ledger.pot >> 96
+
+
+@external
+@view
+def borrow_index() -> uint256:
+    """@notice Interest per unit of negative cash since the start (wad)."""
+    return ledger._borrow_index()

@@ -1,0 +1,230 @@
+# pragma version 0.4.3
+# pragma nonreentrancy on
+# SPDX-License-Identifier: AGPL-3.0-only
+"""
+@title Rows: what a lot of each instrument is worth and is charged at this round (docs/SPEC.md §4;
+        twin of novate/model/margin.py)
+@notice Owns the transient caches of rows and of their feeds' quotes, keyed by the oracle's own
+        round. Only the Clearinghouse's own words enter them.
+"""
+
+from interfaces import IClearinghouse
+from interfaces import IOracle
+from lib import errors
+from lib import units
+import funding
+import risk_parameters
+
+uses: risk_parameters
+
+STALE_WIDENING_PPM_MAX: constant(uint256) = 200_000
+KIND_SPOT: constant(uint256) = 4
+THOUSAND_USD: constant(uint256) = 10**21
+# where the second round of a transaction keeps its rows and quotes
+SECOND_ROUND: constant(uint256) = 2**20
+SECOND_FEEDS: constant(uint256) = 256
+M16: constant(uint256) = 2**16 - 1
+M20: constant(uint256) = 2**20 - 1
+M24: constant(uint256) = 2**24 - 1
+M31: constant(uint256) = 2**31 - 1
+M32: constant(uint256) = 2**32 - 1
+M44: constant(uint256) = 2**44 - 1
+M56: constant(uint256) = 2**56 - 1
+M64: constant(uint256) = 2**64 - 1
+M96: constant(uint256) = 2**96 - 1
+M112: constant(uint256) = 2**112 - 1
+
+CLEARINGHOUSE: immutable(IClearinghouse)
+ORACLE: immutable(IOracle)
+
+# Caches of one transaction, which sees two rounds at most, as the oracle accepts one in each
+first_round: transient(uint256)                # round + 1
+rows: transient(uint256[2 * SECOND_ROUND])     # instrument -> row word
+# feed -> [index 56 | mark 56 | funding is charged until 32 | resumed_at 32 |
+# funding target signed 31 | stale 1 | confidence 24 | deviation signed 24]
+quotes: transient(uint256[2 * SECOND_FEEDS])
+
+
+@deploy
+def __init__(clearinghouse: address, oracle: address):
+    CLEARINGHOUSE = IClearinghouse(clearinghouse)
+    ORACLE = IOracle(oracle)
+
+
+@external
+@reentrant
+def accrued(instrument: uint256, market: uint256, config: uint256) -> (uint256, uint256):
+    """
+    @notice Clearinghouse only, since its words enter the cache: the market word with funding up to
+            now, and its mark (wad).
+    """
+    errors.require(msg.sender == CLEARINGHOUSE.address, errors.NotAuthorized)
+    status: uint256 = staticcall ORACLE.status()
+    base: uint256 = self._base(status)
+    quote: uint256 = self._quote((market >> 52) & 255, status, base, config)
+    # a lot of 1e10 to 1e19 wei at the index, in wad: exact, below 2**56 * 1e9 < 2**87
+    lot: uint256 = unsafe_mul(quote & M56, pow_mod256(10, unsafe_sub((market >> 44) & 255, 10)))
+    rate: int256 = 0
+    index: int256 = 0
+    rate, index = self._accrue(market, quote, lot, (config >> 120) & M32)
+    word: uint256 = (market & M96) | (block.timestamp << 96) | (units.unsigned(rate, M32) << 128)
+    word |= units.unsigned(index, M96) << 160
+    if self.rows[base | instrument] == 0:
+        self.rows[base | instrument] = self._row(word, quote, (config >> 120) & M32)
+    return word, ((quote >> 56) & M56) * units.ORACLE_UNIT
+
+
+@internal
+def _base(status: uint256) -> uint256:
+    """@notice Where this round's rows are kept: a transaction sees two rounds at most."""
+    round: uint256 = unsafe_add(status & M64, 1)  # 64 bits
+    if self.first_round == round:
+        return 0
+    if self.first_round != 0:
+        return SECOND_ROUND
+    self.first_round = round
+    return 0
+
+
+@internal
+@pure
+def _page(words: DynArray[uint256, 32], start: uint256) -> uint256[4]:
+    """@notice Up to four packed words from `start` on."""
+    page: uint256[4] = empty(uint256[4])
+    for i: uint256 in range(4):
+        if start + i < len(words):
+            page[i] = words[start + i]
+    return page
+
+
+@internal
+def _build_rows(page: uint256[4], status: uint256, base: uint256):
+    """
+    @notice Rows of a page of positions at this round, from then on read from transient storage.
+    """
+    found: uint256[17] = staticcall CLEARINGHOUSE.market_words(page)
+    at: uint256 = 0
+    for word: uint256 in page:
+        rest: uint256 = word
+        for lane: uint256 in range(4):
+            if rest == 0:
+                break
+            key: uint256 = base | ((rest >> 44) & M20)
+            rest = rest >> 64
+            if self.rows[key] == 0:
+                market: uint256 = found[unsafe_add(at, lane)]  # below 16
+                quote: uint256 = self._quote((market >> 52) & 255, status, base, found[16])
+                self.rows[key] = self._row(market, quote, (found[16] >> 120) & M32)
+        at = unsafe_add(at, 4)  # at most 16
+
+
+@internal
+def _quote(id: uint256, status: uint256, base: uint256, config: uint256) -> uint256:
+    """@notice What all instruments of a feed have in common, asked for once in a transaction."""
+    at: uint256 = id | (base >> 12)  # 8 bits; 0 or 256
+    kept: uint256 = self.quotes[at]
+    if kept != 0:
+        return kept
+    feed: uint256 = staticcall ORACLE.feed(id)
+    assert feed != 0  # an instrument of a feed without a price cannot be valued
+    mark: uint256 = (feed >> 56) & M56
+    stale_after: uint256 = (status >> 144) & M16
+    charged_until: uint256 = ((feed >> 192) & M32) + stale_after
+    gauge: uint256 = 0
+    confidence: uint256 = (feed >> 168) & M24
+    if block.timestamp > charged_until:
+        gauge = 1
+        drift: uint256 = (block.timestamp - charged_until) * risk_parameters.stale_drift_ppm_s
+        confidence = min(confidence + min(drift, STALE_WIDENING_PPM_MAX), M24)
+    gauge |= (confidence << 1) | (self._deviation(mark, (feed >> 112) & M56) << 25)
+    end: uint256 = min(block.timestamp, charged_until)
+    target: uint256 = units.unsigned(funding.target(feed, config), M31)
+    quote: uint256 = (feed & M112) | (end << 112) | ((feed >> 224) << 144) | (target << 176)
+    quote |= gauge << 207
+    self.quotes[at] = quote
+    return quote
+
+
+@internal
+@view
+def _row(market: uint256, quote: uint256, slope: uint256) -> uint256:
+    """@notice One instrument's row (docs/SPEC.md §4) from its market word."""
+    kind: uint256 = (market >> 68) & 15
+    assert kind != 0  # listed: a row of anything else must not stay in the cache
+    underlying: uint256 = (market >> 60) & 15
+    # a lot is at least 1e10 wei: price * 1e8 * lot / 1e18 is exact and below 2**56 * 1e9 < 2**87
+    scale: uint256 = pow_mod256(10, unsafe_sub((market >> 44) & 255, 10))
+    lot_index: uint256 = unsafe_mul(quote & M56, scale)
+    row: uint256 = ((quote >> 207) << 207) | (underlying << 184) | (kind << 188)
+    if kind == KIND_SPOT:
+        return row | (lot_index << 96) | lot_index
+    notional: uint256 = unsafe_mul((quote >> 56) & M56, scale)
+    rate: int256 = 0
+    index: int256 = 0
+    rate, index = self._accrue(market, quote, lot_index, slope)
+    # Open-interest rate plus eight hours of funding, in 1e-5, rounded up. A rate of 32 bits
+    if rate < 0:
+        rate = unsafe_sub(0, rate)
+    charge: uint256 = unsafe_div(convert(unsafe_add(rate, 9_999), uint256), 10_000)
+    parameters: uint256 = risk_parameters.parameters[underlying]
+    interest: uint256 = unsafe_mul(market & M44, notional)  # below 2**131
+    # below 2**94
+    if interest > unsafe_mul((parameters >> 180) & M24, THOUSAND_USD):
+        charge = unsafe_add(charge, self._interest_rate(interest, parameters))  # 16 bits
+    # a time of 32 bits
+    if block.timestamp < unsafe_add((parameters >> 40) & M32, risk_parameters.DAY_S):
+        charge -= self._interest_rate(interest, parameters)
+        charge += self._ramped_interest_rate(underlying, interest)
+    # notional below 2**87, |index| at most 2**94 (funding.INDEX_MAX)
+    value_lot: uint256 = unsafe_sub(notional, convert(convert(index, bytes32), uint256)) & M96
+    return row | value_lot | (notional << 96) | (min(charge, M16) << 191)
+
+
+@internal
+@pure
+def _accrue(
+    market: uint256, quote: uint256, lot_index: uint256, slope: uint256
+) -> (int256, int256):
+    """@notice Rate and funding index of a market, from its feed's quote."""
+    target: int256 = convert(convert(quote << 49, bytes32), int256) >> 225
+    resumed_at: uint256 = (quote >> 144) & M32
+    return funding.step(market, lot_index, resumed_at, (quote >> 112) & M32, target, slope)
+
+
+@internal
+@view
+def _ramped_interest_rate(underlying: uint256, interest: uint256) -> uint256:
+    """@notice The open-interest rate while a change of parameters ramps, 1e-5, rounded up."""
+    target: uint256 = 0
+    old: uint256 = 0
+    elapsed: uint256 = 0
+    target, old, elapsed = risk_parameters.transition(underlying)
+    rate: uint256 = self._interest_rate(interest, target)
+    return risk_parameters.between_up(self._interest_rate(interest, old), rate, elapsed)
+
+
+@internal
+@pure
+def _deviation(mark: uint256, average: uint256) -> uint256:
+    """@notice (average - mark) / mark in ppm, away from zero, as 24 signed bits."""
+    if average >= mark:
+        return min(units.div_up((average - mark) * units.PPM, mark), M24 >> 1)
+    gap: uint256 = min(units.div_up((mark - average) * units.PPM, mark), M24 >> 1)
+    return (M24 - gap + 1) & M24
+
+
+@internal
+@pure
+def _interest_rate(interest: uint256, word: uint256) -> uint256:
+    """
+    @notice Charge on the whole market's open interest: a ramp between two notionals, 1e-5, rounded
+            up.
+    """
+    low: uint256 = unsafe_mul((word >> 180) & M24, THOUSAND_USD)  # below 2**94
+    if interest <= low:
+        return 0
+    high: uint256 = unsafe_mul((word >> 204) & M24, THOUSAND_USD)
+    # both below 2**94, low < high (set_parameters), a rate of 16 bits
+    span: uint256 = unsafe_sub(high, low)
+    share: uint256 = unsafe_mul((word >> 228) & M16, unsafe_sub(min(interest, high), low))
+    return unsafe_div(unsafe_add(share, unsafe_sub(span, 1)), span)
