@@ -1,0 +1,254 @@
+# pragma version 0.4.3
+# SPDX-License-Identifier: AGPL-3.0-only
+"""
+@title Words and sums of risk arrays (docs/SPEC.md §12; twin of novate/model/arrays.py)
+@notice Pure. An array is sixteen 16-bit lanes, lane j at bit 16 j, plus 32768: the gain of a long
+        base unit in quanta. Info word `[mark 56 | forward 56 | delta signed 32 | vega 24 |
+        open_interest 44 | timestamp 32 | generation 8 | clip 4]`: prices in oracle units, delta in
+        2**-30, vega in 2**-24 of the forward. Sums are exact; `rounding` says what lanes may hide.
+"""
+
+from lib import errors
+from lib import units
+
+LANE_MAX: constant(int256) = 2**16 - 1
+BIAS: constant(int256) = 2**15
+EVERY_64: constant(uint256) = 1 + 2**64 + 2**128 + 2**192
+SPREAD_MASK: constant(uint256) = 65_535 * EVERY_64
+SPREAD_BIAS: constant(uint256) = 2**63 * EVERY_64
+MASK_64: constant(uint256) = 2**64 - 1
+LOTS_SUM_MAX: constant(uint256) = 2**47 - 1
+PERCENT_PPM: constant(int256) = 100 * 10**6
+FLOOR_OFFSET: constant(int256) = 2**200
+
+PRICE_MASK: constant(uint256) = 2**56 - 1
+DELTA_BITS: constant(uint256) = 30
+AGE_MAX: constant(uint256) = 60
+DRIFT_MAX_INVERSE: constant(uint256) = 400  # 25 bp
+CLIPPED_BITS: constant(uint256) = 6
+CLIPPED_MAX: constant(uint256) = 2**21
+CHARGE_ONE: constant(uint256) = 2**20
+LOT_CHARGE: constant(uint256) = 2**19 + 1  # half a quantum and a millionth for pricing's own error
+
+
+struct Totals:
+    sums: uint256[4]         # lanes k, k + 4, k + 8, k + 12 of sums[k], 64 bits each, wrapping
+    net: int256
+    gross: uint256
+    cut: uint256             # lots times what their lanes were cut by
+
+
+@internal
+@pure
+def accumulate(totals: Totals, array: uint256, clipped: uint256, lots: int256) -> Totals:
+    """
+    @notice The totals with a position of `lots` (within 2**63; at most 2**32 positions); `clipped`
+            is that of its info word.
+    """
+    # Sums wrap on purpose: modulo 2**256 they are the signed sums of four lanes side by side, which
+    # `lane_sums` reads back once it knows that all |lots| add up to less than 2**47. Net and gross
+    # stay within 2**95, a cut of at most 2**21 quanta a lot within 2**116.
+    q: uint256 = convert(convert(lots, bytes32), uint256)
+    size: uint256 = convert(lots if lots >= 0 else unsafe_sub(0, lots), uint256)
+    return Totals(
+        sums=[
+            unsafe_add(totals.sums[0], unsafe_mul(q, array & SPREAD_MASK)),
+            unsafe_add(totals.sums[1], unsafe_mul(q, (array >> 16) & SPREAD_MASK)),
+            unsafe_add(totals.sums[2], unsafe_mul(q, (array >> 32) & SPREAD_MASK)),
+            unsafe_add(totals.sums[3], unsafe_mul(q, (array >> 48) & SPREAD_MASK)),
+        ],
+        net=unsafe_add(totals.net, lots),
+        gross=unsafe_add(totals.gross, size),
+        cut=unsafe_add(totals.cut, unsafe_mul(size, clipped)),
+    )
+
+
+@internal
+@pure
+def lane_sums(totals: Totals) -> int256[16]:
+    """@notice Gains of the positions by lane, in quanta times lots, exact."""
+    errors.require(totals.gross <= LOTS_SUM_MAX, errors.LotsOutOfRange)
+    # |sum of a lane| <= gross * 65535 < 2**63: with the bias each of the four is within [0, 2**64),
+    # so that none borrows from its neighbour; |net| <= gross keeps the offset within 2**64
+    offset: int256 = unsafe_add(2**63, unsafe_mul(BIAS, totals.net))
+    found: int256[16] = empty(int256[16])
+    word: uint256 = unsafe_add(totals.sums[0], SPREAD_BIAS)
+    found[0] = unsafe_sub(convert(word & MASK_64, int256), offset)
+    found[4] = unsafe_sub(convert((word >> 64) & MASK_64, int256), offset)
+    found[8] = unsafe_sub(convert((word >> 128) & MASK_64, int256), offset)
+    found[12] = unsafe_sub(convert(word >> 192, int256), offset)
+    word = unsafe_add(totals.sums[1], SPREAD_BIAS)
+    found[1] = unsafe_sub(convert(word & MASK_64, int256), offset)
+    found[5] = unsafe_sub(convert((word >> 64) & MASK_64, int256), offset)
+    found[9] = unsafe_sub(convert((word >> 128) & MASK_64, int256), offset)
+    found[13] = unsafe_sub(convert(word >> 192, int256), offset)
+    word = unsafe_add(totals.sums[2], SPREAD_BIAS)
+    found[2] = unsafe_sub(convert(word & MASK_64, int256), offset)
+    found[6] = unsafe_sub(convert((word >> 64) & MASK_64, int256), offset)
+    found[10] = unsafe_sub(convert((word >> 128) & MASK_64, int256), offset)
+    found[14] = unsafe_sub(convert(word >> 192, int256), offset)
+    word = unsafe_add(totals.sums[3], SPREAD_BIAS)
+    found[3] = unsafe_sub(convert(word & MASK_64, int256), offset)
+    found[7] = unsafe_sub(convert((word >> 64) & MASK_64, int256), offset)
+    found[11] = unsafe_sub(convert((word >> 128) & MASK_64, int256), offset)
+    found[15] = unsafe_sub(convert(word >> 192, int256), offset)
+    return found
+
+
+@internal
+@pure
+def profit(totals: Totals, quantum_lot: uint256, linear: int256, psr: uint256) -> int256[16]:
+    """
+    @notice Gains by lane, wad, of options (a quantum of a lot is `quantum_lot` wei, below 2**128)
+            and of a linear dollar delta (within 2**160, psr below 2**20), rounded down.
+    """
+    # lanes are within 2**64, so their products within 2**192; the scan range within 2**180
+    unit: int256 = convert(quantum_lot, int256)
+    span: int256 = unsafe_mul(linear, convert(psr, int256))
+    found: int256[16] = self.lane_sums(totals)
+    found[0] = unsafe_mul(found[0], unit)
+    found[1] = unsafe_mul(found[1], unit)
+    move: int256 = self._floor(unsafe_mul(15, span))
+    found[2] = unsafe_add(unsafe_mul(found[2], unit), move)
+    found[3] = unsafe_add(unsafe_mul(found[3], unit), move)
+    move = self._floor(unsafe_mul(-15, span))
+    found[4] = unsafe_add(unsafe_mul(found[4], unit), move)
+    found[5] = unsafe_add(unsafe_mul(found[5], unit), move)
+    move = self._floor(unsafe_mul(50, span))
+    found[6] = unsafe_add(unsafe_mul(found[6], unit), move)
+    found[7] = unsafe_add(unsafe_mul(found[7], unit), move)
+    move = self._floor(unsafe_mul(-50, span))
+    found[8] = unsafe_add(unsafe_mul(found[8], unit), move)
+    found[9] = unsafe_add(unsafe_mul(found[9], unit), move)
+    move = self._floor(unsafe_mul(100, span))
+    found[10] = unsafe_add(unsafe_mul(found[10], unit), move)
+    found[11] = unsafe_add(unsafe_mul(found[11], unit), move)
+    found[14] = unsafe_add(unsafe_mul(found[14], unit), move)
+    move = self._floor(unsafe_mul(-100, span))
+    found[12] = unsafe_add(unsafe_mul(found[12], unit), move)
+    found[13] = unsafe_add(unsafe_mul(found[13], unit), move)
+    found[15] = unsafe_add(unsafe_mul(found[15], unit), move)
+    return found
+
+
+@internal
+@pure
+def worst(gains: int256[16]) -> int256:
+    """@notice The least of sixteen gains."""
+    return min(
+        min(
+            min(min(gains[0], gains[1]), min(gains[2], gains[3])),
+            min(min(gains[4], gains[5]), min(gains[6], gains[7])),
+        ),
+        min(
+            min(min(gains[8], gains[9]), min(gains[10], gains[11])),
+            min(min(gains[12], gains[13]), min(gains[14], gains[15])),
+        ),
+    )
+
+
+@internal
+@pure
+def scan(totals: Totals, quantum_lot: uint256, linear: int256, psr: uint256) -> uint256:
+    """@notice The worst scenario's loss, wad, not below zero; `rounding` comes on top."""
+    least: int256 = self.worst(self.profit(totals, quantum_lot, linear, psr))
+    # a gain is within 2**193
+    return convert(max(unsafe_sub(0, least), 0), uint256)
+
+
+@internal
+@pure
+def rounding(totals: Totals, quantum_lot: uint256) -> uint256:
+    """@notice What lanes may hide, wad, rounded up: half a quantum a lot, and what was cut off."""
+    quanta: uint256 = totals.gross * LOT_CHARGE + totals.cut * CHARGE_ONE
+    return units.div_up(quanta * quantum_lot, CHARGE_ONE)
+
+
+@internal
+@pure
+def pack(raw: int256[16]) -> (uint256, uint256):
+    """
+    @notice Array word and clip. A lane beyond sixteen bits is cut, and clip tells the margin by how
+            much, so that both sides are charged for it; by more than 2**21: `OutOfBounds`.
+    """
+    word: uint256 = 0
+    beyond: int256 = 0
+    for i: uint256 in range(16):
+        # i <= 15; raw lanes are within 2**64 by the builder's bounds
+        lane: int256 = unsafe_add(raw[unsafe_sub(15, i)], BIAS)
+        if lane < 0:
+            beyond = max(beyond, unsafe_sub(0, lane))
+            lane = 0
+        elif lane > LANE_MAX:
+            beyond = max(beyond, unsafe_sub(lane, LANE_MAX))
+            lane = LANE_MAX
+        word = (word << 16) | convert(lane, uint256)
+    if beyond == 0:
+        return word, 0
+    cut: uint256 = convert(beyond, uint256)
+    errors.require(cut <= CLIPPED_MAX, errors.OutOfBounds)
+    clip: uint256 = 1
+    for _: uint256 in range(14):
+        if cut <= 1 << (clip + CLIPPED_BITS):
+            break
+        clip += 1
+    return word, clip
+
+
+@internal
+@pure
+def clipped(info: uint256) -> uint256:
+    """@notice The most that any lane was cut by, in quanta; 0: none was."""
+    clip: uint256 = info >> 252
+    if clip == 0:
+        return 0
+    # a clip is at most 15
+    return 1 << unsafe_add(clip, CLIPPED_BITS)
+
+
+@internal
+@pure
+def delta(info: uint256) -> int256:
+    """@notice Delta of a base unit, in 2**-30."""
+    return units.signed(info, 112, 224)
+
+
+@internal
+@pure
+def value(info: uint256, forward: uint256) -> uint256:
+    """
+    @notice Value of a base unit at `forward` (below 2**56), oracle units, rounded down: the mark
+            carried on by delta, never below nothing.
+    """
+    # all fields are below 2**57, delta within 2**31
+    moved: int256 = unsafe_sub(
+        convert(forward, int256), convert((info >> 56) & PRICE_MASK, int256)
+    )
+    gained: int256 = unsafe_mul(self.delta(info), moved) >> DELTA_BITS
+    return convert(max(unsafe_add(convert(info & PRICE_MASK, int256), gained), 0), uint256)
+
+
+@internal
+@pure
+def usable(info: uint256, forward: uint256, now: uint256, generation: uint256) -> bool:
+    """
+    @notice Whether an array may be used: at most a minute old, the forward (below 2**56) within 25
+            bp of its own, surface and quantum (their common counter) the same. The counter moves at
+            most four times a round, so that its eight bits cannot come round in a minute.
+    """
+    timestamp: uint256 = (info >> 212) & (2**32 - 1)
+    if now < timestamp or now > timestamp + AGE_MAX:
+        return False
+    built_at: uint256 = (info >> 56) & PRICE_MASK
+    drift: uint256 = max(forward, built_at) - min(forward, built_at)
+    return drift * DRIFT_MAX_INVERSE <= built_at and generation & 255 == (info >> 244) & 255
+
+
+@internal
+@pure
+def _floor(x: int256) -> int256:
+    """@notice x / 1e8 rounded down: truncated after a shift to the positive side, |x| < 2**200."""
+    # the shift is a multiple of the divisor and below 2**227
+    return unsafe_sub(
+        unsafe_div(unsafe_add(x, FLOOR_OFFSET * PERCENT_PPM), PERCENT_PPM), FLOOR_OFFSET
+    )
