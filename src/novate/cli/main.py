@@ -25,6 +25,9 @@ COMMANDS = {
     "demo": "novate.cli.demo",
     "verify": "novate.cli.verify",
     "bench": "novate.cli.bench",
+    "price": "novate.cli.price",
+    "surface": "novate.cli.surface",
+    "margin": "novate.cli.margin",
     "error": "novate.cli.error",
 }
 EXAMPLES = """\
