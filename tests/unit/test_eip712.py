@@ -7,6 +7,7 @@ from coincurve import PrivateKey
 from eth_account import Account
 from eth_account.messages import encode_typed_data
 
+from novate import limits
 from novate.errors import Rejected
 from novate.model.order import IMMEDIATE, POST_ONLY, REDUCE_ONLY, ZERO_ADDRESS, Order
 from novate.wire import eip712
@@ -177,7 +178,12 @@ def test_two_revisions_of_an_order_do_not_meet_in_a_batch() -> None:
 
 
 def test_a_batch_beyond_its_bounds_is_refused() -> None:
-    fills = [SignedFill(simple(4, i), simple(9, i, -1), 1, 1) for i in range(101)]
-    assert len(pack(fills[:100]).orders) == 200
+    most, orders = limits.FILLS_PER_BATCH_MAX, limits.ORDERS_PER_BATCH_MAX
+    fills = [SignedFill(simple(4, i), simple(9, i // 10, -1), 1, 1) for i in range(most + 1)]
+    assert len(pack(fills[:most]).fills) == most
     with pytest.raises(Rejected, match="TooManyItems"):
         pack(fills)
+    pairs = [SignedFill(simple(4, i), simple(9, i, -1), 1, 1) for i in range(orders // 2 + 1)]
+    assert len(pack(pairs[:-1]).orders) == orders < 2 * most
+    with pytest.raises(Rejected, match="TooManyItems"):
+        pack(pairs)

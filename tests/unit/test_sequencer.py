@@ -113,11 +113,11 @@ def test_post_only_is_refused_if_it_would_take(floor: Floor) -> None:
 def test_fill_or_kill_trades_all_or_leaves_no_trace(floor: Floor) -> None:
     floor.place("maker", -5, 100_000)
     before = floor.world.state_hash()
-    held = floor.sequencer._open.copy()
+    held = floor.sequencer.open_batch.copy()
     events = floor.place("taker", 6, 100_000, command={"fill_or_kill": True})
     assert rejection(events) == "FillOrKill"
     assert floor.world.state_hash() == before
-    assert floor.sequencer._open == held
+    assert floor.sequencer.open_batch == held
     events = floor.place("taker", 5, 100_000, command={"fill_or_kill": True})
     assert [m.lots for m in matches(events)] == [5]
 
@@ -292,19 +292,22 @@ def test_a_batch_closes_before_prices_change_and_settles_as_judged(floor: Floor)
     assert (floor.held("taker"), floor.held("maker")) == (5, -5)
 
 
-def test_a_batch_closes_at_its_limit_of_fills(floor: Floor) -> None:
-    for _ in range(limits.FILLS_PER_BATCH_MAX):
+def test_a_batch_closes_before_its_limits_of_orders_and_fills(floor: Floor) -> None:
+    count = limits.FILLS_PER_BATCH_MAX + 1
+    for _ in range(count):
         floor.place("maker", -1, 100_000)
     for _ in range(10):
-        events = floor.take("taker", 10, 100_000)
-        assert batches(events) == [] or matches(events) == []
-    floor.place("maker", -1, 100_000)
-    floor.take("taker", 1, 100_000)
+        floor.take("taker", 10, 100_000)
+    floor.take("taker", count - 100, 100_000)
     floor.close()
-    closed = batches(floor.events)
-    assert sum(b.count for b in closed) == limits.FILLS_PER_BATCH_MAX + 1
-    assert len(closed) >= 2 and max(b.count for b in closed) <= limits.FILLS_PER_BATCH_MAX
-    assert floor.held("taker") == limits.FILLS_PER_BATCH_MAX + 1
+    closed, found = batches(floor.events), matches(floor.events)
+    assert len(closed) >= 2
+    assert floor.held("taker") == sum(batch.count for batch in closed) == len(found) == count
+    for batch in closed:
+        held = found[batch.first_sequence : batch.first_sequence + batch.count]
+        orders = {digest for match in held for digest in (match.maker, match.taker)}
+        assert len(held) == batch.count <= limits.FILLS_PER_BATCH_MAX
+        assert len(orders) <= limits.ORDERS_PER_BATCH_MAX
 
 
 def test_a_batch_never_holds_more_accounts_than_the_contract_takes(floor: Floor) -> None:

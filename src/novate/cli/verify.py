@@ -20,6 +20,7 @@ from novate import config
 from novate.chain.client import Client, RpcFault
 from novate.chain.deployment import Deployment
 from novate.chain.node import LocalNode, NodeFault, NodeOptions
+from novate.cli import json_text
 from novate.demo.recorder import usd
 from novate.engine.journal import Head
 from novate.errors import InvalidParameter, Rejected, require
@@ -98,7 +99,7 @@ def _opened(folder: Path, rpc: str | None, parameters: config.Parameters) -> Ite
         raise FileNotFoundError(f"no journal.bin in {folder}")
     try:
         deployment = Deployment.load(folder / "deployment.json")
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise Rejected(InvalidParameter, f"deployment.json: {error}") from None
     try:
         if rpc is not None:
@@ -120,7 +121,7 @@ def _published(folder: Path) -> dict[str, Any] | None:
     if not path.is_file():
         return None
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = json_text.parse(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise Rejected(InvalidParameter, f"result.json: {error}") from None
     require(isinstance(found, dict), InvalidParameter, "result.json holds no object")

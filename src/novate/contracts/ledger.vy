@@ -146,15 +146,16 @@ def _sweep(row: Row, value_linear: int256) -> Row:
     delta: int256 = r.variation + value_linear
     r.variation = -value_linear
     if delta > 0:
-        r.epoch = self._epoch()
-        word: uint256 = self.epochs[r.epoch]
+        epoch: uint256 = self._epoch()
+        word: uint256 = self.epochs[epoch]
         scale: uint256 = units.WAD - (word >> 128)
         shares: uint256 = convert(delta, uint256) * units.PPM // scale
         entered: uint256 = self._value(r.gain_now + shares, scale) - self._value(r.gain_now, scale)
         r.gain_now += shares
         r.cash += delta - convert(entered, int256)
         if shares != 0:
-            self.epochs[r.epoch] = word + shares
+            r.epoch = epoch
+            self.epochs[epoch] = word + shares
     elif delta < 0:
         loss: int256 = -delta
         if r.gain_now != 0:

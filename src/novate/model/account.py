@@ -145,7 +145,9 @@ def _add_gain(world: World, row: Account, gain: int) -> Account:
     if shares:
         epochs[number] = replace(epoch, shares=epoch.shares + shares)
     held = row.gain_now + shares
-    return replace(row, gain_now=held, cash=row.cash + gain - entered, epoch=number)
+    # less than a share is cash at once, and no gain
+    moved = number if shares else row.epoch
+    return replace(row, gain_now=held, cash=row.cash + gain - entered, epoch=moved)
 
 
 def _take_loss(world: World, row: Account, loss: int) -> Account:

@@ -2,7 +2,7 @@
 
 Units: ``lot_size`` wad base units a lot, ``tick`` wad, caps and open interest in lots,
 ``funding_index`` wad a lot, ``rate`` ppb per eight hours. Packing follows docs/SPEC.md §2; Vyper
-twin: ``contracts/lib/words.vy``.
+twin: ``contracts/markets.vy``.
 """
 
 from __future__ import annotations

@@ -62,8 +62,8 @@ class Replica:
         self.world = world
         self.deployment = deployment
         self.check_events = check_events
-        self._abis = {a: abi_of(CONTRACT_OF[n]) for n, a in deployment.addresses.items()}
-        self._names = {address: name for name, address in deployment.addresses.items()}
+        self._names = {address: name for name, address in deployment.acting().items()}
+        self._abis = {a: abi_of(CONTRACT_OF[n]) for a, n in self._names.items()}
         self._domain = wire_round.domain_separator(
             deployment.chain_id, deployment.addresses["oracle"]
         )
@@ -138,6 +138,8 @@ class Replica:
 
     def _govern(self, arguments: tuple[Any, ...]) -> None:
         target, data = arguments[0].lower(), arguments[1]
+        if target not in self._abis:
+            return  # moves nothing of the venue
         function, inner = self._abis[target].decode_call(data)
         twin = self._twins[self._names[target], function]
         twin(self.world, self.deployment.addresses["timelock"], *map(_argument, inner))

@@ -19,7 +19,7 @@ class Watcher:
 
     def __init__(self, client: Client, deployment: Deployment, next_block: int) -> None:
         self._client = client
-        self._ours = set(deployment.addresses.values())
+        self._ours = set(deployment.acting().values())
         self.next_block = next_block
 
     def poll(self) -> list[ChainTransaction]:
