@@ -37,13 +37,16 @@ M64: constant(uint256) = 2**64 - 1
 M80: constant(uint256) = 2**80 - 1
 M128: constant(uint256) = 2**128 - 1
 
-# The traded instruments; zeros for what is no listed perp
+# A traded instrument; zeros for what is no listed perp
+struct Item:
+    terms: uint256
+    band: uint256                               # lowest price 128 | how far up it goes 128
+    index: int256                               # funding, wad a lot
+
 struct Listing:
     width: uint256                              # how many
     instruments: uint256[INSTRUMENTS_MAX]
-    terms: uint256[INSTRUMENTS_MAX]
-    bands: uint256[INSTRUMENTS_MAX]             # lowest price 128 | highest 128
-    indices: int256[INSTRUMENTS_MAX]            # funding, wad a lot
+    items: Item[INSTRUMENTS_MAX]
 
 # What a trade does, or why it cannot
 struct Booking:
@@ -90,10 +93,9 @@ def novate(
             at: uint256 = (word >> 16) & 255
             cell: uint256 = unsafe_add(taker << 2, at >> 2)  # indices are below 256
             cell_maker: uint256 = unsafe_add(maker << 2, at >> 2)
-            booking: Booking = self._booking(
-                word, owners, listing.terms[at], listing.bands[at], listing.indices[at]
-            )
-            if booking.fault == ledger.NO_ERROR and (closed != 0 or (word >> 24) & 6 != 0):
+            item: Item = listing.items[at]
+            booking: Booking = self._booking(word, owners, item)
+            if closed | ((word >> 24) & 6) != 0 and booking.fault == ledger.NO_ERROR:
                 booking.fault = self._reduction_fault(
                     word, [accounts[taker], accounts[maker]], [lots[cell], lots[cell_maker]],
                     instruments[at], closed,
@@ -188,10 +190,14 @@ def _listing(instruments: DynArray[uint256, INSTRUMENTS_MAX]) -> Listing:
             market: uint256 = 0
             mark: uint256 = 0
             market, mark = ledger._accrue(instrument)
-            found.terms[k] = terms
-            found.bands[k] = units.ppm_up(mark, units.PPM - band)
-            found.bands[k] |= units.ppm_down(mark, units.PPM + band) << 128
-            found.indices[k] = convert(convert(market, bytes32), int256) >> 160
+            if mark == 0:
+                continue  # no price yet: nothing to trade at
+            lowest: uint256 = units.ppm_up(mark, units.PPM - band)
+            found.items[k] = Item(
+                terms=terms,
+                band=lowest | ((units.ppm_down(mark, units.PPM + band) - lowest) << 128),
+                index=convert(convert(market, bytes32), int256) >> 160,
+            )
     return found
 
 
@@ -210,19 +216,7 @@ def _lane(sums: int256, at: uint256) -> int256:
 
 @internal
 @pure
-def _signed_lots(word: uint256) -> int256:
-    """@notice Lots the taker gains."""
-    lots: int256 = convert((word >> 32) & M44, int256)
-    if (word >> 24) & 1 == 0:
-        return -lots
-    return lots
-
-
-@internal
-@pure
-def _booking(
-    word: uint256, owners: uint256, terms: uint256, band: uint256, index: int256
-) -> Booking:
+def _booking(word: uint256, owners: uint256, item: Item) -> Booking:
     """
     @notice The first reason why a trade cannot settle whatever the accounts hold, or the lots the
             taker gains and what it books for them: lots * (price of a lot - funding index). The
@@ -231,17 +225,19 @@ def _booking(
     # an index beyond the accounts shifts to no owner
     taker: uint256 = (owners >> ((word & 255) << 3)) & 255
     maker: uint256 = (owners >> ((word >> 5) & 2040)) & 255
-    assert taker != 0 and maker != 0
+    assert unsafe_mul(taker, maker) != 0  # of 8 bits each
     if (word >> 32) & M44 == 0:
         return Booking(fault=errors.ZeroLots, lots=0, booked=0)
     if taker == maker:
         return Booking(fault=errors.SelfMatch, lots=0, booked=0)
+    terms: uint256 = item.terms
     if terms == 0:
         return Booking(fault=errors.UnknownInstrument, lots=0, booked=0)
     price: uint256 = (word >> 76) & M128
     if price % ((terms >> 64) & M80) != 0:
         return Booking(fault=errors.OffTick, lots=0, booked=0)
-    if price < band & M128 or price > band >> 128:
+    # a price below the lowest wraps around to more than the band is wide
+    if unsafe_sub(price, item.band & M128) > item.band >> 128:
         return Booking(fault=errors.PriceOutOfBand, lots=0, booked=0)
     lots: int256 = convert(convert((word >> 32) & M44, bytes32), int256)
     if (word >> 24) & 1 == 0:
@@ -249,7 +245,7 @@ def _booking(
     # a price in the band is below 2**84, a lot_size below 2**64, an index below 2**95: the product
     # with 44 bits of lots is below 2**139
     lot: uint256 = unsafe_div(unsafe_mul(price, terms & M64), units.WAD)
-    booked: int256 = unsafe_mul(lots, unsafe_sub(convert(lot, int256), index))
+    booked: int256 = unsafe_mul(lots, unsafe_sub(convert(lot, int256), item.index))
     return Booking(fault=ledger.NO_ERROR, lots=lots, booked=booked)
 
 
@@ -262,7 +258,9 @@ def _reduction_fault(
     @notice Pause, reduce-only and caps: all ask whether a side's running position shrinks without
             turning. Taker first, then maker; `lots` packed (_lane).
     """
-    signed: int256 = self._signed_lots(word)
+    signed: int256 = convert((word >> 32) & M44, int256)
+    if (word >> 24) & 1 == 0:
+        signed = -signed
     at: uint256 = (word >> 16) & 255
     taker_reduces: bool = self._reduces(accounts[0], instrument, self._lane(lots[0], at), signed)
     maker_reduces: bool = self._reduces(accounts[1], instrument, self._lane(lots[1], at), -signed)
@@ -331,7 +329,7 @@ def _gate(
             words, count, held, code = positions.change(words, count, instrument, change)
             if code != ledger.NO_ERROR:
                 return code, moved
-        cap: int256 = convert((listing.terms[k] >> 188) & M44, int256)
+        cap: int256 = convert((listing.items[k].terms >> 188) & M44, int256)
         if size > cap and size > max(held, unsafe_sub(0, held)):
             return errors.PositionCap, moved
         # below 2**57
@@ -370,7 +368,7 @@ def _crowded(listing: Listing, interest: int256[INSTRUMENTS_MAX]) -> uint256:
         if interest[k] > 0:
             market: uint256 = ledger.books[listing.instruments[k]][1]
             after: uint256 = (market & M44) + convert(interest[k], uint256)
-            if after > (listing.terms[k] >> 144) & M44:
+            if after > (listing.items[k].terms >> 144) & M44:
                 found |= 1 << k
     return found
 

@@ -69,7 +69,7 @@ def accrued(instrument: uint256, market: uint256, config: uint256) -> (uint256, 
     rate, index = self._accrue(market, quote, lot, (config >> 120) & M32)
     word: uint256 = (market & M96) | (block.timestamp << 96) | (units.unsigned(rate, M32) << 128)
     word |= units.unsigned(index, M96) << 160
-    if self.rows[base | instrument] == 0:
+    if quote != 0 and self.rows[base | instrument] == 0:
         self.rows[base | instrument] = self._row(word, quote, (config >> 120) & M32)
     return word, ((quote >> 56) & M56) * units.ORACLE_UNIT
 
@@ -126,7 +126,8 @@ def _quote(id: uint256, status: uint256, base: uint256, config: uint256) -> uint
     if kept != 0:
         return kept
     feed: uint256 = staticcall ORACLE.feed(id)
-    assert feed != 0  # an instrument of a feed without a price cannot be valued
+    if feed == 0:
+        return 0  # no price yet; not kept
     mark: uint256 = (feed >> 56) & M56
     stale_after: uint256 = (status >> 144) & M16
     charged_until: uint256 = ((feed >> 192) & M32) + stale_after
@@ -150,7 +151,8 @@ def _quote(id: uint256, status: uint256, base: uint256, config: uint256) -> uint
 def _row(market: uint256, quote: uint256, slope: uint256) -> uint256:
     """@notice One instrument's row (docs/SPEC.md §4) from its market word."""
     kind: uint256 = (market >> 68) & 15
-    assert kind != 0  # listed: a row of anything else must not stay in the cache
+    # listed and with a price: a row of anything else must not stay in the cache
+    assert kind != 0 and quote != 0
     underlying: uint256 = (market >> 60) & 15
     # a lot is at least 1e10 wei: price * 1e8 * lot / 1e18 is exact and below 2**56 * 1e9 < 2**87
     scale: uint256 = pow_mod256(10, unsafe_sub((market >> 44) & 255, 10))
