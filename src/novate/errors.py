@@ -3,7 +3,7 @@
 A rejection is a value: the same name is the ABI error on chain (selector of ``Name()``), the code
 on the wire and the sentence for people. Codes are partitioned by word: 1xxx input and order, 2xxx
 settlement and margin, 3xxx oracle, 4xxx custody, 5xxx liquidation and waterfall, 6xxx governance,
-7xxx journal, 8xxx price and quote files.
+7xxx journal and its replicas, 8xxx price and quote files.
 """
 
 from __future__ import annotations
@@ -165,6 +165,29 @@ LotsOutOfRange = _r(
 BadTerms = _r(2014, "BadTerms", 400, False, "The instrument's terms are inconsistent.")
 AlreadyListed = _r(2015, "AlreadyListed", 409, False, "The instrument is already listed.")
 DebtCap = _r(2016, "DebtCap", 400, True, "Cash below zero is at its cap for the whole venue.")
+StrikeOffGrid = _r(
+    2017, "StrikeOffGrid", 400, False, "The strike is not a multiple of the underlying's step."
+)
+ExpiryOffGrid = _r(
+    2018,
+    "ExpiryOffGrid",
+    400,
+    False,
+    "The expiry is past, beyond the longest tenor, or not at a time of the underlying's grid.",
+)
+StrikeOutOfRange = _r(
+    2019, "StrikeOutOfRange", 400, True, "The strike is not within a fifth and five forwards."
+)
+ListingClosed = _r(
+    2020, "ListingClosed", 403, True, "No options of this underlying may be listed now."
+)
+SlotInUse = _r(
+    2021,
+    "SlotInUse",
+    409,
+    True,
+    "The options listed there before have not expired, or some are still open.",
+)
 
 # 3xxx: oracle
 FutureRound = _r(3001, "FutureRound", 400, True, "The round's timestamp is in the future.")
@@ -239,6 +262,26 @@ SurfaceNotHonest = _r(
     400,
     False,
     "The proposed volatility surface strays from this node's own quotes.",
+)
+MissingExpiry = _r(
+    3018,
+    "MissingExpiry",
+    400,
+    False,
+    "The volatility surface lacks an expiry that is still active.",
+)
+ExpiryPassed = _r(
+    3019, "ExpiryPassed", 400, False, "An expiry of the volatility surface has already passed."
+)
+UnknownUnderlying = _r(
+    3020, "UnknownUnderlying", 404, False, "The underlying is not registered for surfaces."
+)
+StaleSurface = _r(
+    3021,
+    "StaleSurface",
+    503,
+    True,
+    "The volatility surface has no slice of this expiry, or it is too old.",
 )
 
 # 4xxx: custody
@@ -330,6 +373,20 @@ JournalFenced = _r(
 )
 SnapshotUnusable = _r(
     7008, "SnapshotUnusable", 500, False, "The snapshot is not used; the journal is replayed."
+)
+ReplicaDiverged = _r(
+    7020,
+    "ReplicaDiverged",
+    500,
+    False,
+    "Chain and model came to different ends; the replica stops before the transaction.",
+)
+NoTwin = _r(
+    7021,
+    "NoTwin",
+    501,
+    False,
+    "The chain changed in a way that the model cannot follow; the replica stops there.",
 )
 
 # 8xxx: price files

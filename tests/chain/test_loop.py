@@ -1,20 +1,33 @@
-"""The loop on a real node: trading settles, and users need no operator for what is theirs."""
+"""The loop on a real node: trading settles, users need no operator for what is theirs, and nobody
+stops it.
+"""
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from novate.chain.backend import abi_of
+from novate.chain.compile import compile_contract
+from novate.chain.deployment import CONTRACT_OF
 from novate.chain.node import local_key
 from novate.demo.actors import USD
 from novate.demo.cheats import venue_order
 from novate.errors import BY_SELECTOR
 from novate.model import ledger
-from novate.services.replica import Outcome
-from novate.wire import records
-from novate.wire.order import SignedFill, pack, receipt_words
+from novate.model.account import account_of
+from novate.model.order import ZERO_ADDRESS
+from novate.services.final_state import final_state
+from novate.services.replica import PEERS, Outcome
+from novate.services.verification import Case
+from novate.units import WAD
+from novate.wire import eip712, records
+from novate.wire.order import SignedFill, SignedOrder, pack, receipt_words
 from novate.wire.records import Matched, OrderPlaced
 from tests.support.market import BTC, Market, happened
 
@@ -154,3 +167,158 @@ def test_the_engine_never_calls_a_stranger_its_user(market: Market) -> None:
     with pytest.raises(Exception, match="BadSignature"):
         market.venue.place(forged)
     assert market.venue.journal.head == before
+
+
+# Anybody may send anything
+
+
+def strangers_argument(rng: random.Random, kind: str, known: list[int]) -> Any:
+    """A value of an ABI type: often one that means something to the venue."""
+    if kind.endswith("]"):
+        inner, _, count = kind[:-1].rpartition("[")
+        length = int(count) if count else rng.choice((0, 0, 1, 2))
+        return [strangers_argument(rng, inner, known) for _ in range(length)]
+    if kind == "bytes":
+        return rng.randbytes(rng.choice((0, 4, 36)))
+    word = rng.choice((0, 1, 2, 10**6, rng.getrandbits(60), rng.getrandbits(256), *known))
+    if kind == "bytes32":
+        return word.to_bytes(32, "big")
+    if kind == "bool":
+        return bool(word & 1)
+    if kind == "address":
+        return f"0x{(word >> 96 if word >> 160 else word):040x}"
+    return word % 2 ** int(kind.removeprefix("uint"))
+
+
+def strangers_calldata(rng: random.Random, contract: str, known: list[int]) -> bytes:
+    """A call: whole, cut, padded, with another word, of another contract, or of nothing at all."""
+    functions = [f for found in abi_of(CONTRACT_OF[contract]).functions.values() for f in found]
+    function = rng.choice(functions)
+    arguments = [strangers_argument(rng, i["type"], known) for i in function["inputs"]]
+    data = abi_of(CONTRACT_OF[contract]).encode_call(function["name"], *arguments)
+    match rng.randrange(8):
+        case 0:
+            return data[: rng.randrange(len(data) + 1)]
+        case 1:
+            return rng.randbytes(4) + data[4:]
+        case 2:
+            return data + rng.randbytes(rng.randrange(1, 40))
+        case 3 if len(data) > 4:
+            place = 4 + 32 * rng.randrange((len(data) - 4) // 32)
+            word = rng.choice((0, 32, 64, 2**256 - 32, rng.getrandbits(256)))
+            return data[:place] + word.to_bytes(32, "big") + data[place + 32 :]
+    return data
+
+
+def verified(market: Market) -> str:
+    """What the last step of a verification says of the replica's world."""
+    venue = market.venue
+    case = Case(venue.journal.path, venue.deployment, venue.parameters, venue.client)
+    case.world = venue.replica.world
+    return final_state(case, lambda done, total: None)
+
+
+def test_no_strangers_calldata_stops_the_replica_the_auditor_or_the_engine(market: Market) -> None:
+    rng, venue = random.Random(7), market.venue
+    trade(market)
+    market.round(100_010)
+    known = [market.actors["taker"].account, int(venue.tokens["USDC"].address, 16)]
+    senders = [local_key("stranger"), market.actors["taker"].key, local_key("governor")]
+    for sender in senders:
+        venue.client.set_balance(sender.address, 10**20)
+    accepted = refused = 0
+    for _ in range(20):
+        for _ in range(60):
+            contract = rng.choice(sorted(venue.deployment.acting()))
+            data = strangers_calldata(rng, contract, known)
+            value, gas = rng.choice((0, 0, 0, 0, 1)), rng.choice((10**6, 10**6, 60_000))
+            to = venue.deployment.addresses[contract]
+            venue.client.send(rng.choice(senders), to, data, gas, value)
+        outcomes = venue.mine(venue.now + 5)
+        accepted += sum(outcome.succeeded for outcome in outcomes)
+        refused += sum(not outcome.succeeded for outcome in outcomes)
+        assert len(outcomes) == 60
+    assert accepted > 200 and refused > 200
+    assert venue.auditor.findings == []
+    assert "answers of the contracts equal" in verified(market)
+    market.round(100_020)
+    again = venue.rebuilt_sequencer()
+    assert again.world.state_hash() == venue.sequencer.world.state_hash()
+
+
+def test_governance_after_genesis_is_followed(market: Market) -> None:
+    """A new guardian, by the timelock: too early first, then in time, and what it does then."""
+    venue, governor = market.venue, local_key("governor")
+    addresses, now = venue.replica.world.addresses, local_key("new guardian")
+    peers = [addresses[role] for role in PEERS]
+    office, house = abi_of("BackOffice"), venue.deployment.addresses["clearinghouse"]
+    timelock = venue.client.attach(
+        venue.deployment.addresses["timelock"], abi_of("Timelock"), "Timelock"
+    )
+    venue.client.set_balance(now.address, 10**20)
+    for data in (
+        office.encode_call("set_peers", *peers, now.address),
+        office.encode_call("set_venue", now.address, True),
+        office.encode_call("set_debt_cap", 5),
+    ):
+        timelock.send("schedule", house, data, bytes(32), key=governor)
+        timelock.send("execute", house, data, bytes(32), key=local_key("stranger"))
+        assert [o.succeeded for o in venue.mine(venue.now + 5)] == [True, False]
+        delay = timelock.call("delay_of", house)
+        timelock.send("execute", house, data, bytes(32), key=local_key("stranger"))
+        assert [o.succeeded for o in venue.mine(venue.now + delay)] == [True]
+    assert addresses["guardian"] == now.address.lower()
+    venue.client.send(now, house, office.encode_call("pause", 60))
+    assert [o.succeeded for o in venue.mine(venue.now + 5)] == [True]
+    assert "answers of the contracts equal" in verified(market)
+    assert venue.auditor.unexplained == []
+    again = venue.rebuilt_sequencer()
+    assert again.world.state_hash() == venue.sequencer.world.state_hash()
+
+
+TEST_CONTRACTS = Path(__file__).parent.parent / "contracts"
+
+
+def against_a_wallet(market: Market, wallet: str, blob: bytes) -> list[Outcome]:
+    """Anyone settles: the taker's open order and a contract wallet's, ten lots."""
+    venue, taker = market.venue, market.actors["taker"]
+    signed = taker.order(venue.desk({}), BTC, 10, 101_000)
+    buys = replace(signed.order, executor=ZERO_ADDRESS)
+    assert taker.signer is not None
+    r, vs = eip712.sign(taker.signer, eip712.order_digest(venue.separator, buys))
+    sells = replace(buys, account=account_of(wallet), lots=-10, price=99_000 * WAD, flags=0)
+    maker = SignedOrder(sells, blob=blob)
+    batch = pack([SignedFill(SignedOrder(buys, r, vs), maker, 10, 100_000 * WAD)])
+    market.exchange().send(
+        "settle",
+        b"",
+        batch.accounts,
+        batch.instruments,
+        batch.orders,
+        batch.fills,
+        buys.nonce,
+        batch.blobs,
+        key=local_key("stranger"),
+    )
+    return venue.mine(venue.now + 1)
+
+
+def test_a_contract_wallets_answer_is_taken_from_the_chain(market: Market) -> None:
+    venue, maker = market.venue, market.actors["maker"]
+    usdc, custody = venue.tokens["USDC"], venue.deployment.addresses["custody"]
+    made = compile_contract("MockWallet", TEST_CONTRACTS)
+    wallet = venue.client.deploy(made, key=maker.key)
+    account = account_of(wallet.address.lower())
+    wallet.transact("set_mode", 1, key=maker.key)
+    usdc.transact("mint", maker.address, 10**12, key=local_key("governor"))
+    usdc.transact("approve", custody, 10**12, key=maker.key)
+    raw = account.to_bytes(32, "big")
+    venue.custody.transact("deposit", usdc.address, raw, 10**12, key=maker.key)
+    venue.now = venue.client.block().timestamp
+    market.round(100_000)
+    refused = against_a_wallet(market, wallet.address.lower(), b"")
+    assert skipped(refused) == ["BadSignature"] and market.held("taker") == 0
+    agreed = against_a_wallet(market, wallet.address.lower(), b"yes")
+    assert [a["settled"] for a in happened(agreed, "BatchSettled")] == [1]
+    assert market.held("taker") == 10
+    assert "answers of the contracts equal" in verified(market)

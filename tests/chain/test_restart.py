@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,7 +17,10 @@ from novate.chain.deployment import Deployment
 from novate.chain.node import local_key
 from novate.config import load
 from novate.demo.venue import build_sequencer
+from novate.engine import snapshot
 from novate.engine.journal import Journal, verify_chain
+from novate.engine.recovery import recover
+from novate.engine.sequencer import Sequencer
 from novate.wire import records
 
 ROOT = Path(__file__).parent.parent.parent
@@ -88,6 +92,30 @@ def test_a_replay_comes_to_the_same_state_at_every_promised_head(
     promised = {line["sequence"]: line["state"] for line in said}
     assert len(set(promised.values())) == len(said)
     assert replay(folder, genesis, promised) == promised
+
+
+def test_a_start_from_a_snapshot_ends_where_a_full_replay_does(
+    killed: tuple[Path, int, list[dict[str, Any]]], tmp_path: Path
+) -> None:
+    folder, genesis, _ = killed
+    shutil.copytree(folder, tmp_path / "run")
+    path = tmp_path / "run" / "journal.bin"
+    deployment = Deployment.load(folder / "deployment.json")
+
+    def build() -> Sequencer:
+        return build_sequencer(deployment, load(), local_key("executor"), genesis)
+
+    with Journal.open(path, lambda: 0, create=False) as journal:
+        started = recover(journal, build)
+        assert started.from_snapshot is not None and not started.unused
+        assert 0 < started.replayed < journal.durable.sequence
+        for file in snapshot.files(path):
+            file.write_bytes(file.read_bytes()[:-1])
+        replayed = recover(journal, build)
+        assert replayed.from_snapshot is None and len(replayed.unused) == 2
+        assert replayed.completed == 0, "what was owed was appended the first time"
+    one, other = (snapshot.content_hash(r.sequencer) for r in (started, replayed))
+    assert one == other
 
 
 def test_a_torn_last_record_costs_nothing_that_was_promised(

@@ -304,6 +304,18 @@ def test_another_gas_figure_is_noticed(copy: Path) -> None:
     assert answer["first_wrong_record"] == target
 
 
+def test_what_has_no_twin_in_the_model_is_named_with_its_record(copy: Path) -> None:
+    """The chain says that a call succeeded which none of our contracts has."""
+    target = places(copy, "ChainTransaction")[5]
+    rewrite(copy, with_changed(target, calldata=b"\xde\xad\xbe\xef", succeeded=True))
+    code, answer = run_json(copy)
+    assert code == 1
+    steps = {step["name"]: step for step in answer["steps"]}
+    found = [s for s in steps.values() if "NoTwin (7021)" in str(s)]
+    assert len(found) == 2, "both the engine and the auditor stop there"
+    assert {step["record"] for step in found} == {target}
+
+
 @pytest.mark.parametrize(
     "fields", [{"digest": bytes(32)}, {"signature": bytes(64)}, {"signer": bytes(20)}]
 )

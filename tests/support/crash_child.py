@@ -1,4 +1,6 @@
-"""A crash run that tells after each minute what its journal promised and where its engine is."""
+"""A crash run that tells after each minute what its journal promised and where its engine is; every
+third minute it takes a snapshot.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +13,7 @@ from novate.demo.run import Crash
 from novate.lab.prices import load_event
 
 MINUTES = 60
+SNAPSHOT_MINUTES = 3
 
 
 def main(folder: Path) -> None:
@@ -20,6 +23,8 @@ def main(folder: Path) -> None:
     crash.fund()
     for step in range(crash.steps):
         crash.minute(step)
+        if step % SNAPSHOT_MINUTES == 2:
+            crash.venue.snapshot()
         head = crash.venue.journal.durable
         state = crash.venue.sequencer.world.state_hash()
         tell(sequence=head.sequence, hash=head.hash.hex(), state=state)

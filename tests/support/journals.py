@@ -35,6 +35,13 @@ def rejection(command: Callable[[], object]) -> tuple[Error, str]:
     return caught.value.error, caught.value.detail
 
 
+def put(path: Path, data: bytes) -> None:
+    """Other bytes in a file; in place, since some file systems flush one that begins anew."""
+    with path.open("r+b") as stream:
+        stream.write(data)
+        stream.truncate()
+
+
 def fill(path: Path, count: int, segment_bytes: int = SEGMENT) -> list[Record]:
     """A closed journal of ``count`` records of some 300 bytes, committed by fives."""
     made = []

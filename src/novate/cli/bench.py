@@ -10,8 +10,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from novate.bench import matching, recovery
+from novate.bench.catalogue import SCENARIOS
 from novate.bench.gas import BASELINES, TARGETS, GasReport, measure
-from novate.bench.scenarios import SCENARIOS
 from novate.chain.node import NodeFault
 from novate.config import DEFAULT, load
 
@@ -23,6 +24,8 @@ def everything(context: typer.Context) -> None:
     """Run every benchmark when none is named."""
     if context.invoked_subcommand is None:
         gas()
+        match()
+        recover()
 
 
 @app.command()
@@ -49,6 +52,87 @@ def gas(
         console.print(f"[bold]{scenario.key}[/bold]: {scenario.text}", highlight=False)
     sizes = ", ".join(f"{size.name} {size.bytes:,}" for size in report.contracts)
     console.print(f"[bold]runtime bytes[/bold]: {sizes}", highlight=False)
+
+
+@app.command()
+def match(
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    flow: Annotated[
+        Path | None,
+        typer.Option(help="Also the flow of this recorded level-2 book (Parquet)."),
+    ] = None,
+    commands: Annotated[
+        int, typer.Option(min=1_000, help="Commands of each made workload.")
+    ] = 400_000,
+    runs: Annotated[int, typer.Option(min=1, help="Runs that the median is of.")] = 5,
+) -> None:
+    """Commands a second of the fast book, checked against the reference in the same run."""
+    report = matching.measure(commands, runs, flow=flow)
+    if as_json:
+        typer.echo(json.dumps(report.document()))
+        return
+    console = Console(soft_wrap=True)
+    console.print(match_table(report))
+    verdict = "met" if report.worst >= matching.RATE_TARGET else "missed"
+    console.print(
+        f"[bold]worst workload[/bold]: {report.worst:,} commands/s on one core, "
+        f"target {matching.RATE_TARGET:,}: {verdict}",
+        highlight=False,
+    )
+    verdict = "met" if report.call_ns <= matching.CALL_TARGET_NS else "missed"
+    console.print(
+        f"[bold]one call from Python[/bold]: {report.call_ns:,} ns in the median, "
+        f"target {matching.CALL_TARGET_NS:,}: {verdict}",
+        highlight=False,
+    )
+
+
+@app.command()
+def recover(
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    commands: Annotated[
+        int, typer.Option(min=1_000, help="Commands to replay.")
+    ] = recovery.COMMANDS,
+    runs: Annotated[int, typer.Option(min=1, help="Replays that the median is of.")] = 3,
+) -> None:
+    """Seconds to replay a million commands from the journal, and to promote a standby."""
+    report = recovery.measure(commands, runs)
+    if as_json:
+        typer.echo(json.dumps(report.document()))
+        return
+    console = Console(soft_wrap=True)
+    figures = (
+        ("a million commands replayed", report.million_commands_s, recovery.REPLAY_TARGET_S),
+        ("a standby promoted", report.promote_s, recovery.PROMOTE_TARGET_S),
+    )
+    for name, seconds, target in figures:
+        verdict = "met" if seconds <= target else "missed"
+        console.print(
+            f"[bold]{name}[/bold]: {seconds:.2f} s, target {target:.0f} s: {verdict}",
+            highlight=False,
+        )
+    console.print(f"replayed: {recovery.REPLAYED}", highlight=False)
+    sound = report.same_state and report.fenced and report.lost == 0
+    checks = "same state, nothing acknowledged lost, the old writer fenced"
+    console.print(checks if sound else f"FAILED: {checks}", highlight=False)
+    if not sound:
+        raise typer.Exit(1)
+
+
+def match_table(report: matching.MatchReport) -> Table:
+    """Each workload's rate, how many times the reference's, and whether both ended alike."""
+    table = Table("workload", "commands/s", "times reference", "hash", "what", title="Matching")
+    for column in table.columns[1:3]:
+        column.justify = "right"
+    for workload in report.workloads:
+        table.add_row(
+            workload.name,
+            f"{workload.commands_per_s:,}",
+            f"{workload.commands_per_s / workload.reference_per_s:,.0f}",
+            "equal" if workload.hash_equal else "DIFFERS",
+            workload.text,
+        )
+    return table
 
 
 def figures_table(report: GasReport) -> Table:

@@ -21,6 +21,7 @@ from novate.demo.actors import BTC, ETH, Actor
 from novate.demo.liquidations import BID_AFTER_S, Liquidations, Totals
 from novate.demo.recorder import Recorder, claims, custody_cash, solvency_gap, usd
 from novate.demo.venue import Venue
+from novate.engine import journal
 from novate.errors import PriceFileEmpty, require
 from novate.lab.prices import NodeFeed, PriceTable, Quote, node_feeds
 from novate.model import invariants, ledger, waterfall
@@ -56,7 +57,8 @@ class Crash:
         require(bool(known), PriceFileEmpty, "it holds neither BTC nor ETH")
         self.event = event
         folder.mkdir(parents=True, exist_ok=True)
-        for name in ("journal.bin", "chain.json", "deployment.json"):
+        journal.remove(folder / "journal.bin")
+        for name in ("chain.json", "deployment.json"):
             (folder / name).unlink(missing_ok=True)
         self.folder, self.parameters, self.table = folder, parameters, table
         self.chance = random.Random(seed)

@@ -21,7 +21,9 @@ from novate.chain.mirror import mirror_world
 from novate.chain.node import LocalNode, NodeOptions, local_key
 from novate.config import Parameters
 from novate.demo.actors import Desk
+from novate.engine import snapshot
 from novate.engine.journal import Journal
+from novate.engine.recovery import Follower
 from novate.engine.sequencer import Sequencer, Settings
 from novate.errors import Rejected
 from novate.model.instrument import PERP
@@ -279,9 +281,14 @@ class Venue:
         """A second sequencer, fed the journal from its first record."""
         first = self.genesis_time
         made = build_sequencer(self.deployment, self.parameters, self.executor, first)
-        for entry in self.journal.read(1):
-            made.handle(records.decode(entry.kind, entry.payload))
+        Follower(made).follow(self.journal.read(1))
         return made
+
+    def snapshot(self) -> Path:
+        """Write the sequencer's state down, so that a start replays only what follows."""
+        head = self.journal.durable
+        assert self.cursor == head.sequence + 1, "everything is pumped"
+        return snapshot.save(self.journal.path, head, self.sequencer)
 
     def close(self) -> None:
         """Stop the services; the chain's state is dumped as the node ends."""

@@ -1,257 +1,154 @@
-"""The journal: an append-only, hash-chained file, the only state shared between services.
+"""The journal: an append-only, hash-chained log, the only state shared between services.
 
 Owns: the order of all commands. Record ``n`` carries the hash of record ``n - 1``, so the head's
-hash commits to everything before it. A frame on disk is
-
-    length u32 | crc32 of length u32 | body | hash 32     (big-endian; length of body and hash)
-    body = sequence u64 | timestamp_ms u64 | previous hash 32 | kind length u8 | kind | payload
-    hash = sha256(body); the first record (sequence 0, kind ``Genesis``) follows ``SEED``.
+hash commits to everything before it. The modules behind it, in reading order: ``journal_frame``
+(one record), ``journal_segment`` (one file), ``journal_scan`` (reading), ``journal_lock`` (who
+writes), ``journal_disk`` (system calls), ``journal_writer`` (where records go). What is promised,
+and what happens when: docs/journal.md.
 
 Durability: ``append`` only buffers; ``commit`` writes the group and returns after an ``fdatasync``.
-Readers see durable records only: nothing is acted upon that a crash could take back.
-
-Recovery: a tail is *torn* when its record's hash was never written, that is, when every byte from
-there to the end of the file is missing or zero (a file that grew before its data arrived); it held
-nothing acknowledged and is cut off with a finding. Everything else that is wrong is corruption,
-names the first wrong record, and is never repaired silently. Time is injected, in milliseconds, and
-never runs backwards within a journal.
+Readers see durable records only: nothing is acted upon that a crash could take back. Time is
+injected, in milliseconds, and never runs backwards within a journal.
 """
 
 from __future__ import annotations
 
-import fcntl
-import os
-import struct
-import sys
-import zlib
+import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from hashlib import sha256
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO
 
-import msgspec
-
-from novate.errors import (
-    Error,
-    JournalCorrupt,
-    JournalLocked,
-    JournalTorn,
-    RecordTooLarge,
-    Rejected,
-    require,
+from novate.engine import journal_disk as disk
+from novate.engine.journal_frame import (
+    EMPTY,
+    GENESIS_KIND,
+    KIND_BYTES_MAX,
+    RECORD_BYTES_MAX,
+    Chain,
+    Head,
+    Record,
+    frame,
+    frame_bytes,
 )
+from novate.engine.journal_lock import WriterLock, one_successor
+from novate.engine.journal_scan import Finding, Scanner, Tail, Torn, verify_chain
+from novate.engine.journal_segment import Segment, next_segment
+from novate.engine.journal_writer import SEGMENT_BYTES, Writer, begin, new_file, reopen
+from novate.errors import Rejected
 
-GENESIS_KIND = "Genesis"
-RECORD_BYTES_MAX = 1 << 20
-KIND_BYTES_MAX = 64
-SEED = sha256(b"novate journal 1").digest()
+__all__ = [
+    "EMPTY",
+    "GENESIS_KIND",
+    "KIND_BYTES_MAX",
+    "RECORD_BYTES_MAX",
+    "Cursor",
+    "Head",
+    "Journal",
+    "Record",
+    "Scanner",
+    "Torn",
+    "remove",
+    "verify_chain",
+]
 
-_FRAME = struct.Struct(">II")
-_BODY = struct.Struct(">QQ32sB")
-_HASH_BYTES = 32
-_LENGTH_MIN = _BODY.size + 1 + _HASH_BYTES
-_CHUNK_BYTES = 1 << 20
-
-
-class Record(msgspec.Struct, frozen=True, gc=False):
-    """One numbered entry; ``payload`` is opaque here (``wire/records.py`` gives it meaning)."""
-
-    sequence: int
-    timestamp_ms: int
-    kind: str
-    payload: bytes
-    previous_hash: bytes
-    hash: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Head:
-    """The last record's number and hash; an empty journal has sequence −1 and the seed."""
-
-    sequence: int
-    hash: bytes
-
-
-EMPTY = Head(-1, SEED)
-
-
-@dataclass(frozen=True, slots=True)
-class Torn:
-    """Finding: the incomplete tail that ``Journal.open`` cut off."""
-
-    sequence: int
-    offset: int
-    bytes_removed: int
-    error: Error = JournalTorn
-
-
-def _frame(
-    sequence: int, timestamp_ms: int, kind: str, payload: bytes, previous: bytes
-) -> tuple[bytes, bytes]:
-    """The record's bytes on disk, and its hash."""
-    name = kind.encode("ascii")
-    require(0 < len(name) <= KIND_BYTES_MAX, RecordTooLarge, f"kind of {len(name)} bytes")
-    body = _BODY.pack(sequence, timestamp_ms, previous, len(name)) + name + payload
-    length = len(body) + _HASH_BYTES
-    require(length <= RECORD_BYTES_MAX, RecordTooLarge, f"{length} bytes")
-    digest = sha256(body).digest()
-    size = length.to_bytes(4, "big")
-    return size + zlib.crc32(size).to_bytes(4, "big") + body + digest, digest
-
-
-class Scanner:
-    """Walks a journal file and checks every record against the one before.
-
-    After the walk ``head`` is the last good record, ``offset`` the byte after it, and ``torn`` says
-    whether an incomplete tail follows. Raises ``JournalCorrupt`` naming the first wrong record.
-    """
-
-    def __init__(self, stream: BinaryIO) -> None:
-        self._stream = stream
-        self.head = EMPTY
-        self.timestamp_ms = 0
-        self.offset = 0
-        self.torn = False
-
-    def __iter__(self) -> Iterator[Record]:
-        while header := self._stream.read(_FRAME.size):
-            record = self._next(header)
-            if record is None:
-                self.torn = True
-                return
-            yield record
-
-    def _next(self, header: bytes) -> Record | None:
-        """The record behind ``header``, or None for a torn tail."""
-        if len(header) < _FRAME.size:
-            return None
-        length, check = _FRAME.unpack(header)
-        if zlib.crc32(header[:4]) != check:
-            self._require_unwritten(header, "frame")
-            return None
-        if not _LENGTH_MIN <= length <= RECORD_BYTES_MAX:
-            raise self._wrong("length")
-        data = self._stream.read(length)
-        if len(data) < length:
-            return None
-        body, digest = data[:-_HASH_BYTES], data[-_HASH_BYTES:]
-        if sha256(body).digest() != digest:
-            self._require_unwritten(digest, "hash")
-            return None
-        self.offset += _FRAME.size + length
-        return self._accept(body, digest)
-
-    def _accept(self, body: bytes, digest: bytes) -> Record:
-        sequence, timestamp_ms, previous, kind_length = _BODY.unpack_from(body)
-        split = _BODY.size + kind_length
-        if sequence != self.head.sequence + 1:
-            raise self._wrong(f"number {sequence} found")
-        if previous != self.head.hash:
-            raise self._wrong("previous hash")
-        if timestamp_ms < self.timestamp_ms:
-            raise self._wrong("timestamp")
-        if not 0 < kind_length <= min(KIND_BYTES_MAX, len(body) - _BODY.size):
-            raise self._wrong("kind")
-        kind = body[_BODY.size : split].decode("ascii", "replace")
-        if (sequence == 0) != (kind == GENESIS_KIND):
-            raise self._wrong("the genesis comes first and once")
-        self.head = Head(sequence, digest)
-        self.timestamp_ms = timestamp_ms
-        return Record(sequence, timestamp_ms, kind, body[split:], previous, digest)
-
-    def _wrong(self, what: str) -> Rejected:
-        return Rejected(JournalCorrupt, f"record {self.head.sequence + 1}: {what}")
-
-    def _require_unwritten(self, data: bytes, what: str) -> None:
-        if any(data) or not self._rest_is_zero():
-            raise self._wrong(what)
-
-    def _rest_is_zero(self) -> bool:
-        while chunk := self._stream.read(_CHUNK_BYTES):
-            if any(chunk):
-                return False
-        return True
-
-
-def verify_chain(path: Path, published: Head | None = None) -> Head:
-    """Check a whole journal file without changing it; returns its head.
-
-    ``published`` is a head seen earlier, which must lie on this chain: a journal cut short or
-    rewritten from some record on is consistent in itself, and only such a witness tells.
-    Errors: ``JournalCorrupt`` (names the first wrong record), ``JournalTorn``.
-    """
-    with path.open("rb") as stream:
-        scanner = Scanner(stream)
-        for record in scanner:
-            if published is not None and record.sequence == published.sequence:
-                require(
-                    record.hash == published.hash,
-                    JournalCorrupt,
-                    f"record {record.sequence}: published hash",
-                )
-        missing = scanner.head.sequence + 1
-        require(not scanner.torn, JournalTorn, f"record {missing}")
-        short = published is not None and published.sequence > scanner.head.sequence
-        require(not short, JournalCorrupt, f"record {missing}: missing, a later one was published")
-    return scanner.head
+ClockMs = Callable[[], int]
+_SPARE = re.compile(r"\.spare\.(\d+)\.\d+")
 
 
 class Journal:
-    """One open journal: the single writer of its file, with all records in memory for followers.
+    """One open journal: the single writer of its files, with all records in memory for followers.
 
-    Use from one thread. A failed write or sync leaves the file's end unknown, so the object refuses
-    further use: reopen it.
+    Use from one thread. After a failed sync, or once fenced, the object refuses further use: reopen
+    it. A full or read-only disk only refuses; the same call works again when there is room.
     """
 
     def __init__(
-        self,
-        descriptor: int,
-        scanner: Scanner,
-        records: list[Record],
-        clock_ms: Callable[[], int],
-        torn: Torn | None,
+        self, writer: Writer, chain: Chain, records: list[Record], clock_ms: ClockMs
     ) -> None:
-        self._descriptor = descriptor
+        self._writer = writer
         self._clock_ms = clock_ms
         self._records = records
-        self._buffer: list[bytes] = []
-        self._head = self._durable = scanner.head
-        self._timestamp_ms = scanner.timestamp_ms
+        self._head = self._durable = chain.head
+        self._timestamp_ms = chain.timestamp_ms
         self._usable = True
-        self.torn = torn
+        self._refused = self._closed = False
+        self.torn: Torn | None = None
+        self.findings: list[Finding] = []
 
     @classmethod
-    def open(cls, path: Path, clock_ms: Callable[[], int], create: bool = True) -> Journal:
-        """Lock, verify and load; ``torn`` then reports a tail that was cut off.
+    def open(
+        cls,
+        path: Path,
+        clock_ms: ClockMs,
+        create: bool = True,
+        segment_bytes: int = SEGMENT_BYTES,
+    ) -> Journal:
+        """Lock, verify and load; ``findings`` then report a tail that was cut off, or ignored.
 
-        Errors: ``JournalLocked``, ``JournalCorrupt``; ``FileNotFoundError`` unless ``create``.
+        Errors: ``JournalLocked``, ``JournalCorrupt``, ``JournalFull``, ``JournalReadOnly``;
+        ``FileNotFoundError`` unless ``create``.
         """
-        descriptor = os.open(path, os.O_RDWR | os.O_APPEND | (os.O_CREAT if create else 0), 0o600)
+        if not create and not path.exists():
+            raise FileNotFoundError(f"no journal {path}")
+        with disk.refusals(path.name):
+            lock = WriterLock.take(path)
         try:
-            return cls._load(path, descriptor, clock_ms)
+            if not path.exists():
+                first = new_file(path.with_name(path.name + ".new"), segment_bytes)
+                begin(first, Segment(path, max(lock.epoch, 1), EMPTY))
+                first.close()
+            return cls._load(path, lock, clock_ms, segment_bytes)
         except BaseException:
-            os.close(descriptor)
+            lock.release()
             raise
 
     @classmethod
-    def _load(cls, path: Path, descriptor: int, clock_ms: Callable[[], int]) -> Journal:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise Rejected(JournalLocked, str(path)) from None
-        with path.open("rb") as stream:
-            scanner = Scanner(stream)
-            records = list(scanner)
-        torn = None
-        if scanner.torn:
-            torn = Torn(len(records), scanner.offset, os.fstat(descriptor).st_size - scanner.offset)
-            os.ftruncate(descriptor, scanner.offset)
-        # A crash may have left records written but not synced: make durable what will be read.
-        os.fsync(descriptor)
-        _sync_folder(path.parent)
-        return cls(descriptor, scanner, records, clock_ms, torn)
+    def _load(cls, path: Path, lock: WriterLock, clock_ms: ClockMs, size: int) -> Journal:
+        scanner = Scanner(path).run()
+        lock.epoch = max(lock.epoch, scanner.segments[-1].epoch)
+        _remove_spares(path, lock.epoch)
+        last = scanner.segments[-1].path
+        file = reopen(last, scanner.offset, size, scanner.torn is not None)
+        disk.sync_folder(path.parent)
+        writer = Writer(path, lock, file, scanner.chain.head, size)
+        journal = cls(writer, scanner.chain, scanner.records, clock_ms)
+        journal.torn, journal.findings = scanner.torn, scanner.findings
+        return journal
+
+    @classmethod
+    def take_over(
+        cls,
+        tail: Tail,
+        clock_ms: ClockMs,
+        force: bool = False,
+        segment_bytes: int = SEGMENT_BYTES,
+    ) -> Journal:
+        """Go on with the journal that ``tail`` has followed, in a new epoch and a new segment.
+
+        ``force`` also replaces a writer whose process lives: it is fenced, and what it has
+        acknowledged is kept. Errors: ``JournalLocked`` without it; ``JournalFull`` and
+        ``JournalReadOnly`` before anybody is fenced; ``JournalCorrupt``.
+        """
+        path = tail.path
+        tail.poll()
+        with one_successor(path), disk.refusals(path.name), ExitStack() as undo:
+            free = None if force else WriterLock.take(path)
+            undo.callback(free.release if free else lambda: None)
+            file = new_file(path.with_name(path.name + ".successor.new"), segment_bytes)
+            undo.callback(file.close)
+            lock = WriterLock.seize(path, tail.next_epoch)
+            undo.callback(lock.release)
+            torn = tail.finish()
+            begin(file, next_segment(path, lock.epoch, tail.head))
+            writer = Writer(path, lock, file, tail.head, segment_bytes)
+            undo.pop_all()
+        if free is not None:
+            free.release()
+        journal = cls(writer, tail.chain, tail.records, clock_ms)
+        if torn is not None:
+            journal.torn, journal.findings = torn, [torn]
+        return journal
 
     @property
     def head(self) -> Head:
@@ -263,34 +160,52 @@ class Journal:
         """The last record that a crash cannot take back."""
         return self._durable
 
+    @property
+    def path(self) -> Path:
+        """The first segment, whose name all other files of the journal begin with."""
+        return self._writer.journal
+
+    @property
+    def epoch(self) -> int:
+        """How many writers have succeeded one another, this one included."""
+        return self._writer.lock.epoch
+
     def append(self, kind: str, payload: bytes) -> Record:
         """Number, chain and buffer a record; readers see it after ``commit``.
 
-        The first record must be the genesis. Errors: ``RecordTooLarge`` (nothing is appended).
+        The first record must be the genesis. Nothing is appended by a refusal: ``RecordTooLarge``;
+        ``JournalFull`` or ``JournalReadOnly``, which new orders meet first and cancels last.
         """
         assert self._usable, "the journal failed or is closed: reopen it"
-        sequence = self._head.sequence + 1
+        if self._refused:
+            self.commit()
+        head, sequence = self._head, self._head.sequence + 1
         assert (kind == GENESIS_KIND) == (sequence == 0), "the genesis comes first and once"
+        begins = self._writer.place(frame_bytes(kind, payload), kind, head)
         timestamp_ms = max(self._timestamp_ms, self._clock_ms())
-        frame, digest = _frame(sequence, timestamp_ms, kind, payload, self._head.hash)
-        record = Record(sequence, timestamp_ms, kind, payload, self._head.hash, digest)
-        self._buffer.append(frame)
+        data, digest = frame(sequence, timestamp_ms, kind, payload, head.hash, begins)
+        self._writer.add(data)
+        record = Record(sequence, timestamp_ms, kind, payload, head.hash, digest)
         self._records.append(record)
         self._head = Head(sequence, digest)
         self._timestamp_ms = timestamp_ms
         return record
 
     def commit(self) -> Head:
-        """Write everything appended and wait for the disk; only now may it be acknowledged."""
+        """Write everything appended and wait for the disk; only now may it be acknowledged.
+
+        Errors: ``JournalFenced``, and the journal is of no further use; ``JournalFull`` and
+        ``JournalReadOnly``, and what was appended waits for the next ``commit``.
+        """
         assert self._usable, "the journal failed or is closed: reopen it"
-        if self._buffer:
+        if not self._writer.is_empty:
             self._usable = False
-            group = memoryview(b"".join(self._buffer))
-            while group:
-                group = group[os.write(self._descriptor, group) :]
-            _sync_data(self._descriptor)
-            self._usable = True
-            self._buffer.clear()
+            try:
+                self._writer.write(self._head)
+            except Rejected as refused:
+                self._refused = self._usable = refused.error.retryable
+                raise
+            self._usable, self._refused = True, False
             self._durable = self._head
         return self._durable
 
@@ -303,19 +218,20 @@ class Journal:
         return iter(self._records[from_sequence:end] if from_sequence < end else ())
 
     def close(self) -> None:
-        """Commit what was appended and release the file."""
-        if self._descriptor >= 0:
-            try:
-                if self._usable:
-                    self.commit()
-            finally:
-                self._release()
+        """Commit what was appended, give unused room back, and let the next one write."""
+        try:
+            if self._usable:
+                self.commit()
+                self._writer.trim()
+        finally:
+            self.abandon()
 
-    def _release(self) -> None:
-        descriptor, self._descriptor = self._descriptor, -1
+    def abandon(self) -> None:
+        """Let go of everything as a crash would: what was not committed is dropped."""
         self._usable = False
-        if descriptor >= 0:
-            os.close(descriptor)
+        if not self._closed:
+            self._closed = True
+            self._writer.release()
 
     def __enter__(self) -> Journal:
         return self
@@ -330,7 +246,7 @@ class Journal:
         if kind is None:
             self.close()
         else:
-            self._release()
+            self.abandon()
 
 
 class Cursor:
@@ -349,17 +265,15 @@ class Cursor:
         return found
 
 
-def _sync_data(descriptor: int) -> None:
-    # macOS has no fdatasync, and its fsync stops at the drive's cache.
-    if sys.platform == "darwin":
-        fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)
-    else:
-        os.fdatasync(descriptor)
+def remove(path: Path) -> None:
+    """Delete a journal with all that lies beside it under its name. For tests and demos."""
+    for file in path.parent.glob(path.name + "*"):
+        file.unlink()
 
 
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def _remove_spares(path: Path, epoch: int) -> None:
+    """Room that earlier writers had prepared and never used; a later one's is not ours to touch."""
+    for file in path.parent.glob(path.name + ".spare.*"):
+        found = _SPARE.fullmatch(file.name[len(path.name) :])
+        if found is not None and int(found[1]) <= epoch:
+            file.unlink()

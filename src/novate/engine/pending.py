@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from novate import errors
+from novate.engine.admission import Budgets
 from novate.errors import Error, Rejected
 from novate.model import novation
 from novate.model.novation import Batch, Net, Trade
@@ -99,6 +100,37 @@ class PendingBatch:
         if found is errors.PriceOutOfBand:
             return Judgement(maker=found)
         return Judgement(taker=found)
+
+
+@dataclass(slots=True)
+class OpenBatch:
+    """The open batch and what it holds."""
+
+    pending: PendingBatch = field(default_factory=PendingBatch)
+    first_sequence: int = 0
+    count: int = 0
+    orders: set[bytes] = field(default_factory=set)
+    fills: list[tuple[bytes, bytes, int, int]] = field(default_factory=list)
+    budgets: Budgets = field(default_factory=Budgets)
+
+    def copy(self) -> OpenBatch:
+        """What a fill-or-kill order goes back to; rows are frozen, so lists and sets suffice."""
+        batch = self.pending.batch
+        kept = novation.Batch(
+            list(batch.accounts),
+            list(batch.instruments),
+            list(batch.trades),
+            list(batch.listings),
+            list(batch.loaded),
+        )
+        return OpenBatch(
+            PendingBatch(kept, self.pending.net),
+            self.first_sequence,
+            self.count,
+            set(self.orders),
+            list(self.fills),
+            Budgets(dict(self.budgets.spent)),
+        )
 
 
 def _failure(world: World, batch: Batch, net: Net, index: int) -> Error | None:

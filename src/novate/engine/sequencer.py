@@ -12,17 +12,17 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from coincurve import PrivateKey
 
 from novate import errors, limits
 from novate.engine import admission
-from novate.engine.admission import Budgets, Signer
+from novate.engine.admission import Signer
 from novate.engine.orders import terms_of
-from novate.engine.pending import PendingBatch, Proposal
+from novate.engine.pending import OpenBatch, Proposal
 from novate.errors import Error, Rejected, require
-from novate.model import matching, novation, settlement
+from novate.model import matching, settlement
 from novate.model.matching import Book, Done, SelfTrade, TimeInForce, Verdict
 from novate.model.order import Order as SignedTerms
 from novate.model.settlement import Fill, Presented
@@ -74,37 +74,6 @@ ApplyTransaction = Callable[[World, ChainTransaction], None]
 ReadSettled = Callable[[ChainTransaction], Settled | None]
 
 
-@dataclass(slots=True)
-class _Open:
-    """The open batch and what it holds."""
-
-    pending: PendingBatch = field(default_factory=PendingBatch)
-    first_sequence: int = 0
-    count: int = 0
-    orders: set[bytes] = field(default_factory=set)
-    fills: list[tuple[bytes, bytes, int, int]] = field(default_factory=list)
-    budgets: Budgets = field(default_factory=Budgets)
-
-    def copy(self) -> _Open:
-        """What a fill-or-kill order goes back to; rows are frozen, so lists and sets suffice."""
-        batch = self.pending.batch
-        kept = novation.Batch(
-            list(batch.accounts),
-            list(batch.instruments),
-            list(batch.trades),
-            list(batch.listings),
-            list(batch.loaded),
-        )
-        return _Open(
-            PendingBatch(kept, self.pending.net),
-            self.first_sequence,
-            self.count,
-            set(self.orders),
-            list(self.fills),
-            Budgets(dict(self.budgets.spent)),
-        )
-
-
 class Sequencer:
     """Matching and judgement over one world."""
 
@@ -128,7 +97,7 @@ class Sequencer:
         self._apply_round = apply_round
         self._apply_transaction = apply_transaction
         self._read_settled = read_settled
-        self._open = _Open()
+        self.open_batch = OpenBatch()
 
     def handle(self, command: AnyRecord) -> list[AnyRecord]:
         """Apply one command of the journal; returns the events it causes, in order."""
@@ -180,13 +149,13 @@ class Sequencer:
             reduce_only=terms.reduce_only,
             self_trade=SelfTrade(command.self_trade),
         )
-        kept = self._open.copy() if command.fill_or_kill else None
+        kept = self.open_batch.copy() if command.fill_or_kill else None
         try:
             return self.book.place(order)
         except Rejected:
             del self.placed[command.digest], self.terms[command.digest]
             if kept is not None:
-                self._open = kept
+                self.open_batch = kept
             raise
 
     def _admissible(self, command: OrderPlaced) -> SignedTerms:
@@ -253,15 +222,15 @@ class Sequencer:
             return Verdict(0, maker=maker_error, taker=taker_error)
         if self._full({order.identity.to_bytes(32, "big") for order in (taker, maker)}):
             return Verdict(0, taker=errors.TooManyItems)
-        judgement = self._open.pending.admit(self.world, proposal)
+        judgement = self.open_batch.pending.admit(self.world, proposal)
         if not judgement.admits:
             return Verdict(0, maker=judgement.maker, taker=judgement.taker)
         for order, spent in ((taker, taker_spent), (maker, maker_spent)):
             digest = order.identity.to_bytes(32, "big")
-            self._open.orders.add(digest)
+            self.open_batch.orders.add(digest)
             if spent is not None:
                 key = order.account, signer_of(self.placed[digest]).address
-                self._open.budgets.spent[key] = spent
+                self.open_batch.budgets.spent[key] = spent
         return Verdict(lots)
 
     def _leg(
@@ -273,7 +242,7 @@ class Sequencer:
         try:
             admission.require_settles(self.world, terms, signer)
             require(fee <= terms.max_fee * lots, errors.FeeAboveMax)
-            spent = self._open.budgets.after(self.world, terms, signer, lots, price)
+            spent = self.open_batch.budgets.after(self.world, terms, signer, lots, price)
         except Rejected as rejected:
             return rejected.error, None
         return None, spent
@@ -284,9 +253,9 @@ class Sequencer:
         notional = event.lots * listed.price_lot(price)
         sequence = self.next_sequence
         self.next_sequence += 1
-        self._open.count += 1
+        self.open_batch.count += 1
         maker, taker = (identity.to_bytes(32, "big") for identity in (event.maker, event.taker))
-        self._open.fills.append((taker, maker, event.lots, price))
+        self.open_batch.fills.append((taker, maker, event.lots, price))
         receipt = Match(maker, taker, event.lots, price, sequence, self.world.now)
         digest = eip712.match_digest(self.settings.separator, receipt)
         r, vs = eip712.sign(self.settings.key, digest)
@@ -311,7 +280,7 @@ class Sequencer:
 
     def _crowded(self) -> bool:
         """Whether the open batch should close before another order enters."""
-        held = self._open
+        held = self.open_batch
         return (
             held.count >= FILLS_PER_BATCH
             or len(held.pending.batch.accounts) > limits.ACCOUNTS_PER_BATCH_MAX - ACCOUNT_ROOM
@@ -325,18 +294,18 @@ class Sequencer:
 
     def _full(self, pair: set[bytes]) -> bool:
         """Whether the open batch has no room for one more match."""
-        held = self._open.pending.batch
+        held = self.open_batch.pending.batch
         return (
             len(held.accounts) > limits.ACCOUNTS_PER_BATCH_MAX - 2
             or len(held.instruments) >= limits.INSTRUMENTS_PER_BATCH_MAX
             or len(held.trades) >= limits.FILLS_PER_BATCH_MAX
-            or len(self._open.orders | pair) > limits.ORDERS_PER_BATCH_MAX
-            or self._wallets(self._open.orders | pair) > limits.SIGNATURE_BLOBS_PER_BATCH_MAX
+            or len(self.open_batch.orders | pair) > limits.ORDERS_PER_BATCH_MAX
+            or self._wallets(self.open_batch.orders | pair) > limits.SIGNATURE_BLOBS_PER_BATCH_MAX
         )
 
     def _close(self) -> list[AnyRecord]:
         """Close the open batch and apply it to the world as the contract will."""
-        held, self._open = self._open, _Open(first_sequence=self.next_sequence)
+        held, self.open_batch = self.open_batch, OpenBatch(first_sequence=self.next_sequence)
         if held.count == 0:
             return []
         self._settle(held)
@@ -349,7 +318,7 @@ class Sequencer:
         self.expected.append(closed)
         return [closed]
 
-    def _settle(self, held: _Open) -> None:
+    def _settle(self, held: OpenBatch) -> None:
         """Settle a batch on the world as the Exchange will; all was judged, so all settles."""
         orders = {d: terms_of(self.placed[d].order) for fill in held.fills for d in fill[:2]}
         ranked = sorted(orders, key=lambda d: sort_key(orders[d]))

@@ -205,6 +205,9 @@ AnyRecord = (
     | ChainTransaction
 )
 
+# What an engine answers commands with; everything else is a command.
+EVENTS = (OrderRejected, Matched, OrderDone, BatchClosed)
+
 _ENCODER = msgspec.msgpack.Encoder(order="deterministic")
 _DECODER: msgspec.msgpack.Decoder[AnyRecord] = msgspec.msgpack.Decoder(AnyRecord)
 

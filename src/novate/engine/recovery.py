@@ -1,0 +1,119 @@
+"""From a journal back to an engine: what was there before, and nothing twice.
+
+Owns: ``Follower``, the fold of a journal. Commands go into the engine; the events it answers must
+come next in the journal, byte for byte (but for the receipt, whose signature only the executor can
+make). Events that are still missing at the end, because the engine was killed between a command and
+its answer, are what ``complete`` appends: so a restart also ends in the same journal.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+from msgspec.structs import replace
+
+from novate.engine import snapshot
+from novate.engine.journal import Journal, Record
+from novate.engine.sequencer import Sequencer
+from novate.errors import Rejected
+from novate.wire import records
+from novate.wire.records import EVENTS, AnyRecord, Matched
+
+_ANSWERS = frozenset(EVENTS)
+
+
+class Diverged(Exception):
+    """The journal and the engine tell different stories: a bug; nothing may go on from here."""
+
+
+class Engine(Protocol):
+    """What folds commands into events."""
+
+    def handle(self, command: AnyRecord) -> list[AnyRecord]:
+        """Apply one command; the events it causes, in order."""
+
+
+class Follower:
+    """One engine at one place of one journal."""
+
+    def __init__(self, engine: Engine, next_sequence: int = 1) -> None:
+        self.engine = engine
+        self.next_sequence = next_sequence
+        self.pending: deque[AnyRecord] = deque()
+
+    def follow(self, entries: Iterable[Record]) -> int:
+        """Take in the entries not seen before; how many. Raises ``Diverged``."""
+        before = self.next_sequence
+        handle, decode, pending = self.engine.handle, records.decode, self.pending
+        for entry in entries:
+            sequence = entry.sequence
+            if sequence < self.next_sequence:
+                continue
+            if sequence > self.next_sequence:
+                raise Diverged(f"record {sequence}: {self.next_sequence} is next")
+            record = decode(entry.kind, entry.payload)
+            if type(record) in _ANSWERS:
+                self._require_expected(sequence, record)
+            elif events := handle(record):
+                pending.extend(events)
+            self.next_sequence = sequence + 1
+        return self.next_sequence - before
+
+    def _require_expected(self, sequence: int, record: AnyRecord) -> None:
+        if not self.pending:
+            raise Diverged(f"record {sequence}: {type(record).__name__} that nothing caused")
+        expected = self.pending.popleft()
+        if isinstance(record, Matched) and isinstance(expected, Matched):
+            expected = replace(expected, receipt=record.receipt)
+        if records.encode(expected) != records.encode(record):
+            name = type(expected).__name__
+            raise Diverged(f"record {sequence}: the engine comes to another {name}")
+
+    def complete(self, journal: Journal) -> int:
+        """Append the events that are missing at the journal's end; how many."""
+        missing = len(self.pending)
+        for event in list(self.pending):
+            journal.append(*records.encode(event))
+        journal.commit()
+        self.follow(journal.read(self.next_sequence))
+        return missing
+
+
+@dataclass(slots=True)
+class Recovered:
+    """A sequencer as it was, and how that came about.
+
+    ``from_snapshot`` is the record whose state was read, or None; ``replayed`` counts the records
+    taken in after it, ``completed`` the events that were missing.
+    """
+
+    sequencer: Sequencer
+    follower: Follower
+    from_snapshot: int | None
+    replayed: int
+    completed: int
+    unused: tuple[snapshot.Unused, ...]
+
+
+def recover(journal: Journal, build: Callable[[], Sequencer]) -> Recovered:
+    """The engine of a journal: the newest snapshot that holds, and the records after it.
+
+    ``build`` makes a sequencer in the state of the genesis. A snapshot that does not hold is told
+    in ``unused``; without any, everything is replayed. Raises ``Diverged``.
+    """
+    unused: list[snapshot.Unused] = []
+    sequencer, start = build(), None
+    for path in snapshot.files(journal.path):
+        try:
+            start = snapshot.load(path, journal.read(), sequencer)
+            break
+        except Rejected as rejected:
+            unused.append(snapshot.Unused(path, str(rejected)))
+            sequencer = build()
+    follower = Follower(sequencer, 1 if start is None else start + 1)
+    replayed = follower.follow(journal.read(follower.next_sequence))
+    completed = follower.complete(journal) if journal.head.sequence >= 0 else 0
+    return Recovered(sequencer, follower, start, replayed, completed, tuple(unused))

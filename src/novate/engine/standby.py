@@ -1,0 +1,51 @@
+"""A hot standby: a second process that follows the journal and takes over when told to.
+
+Owns: the order of a takeover. The standby reads what the writer writes and folds it as the writer
+does, so at any record both hold the same state. ``promote`` fences the writer, reads what is left,
+syncs it, begins a new epoch, and appends the events that the last commands still lack; from then on
+it is the writer, and nothing that was acknowledged is lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from novate.engine.journal import Journal
+from novate.engine.journal_scan import Tail
+from novate.engine.journal_writer import SEGMENT_BYTES
+from novate.engine.recovery import Engine, Follower
+
+
+class Standby:
+    """Follows one journal with an engine that was built in the state of its genesis."""
+
+    def __init__(self, path: Path, engine: Engine) -> None:
+        self.tail = Tail(path)
+        self.follower = Follower(engine)
+
+    def poll(self) -> int:
+        """Take in what is new; how many records.
+
+        Errors: ``JournalCorrupt``; raises ``Diverged``.
+        """
+        return self.follower.follow(entry for entry in self.tail.poll() if entry.sequence > 0)
+
+    def promote(
+        self,
+        clock_ms: Callable[[], int],
+        force: bool = False,
+        segment_bytes: int = SEGMENT_BYTES,
+    ) -> Journal:
+        """Become the writer. ``force``: also over a writer whose process still lives.
+
+        Errors: those of ``Journal.take_over``; raises ``Diverged``.
+        """
+        journal = Journal.take_over(self.tail, clock_ms, force, segment_bytes)
+        try:
+            self.follower.follow(journal.read(self.follower.next_sequence))
+            self.follower.complete(journal)
+        except BaseException:
+            journal.abandon()
+            raise
+        return journal

@@ -1,0 +1,156 @@
+"""Options twice: contract on prices and surfaces set by hand, and model, fed the same operations."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from novate.chain.compile import layout_of
+from novate.chain.harness import Chain, actor
+from novate.errors import Rejected
+from novate.model import margin, option_listing, options
+from novate.model.arrays import Info
+from novate.model.margin import RiskParameters
+from novate.model.option_listing import Grid
+from novate.model.oracle import Feed, Status
+from novate.model.state import World
+from novate.model.surface import ONE, RHO_ONE, YEAR_S, Slice, pack
+from novate.model.surfaces import SurfaceStatus
+from novate.units import DAY_S
+
+CONTRACTS = Path(__file__).parents[1] / "contracts"
+GOVERNOR, STRANGER = actor("timelock"), actor("stranger")
+USD = 10**10
+BTC, ETH = 0, 1
+FORWARD = 60_000 * USD
+EIGHT = 8 * 3_600
+GRID = Grid(500 * USD, 400 * DAY_S, DAY_S, EIGHT, 16, 3, True)
+RISK = RiskParameters(
+    psr_target=150_000,
+    liquidity_low=1_000,
+    liquidity_high=10_000,
+    interest_low=100_000,
+    interest_high=1_000_000,
+)
+LISTING = ("set_grid", "set_forward_feed", "list_expiry", "list_strike")
+GOVERNED = ("set_grid", "set_forward_feed")
+
+
+class OptionsBench:
+    """BTC with a grid on feed 3, at 60,000, a surface of ``days`` and psr 15 %; nothing listed."""
+
+    def __init__(self, *days: int) -> None:
+        self.chain = Chain()
+        self.world = World(self.chain.timestamp, {"timelock": GOVERNOR})
+        deploy = self.chain.deploy
+        self.oracle = deploy("SettableOracle", root=CONTRACTS)
+        self.surfaces = deploy("SettableSurfaces", root=CONTRACTS)
+        self.builder = deploy("ArrayBuilder")
+        self.risk = deploy("RiskModel", GOVERNOR, actor("clearinghouse"), self.oracle.address)
+        self.options = deploy(
+            "Options",
+            GOVERNOR,
+            *(x.address for x in (self.oracle, self.surfaces, self.risk, self.builder)),
+        )
+        self.oracle.call("set_status", Status().pack())
+        self.set_price(GRID.feed, FORWARD)
+        self.set_risk(RISK)
+        self.both("set_grid", BTC, GRID.pack())
+        first = (self.world.now + DAY_S) // DAY_S * DAY_S + EIGHT
+        self.expiries = [first + day * DAY_S for day in days or (1,)]
+        for slot in range(len(self.expiries)):
+            self.set_surface(slot)
+        self.world.take_events()
+
+    # What stands around the contract
+
+    def advance(self, seconds: int) -> None:
+        """Move both clocks."""
+        self.chain.advance(seconds)
+        self.world.now = self.chain.timestamp
+
+    def set_price(self, feed: int, mark: int) -> None:
+        """A price of now, the index a little below the mark."""
+        row = Feed(mark - mark // 1_000, mark, mark, 0, self.world.now)
+        self.oracle.call("set_feed", feed, row.pack())
+        self.world.oracle.feeds[feed] = row
+
+    def set_risk(self, parameters: RiskParameters, underlying: int = BTC) -> None:
+        """Parameters of an underlying, by governance."""
+        self.risk.call("set_parameters", underlying, parameters.pack(), sender=GOVERNOR)
+        margin.set_parameters(self.world, GOVERNOR, underlying, parameters)
+
+    def set_surface(
+        self, slot: int, percent: int = 60, expiry: int | None = None, underlying: int = BTC
+    ) -> int:
+        """A slice of now in a slot, at a volatility in percent; the word."""
+        until = self.expiries[slot] if expiry is None else expiry
+        theta = percent**2 * (until - self.world.now) * ONE // (10_000 * YEAR_S)
+        word = pack(Slice(theta, theta // 2, -RHO_ONE // 4, until, self.world.now))
+        self.surfaces.call("set_word", underlying, slot, word)
+        self.world.surfaces.words[underlying, slot] = word
+        old = self.world.surfaces.statuses[underlying]
+        self.world.surfaces.statuses[underlying] = SurfaceStatus(
+            round=old.round + 1,
+            timestamp=self.world.now,
+            generation=(old.generation + 1) % 256,
+            slots=tuple(sorted({*old.slots, slot})),
+        )
+        return word
+
+    def set_open_interest(self, id: int, lots: int) -> None:
+        """Write the open interest of an option, which nothing trades yet, into both states."""
+        info = replace(Info.unpack(self.world.options.infos[id]), open_interest=lots).pack()
+        self.world.options.infos[id] = info
+        slot = layout_of("Options")["storage_layout"]["option_listing"]["infos"]["slot"]
+        self.chain.evm.insert_account_storage(self.options.address, slot + id, info)
+
+    # Operations
+
+    def both(self, function: str, *arguments: Any, sender: str | None = None) -> Any:
+        """Run it on contract and model: the same result or rejection, and the same events."""
+        caller = sender or (GOVERNOR if function in GOVERNED else STRANGER)
+        module: Any = option_listing if function in LISTING else options
+        authority = (caller,) if function in GOVERNED else ()
+        before, events = self.world.state_hash(), len(self.world.events)
+        try:
+            with self.world.store.transaction():
+                expected = getattr(module, function)(self.world, *authority, *arguments)
+        except Rejected as rejection:
+            del self.world.events[events:]
+            assert self.world.state_hash() == before
+            name = self.refusal(function, *arguments, sender=caller)
+            assert name == rejection.error.name, (function, arguments, name)
+            raise
+        found = self.options.call(function, *arguments, sender=caller)
+        assert found == expected, (function, arguments)
+        logged = [(e.name, e.arguments) for e in self.chain.events()]
+        assert logged == [(e.name, e.arguments) for e in self.world.events[events:]]
+        return found
+
+    def refusal(self, function: str, *arguments: Any, sender: str = STRANGER) -> str:
+        """The name of the contract's rejection; empty if it accepts (and then it has)."""
+        try:
+            self.options.call(function, *arguments, sender=sender)
+        except Rejected as rejection:
+            return rejection.error.name
+        return ""
+
+    def list(self, *strikes_usd: int, day: int = 0) -> list[int]:
+        """List an expiry and strikes of it; the ids of calls and puts."""
+        slot = self.both("list_expiry", BTC, self.expiries[day])
+        calls = [self.both("list_strike", BTC, slot, usd * USD) for usd in strikes_usd]
+        return [id for call in calls for id in (call, call | 1)]
+
+    def stored(self, id: int) -> tuple[int, int]:
+        """Array and info word of an option; the contract's are the model's."""
+        [found] = self.options.view("words", [id])
+        assert tuple(found) == options.words(self.world, [id])[0]
+        return tuple(found)
+
+    def usable(self, id: int) -> bool:
+        """Whether an array may be used; contract and model agree."""
+        found: bool = self.options.view("usable", id)
+        assert found == options.usable(self.world, id)
+        return found
