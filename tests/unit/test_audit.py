@@ -29,7 +29,7 @@ from novate.model.account import account_of
 from novate.model.state import World
 from novate.services.audit import PAUSED, Auditor
 from novate.services.priority import OutOfOrder, Priority
-from novate.services.replica import Divergence, Outcome, Replica
+from novate.services.replica import Outcome, Replica
 from novate.units import WAD
 from novate.wire import records
 from novate.wire.records import ChainTransaction, Matched, OrderDone, OrderPlaced, OrderRejected
@@ -48,6 +48,7 @@ class Scripted(Replica):
         self.world = world
         self.outcome = Outcome("custody", "deposit", (), True)
         self.action: Action = nothing
+        self.accepts: Callable[[World], bool] = lambda world: False
 
     def decode(self, record: ChainTransaction) -> Outcome:
         return self.outcome
@@ -55,7 +56,11 @@ class Scripted(Replica):
     def apply(self, record: ChainTransaction) -> Outcome:
         self.world.now = record.timestamp
         self.action(self.world)
+        self.outcome.unexplained = not self.outcome.succeeded and self.would_accept(record)
         return self.outcome
+
+    def would_accept(self, record: ChainTransaction) -> bool:
+        return self.accepts(self.world)
 
 
 def transaction(world: World, succeeded: bool = True, gas: int = 100_000) -> ChainTransaction:
@@ -259,15 +264,23 @@ def paused(auditor: Auditor) -> World:
 
 def test_a_call_that_only_the_pause_stopped_breaks_I14(auditor: Auditor) -> None:
     world = paused(auditor)
-
-    def only_the_pause(w: World) -> None:
-        if w.now >= w.ledger.config.paused_until:
-            raise Divergence("the chain refused it, the model not")
-
+    assert isinstance(auditor.replica, Scripted)
     failed = Outcome("custody", "request_withdrawal", (), False)
     assert play(auditor, failed) == [], "refused for another reason"
-    assert play(auditor, failed, only_the_pause) == ["I14"]
+    auditor.replica.accepts = lambda w: w.now >= w.ledger.config.paused_until
+    assert play(auditor, failed) == ["I14"]
     assert world.now < world.ledger.config.paused_until, "the trial was taken back"
+
+
+def test_a_revert_that_the_model_cannot_explain_is_told_and_no_finding(auditor: Auditor) -> None:
+    """Too little gas, value sent along, a token that refuses: anybody can do that."""
+    paused(auditor)
+    assert isinstance(auditor.replica, Scripted)
+    auditor.replica.accepts = lambda world: True
+    assert play(auditor, Outcome("custody", "request_withdrawal", (), False)) == []
+    assert auditor.unexplained == [bytes(32)]
+    assert play(auditor, Outcome("custody", "deposit", (), True)) == []
+    assert len(auditor.unexplained) == 1
 
 
 def test_a_reduction_that_the_pause_stopped_breaks_I14(auditor: Auditor) -> None:

@@ -1,17 +1,27 @@
-"""The replica follows what moves the venue; what is done to the back office itself does not."""
+"""The replica follows what moves the venue, whatever anybody sends; what it cannot follow stops it
+by name.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+import msgspec
+import pytest
 from eth_utils.crypto import keccak
 from support.engine import address_of, deployed
 
+from novate import errors
 from novate.chain.backend import abi_of
 from novate.chain.deployment import CONTRACT_OF
 from novate.chain.mirror import mirror_world
 from novate.model.account import account_of
-from novate.services.replica import Replica
+from novate.model.settlement import Fill
+from novate.services import settle_call
+from novate.services.calldata import LENGTH_MAX, Reader, Unreadable
+from novate.services.replica import PEERS, Divergence, NotFollowed, Replica
+from novate.services.twins import CHANGES_NOTHING, twins
 from novate.units import WAD
 from novate.wire.records import ChainTransaction
 
@@ -78,3 +88,264 @@ def test_an_event_of_the_office_itself_is_none_of_the_venues() -> None:
 def test_the_office_is_deployed_but_does_not_act() -> None:
     deployment = replica().deployment
     assert deployment.addresses.keys() - deployment.acting().keys() == {"back_office"}
+
+
+# Anybody may send anything
+
+ACCOUNT = account_of(address_of("trader")).to_bytes(32, "big")
+SWEEP = abi_of("Clearinghouse").encode_call("sweep", [ACCOUNT])
+
+
+def sent(follower: Replica, contract: str, calldata: bytes, succeeded: bool) -> ChainTransaction:
+    """A transaction with such calldata."""
+    made = transaction(follower, "clearinghouse", "distribute_fees")
+    address = bytes.fromhex(follower.deployment.addresses[contract][2:])
+    return msgspec.structs.replace(made, contract=address, calldata=calldata, succeeded=succeeded)
+
+
+@pytest.mark.parametrize("calldata", [b"", b"\xde\xad", b"\xde\xad\xbe\xef", SWEEP[:35], SWEEP[:4]])
+def test_what_no_function_accepts_reverts_and_changes_nothing(calldata: bytes) -> None:
+    follower = replica()
+    before = follower.world.state_hash()
+    for contract in follower.deployment.acting():
+        outcome = follower.apply(sent(follower, contract, calldata, succeeded=False))
+        assert (outcome.function, outcome.unexplained) == ("", False)
+    assert follower.world.state_hash() == before
+
+
+def test_a_view_sent_as_a_transaction_changes_nothing() -> None:
+    follower = replica()
+    before = follower.world.state_hash()
+    for contract, function, *arguments in (
+        ("clearinghouse", "pot"),
+        ("clearinghouse", "check", ACCOUNT),
+        ("risk_model", "evaluate", []),
+        ("lens", "margin", ACCOUNT),
+        ("timelock", "governor"),
+    ):
+        assert follower.apply(transaction(follower, contract, function, *arguments)).succeeded
+    assert follower.world.state_hash() == before
+
+
+def test_a_revert_that_the_model_cannot_explain_stops_nothing() -> None:
+    """The tokens were not approved: nothing that the model knows."""
+    follower = replica()
+    before = follower.world.state_hash()
+    token = follower.deployment.tokens["USDC"]
+    deposit = abi_of("Custody").encode_call("deposit", token, ACCOUNT, 10**6)
+    assert follower.apply(sent(follower, "custody", deposit, succeeded=False)).unexplained
+    nothing = abi_of("Custody").encode_call("deposit", token, ACCOUNT, 0)
+    assert not follower.apply(sent(follower, "custody", nothing, succeeded=False)).unexplained
+    assert follower.world.state_hash() == before
+
+
+def test_a_world_that_runs_ahead_cannot_say_what_the_chain_must_accept() -> None:
+    deployment, parameters, now = deployed()
+    ahead = Replica(mirror_world(deployment, parameters, now), deployment, check_events=False)
+    assert not ahead.apply(sent(ahead, "clearinghouse", SWEEP, succeeded=False)).unexplained
+
+
+def test_an_operation_executed_too_early_changes_nothing() -> None:
+    follower = replica()
+    before = follower.world.state_hash()
+    house = follower.deployment.addresses["clearinghouse"]
+    data = abi_of("BackOffice").encode_call("set_debt_cap", 1)
+    call = abi_of("Timelock").encode_call("execute", house, data, bytes(32))
+    follower.apply(sent(follower, "timelock", call, succeeded=False))
+    assert follower.world.state_hash() == before
+
+
+# Calldata as the contracts read it
+
+
+def words(*items: int) -> bytes:
+    return b"".join((item % 2**256).to_bytes(32, "big") for item in items)
+
+
+def sweep_of(body: bytes) -> list[bytes]:
+    name, arguments = Reader(abi_of("Clearinghouse")).read(SWEEP[:4] + body)
+    assert name == "sweep"
+    return list(arguments[0])
+
+
+def test_arrays_stand_where_the_offset_points_and_end_in_zeros() -> None:
+    assert sweep_of(words(32, 1, 7)) == [words(7)]
+    assert sweep_of(words(32, 1, 7) + b"more") == [words(7)]
+    assert sweep_of(words(0)) == [], "the offset is the length"
+    assert sweep_of(words(64, 99, 1, 7)) == [words(7)]
+    assert sweep_of(words(32, 1)) == [words(0)]
+    assert sweep_of(words(32, 1) + b"\x07") == [words(7 << 248)]
+    assert sweep_of(words(2**255)) == []
+    assert sweep_of(words(-32, 5)) == [], "a word before the first is beyond the end"
+
+
+def test_bytes_have_any_padding_and_words_must_fit_their_type() -> None:
+    reader = Reader(abi_of("Timelock"))
+    honest = abi_of("Timelock").encode_call("execute", "0x" + "11" * 20, b"abc", bytes(32))
+    assert reader.read(honest) == ("execute", ("0x" + "11" * 20, b"abc", bytes(32)))
+    assert reader.read(honest[:-1] + b"\x01") == reader.read(honest)
+    with pytest.raises(Unreadable):
+        reader.read(honest[:4] + words(2**160) + honest[36:])
+    with pytest.raises(Unreadable):
+        sweep_of(words(32, LENGTH_MAX + 1))
+
+
+# What cannot be followed
+
+
+def governed(follower: Replica, contract: str, data: bytes) -> ChainTransaction:
+    """An operation on a contract that the timelock executed."""
+    target = follower.deployment.addresses[contract]
+    return transaction(follower, "timelock", "execute", target, data, bytes(32))
+
+
+def peers(follower: Replica, **moved: str) -> bytes:
+    held = {role: follower.world.addresses[role] for role in (*PEERS, "guardian")} | moved
+    return abi_of("BackOffice").encode_call("set_peers", *held.values())
+
+
+def test_another_guardian_is_followed_and_the_old_one_is_none() -> None:
+    follower = replica()
+    old, new = follower.world.addresses["guardian"], address_of("trader")
+    follower.apply(governed(follower, "clearinghouse", peers(follower, guardian=new)))
+    assert follower.world.addresses["guardian"] == new
+    follower.apply(transaction(follower, "clearinghouse", "pause", 60))
+    assert follower.world.ledger.config.paused_until == follower.world.now + 60
+    pause = transaction(follower, "clearinghouse", "pause", 60)
+    with pytest.raises(Divergence, match="ReplicaDiverged"):
+        follower.apply(msgspec.structs.replace(pause, sender=bytes.fromhex(old[2:])))
+
+
+def test_where_a_guardian_moved_is_undone_and_hashed_with_the_world() -> None:
+    world = replica().world
+    before, old = world.state_hash(), world.addresses["guardian"]
+    with pytest.raises(KeyError), world.store.transaction():
+        world.addresses["guardian"] = "0x" + "AB" * 20
+        assert world.addresses["guardian"] == "0x" + "ab" * 20
+        assert world.state_hash() != before
+        raise KeyError
+    assert (world.state_hash(), world.addresses["guardian"]) == (before, old)
+    with pytest.raises(TypeError):
+        del world.addresses["guardian"]
+    assert len(world.addresses) == len(list(world.addresses))
+
+
+@pytest.mark.parametrize("role", PEERS)
+def test_a_peer_with_other_code_stops_the_replica(role: str) -> None:
+    follower = replica()
+    before = follower.world.state_hash()
+    record = governed(follower, "clearinghouse", peers(follower, **{role: "0x" + "11" * 20}))
+    with pytest.raises(NotFollowed, match=rf"NoTwin \(7021\).*becomes the {role}"):
+        follower.apply(record)
+    assert follower.world.state_hash() == before
+
+
+def test_what_governs_the_timelock_itself_is_nothing_to_the_world() -> None:
+    follower = replica()
+    before = follower.world.state_hash()
+    target = follower.deployment.addresses["custody"]
+    for data in (
+        abi_of("Timelock").encode_call("set_delay", target, 86_400),
+        abi_of("Timelock").encode_call("set_governor", address_of("trader")),
+        abi_of("Timelock").encode_call("governor"),
+    ):
+        follower.apply(governed(follower, "timelock", data))
+    assert follower.world.state_hash() == before
+
+
+def test_an_operation_elsewhere_must_leave_the_venue_alone() -> None:
+    follower = replica()
+    addresses, token = follower.deployment.addresses, follower.deployment.tokens["USDC"]
+    record = transaction(follower, "timelock", "execute", token, b"", bytes(32))
+    follower.apply(record)
+    topic = bytes(keccak(b"FeesDistributed(uint256,uint256)"))
+    log = (bytes.fromhex(addresses["clearinghouse"][2:]), [topic], bytes(64))
+    with pytest.raises(NotFollowed, match="it moved"):
+        follower.apply(msgspec.structs.replace(record, events=[log]))
+
+
+def unknown_selector(follower: Replica) -> ChainTransaction:
+    return sent(follower, "clearinghouse", b"\xde\xad\xbe\xef", succeeded=True)
+
+
+def governed_garbage(follower: Replica) -> ChainTransaction:
+    return governed(follower, "custody", b"")
+
+
+def no_twin(follower: Replica) -> ChainTransaction:
+    return transaction(follower, "waterfall", "set_auctioneer", "0x" + "11" * 20)
+
+
+def not_ours(follower: Replica) -> ChainTransaction:
+    record = transaction(follower, "waterfall", "layers")
+    return msgspec.structs.replace(record, contract=bytes(20))
+
+
+@pytest.mark.parametrize("made", [unknown_selector, governed_garbage, no_twin, not_ours])
+def test_what_succeeded_without_a_twin_stops_the_replica_by_name(
+    made: Callable[[Replica], ChainTransaction],
+) -> None:
+    follower = replica()
+    before, now = follower.world.state_hash(), follower.world.now
+    record = msgspec.structs.replace(made(follower), timestamp=now + 5)
+    with pytest.raises(NotFollowed, match="NoTwin") as stopped:
+        follower.apply(record)
+    assert stopped.value.error is errors.NoTwin
+    assert (follower.world.state_hash(), follower.world.now) == (before, now)
+    with pytest.raises(NotFollowed):
+        follower.apply(transaction(follower, "clearinghouse", "pot"))
+
+
+def test_every_function_of_the_venue_is_followed_or_changes_nothing() -> None:
+    """A function that is new here needs a twin, a word in CHANGES_NOTHING, or a reason below."""
+    replicas_own = {("oracle", "post_round"), ("exchange", "settle")}
+    once_at_genesis = {("waterfall", "set_auctioneer")}
+    known = twins().keys() | CHANGES_NOTHING | replicas_own | once_at_genesis
+    for contract in replica().deployment.acting().keys() - {"timelock"}:
+        for name, functions in abi_of(CONTRACT_OF[contract]).functions.items():
+            view = all(f["stateMutability"] in ("view", "pure") for f in functions)
+            assert view or (contract, name) in known, f"{contract}.{name}"
+
+
+def test_what_the_chain_accepted_and_the_model_does_not_stops_the_replica() -> None:
+    follower = replica()
+    token = follower.deployment.tokens["USDC"]
+    with pytest.raises(Divergence, match=r"ReplicaDiverged \(7020\).*NoRequest"):
+        follower.apply(transaction(follower, "custody", "withdraw", ACCOUNT, token))
+    assert follower.stopped is not None and follower.stopped.error is errors.ReplicaDiverged
+
+
+# Contract wallets: only the chain asked them
+
+
+def test_a_consent_that_anyone_had_confirmed_is_followed() -> None:
+    follower = replica()
+    wallet, digest = "0x" + "22" * 20, b"\x05" * 32
+    follower.apply(transaction(follower, "exchange", "confirm_wallet", wallet, digest, b"x"))
+    assert follower.world.exchange.confirmed[wallet, digest] > follower.world.now
+    record = transaction(follower, "exchange", "confirm_wallet", wallet, digest, b"x")
+    assert not follower.apply(msgspec.structs.replace(record, succeeded=False)).unexplained
+
+
+SIGNATURE, USED = errors.BadSignature.selector, errors.ReceiptUsed.selector
+PRICE, EXPIRED = errors.LimitPrice.selector, errors.OrderExpired.selector
+
+
+@pytest.mark.parametrize(
+    ("barred", "consents"),
+    [
+        ({}, [True, True, True]),
+        ({0: SIGNATURE, 1: SIGNATURE}, [False, False, False]),
+        ({0: SIGNATURE}, [True, False, True]),
+        ({1: SIGNATURE}, [True, True, False]),
+        ({0: SIGNATURE, 1: PRICE}, [True, False, True]),
+        ({0: SIGNATURE, 1: EXPIRED}, [True, False, True]),
+        ({0: SIGNATURE, 1: USED}, [False, False, True]),
+    ],
+)
+def test_a_wallet_consented_unless_its_signature_barred_all_that_got_so_far(
+    barred: dict[int, int], consents: list[bool]
+) -> None:
+    """Order 0 takes from orders 1 and 2."""
+    fills = [Fill(0, 1, 5, 1), Fill(0, 2, 5, 1)]
+    assert [settle_call.consented(place, fills, barred) for place in range(3)] == consents

@@ -1,14 +1,15 @@
 """Governance: calls that wait in public before they take effect, and setters held within compiled-
 in bounds.
 
-Owns: operations (eta by identity) and delays of targets, in seconds. The calldata of an operation
-is opaque here; whoever executes it in the model passes the twin of the call as ``action``. Source:
-RULES.md, Drift 2026-04-01. Twin: ``contracts/Timelock.vy``.
+Owns: operations (eta by identity) and delays of targets, in seconds; the venue's addresses. The
+calldata of an operation is opaque here; whoever executes it in the model passes the twin of the
+call as ``action``. Source: RULES.md, Drift 2026-04-01. Twins: ``contracts/Timelock.vy``, and
+``set_peers`` of ``contracts/markets.vy``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from typing import TYPE_CHECKING
 
 from eth_abi import encode
@@ -53,6 +54,29 @@ class Timelock:
         self.etas = store.table("timelock.etas", 0)
         self.roles["governor"] = _address(governor)
         self.roles["guardian"] = _address(guardian)
+
+
+class Addresses(MutableMapping[str, str]):
+    """Who is who, by role: as the world was made, or where it moved since; lower case."""
+
+    def __init__(self, store: Store, made: Mapping[str, str]) -> None:
+        self._made = {role: address.lower() for role, address in made.items()}
+        self._moved = store.table("governance.moved", "")
+
+    def __getitem__(self, role: str) -> str:
+        return self._moved[role] or self._made[role]
+
+    def __setitem__(self, role: str, address: str) -> None:
+        self._moved[role] = address.lower()
+
+    def __delitem__(self, role: str) -> None:
+        raise TypeError("a role may move, not vanish")
+
+    def __iter__(self) -> Iterator[str]:
+        return iter({**self._made, **self._moved.rows})
+
+    def __len__(self) -> int:
+        return len({**self._made, **self._moved.rows})
 
 
 def operation_id(target: str, data: bytes, salt: bytes) -> bytes:
@@ -142,6 +166,28 @@ def set_guardian(world: World, timelock: Timelock, caller: str, guardian: str) -
     require(caller == timelock.address, errors.NotAuthorized)
     timelock.roles["guardian"] = _address(guardian)
     world.emit("GuardianSet", guardian=guardian.lower())
+
+
+def set_peers(
+    world: World,
+    caller: str,
+    risk_model: str,
+    custody: str,
+    auctioneer: str,
+    waterfall: str,
+    guardian: str,
+) -> None:
+    """Who acts on the Clearinghouse's ledger. Errors: NotAuthorized."""
+    require(caller == world.addresses["timelock"], errors.NotAuthorized)
+    peers = {
+        "risk_model": risk_model,
+        "custody": custody,
+        "auctioneer": auctioneer,
+        "waterfall": waterfall,
+        "guardian": guardian,
+    }
+    world.addresses.update(peers)
+    world.emit("PeersSet", **peers)
 
 
 def _address(address: str) -> str:

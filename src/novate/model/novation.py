@@ -159,10 +159,10 @@ def _listing(world: World, instrument: int) -> Listing:
     traded); stores nothing.
     """
     terms = world.ledger.terms[instrument]
-    if terms.kind != PERP:
+    mark = oracle.feed(world, terms.feed).mark * ORACLE_UNIT
+    if terms.kind != PERP or mark == 0:
         return Listing(ledger.NO_TERMS, Market(), 0, 0)
     market = world.snapshot(instrument)[1]
-    mark = oracle.feed(world, terms.feed).mark * ORACLE_UNIT
     band = world.ledger.config.trade_band_ppm
     return Listing(terms, market, ppm_up(mark, PPM - band), ppm_down(mark, PPM + band))
 

@@ -195,7 +195,7 @@ def post_round(
     fresh = timestamp > stored.timestamp and world.now - timestamp <= stored.stale_after
     require(fresh, errors.StaleRound)
     require(not already_posted, errors.RoundAlreadyPosted)
-    _check_quorum(world, stored, nodes)
+    check_quorum(world, nodes)
     _store_feeds(world, observations, timestamp, stored)
     resumed = stored.timestamp == 0 or timestamp - stored.timestamp > stored.stale_after
     restarted_at = timestamp if resumed else stored.restarted_at
@@ -206,7 +206,12 @@ def post_round(
     return True
 
 
-def _check_quorum(world: World, stored: Status, nodes: Sequence[NodeSignature]) -> None:
+def check_quorum(world: World, nodes: Sequence[NodeSignature]) -> None:
+    """At least a quorum of distinct nodes signed.
+
+    Errors, in order: QuorumNotReached, then by signature DuplicateSigner, BadSignature.
+    """
+    stored = status(world)
     enough = stored.quorum > 0 and len(nodes) >= stored.quorum
     require(enough, errors.QuorumNotReached)
     following = 0

@@ -6,13 +6,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from novate.model.custody import CustodyState
+from novate.model.governance import Addresses
 from novate.model.instrument import Market, Terms
 from novate.model.ledger import LedgerState
 from novate.model.liquidation import LiquidationState
 from novate.model.margin import RiskState
+from novate.model.option_listing import OptionsState
 from novate.model.oracle import Feed, OracleState, Status
 from novate.model.settlement import ExchangeState
 from novate.model.store import Store
+from novate.model.surfaces import SurfacesState
 from novate.model.waterfall import WaterfallState
 
 
@@ -30,9 +33,11 @@ class World:
     def __init__(self, now: int = 0, addresses: dict[str, str] | None = None) -> None:
         self.store = Store()
         self.now = now
-        self.addresses: dict[str, str] = {name: a.lower() for name, a in (addresses or {}).items()}
+        self.addresses = Addresses(self.store, addresses or {})
         self.events: list[Event] = []
         self.oracle = OracleState(self.store)
+        self.surfaces = SurfacesState(self.store)
+        self.options = OptionsState(self.store)
         self.risk = RiskState(self.store)
         self.ledger = LedgerState(self.store)
         self.exchange = ExchangeState(self.store)

@@ -85,8 +85,10 @@ def quantise(parameters: Parameters, quotes: Sequence[Quotes]) -> tuple[int, ...
 
 def check(words: Sequence[int]) -> None:
     """Refuse a surface, nearest expiry first, of which a word fails the integer gate."""
-    for previous, word in zip((0, *words[:-1]), words, strict=True):
+    previous = 0
+    for word in words:
         surface.gate(word, previous)
+        previous = word
 
 
 def gate_verdicts(words: Sequence[int]) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """The last step of a verification: what the chain stores is what the model computed, word by word.
 
-Accounts with their positions, markets, the pot, epochs, oracle and custody words; and the money:
-the token's own books, custody's sheet and the sum of all claims are one number.
+Accounts with their positions, markets, the pot, epochs, peers and venues, oracle and custody words;
+and the money: the token's own books, custody's sheet and the sum of all claims are one number.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from novate.chain.backend import abi_of
 from novate.chain.deployment import CONTRACT_OF
 from novate.model import invariants
 from novate.model.state import World
+from novate.services.replica import PEERS
 from novate.services.verification import Case, Tick, Wrong
 
 BALANCE_OF = bytes.fromhex("70a08231")
@@ -65,6 +66,10 @@ def _questions(world: World, tokens: Iterable[str]) -> Iterator[Question]:
     for number, epoch in book.epochs.items():
         word = epoch.shares | epoch.cut << 128
         yield Question("clearinghouse", "epochs", (number,), word)
+    for role in (*PEERS, "guardian"):
+        yield Question("clearinghouse", role, (), world.addresses[role])
+    for venue, approved in book.venues.items():
+        yield Question("clearinghouse", "venues", (venue,), approved)
     yield Question("oracle", "status", (), world.oracle.statuses[0].pack())
     for feed, prices in world.oracle.feeds.items():
         yield Question("oracle", "feed", (feed,), prices.pack())

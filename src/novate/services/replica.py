@@ -1,81 +1,108 @@
 """A replica: the model's world as a fold of the chain's transactions, in chain order.
 
 Every transaction to one of our contracts is executed again by the model, from its calldata, and
-must come to the same end: the same success and the same events. So a replica is at once the read
-side of the services and a running check of chain against model. Transactions that reach our
-contracts through a contract of somebody else are not followed here.
+must come to the same end: what the chain accepted the model accepts, with the same events. So a
+replica is at once the read side of the services and a running check of chain against model.
+
+Anybody may send anything. What reverted on the chain changed nothing there and changes nothing
+here, whatever it was; that the model would have accepted it is told (``Outcome.unexplained``) and
+stops nothing, since gas, value sent along and tokens are no part of the model. What succeeded but
+has no twin stops the replica before it, with the code ``NoTwin``; a disagreement with
+``ReplicaDiverged``. Transactions that reach our contracts through a contract of somebody else are
+not followed here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from novate import errors
 from novate.chain.abi import Abi, Event
 from novate.chain.backend import abi_of
 from novate.chain.deployment import CONTRACT_OF, Deployment
-from novate.errors import Rejected
-from novate.model import (
-    custody,
-    fills,
-    ledger,
-    liquidation,
-    margin,
-    oracle,
-    session,
-    venue,
-    waterfall,
-)
-from novate.model.instrument import Terms
-from novate.model.ledger import Config
-from novate.model.margin import RiskGlobals, RiskParameters
-from novate.model.session import SessionKey
+from novate.errors import Error
+from novate.model import oracle
 from novate.model.state import World
 from novate.services import settle_call
+from novate.services.calldata import Reader, Unreadable
+from novate.services.twins import CHANGES_NOTHING, argument, twins
 from novate.wire import round as wire_round
 from novate.wire.records import ChainTransaction
 from novate.wire.round import SignedRound
 
-Twin = Callable[..., Any]
+PEERS = ("risk_model", "custody", "auctioneer", "waterfall")  # of set_peers, in its order
+READ_ONLY = ("view", "pure")
 
 
 class Divergence(Exception):
     """Model and chain came to different ends: a bug in one of them; nothing may go on from here."""
 
+    error: Error = errors.ReplicaDiverged
+
+    def __init__(self, text: str) -> None:
+        super().__init__(f"{self.error.name} ({self.error.code}): {text}")
+        self.text = text
+
+
+class NotFollowed(Divergence):
+    """The chain changed in a way that has no twin in the model: nothing may go on from here."""
+
+    error = errors.NoTwin
+
 
 @dataclass(slots=True)
 class Outcome:
-    """What one transaction was and did."""
+    """What one transaction was and did. Without a function nothing of ours can have accepted it."""
 
     contract: str
     function: str
     arguments: tuple[Any, ...]
     succeeded: bool
     events: list[Event] = field(default_factory=list)
+    unexplained: bool = False  # it reverted, but the model would have accepted it
+
+
+class _TakeBack(Exception):
+    """Undoes a trial."""
 
 
 class Replica:
-    """One world that follows one venue."""
+    """One world that follows one venue; without ``check_events`` one that runs ahead of it."""
 
     def __init__(self, world: World, deployment: Deployment, check_events: bool = True) -> None:
         self.world = world
         self.deployment = deployment
         self.check_events = check_events
+        self.stopped: Divergence | None = None
         self._names = {address: name for name, address in deployment.acting().items()}
         self._abis = {a: abi_of(CONTRACT_OF[n]) for a, n in self._names.items()}
+        self._readers = {address: Reader(abi) for address, abi in self._abis.items()}
         self._domain = wire_round.domain_separator(
             deployment.chain_id, deployment.addresses["oracle"]
         )
         self._separator = settle_call.separator(deployment)
-        self._twins = _twins()
+        self._twins = twins()
+        self._read_only = CHANGES_NOTHING | {
+            (self._names[address], function["name"])
+            for address, abi in self._abis.items()
+            for functions in abi.functions.values()
+            for function in functions
+            if function["stateMutability"] in READ_ONLY
+        }
 
     def decode(self, record: ChainTransaction) -> Outcome:
-        """Contract, function and arguments of a transaction, with its decoded events."""
+        """Contract, function and arguments of a transaction, with its decoded events. Raises
+        ``NotFollowed`` for a contract that is not the venue's.
+        """
         address = "0x" + record.contract.hex()
-        abi = self._abis[address]
-        function, arguments = abi.decode_call(record.calldata)
+        if address not in self._names:
+            raise NotFollowed(f"{_place(record)} went to {address}, which is not the venue's")
         events = [e for e in map(self._event, record.events) if e is not None]
+        try:
+            function, arguments = self._readers[address].read(record.calldata)
+        except Unreadable:
+            function, arguments = "", ()
         return Outcome(self._names[address], function, arguments, record.succeeded, events)
 
     def _event(self, log: tuple[bytes, list[bytes], bytes]) -> Event | None:
@@ -84,34 +111,58 @@ class Replica:
         return abi.decode_event(address, list(log[1]), log[2]) if abi else None
 
     def apply(self, record: ChainTransaction) -> Outcome:
-        """Execute a transaction in the model. Raises ``Divergence`` when the chain came to another
-        end.
+        """Follow a transaction. Raises ``Divergence``, from then on for every transaction; the
+        world stays as it was before the one that stopped it.
         """
-        outcome = self.decode(record)
-        world = self.world
-        world.now = record.timestamp
-        world.take_events()
+        if self.stopped is not None:
+            raise self.stopped
+        now = self.world.now
         try:
-            with world.store.transaction():
+            return self._follow(record)
+        except Divergence as fault:
+            self.stopped = fault
+            self.world.now = now
+            raise
+
+    def _follow(self, record: ChainTransaction) -> Outcome:
+        outcome = self.decode(record)
+        self.world.now = record.timestamp
+        if not record.succeeded:
+            # a world that runs ahead of the chain cannot say what the chain must accept
+            outcome.unexplained = self.check_events and self.would_accept(record)
+            return outcome
+        where = f"{_place(record)} ({outcome.contract}.{outcome.function})"
+        self.world.take_events()
+        with self.world.store.transaction():
+            try:
                 self._run(outcome, "0x" + record.sender.hex())
-            succeeded, why = True, ""
-        except Rejected as rejected:
-            succeeded, why = False, str(rejected)
-        except (AssertionError, IndexError, OverflowError, ValueError) as fault:
-            # the contract's own guards revert without a name; the model's are assertions
-            if record.succeeded:
-                raise
-            succeeded, why = False, repr(fault)
-        where = f"transaction 0x{record.transaction.hex()} ({outcome.contract}.{outcome.function})"
-        if succeeded != record.succeeded:
-            raise Divergence(
-                f"{where}: the chain {'accepted' if record.succeeded else 'refused'} it, "
-                f"the model not: {why}"
-            )
-        expected = world.take_events() if succeeded else []
-        if self.check_events:
-            self._compare(where, expected, outcome.events)
+            except NotFollowed as fault:
+                raise NotFollowed(f"{where}: {fault.text}") from None
+            except Exception as fault:  # calldata is anybody's: what it causes here is a finding
+                text = f"{where}: the chain accepted it, the model not: {fault!r}"
+                raise Divergence(text) from fault
+            if self.check_events:
+                self._compare(where, self.world.take_events(), outcome.events)
         return outcome
+
+    def would_accept(self, record: ChainTransaction) -> bool:
+        """Whether the model accepts a call that it has a twin for; changes nothing."""
+        outcome = self.decode(record)
+        key = outcome.contract, outcome.function
+        if not outcome.function or key in self._read_only or key == ("exchange", "confirm_wallet"):
+            return False  # there is no twin, or a wallet decides
+        if outcome.contract == "timelock":
+            return False  # its schedule is not part of the world
+        try:
+            with self.world.store.transaction():
+                self._run(outcome, "0x" + record.sender.hex())
+                raise _TakeBack
+        except _TakeBack:
+            return True
+        except Exception:  # a rejection, or an assertion where a contract reverts without a name
+            return False
+        finally:
+            self.world.take_events()
 
     def _compare(self, where: str, expected: list[Any], got: list[Event]) -> None:
         left = [(e.name, _plain(e.arguments)) for e in expected if e.name in COMPARED]
@@ -120,29 +171,62 @@ class Replica:
             raise Divergence(f"{where}: events differ: model {left}, chain {right}")
 
     def _run(self, outcome: Outcome, sender: str) -> None:
+        """Do in the model what a call does."""
         key = outcome.contract, outcome.function
+        if not outcome.function:
+            raise NotFollowed("the chain accepted what none of the contract's functions accepts")
         if key == ("oracle", "post_round"):
             self.post_round(outcome.arguments)
         elif key == ("exchange", "settle"):
-            settle_call.run(
-                self.world, self._separator, sender, outcome.arguments, self.post_round_calldata
-            )
+            self._settle(outcome, sender)
         elif key == ("timelock", "execute"):
-            self._govern(outcome.arguments)
-        elif outcome.contract == "timelock":
-            return
+            self._govern(outcome)
         elif key in self._twins:
-            self._twins[key](self.world, sender, *map(_argument, outcome.arguments))
-        else:
-            raise Divergence(f"no twin of {outcome.contract}.{outcome.function}")
+            self._require_known_peers(outcome)
+            self._twins[key](self.world, sender, *map(argument, outcome.arguments))
+        elif key not in self._read_only and outcome.contract != "timelock":
+            raise NotFollowed("the model has no twin of this function")
 
-    def _govern(self, arguments: tuple[Any, ...]) -> None:
-        target, data = arguments[0].lower(), arguments[1]
-        if target not in self._abis:
-            return  # moves nothing of the venue
-        function, inner = self._abis[target].decode_call(data)
-        twin = self._twins[self._names[target], function]
-        twin(self.world, self.deployment.addresses["timelock"], *map(_argument, inner))
+    def _settle(self, outcome: Outcome, sender: str) -> None:
+        barred = {
+            event.arguments["index"]: int.from_bytes(event.arguments["code"], "big")
+            for event in outcome.events
+            if event.name == "FillSkipped"
+        }
+        settle_call.run(
+            self.world,
+            self._separator,
+            sender,
+            outcome.arguments,
+            self.post_round_calldata,
+            barred if outcome.succeeded else None,
+        )
+
+    def _govern(self, outcome: Outcome) -> None:
+        """Run a call of the timelock's; one that goes elsewhere must leave the venue alone."""
+        target, data = outcome.arguments[:2]
+        timelock = self.deployment.addresses["timelock"]
+        if target not in self._names:
+            touched = {event.address for event in outcome.events} - {timelock}
+            if touched:
+                raise NotFollowed(f"through {target} it moved {', '.join(sorted(touched))}")
+            return
+        try:
+            function, arguments = self._readers[target].read(data)
+        except Unreadable:
+            function, arguments = "", ()
+        name = self._names[target]
+        inner = Outcome(name, function, arguments, outcome.succeeded, outcome.events)
+        if (name, function) != ("timelock", "execute"):  # which the timelock's own lock refuses
+            self._run(inner, timelock)
+
+    def _require_known_peers(self, outcome: Outcome) -> None:
+        """The code behind another peer is unknown, and so is what it will do to the ledger."""
+        if (outcome.contract, outcome.function) != ("clearinghouse", "set_peers"):
+            return
+        for role, address in zip(PEERS, outcome.arguments, strict=False):
+            if address != self.world.addresses[role]:
+                raise NotFollowed(f"{address} becomes the {role}, whose code has no twin")
 
     def post_round(self, arguments: tuple[Any, ...]) -> bool:
         """Run ``Oracle.post_round`` from its decoded arguments."""
@@ -155,8 +239,7 @@ class Replica:
 
     def post_round_calldata(self, calldata: bytes) -> bool:
         """Run the round that a settlement carries."""
-        oracle_address = self.deployment.addresses["oracle"]
-        _, arguments = self._abis[oracle_address].decode_call(calldata)
+        _, arguments = self._readers[self.deployment.addresses["oracle"]].read(calldata)
         return self.post_round(arguments)
 
 
@@ -180,6 +263,10 @@ COMPARED = frozenset(
 )
 
 
+def _place(record: ChainTransaction) -> str:
+    return f"transaction 0x{record.transaction.hex()}"
+
+
 def _plain(arguments: dict[str, Any]) -> dict[str, Any]:
     return {name: _comparable(value) for name, value in arguments.items()}
 
@@ -191,85 +278,3 @@ def _comparable(value: Any) -> Any:
     if isinstance(value, str) and value.startswith("0x"):
         return int(value, 16)
     return value
-
-
-def _argument(value: Any) -> Any:
-    """An ABI value as the model takes it: accounts as integers, addresses in lower case."""
-    if isinstance(value, bytes) and len(value) == 32:
-        return int.from_bytes(value, "big")
-    if isinstance(value, str):
-        return value.lower()
-    if isinstance(value, list | tuple):
-        return [_argument(item) for item in value]
-    return value
-
-
-def _twins() -> dict[tuple[str, str], Twin]:
-    def set_parameters(world: World, caller: str, underlying: int, word: int) -> None:
-        margin.set_parameters(world, caller, underlying, RiskParameters.unpack(word))
-
-    def set_globals(world: World, caller: str, *values: int) -> None:
-        margin.set_globals(world, caller, RiskGlobals(*values))
-
-    def set_config(world: World, caller: str, word: int) -> None:
-        ledger.set_config(world, caller, Config.unpack(word))
-
-    def list_instrument(world: World, caller: str, instrument: int, word: int) -> None:
-        ledger.list_instrument(world, caller, instrument, Terms.unpack(word))
-
-    def set_venue(world: World, caller: str, venue: str, approved: bool) -> None:
-        ledger.only(world, caller, "timelock")
-        world.ledger.venues[venue] = approved
-
-    def set_session_key(world: World, caller: str, account: int, key: str, *fields: int) -> None:
-        session.set_session_key(world, caller, account, key, SessionKey(*fields))
-
-    clearinghouse: dict[str, Twin] = {
-        "sweep": ledger.sweep,
-        "credit": ledger.credit,
-        "debit": ledger.debit,
-        "set_in_auction": ledger.set_in_auction,
-        "transfer_slice": ledger.transfer_slice,
-        "move_cash": ledger.move_cash,
-        "cut_gains": ledger.cut_gains,
-        "distribute_fees": ledger.distribute_fees,
-        "pause": ledger.pause,
-        "set_caps": ledger.set_caps,
-        "set_debt_cap": ledger.set_debt_cap,
-        "set_config": set_config,
-        "set_venue": set_venue,
-        "list_instrument": list_instrument,
-        "novate": settle_call.novate,
-    }
-    modules: dict[str, dict[str, Twin]] = {
-        "clearinghouse": clearinghouse,
-        "risk_model": {"set_parameters": set_parameters, "set_globals": set_globals},
-        "custody": _functions(
-            custody,
-            (
-                "deposit",
-                "request_withdrawal",
-                "cancel_withdrawal",
-                "withdraw",
-                "set_token",
-                "set_deposit_cap",
-                "set_limits",
-            ),
-        ),
-        "auctioneer": _functions(liquidation, ("start", "bid", "end", "write_off")),
-        "waterfall": _functions(
-            waterfall, ("cover", "pay_reward", "execute_haircut", "retry", "refill", "set_limits")
-        ),
-        "oracle": _functions(oracle, ("set_nodes", "register_feed", "set_limits")),
-        "exchange": {
-            **_functions(venue, ("set_fees", "set_windows", "set_executor")),
-            **_functions(fills, ("cancel", "cancel_below")),
-            "set_session_key": set_session_key,
-            "remove_session_key": session.remove_session_key,
-        },
-    }
-    return {(m, f): twin for m, functions in modules.items() for f, twin in functions.items()}
-
-
-def _functions(module: Any, names: tuple[str, ...]) -> dict[str, Twin]:
-    return {name: getattr(module, name) for name in names}

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from novate import errors
 from novate.chain.backend import abi_of
 from novate.chain.deployment import Deployment
 from novate.engine.sequencer import Settled
@@ -15,6 +16,23 @@ from novate.model.settlement import Fill, Presented, Receipt
 from novate.model.state import World
 from novate.wire import eip712
 from novate.wire.records import ChainTransaction
+
+USED = errors.ReceiptUsed.selector
+# what bars a fill only once both of its orders stand
+AFTER_SIGNATURES = frozenset(
+    error.selector
+    for error in (
+        errors.ZeroLots,
+        errors.SameSide,
+        errors.InstrumentMismatch,
+        errors.PostOnly,
+        errors.LimitPrice,
+        errors.OverFilled,
+        errors.BadReceipt,
+        errors.FeeAboveMax,
+        errors.SessionKeyBudget,
+    )
+)
 
 
 def separator(deployment: Deployment) -> bytes:
@@ -51,21 +69,28 @@ def run(
     sender: str,
     arguments: tuple[Any, ...],
     post_round: Callable[[bytes], bool],
+    barred: Mapping[int, int] | None = None,
 ) -> int:
-    """Execute a settlement in the model."""
+    """Execute a settlement in the model.
+
+    ``barred`` are the fills that the chain skipped, with their codes: only the chain asked the
+    contract wallets, and this is their answer. Without it no wallet consents.
+    """
     round_call, raw_accounts, instruments, orders, fills, first_sequence = arguments[:6]
     executor = arguments[7].lower() if len(arguments) > 7 else sender
     proofs = arguments[8] if len(arguments) > 8 else []
     if round_call:
         post_round(round_call)
     accounts = [int.from_bytes(a, "big") for a in raw_accounts]
+    unpacked = [Fill(f & 255, f >> 8 & 255, f >> 16 & (2**44 - 1), f >> 60) for f in fills]
     presented = []
-    for words in orders:
+    for place, words in enumerate(orders):
         order = unpack_order(words, accounts, instruments, executor)
         digest = eip712.order_digest(domain, order)
-        signer = eip712.recover(digest, words[2], words[3]) or ""
-        presented.append(Presented(order, signer, bool(words[0] >> 152 & 1), digest=digest))
-    unpacked = [Fill(f & 255, f >> 8 & 255, f >> 16 & (2**44 - 1), f >> 60) for f in fills]
+        wallet = bool(words[0] >> 152 & 1)
+        signer = "" if wallet else eip712.recover(digest, words[2], words[3]) or ""
+        agrees = wallet and barred is not None and consented(place, unpacked, barred)
+        presented.append(Presented(order, signer, wallet, agrees, digest))
     receipts = [
         _receipt(domain, presented, fill, proof)
         for fill, proof in zip(unpacked, proofs, strict=False)
@@ -81,6 +106,26 @@ def run(
         executor,
         receipts,
     )
+
+
+def consented(place: int, fills: Sequence[Fill], barred: Mapping[int, int]) -> bool:
+    """Whether a contract wallet's order had its consent, by what became of the order's fills.
+
+    A fill names the first thing that bars it: a receipt used before, then the taker's order, then
+    the maker's, then the rest. So an order was refused by its wallet if a fill of it was barred by
+    a signature and none got further than that. Where no fill tells, nothing depends on it.
+    """
+    signature = errors.BadSignature.selector
+    refused = False
+    for index, fill in enumerate(fills):
+        if place not in (fill.taker, fill.maker):
+            continue
+        code = barred.get(index)
+        if code == signature:
+            refused = True
+        elif code is None or (code in AFTER_SIGNATURES or (place == fill.taker and code != USED)):
+            return True
+    return not refused
 
 
 def _receipt(

@@ -252,6 +252,8 @@ def matching(case: Case, tick: Tick) -> str:
         else:
             try:
                 pending.extend((event, number) for event in sequencer.handle(record))
+            except Divergence as wrong:
+                raise Wrong(str(wrong), number) from None
             except Exception as error:  # records are anybody's: what they cause is a finding
                 raise Wrong(f"cannot be followed: {error!r}", number) from None
             if sequencer.diverged:
@@ -346,7 +348,9 @@ def settlement(case: Case, tick: Tick) -> str:
     case.invariants["I12"] &= case.sequenced is not None and _same_ledger(world, case.sequenced)
     if not case.invariants["I12"]:
         raise Wrong("I12: two folds of the journal end in different ledgers", len(case.records) - 1)
-    return f"{len(held)} transactions again, {len(case.invariants)} invariants hold"
+    text = f"{len(held)} transactions again, {len(case.invariants)} invariants hold"
+    unexplained = len(auditor.unexplained)
+    return text + (f"; {unexplained} reverted for gas, value or a token" if unexplained else "")
 
 
 def _require_state(world: World, number: int) -> None:
