@@ -1,4 +1,4 @@
-"""Options twice: contract on prices and surfaces set by hand, and model, fed the same operations."""
+"""Options twice: contract on prices and surfaces set by hand, and model, fed the same."""
 
 from __future__ import annotations
 

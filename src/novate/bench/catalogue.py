@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from novate.bench import options as o
 from novate.bench import scenarios as s
 from novate.bench.venue import Venue
 
@@ -94,4 +95,16 @@ SCENARIOS = (
     Scenario("liquidation_bid_16_wide", f"The same with {EIGHT}.", s.liquidation_bid_16_wide),
     Scenario("cancel", "Cancel of a resting order in a word of fills in use.", s.cancel),
     Scenario("sweep_16", "Sweep of an account of 16 positions after prices moved.", s.sweep_16),
+    Scenario(
+        "array_refresh",
+        "An option's stored risk array and info word, of the 64 of expiry_refresh_32: its gas / "
+        "64, rounded up.",
+        o.array_refresh,
+    ),
+    Scenario(
+        "expiry_refresh_32",
+        "The transaction that refreshes the words in use of an expiry of 30 days with 32 strikes, "
+        "calls and puts, after price and surface moved.",
+        o.expiry_refresh_32,
+    ),
 )

@@ -27,6 +27,8 @@ TARGETS = {
     "withdraw_16": 200_000,
     "oracle_16x5": 130_000,
     "liquidation_bid_16": 330_000,
+    "array_refresh": 34_000,
+    "expiry_refresh_32": 2_200_000,
 }
 BASELINES = {
     "trade_single": ("Derive v2", 1_060_000),

@@ -1,0 +1,45 @@
+# pragma version 0.4.3
+# pragma nonreentrancy on
+# SPDX-License-Identifier: AGPL-3.0-only
+"""
+@title Options: European options on a committed grid, and their risk arrays (docs/SPEC.md §14)
+@notice Holds no money and no positions. Governance commits to a grid of strikes and expiries an
+        underlying, anyone lists what lies on it, and anyone brings the stored arrays of an expiry
+        up to date. Twins: novate/model/option_listing.py, novate/model/options.py.
+@custom:kill Governance can close the listing of an underlying. What is listed stays, and its arrays
+    can be refreshed and read as long as prices and surfaces come.
+"""
+
+import option_arrays
+import option_listing
+
+initializes: option_listing
+initializes: option_arrays[option_listing := option_listing]
+
+exports: (
+    option_listing.set_grid,
+    option_listing.set_forward_feed,
+    option_listing.list_expiry,
+    option_listing.list_strike,
+    option_listing.grid,
+    option_listing.forward_feed,
+    option_listing.listed,
+    option_listing.terms,
+)
+exports: (
+    option_arrays.refresh,
+    option_arrays.words,
+    option_arrays.usable,
+    option_arrays.epoch,
+    option_arrays.generation,
+    option_arrays.greeks,
+)
+
+
+@deploy
+def __init__(
+    governor: address, oracle: address, surfaces: address, risk_model: address, builder: address
+):
+    """@notice No grid yet; the five are for good."""
+    option_listing.__init__(governor, oracle, surfaces)
+    option_arrays.__init__(risk_model, builder)

@@ -1,0 +1,266 @@
+# pragma version 0.4.3
+# pragma nonreentrancy on
+# SPDX-License-Identifier: AGPL-3.0-only
+"""
+@title Option arrays: the stored words of listed options, refreshed by anyone (docs/SPEC.md §14;
+        twin of novate/model/options.py)
+@notice Owns the epochs: quantum and scan range that all arrays of an underlying share, so that
+        lanes of two quanta are never added. An expiry is always refreshed whole. Prices and the
+        quantum in oracle units, psr in ppm; the quantum is rounded up, marks and Greeks down.
+"""
+
+from interfaces import IArrayBuilder
+from interfaces import IRiskParameters
+from lib import black76
+from lib import errors
+from lib import fixed_point
+from lib import lanes
+from lib import option_id
+from lib import surface
+from lib import units
+import option_listing
+
+uses: option_listing
+
+event EpochStarted:
+    underlying: indexed(uint256)
+    word: uint256
+
+event ArraysRefreshed:
+    underlying: indexed(uint256)
+    slot: indexed(uint256)
+    generation: uint256
+    forward: uint256
+    words: uint256
+
+IDS_MAX: constant(uint256) = 16
+DAY_S: constant(uint256) = 86_400
+YEAR_S: constant(uint256) = 31_536_000
+EPOCH_MOVE_INVERSE: constant(uint256) = 10
+QUANTUM_DIVISOR: constant(uint256) = 2**15 * 10**6
+M8: constant(uint256) = 2**8 - 1
+M20: constant(uint256) = 2**20 - 1
+M32: constant(uint256) = 2**32 - 1
+M40: constant(uint256) = 2**40 - 1
+M56: constant(uint256) = 2**56 - 1
+
+RISK_MODEL: immutable(IRiskParameters)
+BUILDER: immutable(IArrayBuilder)
+
+# By underlying: [quantum 56 | reference 56 | psr 20 | started_at 40 | count 8]
+epochs: uint256[option_listing.UNDERLYINGS_MAX]
+
+
+@deploy
+def __init__(risk_model: address, builder: address):
+    RISK_MODEL = IRiskParameters(risk_model)
+    BUILDER = IArrayBuilder(builder)
+
+
+@external
+def refresh(underlying: uint256, slot: uint256) -> uint256:
+    """
+    @notice Build the arrays of all options of one expiry anew, at the forward and the surface of
+            now; anyone may. Returns how many words were written.
+    @custom:errors UnknownInstrument, StalePrice, StaleSurface, MissingParameter
+    """
+    expiry: uint256 = 0
+    count: uint256 = 0
+    expiry, count = option_listing._live(underlying, slot)
+    stale_after: uint256 = option_listing._stale_after()
+    feed: uint256 = option_listing._feed_of(underlying, slot)
+    forward: uint256 = option_listing._fresh_mark(feed, stale_after)
+    word: uint256 = self._fresh_surface(underlying, slot, expiry, stale_after)
+    epoch: uint256 = self._epoch(underlying, feed, forward, stale_after)
+    generation: uint256 = self._generation(underlying, epoch)
+    built: DynArray[uint256[4], option_listing.STRIKES_MAX] = staticcall BUILDER.build_expiry(
+        forward,
+        expiry - block.timestamp,
+        word,
+        (epoch >> 112) & M20,
+        epoch & M56,
+        option_listing._strikes(underlying, slot, count),
+    )
+    self._store(option_id.call_id(underlying, slot, 0), built, generation << 244)
+    log ArraysRefreshed(
+        underlying=underlying,
+        slot=slot,
+        generation=generation,
+        forward=forward,
+        words=4 * count,
+    )
+    return 4 * count
+
+
+@external
+@view
+@reentrant
+def words(ids: DynArray[uint256, IDS_MAX]) -> DynArray[uint256[2], IDS_MAX]:
+    """
+    @notice Array and info word of each option, as stored; the info is zero if it is not listed or
+            was never refreshed. Errors: UnknownInstrument for what is no option's id.
+    """
+    found: DynArray[uint256[2], IDS_MAX] = []
+    for id: uint256 in ids:
+        errors.require(option_id.is_option(id), errors.UnknownInstrument)
+        found.append([option_listing.arrays[id], option_listing.infos[id]])
+    return found
+
+
+@external
+@view
+@reentrant
+def usable(id: uint256) -> bool:
+    """
+    @notice Whether the stored array of an option may be used now: not expired, at most 60 s old,
+            the forward within 25 bp of its own, surface and epoch the same.
+    """
+    if not option_id.is_option(id):
+        return False
+    underlying: uint256 = option_id.underlying(id)
+    slot: uint256 = option_id.slot(id)
+    info: uint256 = option_listing.infos[id]
+    expiry: uint256 = option_listing.expiries[underlying * 16 + slot] & M40
+    if info == 0 or block.timestamp >= expiry:
+        return False
+    feed: uint256 = option_listing._feed_of(underlying, slot)
+    forward: uint256 = (staticcall option_listing.ORACLE.feed(feed) >> 56) & M56
+    generation: uint256 = self._generation(underlying, self.epochs[underlying])
+    return lanes.usable(info, forward, block.timestamp, generation)
+
+
+@external
+@view
+@reentrant
+def epoch(underlying: uint256) -> uint256:
+    """@notice The epoch word of an underlying; 0 before its first refresh."""
+    return self.epochs[underlying]
+
+
+@external
+@view
+@reentrant
+def generation(underlying: uint256) -> uint256:
+    """@notice What a usable array of `underlying` is stamped with: surfaces plus epochs so far."""
+    return self._generation(underlying, self.epochs[underlying])
+
+
+@external
+@view
+@reentrant
+def greeks(id: uint256) -> black76.Greeks:
+    """
+    @notice Price, delta, gamma, vega (per 1.00 of volatility) and theta (per year) of a base unit,
+            wad, at the forward and the surface of now.
+    @custom:errors UnknownInstrument, StalePrice, StaleSurface
+    """
+    expiry: uint256 = 0
+    strike: uint256 = 0
+    expiry, strike = option_listing._terms(id)
+    errors.require(block.timestamp < expiry, errors.UnknownInstrument)
+    underlying: uint256 = option_id.underlying(id)
+    slot: uint256 = option_id.slot(id)
+    stale_after: uint256 = option_listing._stale_after()
+    feed: uint256 = option_listing._feed_of(underlying, slot)
+    forward: uint256 = option_listing._fresh_mark(feed, stale_after)
+    word: uint256 = self._fresh_surface(underlying, slot, expiry, stale_after)
+    seconds: uint256 = expiry - block.timestamp
+    k: int256 = fixed_point.log_ratio(strike, forward)
+    variance: uint256 = surface.total_variance_at(word, k, block.timestamp)
+    # |k| < 40 for prices of 56 bits: variance below 2**104 at x96, times 2**25 and 2**120
+    sigma: uint256 = isqrt((variance * YEAR_S * (units.WAD * units.WAD) // seconds) >> 96)
+    return black76.black76(
+        forward * units.ORACLE_UNIT,
+        strike * units.ORACLE_UNIT,
+        sigma,
+        seconds,
+        not option_id.is_put(id),
+    )
+
+
+@internal
+def _store(
+    first: uint256,
+    built: DynArray[uint256[4], option_listing.STRIKES_MAX],
+    generation: uint256,
+):
+    """@notice Keep the words of calls and puts; the open interest of each stays as it was."""
+    call: uint256 = first
+    for pair: uint256[4] in built:
+        put: uint256 = call | option_id.PUT
+        kept: uint256 = option_listing.infos[call] & option_listing.OPEN_INTEREST
+        option_listing.arrays[call] = pair[0]
+        option_listing.infos[call] = pair[1] | generation | kept
+        kept = option_listing.infos[put] & option_listing.OPEN_INTEREST
+        option_listing.arrays[put] = pair[2]
+        option_listing.infos[put] = pair[3] | generation | kept
+        # at most 32 strikes: within 20 bits
+        call = unsafe_add(call, 1 << option_id.STRIKE_SHIFT)
+
+
+@internal
+def _epoch(
+    underlying: uint256, feed: uint256, forward: uint256, stale_after: uint256
+) -> uint256:
+    """
+    @notice The epoch word in force: a new one once the reference has left a tenth around its own,
+            or the scan range has changed. The reference is the grid's feed for all expiries: were
+            it the forward of the one refreshed, two of them apart could end each other's epochs.
+    """
+    reference: uint256 = forward
+    grid_feed: uint256 = (option_listing.grids[underlying] >> 144) & M8
+    if feed != grid_feed:
+        reference = option_listing._fresh_mark(grid_feed, stale_after)
+    psr: uint256 = self._psr(underlying)
+    old: uint256 = self.epochs[underlying]
+    before: uint256 = (old >> 56) & M56
+    move: uint256 = max(reference, before) - min(reference, before)
+    if move * EPOCH_MOVE_INVERSE <= before and (old >> 112) & M20 == psr:
+        return old
+    quantum: uint256 = units.div_up(4 * psr * reference, QUANTUM_DIVISOR)
+    count: uint256 = ((old >> 172) + 1) & M8
+    word: uint256 = quantum | (reference << 56) | (psr << 112)
+    word |= (block.timestamp << 132) | (count << 172)
+    self.epochs[underlying] = word
+    log EpochStarted(underlying=underlying, word=word)
+    return word
+
+
+@internal
+@view
+def _psr(underlying: uint256) -> uint256:
+    """
+    @notice The scan range (ppm) of arrays: the target, or while a change ramps in the larger of its
+            two ends. Never less than what stands now or is to come, as one array serves both
+            margins; and constant over the ramp, as every other range is another epoch.
+    """
+    word: uint256 = staticcall RISK_MODEL.parameters(underlying)
+    errors.require(word != 0, errors.MissingParameter)
+    target: uint256 = (word >> 20) & M20
+    if block.timestamp - ((word >> 40) & M32) >= DAY_S:
+        return target
+    return max(word & M20, target)
+
+
+@internal
+@view
+def _fresh_surface(
+    underlying: uint256, slot: uint256, expiry: uint256, stale_after: uint256
+) -> uint256:
+    """@notice The surface word of a slot. Errors: StaleSurface, if old or of another expiry."""
+    word: uint256 = staticcall option_listing.SURFACES.surface(underlying, slot)
+    fresh: bool = (word >> 156) & M40 == expiry
+    fresh = fresh and block.timestamp <= ((word >> 196) & M40) + stale_after
+    errors.require(fresh, errors.StaleSurface)
+    return word
+
+
+@internal
+@view
+def _generation(underlying: uint256, epoch: uint256) -> uint256:
+    """
+    @notice Surfaces and epochs so far, modulo 256: neither counter ever falls, so the sum changes
+            whenever one of them does.
+    """
+    surfaces: uint256 = staticcall option_listing.SURFACES.generation(underlying)
+    return (surfaces + (epoch >> 172)) & M8

@@ -1,0 +1,320 @@
+# pragma version 0.4.3
+# pragma nonreentrancy on
+# SPDX-License-Identifier: AGPL-3.0-only
+"""
+@title Option listing: grids, expiries and strikes (docs/SPEC.md §14; twin of
+        novate/model/option_listing.py)
+@notice Owns the grid of each underlying, what is listed on it, and the two words of each option.
+        Governance sets the grid within bounds; anyone lists what lies on it. Prices and strikes in
+        oracle units of 1e8 wei a base unit, times in seconds. Nothing is rounded.
+        An option that is not listed, or not built since, has an info word of zero.
+"""
+
+from interfaces import IOracle
+from interfaces import ISurfaces
+from lib import errors
+from lib import option_id
+
+event GridSet:
+    underlying: indexed(uint256)
+    word: uint256
+
+event ForwardFeedSet:
+    underlying: indexed(uint256)
+    slot: indexed(uint256)
+    entry: uint256
+
+event ExpiryListed:
+    underlying: indexed(uint256)
+    slot: indexed(uint256)
+    expiry: uint256
+
+event StrikeListed:
+    underlying: indexed(uint256)
+    slot: indexed(uint256)
+    id: indexed(uint256)
+    strike: uint256
+
+UNDERLYINGS_MAX: constant(uint256) = 16
+SLOTS_MAX: constant(uint256) = 16
+STRIKES_MAX: constant(uint256) = 32
+FEEDS_MAX: constant(uint256) = 256
+PRICE_MAX: constant(uint256) = 2**56 - 1
+STRIKE_REACH: constant(uint256) = 5
+TENOR_MIN: constant(uint256) = 86_400
+TENOR_MAX: constant(uint256) = 3 * 365 * 86_400
+PERIOD_MIN: constant(uint256) = 3_600
+PERIOD_MAX: constant(uint256) = 28 * 86_400
+LOT_EXPONENT_MIN: constant(uint256) = 10
+LOT_EXPONENT_MAX: constant(uint256) = 19
+GRID_BITS: constant(uint256) = 153
+M8: constant(uint256) = 2**8 - 1
+M16: constant(uint256) = 2**16 - 1
+M24: constant(uint256) = 2**24 - 1
+M32: constant(uint256) = 2**32 - 1
+M40: constant(uint256) = 2**40 - 1
+M56: constant(uint256) = 2**56 - 1
+M64: constant(uint256) = 2**64 - 1
+OPEN_INTEREST: constant(uint256) = (2**44 - 1) << 168
+
+GOVERNOR: immutable(address)
+ORACLE: immutable(IOracle)
+SURFACES: immutable(ISurfaces)
+
+# By underlying: [step 56 | tenor_max 32 | period 24 | offset 24 | lot_exponent 8 | feed 8 |
+# enabled 1]; its feed is the reference of the quantum, and the forward of slots without their own
+grids: uint256[UNDERLYINGS_MAX]
+# By underlying: sixteen bits a slot, its forward's feed plus one; 0: the grid's
+forward_feeds: uint256[UNDERLYINGS_MAX]
+# By underlying and slot: [expiry 40 | strikes 8]
+expiries: uint256[UNDERLYINGS_MAX * SLOTS_MAX]
+# By underlying and slot: strikes in the order of listing, four of 64 bits a word
+strikes: uint256[UNDERLYINGS_MAX * SLOTS_MAX * STRIKES_MAX // 4]
+# By id: the words of docs/SPEC.md §12
+arrays: uint256[2**20]
+infos: uint256[2**20]
+
+
+@deploy
+def __init__(governor: address, oracle: address, surfaces: address):
+    GOVERNOR = governor
+    ORACLE = IOracle(oracle)
+    SURFACES = ISurfaces(surfaces)
+
+
+@external
+def set_grid(underlying: uint256, word: uint256):
+    """
+    @notice The grid on which options of `underlying` may be listed. The lot exponent is for good:
+            all its options share one lot, so that their arrays may be added. What is listed stays.
+    @custom:errors NotAuthorized, OutOfBounds, BadTerms
+    """
+    errors.require(msg.sender == GOVERNOR, errors.NotAuthorized)
+    step: uint256 = word & M56
+    tenor: uint256 = (word >> 56) & M32
+    period: uint256 = (word >> 88) & M24
+    lot_exponent: uint256 = (word >> 136) & M8
+    in_bounds: bool = underlying < UNDERLYINGS_MAX and word >> GRID_BITS == 0 and step != 0
+    in_bounds = in_bounds and TENOR_MIN <= tenor and tenor <= TENOR_MAX
+    in_bounds = in_bounds and PERIOD_MIN <= period and period <= PERIOD_MAX
+    in_bounds = in_bounds and (word >> 112) & M24 < period
+    in_bounds = in_bounds and LOT_EXPONENT_MIN <= lot_exponent and lot_exponent <= LOT_EXPONENT_MAX
+    errors.require(in_bounds, errors.OutOfBounds)
+    old: uint256 = self.grids[underlying]
+    errors.require(old == 0 or (old >> 136) & M8 == lot_exponent, errors.BadTerms)
+    self.grids[underlying] = word
+    log GridSet(underlying=underlying, word=word)
+
+
+@external
+def set_forward_feed(underlying: uint256, slot: uint256, entry: uint256):
+    """
+    @notice Whose mark is the forward of a slot: feed `entry` - 1, or for 0 the grid's feed.
+    @custom:errors NotAuthorized, OutOfBounds
+    """
+    errors.require(msg.sender == GOVERNOR, errors.NotAuthorized)
+    errors.require(
+        underlying < UNDERLYINGS_MAX and slot < SLOTS_MAX and entry <= FEEDS_MAX,
+        errors.OutOfBounds,
+    )
+    self._set_forward_feed(underlying, slot, entry)
+
+
+@external
+def list_expiry(underlying: uint256, expiry: uint256) -> uint256:
+    """
+    @notice List an expiry on the grid, without strikes yet; anyone may. Takes the slot of an expiry
+            that is over, if nothing of it is open; a forward feed of its own goes with it, that it
+            does not price the next. Returns the slot.
+    @custom:errors ListingClosed, ExpiryOffGrid, MissingExpiry, AlreadyListed, SlotInUse
+    """
+    grid: uint256 = self._open_grid(underlying)
+    on_grid: bool = expiry > block.timestamp
+    on_grid = on_grid and expiry - block.timestamp <= (grid >> 56) & M32
+    on_grid = on_grid and expiry % ((grid >> 88) & M24) == (grid >> 112) & M24
+    errors.require(on_grid, errors.ExpiryOffGrid)
+    slot: uint256 = staticcall SURFACES.slot_of(underlying, expiry)
+    assert slot < SLOTS_MAX
+    key: uint256 = underlying * SLOTS_MAX + slot
+    old: uint256 = self.expiries[key]
+    errors.require(old & M40 != expiry, errors.AlreadyListed)
+    errors.require(old & M40 <= block.timestamp, errors.SlotInUse)
+    self._clear(option_id.call_id(underlying, slot, 0), old >> 40)
+    if old != 0 and (self.forward_feeds[underlying] >> (16 * slot)) & M16 != 0:
+        self._set_forward_feed(underlying, slot, 0)
+    self.expiries[key] = expiry
+    log ExpiryListed(underlying=underlying, slot=slot, expiry=expiry)
+    return slot
+
+
+@external
+def list_strike(underlying: uint256, slot: uint256, strike: uint256) -> uint256:
+    """
+    @notice List the call and the put of one strike (oracle units) of a listed expiry; anyone may.
+            Returns the call's id.
+    @custom:errors ListingClosed, UnknownInstrument, StrikeOffGrid, StalePrice, StrikeOutOfRange,
+        AlreadyListed, TooManyItems
+    """
+    grid: uint256 = self._open_grid(underlying)
+    expiry: uint256 = 0
+    count: uint256 = 0
+    expiry, count = self._live(underlying, slot)
+    errors.require(strike % (grid & M56) == 0, errors.StrikeOffGrid)
+    forward: uint256 = self._fresh_mark(self._feed_of(underlying, slot), self._stale_after())
+    in_range: bool = strike <= PRICE_MAX and strike <= forward * STRIKE_REACH
+    in_range = in_range and strike * STRIKE_REACH >= forward
+    errors.require(in_range, errors.StrikeOutOfRange)
+    listed: DynArray[uint256, STRIKES_MAX] = self._strikes(underlying, slot, count)
+    errors.require(strike not in listed, errors.AlreadyListed)
+    errors.require(count < STRIKES_MAX, errors.TooManyItems)
+
+    key: uint256 = underlying * SLOTS_MAX + slot
+    at: uint256 = key * (STRIKES_MAX // 4) + count // 4
+    word: uint256 = strike
+    if count % 4 != 0:  # the first of a word clears what an earlier expiry left in it
+        word = self.strikes[at] | (strike << (64 * (count % 4)))
+    self.strikes[at] = word
+    self.expiries[key] = expiry | ((count + 1) << 40)
+    id: uint256 = option_id.call_id(underlying, slot, count)
+    log StrikeListed(underlying=underlying, slot=slot, id=id, strike=strike)
+    return id
+
+
+@external
+@view
+@reentrant
+def grid(underlying: uint256) -> uint256:
+    """@notice The grid word of an underlying; 0: none."""
+    return self.grids[underlying]
+
+
+@external
+@view
+@reentrant
+def forward_feed(underlying: uint256, slot: uint256) -> uint256:
+    """@notice The feed whose mark is the forward of a slot. Errors: UnknownInstrument."""
+    errors.require(underlying < UNDERLYINGS_MAX and slot < SLOTS_MAX, errors.UnknownInstrument)
+    return self._feed_of(underlying, slot)
+
+
+@external
+@view
+@reentrant
+def listed(underlying: uint256, slot: uint256) -> (uint256, DynArray[uint256, STRIKES_MAX]):
+    """
+    @notice Expiry and strikes of a slot, in the order of their indices; an expiry that is over
+            stays until another takes its slot. Errors: UnknownInstrument.
+    """
+    errors.require(underlying < UNDERLYINGS_MAX and slot < SLOTS_MAX, errors.UnknownInstrument)
+    word: uint256 = self.expiries[underlying * SLOTS_MAX + slot]
+    return word & M40, self._strikes(underlying, slot, word >> 40)
+
+
+@external
+@view
+@reentrant
+def terms(id: uint256) -> (uint256, uint256):
+    """
+    @notice Expiry and strike of a listed option, also after it has expired. Errors:
+            UnknownInstrument.
+    """
+    return self._terms(id)
+
+
+@internal
+@view
+def _terms(id: uint256) -> (uint256, uint256):
+    """@notice Expiry and strike of a listed option. Errors: UnknownInstrument."""
+    errors.require(option_id.is_option(id), errors.UnknownInstrument)
+    # the id without the option bit and below the slot: underlying and slot, below 256
+    key: uint256 = (id >> option_id.SLOT_SHIFT) & 255
+    word: uint256 = self.expiries[key]
+    index: uint256 = option_id.strike_index(id)
+    errors.require(index < word >> 40, errors.UnknownInstrument)
+    packed: uint256 = self.strikes[key * (STRIKES_MAX // 4) + index // 4]
+    return word & M40, (packed >> (64 * (index % 4))) & M64
+
+
+@internal
+@view
+def _open_grid(underlying: uint256) -> uint256:
+    """@notice The grid, if listing on it is open. Errors: ListingClosed."""
+    errors.require(underlying < UNDERLYINGS_MAX, errors.ListingClosed)
+    grid: uint256 = self.grids[underlying]
+    errors.require(grid >> 152 == 1, errors.ListingClosed)
+    return grid
+
+
+@internal
+@view
+def _live(underlying: uint256, slot: uint256) -> (uint256, uint256):
+    """@notice Expiry of a slot and how many strikes it has; not over. Errors: UnknownInstrument."""
+    errors.require(underlying < UNDERLYINGS_MAX and slot < SLOTS_MAX, errors.UnknownInstrument)
+    word: uint256 = self.expiries[underlying * SLOTS_MAX + slot]
+    errors.require(word & M40 > block.timestamp, errors.UnknownInstrument)
+    return word & M40, word >> 40
+
+
+@internal
+@view
+def _strikes(
+    underlying: uint256, slot: uint256, count: uint256
+) -> DynArray[uint256, STRIKES_MAX]:
+    """@notice The first `count` (at most 32) strikes of a slot."""
+    found: DynArray[uint256, STRIKES_MAX] = []
+    at: uint256 = (underlying * SLOTS_MAX + slot) * (STRIKES_MAX // 4)
+    word: uint256 = 0
+    for i: uint256 in range(count, bound=STRIKES_MAX):
+        if i % 4 == 0:
+            word = self.strikes[at + i // 4]
+        found.append(word & M64)
+        word = word >> 64
+    return found
+
+
+@internal
+def _clear(first: uint256, count: uint256):
+    """
+    @notice Forget the words of a slot's options, that none of them serves the next expiry's.
+            Errors: SlotInUse if one is still open.
+    """
+    for i: uint256 in range(count, bound=STRIKES_MAX):
+        call: uint256 = first + (i << option_id.STRIKE_SHIFT)
+        for id: uint256 in [call, call | option_id.PUT]:
+            errors.require(self.infos[id] & OPEN_INTEREST == 0, errors.SlotInUse)
+            self.infos[id] = 0
+
+
+@internal
+def _set_forward_feed(underlying: uint256, slot: uint256, entry: uint256):
+    """@notice Keep the entry (at most 256) of a slot."""
+    place: uint256 = 16 * slot
+    kept: uint256 = self.forward_feeds[underlying] & ~(M16 << place)
+    self.forward_feeds[underlying] = kept | (entry << place)
+    log ForwardFeedSet(underlying=underlying, slot=slot, entry=entry)
+
+
+@internal
+@view
+def _feed_of(underlying: uint256, slot: uint256) -> uint256:
+    """@notice The feed whose mark is the forward of a slot."""
+    entry: uint256 = (self.forward_feeds[underlying] >> (16 * slot)) & M16
+    if entry != 0:
+        return entry - 1
+    return (self.grids[underlying] >> 144) & M8
+
+
+@internal
+@view
+def _stale_after() -> uint256:
+    """@notice How old (seconds) a price or a surface may be."""
+    return (staticcall ORACLE.status() >> 144) & M16
+
+
+@internal
+@view
+def _fresh_mark(feed: uint256, stale_after: uint256) -> uint256:
+    """@notice The mark of a feed. Errors: StalePrice, also for a feed without a price."""
+    word: uint256 = staticcall ORACLE.feed(feed)
+    errors.require(block.timestamp <= ((word >> 192) & M32) + stale_after, errors.StalePrice)
+    return (word >> 56) & M56

@@ -1,0 +1,179 @@
+"""Option arrays: the stored words of listed options, brought up to date by anyone.
+
+Owns: the epochs of the underlyings (quantum and scan range that all their arrays share) and the
+rules of refreshing and using arrays; the tables stand in ``option_listing.OptionsState``. Units:
+prices and the quantum in oracle units of 1e8 wei a base unit, psr in ppm. Rounding: the quantum up,
+marks and Greeks down. Source: docs/SPEC.md §14. Twin: ``contracts/option_arrays.vy``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from math import isqrt
+from typing import TYPE_CHECKING
+
+from novate import errors
+from novate.errors import require
+from novate.model import oracle, pricing, surface, surfaces
+from novate.model.arrays import Info, Option, build_expiry, quantum_of, same_epoch
+from novate.model.option_id import OptionId, is_option
+from novate.model.option_listing import feed_of, fresh_mark, ids_of, live, terms
+from novate.units import DAY_S, ORACLE_UNIT, WAD, div_down
+
+if TYPE_CHECKING:
+    from novate.model.state import World
+
+IDS_MAX = 16
+GENERATIONS = 256
+EPOCH_BITS = (("quantum", 56), ("reference", 56), ("psr", 20), ("started_at", 40), ("count", 8))
+
+
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """What all arrays of an underlying share; ``count`` of epochs so far, modulo 256."""
+
+    quantum: int = 0
+    reference: int = 0
+    psr: int = 0
+    started_at: int = 0
+    count: int = 0
+
+    def pack(self) -> int:
+        """The epoch word."""
+        word = shift = 0
+        for name, bits in EPOCH_BITS:
+            value: int = getattr(self, name)
+            assert 0 <= value < 1 << bits, name
+            word |= value << shift
+            shift += bits
+        return word
+
+    @staticmethod
+    def unpack(word: int) -> Epoch:
+        """Read the epoch word."""
+        values = {}
+        for name, bits in EPOCH_BITS:
+            values[name] = word & ((1 << bits) - 1)
+            word >>= bits
+        return Epoch(**values)
+
+
+def refresh(world: World, underlying: int, slot: int) -> int:
+    """Build the arrays of all options of one expiry at the forward and the surface of now; their
+    open interest stays. Returns how many words were written.
+
+    Errors: UnknownInstrument, StalePrice, StaleSurface, StalePrice of the reference,
+    MissingParameter.
+    """
+    listed = live(world, underlying, slot)
+    forward = fresh_mark(world, feed_of(world, underlying, slot))
+    word = _fresh_surface(world, underlying, slot, listed.expiry)
+    epoch = _epoch(world, underlying)
+    stamp = generation(world, underlying)
+    seconds = listed.expiry - world.now
+    built = build_expiry(forward, seconds, word, epoch.psr, epoch.quantum, listed.strikes)
+    words = [option for pair in built for option in pair]
+    for id, option in zip(ids_of(underlying, slot, len(built)), words, strict=True):
+        held = Info.unpack(world.options.infos[id]).open_interest
+        info = replace(Info.unpack(option.info), generation=stamp, open_interest=held)
+        world.options.arrays[id] = option.array
+        world.options.infos[id] = info.pack()
+    written = 2 * len(words)
+    world.emit(
+        "ArraysRefreshed",
+        underlying=underlying,
+        slot=slot,
+        generation=stamp,
+        forward=forward,
+        words=written,
+    )
+    return written
+
+
+def words(world: World, ids: Sequence[int]) -> list[Option]:
+    """Both words of each option as stored; info 0: not listed, or never refreshed.
+
+    Errors: UnknownInstrument for what is no option's id.
+    """
+    assert len(ids) <= IDS_MAX
+    for id in ids:
+        require(is_option(id), errors.UnknownInstrument)
+    return [Option(world.options.arrays[id], world.options.infos[id]) for id in ids]
+
+
+def usable(world: World, id: int) -> bool:
+    """Whether the stored array may be used now: not expired, at most 60 s old, the forward within
+    25 bp of its own, surface and epoch the same.
+    """
+    if not is_option(id):
+        return False
+    option = OptionId.unpack(id)
+    word = world.options.infos[id]
+    expiry = world.options.listed[option.underlying, option.slot].expiry
+    if word == 0 or world.now >= expiry:
+        return False
+    forward = oracle.feed(world, feed_of(world, option.underlying, option.slot)).mark
+    return Info.unpack(word).usable(forward, world.now, generation(world, option.underlying))
+
+
+def generation(world: World, underlying: int) -> int:
+    """Surfaces and epochs so far, modulo 256: what a usable array is stamped with."""
+    epoch = Epoch.unpack(world.options.epochs[underlying])
+    return (surfaces.status_of(world, underlying).generation + epoch.count) % GENERATIONS
+
+
+def greeks(world: World, id: int) -> pricing.Greeks:
+    """Price and Greeks of a base unit, wad, at the forward and the surface of now.
+
+    Errors: UnknownInstrument, StalePrice, StaleSurface.
+    """
+    expiry, strike = terms(world, id)
+    require(world.now < expiry, errors.UnknownInstrument)
+    option = OptionId.unpack(id)
+    forward = fresh_mark(world, feed_of(world, option.underlying, option.slot))
+    word = _fresh_surface(world, option.underlying, option.slot, expiry)
+    seconds = expiry - world.now
+    k = pricing.log_ratio(strike, forward)
+    variance = surface.total_variance_at(word, k, world.now)
+    sigma = isqrt(div_down(variance * pricing.YEAR_S * WAD * WAD, seconds) >> 96)
+    wei = forward * ORACLE_UNIT, strike * ORACLE_UNIT
+    return pricing.black76(*wei, sigma, seconds, not option.is_put)
+
+
+def scan_range(world: World, underlying: int) -> int:
+    """The scan range (ppm) of arrays: the target, or while a change ramps in the larger end.
+
+    Never less than what stands now or is to come, as one array serves both margins; and constant
+    over the ramp, as every other range is another epoch. Errors: MissingParameter.
+    """
+    parameters = world.risk.parameters[underlying]
+    require(parameters.psr_target != 0, errors.MissingParameter)
+    if world.now - parameters.psr_set_at >= DAY_S:
+        return parameters.psr_target
+    return max(parameters.psr_from, parameters.psr_target)
+
+
+def _epoch(world: World, underlying: int) -> Epoch:
+    """The epoch in force: a new one once the mark of the grid's feed, which all expiries share, has
+    left a tenth around its reference, or the scan range has changed.
+    """
+    reference = fresh_mark(world, world.options.grids[underlying].feed)
+    psr = scan_range(world, underlying)
+    old = Epoch.unpack(world.options.epochs[underlying])
+    if same_epoch(reference, old.reference) and psr == old.psr:
+        return old
+    count = (old.count + 1) % GENERATIONS
+    epoch = Epoch(quantum_of(psr, reference), reference, psr, world.now, count)
+    world.options.epochs[underlying] = epoch.pack()
+    world.emit("EpochStarted", underlying=underlying, word=epoch.pack())
+    return epoch
+
+
+def _fresh_surface(world: World, underlying: int, slot: int, expiry: int) -> int:
+    """The surface word of a slot. Errors: StaleSurface, if old or of another expiry."""
+    word = surfaces.surface_word(world, underlying, slot)
+    seen = surface.unpack(word)
+    fresh = world.now <= seen.timestamp + oracle.status(world).stale_after
+    require(seen.expiry == expiry and fresh, errors.StaleSurface)
+    return word

@@ -1,0 +1,132 @@
+"""Options by contract and model: the same ids, outcomes, events and words, bit for bit, over random
+listing, refreshing, moving prices, surfaces and scan ranges, and the turn of expiries."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from novate.chain.harness import Chain
+from novate.errors import Rejected
+from novate.model import options
+from novate.model.option_id import OptionId, is_option
+from novate.model.option_listing import ids_of
+from novate.units import DAY_S
+from tests.support.options import BTC, GOVERNOR, GRID, RISK, USD, OptionsBench
+
+CONTRACTS = Path(__file__).parents[1] / "contracts"
+SLOTS = 3
+STEPS = 150
+IDS_SAMPLED = 8
+
+
+def test_ids_say_the_same_on_chain() -> None:
+    library = Chain().deploy("OptionIds", root=CONTRACTS)
+    draw = random.Random(1)
+    for _ in range(300):
+        made = OptionId(draw.randrange(16), draw.randrange(16), draw.randrange(32), False)
+        assert library.view("call_id", *made[:3]) == made.pack()
+    listed = 0
+    for _ in range(600):
+        id = draw.choice(
+            (draw.randrange(2**20), made.pack() | draw.choice((0, 1, 2, 32, 33)), 1 << 20)
+        )
+        found = library.view("fields", id)
+        assert found[0] == is_option(id)
+        if found[0]:
+            listed += 1
+            assert tuple(found[1:]) == OptionId.unpack(id)
+            assert OptionId.unpack(id).pack() == id < 2**20
+    assert 20 < listed < 600
+
+
+class Run:
+    """One random history; ``both`` of the bench holds contract and model equal at each step."""
+
+    def __init__(self, seed: int) -> None:
+        self.draw = random.Random(seed)
+        self.bench = OptionsBench(1, 2, 3)
+        self.forward = 60_000 * USD
+        self.done: dict[str, int] = {}
+
+    def attempt(self, function: str, *arguments: int) -> None:
+        """Run on both; count what came of it."""
+        try:
+            self.bench.both(function, *arguments)
+            outcome = function
+        except Rejected as rejection:
+            outcome = f"{function}: {rejection.error.name}"
+        self.done[outcome] = self.done.get(outcome, 0) + 1
+
+    def move(self) -> None:
+        """Time, prices and perhaps surfaces and parameters move on."""
+        draw, bench = self.draw, self.bench
+        bench.advance(draw.choice((0, 3, 40, 70, DAY_S // 2)))
+        self.forward = int(self.forward * draw.choice((1, 1.001, 0.97, 1.05, 0.93)))
+        if draw.random() < 0.8:
+            bench.set_price(GRID.feed, self.forward)
+            bench.set_price(7, int(self.forward * 1.004))
+        for slot, expiry in enumerate(bench.expiries):
+            if expiry <= bench.world.now:
+                bench.expiries[slot] += SLOTS * DAY_S
+                bench.set_surface(slot, draw.randint(20, 150))
+            elif draw.random() < 0.6:
+                bench.set_surface(slot, draw.randint(20, 150))
+        set_at = bench.world.risk.parameters[BTC].psr_set_at
+        if bench.world.now - set_at >= DAY_S:
+            last = bench.world.risk.parameters[BTC].psr_target
+            bench.set_risk(replace(RISK, psr_target=last * draw.choice((99, 100, 105)) // 100))
+
+    def act(self) -> None:
+        """One operation by anyone, good or bad; or a forward by governance."""
+        draw, bench = self.draw, self.bench
+        slot = draw.randrange(SLOTS + 1)
+        kind = draw.random()
+        if kind < 0.2:
+            off = draw.choice((0, 0, 0, 1, DAY_S))
+            self.attempt("list_expiry", BTC, bench.expiries[slot % SLOTS] + off)
+        elif kind < 0.5:
+            near = int(self.forward * 2.718 ** draw.gauss(0, 0.7)) // GRID.step * GRID.step
+            self.attempt("list_strike", BTC, slot, near + draw.choice((0, 0, 0, 1)))
+        elif kind < 0.95:
+            self.attempt("refresh", BTC, slot)
+        else:
+            entry = draw.choice((0, 8))
+            bench.both("set_forward_feed", BTC, slot, entry, sender=GOVERNOR)
+
+    def compare(self) -> None:
+        """Words, epochs, usability and Greeks of a sample are the model's."""
+        bench, draw = self.bench, self.draw
+        world = bench.world
+        assert bench.options.view("epoch", BTC) == world.options.epochs[BTC]
+        assert bench.options.view("generation", BTC) == options.generation(world, BTC)
+        every = [id for slot in range(SLOTS) for id in ids_of(BTC, slot, 8)]
+        for id in draw.sample(every, IDS_SAMPLED):
+            bench.stored(id)
+            self.done["usable"] = self.done.get("usable", 0) + bench.usable(id)
+            try:
+                expected = options.greeks(world, id)
+            except Rejected as rejection:
+                assert bench.refusal("greeks", id) == rejection.error.name
+            else:
+                names = ("price", "delta", "gamma", "vega", "theta")
+                found = tuple(bench.options.view("greeks", id))
+                assert found == tuple(getattr(expected, name) for name in names)
+                self.done["greeks"] = self.done.get("greeks", 0) + 1
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_a_random_history_is_the_same_on_chain(seed: int) -> None:
+    run = Run(seed)
+    for _ in range(STEPS):
+        run.move()
+        for _ in range(run.draw.randrange(5)):
+            run.act()
+        run.compare()
+    for outcome in ("list_expiry", "list_strike", "refresh", "usable", "greeks"):
+        assert run.done.get(outcome, 0) >= 5, run.done
+    for outcome in ("refresh: StalePrice", "refresh: StaleSurface", "refresh: UnknownInstrument"):
+        assert run.done.get(outcome, 0) >= 1, run.done
