@@ -261,5 +261,9 @@ def _slice(
             opened: int256 = max(lots - moved, 0) + max(held + moved, 0)
             opened -= max(lots, 0) + max(held, 0)
             if opened != 0:
+                # a perp, as spot is held long only: its funding accrues before a change (rule 2)
+                market: uint256 = 0
+                mark: uint256 = 0
+                market, mark = ledger._accrue(instrument)
                 ledger._move_interest(instrument, opened)
     return row, n, other, m

@@ -237,7 +237,7 @@ def _move_open_interest(
         lots = [max(h.get(instrument, 0), 0) for h in held]
         change = lots[2] + lots[3] - lots[0] - lots[1]
         if change:
-            market = world.ledger.markets[instrument]
+            market = accrue(world, instrument)
             interest = market.open_interest + change
             world.ledger.markets[instrument] = replace(market, open_interest=interest)
 
