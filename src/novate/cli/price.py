@@ -74,6 +74,14 @@ def command(
         raise typer.BadParameter(f"missing {', '.join(missing)} (or --vectors)")
     assert seconds is not None and is_call is not None
     f, k, sigma = (_wad(name, str(text)) for name, text in inputs.items())
+    for name, value, bound in (
+        ("--forward", f, 2**112),
+        ("--strike", k, 2**112),
+        ("--vol", sigma, 2**70),
+        ("--seconds", seconds * WAD, 2**32 * WAD),
+    ):
+        if value >= bound:
+            raise typer.BadParameter(f"must be below {bound / WAD:.6g}", param_hint=name)
     greeks = black76_discounted(f, k, sigma, seconds, is_call, _wad("--rate", rate, signed=True))
     figures = {name: _text(value) for name, value in asdict(greeks).items()}
     if as_json:

@@ -12,6 +12,8 @@ from novate.services.replica import Outcome
 
 AUCTION_AFTER_S = 5
 BID_AFTER_S = 30
+# account, its check and its positions when the transaction was sent
+Sent = tuple[int, ledger.Check, tuple[tuple[int, int], ...]]
 
 
 @dataclass(slots=True)
@@ -53,12 +55,12 @@ class Liquidations:
             self.totals.insolvent += sum(ledger.check(world, a).equity <= 0 for a in opened)
         world.now = ts + BID_AFTER_S
         open_auctions = [a for a, at in world.liquidation.auctions.items() if at]
-        sent = []
+        sent: list[Sent] = []
         for turn, account in enumerate(open_auctions):
             check = ledger.check(world, account)
             if check.equity >= check.valuation.margin_maintenance:
                 venue.auctioneer.send("end", account.to_bytes(32, "big"), key=self.keepers[0].key)
-                sent.append((account, check, ""))
+                sent.append((account, check, ()))
                 continue
             for offset in range(len(self.keepers)):
                 keeper = self.keepers[(turn + offset) % len(self.keepers)]
@@ -66,7 +68,8 @@ class Liquidations:
                 if bid is None:
                     continue
                 self._bid(keeper, account, bid)
-                sent.append((account, check, self._book(account)))
+                held = world.ledger.accounts[account].positions
+                sent.append((account, check, held))
                 break
         if sent:
             outcomes = venue.mine(ts + BID_AFTER_S)
@@ -83,18 +86,10 @@ class Liquidations:
             key=keeper.key,
         )
 
-    def _book(self, account: int) -> str:
-        names = {1: "BTC", 2: "ETH", 3: "WETH"}
-        scale = {1: 1e-3, 2: 1e-2, 3: 1e-6}
-        row = self.venue.replica.world.ledger.accounts[account]
-        return ", ".join(f"{lots * scale[i]:+.3f} {names[i]}" for i, lots in row.positions)
-
-    def _record_bids(
-        self, outcomes: list[Outcome], sent: list[tuple[int, ledger.Check, str]]
-    ) -> None:
-        for outcome, (account, check, book) in zip(outcomes, sent, strict=True):
+    def _record_bids(self, outcomes: list[Outcome], sent: list[Sent]) -> None:
+        for outcome, (account, check, held) in zip(outcomes, sent, strict=True):
             if outcome.function == "bid" and outcome.succeeded:
-                self.recorder.liquidation(self.venue, account, outcome, check, book)
+                self.recorder.liquidation(self.venue, account, outcome, check, held)
             for event in outcome.events:
                 if event.name == "WrittenOff":
                     self.totals.bad_debt += event.arguments["deficit"]

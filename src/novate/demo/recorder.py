@@ -5,6 +5,7 @@ verdict a cheat.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from statistics import median
 
@@ -14,7 +15,7 @@ from novate.lab.prices import NodeFeed, Quote
 from novate.model import ledger, margin, waterfall
 from novate.model.account import gains
 from novate.services.replica import Outcome
-from novate.units import WAD
+from novate.units import WAD, ppm_up
 from novate.web.report_data import Cheat, Column, Liquidation, NodeStats, ReportData
 
 ORACLE_PER_USD = 10**10
@@ -97,30 +98,31 @@ class Recorder:
         self.headroom[1].append(min(found) if found else None)
 
     def liquidation(
-        self, venue: Venue, account: int, outcome: Outcome, before: ledger.Check, book: str
+        self,
+        venue: Venue,
+        account: int,
+        outcome: Outcome,
+        before: ledger.Check,
+        held: Sequence[tuple[int, int]],
     ) -> None:
-        """One auction slice that was sold."""
+        """One auction slice that was sold, of the positions ``held`` before; at mark."""
         sold = next(e for e in outcome.events if e.name == "SliceSold")
-        share = sold.arguments["fraction_ppm"] / 1e6
-        world = venue.replica.world
-        notional = sum(
-            abs(lots) * margin.row(world, i).notional_lot * share / WAD
-            for i, lots in world.ledger.accounts[account].positions
-        )
-        paid = (sold.arguments["reward"] + sold.arguments["fee"]) / WAD
-        taken = max(sum(abs(lots) for _, lots in world.ledger.accounts[account].positions), 0)
-        notional = (
-            max(notional, paid, 1e-9)
-            if taken
-            else max(float(before.valuation.margin_maintenance) / WAD / 0.16 * share, 1e-9)
-        )
+        share = sold.arguments["fraction_ppm"]
+        terms = {item.id: item for item in venue.parameters.instruments}
+        notional, parts = 0, []
+        for instrument, lots in held:
+            moved = ppm_up(abs(lots), share)
+            notional += moved * margin.row(venue.replica.world, instrument).notional_lot
+            size = moved * terms[instrument].lot_size_wad / WAD * (1 if lots > 0 else -1)
+            parts.append(f"{size:+.3f} {terms[instrument].name}")
+        paid = sold.arguments["reward"] + sold.arguments["fee"]
         self.liquidations.append(
             {
                 "ts": venue.now,
                 "account": f"0x{account >> 96:040x}/{account & (2**96 - 1)}",
                 "bidder": "0x" + sold.arguments["bidder"].hex()[:40],
-                "position": book,
-                "notional": f"{notional:.2f}",
+                "position": ", ".join(parts),
+                "notional": f"{notional / WAD:.2f}",
                 "recovery_pct": 100 * (1 - paid / notional),
                 "equity_before": usd(before.equity),
                 "maintenance_before": usd(before.valuation.margin_maintenance),

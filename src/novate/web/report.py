@@ -164,8 +164,8 @@ def _fall(series: ReportData) -> str:
 def _defaults(result: Result) -> str:
     """Liquidations, and who paid."""
     text = (
-        f"{plural(result['liquidations'], 'liquidation slice')} reduced accounts below their "
-        f"maintenance margin; {plural(result['auctions_insolvent'], 'auction')} ended insolvent"
+        f"{plural(result['liquidations'], 'account')} below maintenance margin sold slices at "
+        f"auction; {plural(result['auctions_insolvent'], 'auction')} ended insolvent"
     )
     debt = Decimal(result["bad_debt"])
     if debt <= 0:
