@@ -378,6 +378,16 @@ WORD = surface.pack(Slice((1 << 56) // 25, (1 << 56) // 20, 0, 1_735_286_400, 1_
         ({"underlyings": {"BTC": {"index": 1.12345678901}}}, "PortfolioField", "10 decimals"),
         ({"underlyings": {"BTC": BTC | {"vol": 1}}}, "PortfolioField", "unknown field vol"),
         ({"underlyings": {"BTC": BTC | {"volatility": -1}}}, "PortfolioField", "too small"),
+        (
+            {"underlyings": {"BTC": BTC | {"volatilities": {"FOO": 1}}}},
+            "PortfolioField",
+            "FOO is no option on BTC",
+        ),
+        (
+            {"underlyings": {"BTC": BTC | {"volatilities": {"ETH-27DEC24-3000-C": 1}}}},
+            "PortfolioField",
+            "is no option on BTC",
+        ),
         ({"underlyings": {"BTC": BTC | {"volatility": 1e-9}}}, "PortfolioField", "too small"),
         ({"underlyings": {"BTC": BTC | {"psr_ppm": 0}}}, "PortfolioField", "positive"),
         ({"underlyings": {"BTC": BTC | {"gap_ppm": -1}}}, "PortfolioField", "gap_ppm"),

@@ -209,10 +209,12 @@ def _asset(where: str, underlying: str, table: dict[str, Any], now: int) -> Asse
         moment, _ = expiry_of(day)
         place = f"{where} {day}"
         expiries[moment] = _expiry(place, _table(place, entry), moment, now)
-    volatilities = {
-        instrument(name).name: _volatility(f"{where}: {name}", value)
-        for name, value in _table(f"{where}: volatilities", table.get("volatilities", {})).items()
-    }
+    volatilities = {}
+    for name, value in _table(f"{where}: volatilities", table.get("volatilities", {})).items():
+        named = instrument(name)
+        fits = named.kind == OPTION and named.underlying == underlying
+        require(fits, PortfolioField, f"{where}: {name} is no option on {underlying}.")
+        volatilities[named.name] = _volatility(f"{where}: {name}", value)
     return Asset(
         rates=rates,
         perpetual=price(f"{where}: perpetual", table.get("perpetual", table["index"])),
