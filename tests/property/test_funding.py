@@ -12,9 +12,10 @@ from support.core import BTC, ETH, ORACLE_PER_USD, TERMS, WETH, trader
 from support.model import ModelVenue
 
 from novate.model.funding import INDEX_MAX, funding_rate, project
-from novate.model.instrument import LOT_EXPONENTS, Market, to_unsigned
+from novate.model.instrument import LOT_EXPONENTS, Market
 from novate.model.ledger import Config
 from novate.model.oracle import MASK_56, Feed
+from novate.model.packed import to_unsigned
 from novate.units import PPB, WAD
 
 CONFIG = Config()

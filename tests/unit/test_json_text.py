@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from novate.cli.json_text import DEPTH_MAX, parse
+from novate.wire.json_text import DEPTH_MAX, parse
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ charge rounded up; a lot is 1e-4 of a base unit, as the file's sizes have four d
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal, InvalidOperation, localcontext
@@ -23,6 +22,7 @@ from novate.model import arrays
 from novate.model.arrays import LANES, Totals
 from novate.model.pricing import black76
 from novate.units import ORACLE_UNIT, PPM, WAD, div_up
+from novate.wire import json_text
 
 FILE_BYTES_MAX = 2**26
 EXACT = Context(prec=150, Emin=MIN_EMIN, Emax=MAX_EMAX)
@@ -225,8 +225,8 @@ def load(path: Path) -> Vectors:
     """Read a file. Errors: ``VectorFileMissing``, ``VectorField`` with the place."""
     try:
         require(path.stat().st_size <= FILE_BYTES_MAX, VectorFileMissing, "It is above 64 MiB.")
-        document = json.loads(path.read_text(encoding="utf-8"), parse_float=str)
-    except (OSError, ValueError, RecursionError) as error:
+        document = json_text.parse(path.read_text(encoding="utf-8"), parse_float=str)
+    except (OSError, ValueError) as error:
         raise Rejected(VectorFileMissing, f"{path}: {error}") from None
     try:
         return _vectors(document)

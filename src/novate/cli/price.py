@@ -19,10 +19,10 @@ from rich.console import Console
 from rich.table import Table
 
 from novate.chain.harness import Chain
-from novate.cli import json_text
 from novate.errors import Rejected, VectorField, VectorFileMissing, require
 from novate.model.pricing import Greeks, black76, black76_discounted
 from novate.units import WAD
+from novate.wire import json_text
 
 FILE_BYTES_MAX = 2**26
 # More digits than any figure within the bounds of pricing needs.

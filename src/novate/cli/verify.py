@@ -20,7 +20,6 @@ from novate import config
 from novate.chain.client import Client, RpcFault
 from novate.chain.deployment import Deployment
 from novate.chain.node import LocalNode, NodeFault, NodeOptions
-from novate.cli import json_text
 from novate.demo.recorder import usd
 from novate.engine.journal import Head
 from novate.errors import InvalidParameter, Rejected, require
@@ -29,6 +28,7 @@ from novate.services import verification
 from novate.services.final_state import final_state
 from novate.services.replica import Replica
 from novate.services.verification import Case, Tick, Wrong
+from novate.wire import json_text
 from novate.wire.records import Matched, OrderPlaced
 
 Step = tuple[str, Callable[[Case, Tick], str]]

@@ -9,7 +9,6 @@
 """
 
 from interfaces import IRiskModel
-from lib import errors
 from lib import units
 
 struct Row:

@@ -23,7 +23,6 @@ IMMEDIATE: constant(uint256) = 1 << 247
 ACCOUNT: constant(uint256) = 248
 
 INSTRUMENT_BITS: constant(uint256) = 255 << 140
-REDUCE_ONLY: constant(uint256) = 1 << 148
 POST_ONLY: constant(uint256) = 1 << 149
 SELL: constant(uint256) = 1 << 150
 EXECUTOR_OPEN: constant(uint256) = 1 << 151

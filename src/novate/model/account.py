@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from novate.model.instrument import to_unsigned
+from novate.model.packed import to_unsigned
 from novate.units import PPM, WAD, div_down, div_up
 
 if TYPE_CHECKING:

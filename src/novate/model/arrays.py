@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from novate import errors
 from novate.errors import require
-from novate.model import pricing, surface
+from novate.model import packed, pricing, surface
 from novate.model.pricing import ONE, TAIL, log_ratio, mills, normal_pdf, otm_ratio
 from novate.units import DAY_S, ORACLE_UNIT, PPM, WAD, clamp, div_down, div_up, div_zero
 
@@ -81,26 +81,12 @@ class Info:
 
     def pack(self) -> int:
         """The info word."""
-        word = shift = 0
-        for name, bits in INFO_FIELDS:
-            value = getattr(self, name)
-            if name == "delta":
-                assert -(2**31) <= value < 2**31
-                value %= 2**32
-            assert 0 <= value < 1 << bits, name
-            word |= value << shift
-            shift += bits
-        return word
+        return packed.pack(self, INFO_FIELDS, signed=("delta",))
 
     @staticmethod
     def unpack(word: int) -> Info:
         """Read the info word."""
-        values = {}
-        for name, bits in INFO_FIELDS:
-            values[name] = word & ((1 << bits) - 1)
-            word >>= bits
-        values["delta"] -= (values["delta"] & 2**31) << 1
-        return Info(**values)
+        return Info(**packed.unpack(word, INFO_FIELDS, signed=("delta",)))
 
     def value(self, forward: int) -> int:
         """Value of a base unit at ``forward``, oracle units, rounded down: the mark carried on by

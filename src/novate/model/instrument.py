@@ -11,23 +11,23 @@ from dataclasses import dataclass, replace
 
 from novate import errors, limits
 from novate.errors import require
+from novate.model import packed
+from novate.model.packed import to_unsigned
 from novate.units import ORACLE_UNIT, WAD
 
 PERP = 1
 SPOT = 4
 # at least 1e10 wei: a lot's value is exact and never zero; at most 1e19: it fits 88 bits
 LOT_EXPONENTS = range(10, 20)
-
-
-def to_signed(value: int, bits: int) -> int:
-    """Two's complement reading of an unsigned field."""
-    return value - (1 << bits) if value >> (bits - 1) else value
-
-
-def to_unsigned(value: int, bits: int) -> int:
-    """Two's complement field of a signed value; asserts that it fits."""
-    assert -(1 << (bits - 1)) <= value < 1 << (bits - 1), (value, bits)
-    return value & ((1 << bits) - 1)
+TERMS_BITS = (
+    ("lot_size", 64),
+    ("tick", 80),
+    ("open_interest_cap", 44),
+    ("position_cap", 44),
+    ("underlying", 8),
+    ("feed", 8),
+    ("kind", 8),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,25 +44,12 @@ class Terms:
 
     def pack(self) -> int:
         """The ``terms`` word."""
-        return (
-            self.lot_size
-            | self.tick << 64
-            | self.open_interest_cap << 144
-            | self.position_cap << 188
-            | self.underlying << 232
-            | self.feed << 240
-            | self.kind << 248
-        )
+        return packed.pack(self, TERMS_BITS)
 
     @staticmethod
     def unpack(word: int) -> Terms:
         """Read the ``terms`` word."""
-        widths = (64, 80, 44, 44, 8, 8, 8)
-        fields = []
-        for bits in widths:
-            fields.append(word & ((1 << bits) - 1))
-            word >>= bits
-        return Terms(*fields)
+        return Terms(**packed.unpack(word, TERMS_BITS))
 
     def lot_exponent(self) -> int:
         """The e of a lot of 10**e wei, within ``LOT_EXPONENTS``; 0: no such power."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from novate import errors, limits
 from novate.errors import require
+from novate.model import packed
 from novate.model.instrument import PERP, SPOT
 from novate.model.store import Store
 from novate.units import DAY_S, PPM, WAD, clamp, div_down, div_up, ppm_down, ppm_up
@@ -45,22 +46,12 @@ class RiskParameters:
 
     def pack(self) -> int:
         """The parameters word of RiskModel."""
-        word = shift = 0
-        for name, bits in PARAMETER_BITS:
-            value = getattr(self, name)
-            assert 0 <= value < 1 << bits
-            word |= value << shift
-            shift += bits
-        return word
+        return packed.pack(self, PARAMETER_BITS)
 
     @staticmethod
     def unpack(word: int) -> RiskParameters:
         """Read the parameters word."""
-        values = {}
-        for name, bits in PARAMETER_BITS:
-            values[name] = word & ((1 << bits) - 1)
-            word >>= bits
-        return RiskParameters(**values)
+        return RiskParameters(**packed.unpack(word, PARAMETER_BITS))
 
     def psr_now(self, now: int) -> int:
         """Scan range in force (ppm): ramps from old to target over a day, rounded up; the whole

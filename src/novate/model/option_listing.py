@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from novate import errors, limits
 from novate.errors import require
-from novate.model import oracle, surfaces
+from novate.model import oracle, packed, surfaces
 from novate.model.arrays import PRICE_MAX, STRIKES_MAX, Info
 from novate.model.governance import bounded
 from novate.model.option_id import OptionId, is_option
@@ -56,23 +56,13 @@ class Grid:
 
     def pack(self) -> int:
         """The grid word."""
-        word = shift = 0
-        for name, bits in GRID_BITS:
-            value: int = getattr(self, name)
-            assert 0 <= value < 1 << bits, name
-            word |= value << shift
-            shift += bits
-        return word
+        return packed.pack(self, GRID_BITS)
 
     @staticmethod
     def unpack(word: int) -> Grid:
         """Read the grid word."""
-        values = []
-        for _, bits in GRID_BITS:
-            values.append(word & ((1 << bits) - 1))
-            word >>= bits
-        step, tenor_max, period, offset, lot_exponent, feed, enabled = values
-        return Grid(step, tenor_max, period, offset, lot_exponent, feed, bool(enabled))
+        values = packed.unpack(word, GRID_BITS)
+        return Grid(enabled=bool(values.pop("enabled")), **values)
 
 
 class Listed(NamedTuple):

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from novate import errors
 from novate.errors import require
-from novate.model import oracle, pricing, surface, surfaces
+from novate.model import oracle, packed, pricing, surface, surfaces
 from novate.model.arrays import Info, Option, build_expiry, quantum_of, same_epoch
 from novate.model.option_id import OptionId, is_option
 from novate.model.option_listing import feed_of, fresh_mark, ids_of, live, terms
@@ -41,22 +41,12 @@ class Epoch:
 
     def pack(self) -> int:
         """The epoch word."""
-        word = shift = 0
-        for name, bits in EPOCH_BITS:
-            value: int = getattr(self, name)
-            assert 0 <= value < 1 << bits, name
-            word |= value << shift
-            shift += bits
-        return word
+        return packed.pack(self, EPOCH_BITS)
 
     @staticmethod
     def unpack(word: int) -> Epoch:
         """Read the epoch word."""
-        values = {}
-        for name, bits in EPOCH_BITS:
-            values[name] = word & ((1 << bits) - 1)
-            word >>= bits
-        return Epoch(**values)
+        return Epoch(**packed.unpack(word, EPOCH_BITS))
 
 
 def refresh(world: World, underlying: int, slot: int) -> int:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from novate import errors, limits
 from novate.errors import require
+from novate.model import packed
 from novate.model.governance import bounded
 from novate.model.store import Store
 from novate.units import PPM, clamp, div_down, div_up, div_zero, ppm_down
@@ -50,24 +51,6 @@ FEED_BITS = (
 OBSERVATION_BITS = (("index", 56), ("mark", 56), ("confidence_ppm", 24), ("feed", 8))
 
 
-def _pack(row: object, fields: tuple[tuple[str, int], ...]) -> int:
-    word = shift = 0
-    for name, bits in fields:
-        value: int = getattr(row, name)
-        assert 0 <= value < 1 << bits, f"{name} does not fit {bits} bits"
-        word |= value << shift
-        shift += bits
-    return word
-
-
-def _unpack(word: int, fields: tuple[tuple[str, int], ...]) -> dict[str, int]:
-    values = {}
-    for name, bits in fields:
-        values[name] = word & ((1 << bits) - 1)
-        word >>= bits
-    return values
-
-
 @dataclass(frozen=True, slots=True)
 class Feed:
     """One feed's prices; all zero before the first.
@@ -84,12 +67,12 @@ class Feed:
 
     def pack(self) -> int:
         """The feed word."""
-        return _pack(self, FEED_BITS)
+        return packed.pack(self, FEED_BITS)
 
     @staticmethod
     def unpack(word: int) -> Feed:
         """Read the feed word."""
-        return Feed(**_unpack(word, FEED_BITS))
+        return Feed(**packed.unpack(word, FEED_BITS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,12 +90,12 @@ class Status:
 
     def pack(self) -> int:
         """The status word."""
-        return _pack(self, STATUS_BITS)
+        return packed.pack(self, STATUS_BITS)
 
     @staticmethod
     def unpack(word: int) -> Status:
         """Read the status word."""
-        return Status(**_unpack(word, STATUS_BITS))
+        return Status(**packed.unpack(word, STATUS_BITS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +109,7 @@ class Observation:
 
     def pack(self) -> int:
         """The observation word; a price beyond 56 bits cannot be expressed."""
-        return _pack(self, OBSERVATION_BITS)
+        return packed.pack(self, OBSERVATION_BITS)
 
     @staticmethod
     def unpack(word: int) -> Observation:
@@ -134,7 +117,7 @@ class Observation:
 
         Bits above the feed's eight stay in ``feed`` and so make it an unknown one.
         """
-        fields = _unpack(word, OBSERVATION_BITS)
+        fields = packed.unpack(word, OBSERVATION_BITS)
         return Observation(word >> 136, fields["index"], fields["mark"], fields["confidence_ppm"])
 
 

@@ -17,9 +17,10 @@ from novate.errors import Error, Rejected, require
 from novate.model import fills as fill_state
 from novate.model import novation, oracle, session, venue
 from novate.model.fills import Floor, Lane
-from novate.model.instrument import Terms, to_unsigned
+from novate.model.instrument import Terms
 from novate.model.novation import Trade
 from novate.model.order import ZERO_ADDRESS, Order
+from novate.model.packed import to_unsigned
 from novate.model.session import SessionKey
 from novate.model.store import Store
 from novate.model.venue import Settings

@@ -16,6 +16,7 @@ from math import isqrt
 
 from novate import errors
 from novate.errors import require
+from novate.model import packed
 from novate.units import mul_div_down
 
 FIELDS = (("theta", 64), ("psi", 60), ("rho", 32), ("expiry", 40), ("timestamp", 40))
@@ -57,27 +58,12 @@ class Slice:
 
 def pack(slice_: Slice) -> int:
     """The word of a slice; a field that does not fit is a bug of the caller."""
-    word = shift = 0
-    for name, bits in FIELDS:
-        value = getattr(slice_, name)
-        if name == "rho":
-            assert -(1 << (bits - 1)) <= value < 1 << (bits - 1)
-            value %= 1 << bits
-        assert 0 <= value < 1 << bits, name
-        word |= value << shift
-        shift += bits
-    return word
+    return packed.pack(slice_, FIELDS, signed=("rho",))
 
 
 def unpack(word: int) -> Slice:
     """The slice of a word; bits above the fields are ignored here and refused by ``gate``."""
-    values = []
-    for _, bits in FIELDS:
-        values.append(word & ((1 << bits) - 1))
-        word >>= bits
-    theta, psi, rho, expiry, timestamp = values
-    rho -= (rho & RHO_ONE) << 1  # two's complement of 32 bits
-    return Slice(theta, psi, rho, expiry, timestamp)
+    return Slice(**packed.unpack(word, FIELDS, signed=("rho",)))
 
 
 def total_variance(word: int, k: int) -> int:

@@ -42,13 +42,6 @@ def ppm_down(amount: uint256, rate: uint256) -> uint256:
 
 @internal
 @pure
-def clamp(x: int256, low: int256, high: int256) -> int256:
-    """@notice `x` held within [low, high]."""
-    return max(low, min(high, x))
-
-
-@internal
-@pure
 def magnitude(x: int256) -> uint256:
     """@notice Absolute value; the callers' fields are at most 200 bits wide."""
     if x < 0:
