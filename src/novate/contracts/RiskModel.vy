@@ -32,8 +32,10 @@ exports: (
 
 # What a portfolio holds, by underlying where it says so
 struct Held:
-    delta: int256[UNDERLYINGS_MAX]     # sum of lots * notional_lot
-    gauge: uint256[UNDERLYINGS_MAX]    # what _widen returns, below the gauge seen last (SEEN)
+    # sum of lots * notional_lot, above ZERO once there is one; the row's SHARED bits that the last
+    # perp had
+    sums: uint256[UNDERLYINGS_MAX]
+    gauge: uint256[UNDERLYINGS_MAX]    # what _widen returns
     used: uint256                      # bitmap of the underlyings
     charges: uint256                   # 1e-5 wad
     value_linear: int256
@@ -56,7 +58,10 @@ struct Charges:
 UNDERLYINGS_MAX: constant(uint256) = 16
 KIND_SPOT: constant(uint256) = 4
 THOUSAND_USD: constant(uint256) = 10**21
-SEEN: constant(uint256) = 2**49               # above the 49 bits of a row's gauge
+# of a row: underlying, kind and gauge, which instruments of one feed and kind have in common
+SHARED: constant(uint256) = (2**7 - 1) * 2**184 + (2**49 - 1) * 2**207
+NO_KIND: constant(uint256) = 7 * 2**188       # no row has it
+ZERO: constant(uint256) = 2**183
 M16: constant(uint256) = 2**16 - 1
 M20: constant(uint256) = 2**20 - 1
 M24: constant(uint256) = 2**24 - 1
@@ -65,6 +70,7 @@ M40: constant(uint256) = 2**40 - 1
 M44: constant(uint256) = 2**44 - 1
 M72: constant(uint256) = 2**72 - 1
 M88: constant(uint256) = 2**88 - 1
+M184: constant(uint256) = 2**184 - 1
 LOTS_OFFSET: constant(int256) = 2**43
 
 @deploy
@@ -95,36 +101,42 @@ def evaluate(words: DynArray[uint256, 32]) -> IRiskModel.Valuation:
 def _gather(words: DynArray[uint256, 32], status: uint256) -> Held:
     """@notice Sums over the positions; rows are built where this transaction has none yet."""
     held: Held = empty(Held)
+    held.sums[0] = NO_KIND  # what is no row, zero, is none of underlying 0
     base: uint256 = rows._base(status)
-    # Bounds of the sums over at most 128 positions: notionals below 2**138, linear values below
-    # 2**145, charges below 2**154
+    # Bounds of the sums over at most 128 positions: notionals below 2**138, so a sum of them keeps
+    # off the bits above ZERO; linear values below 2**145, charges below 2**154
     for i: uint256 in range(len(words), bound=32):
         rest: uint256 = words[i]
         for _: uint256 in range(4):
             if rest == 0:
                 break
             at: uint256 = base | ((rest >> 44) & M20)
-            row: uint256 = rows.rows[at]
-            if row == 0:
-                rows._build_rows(rows._page(words, i), status, base)
-                row = rows.rows[at]
             # a lane holds 44 bits, so the difference stays within +-2**43
             lots: int256 = unsafe_sub(convert(convert(rest & M44, bytes32), int256), LOTS_OFFSET)
             rest = rest >> 64
+            row: uint256 = rows.rows[at]
             underlying: uint256 = (row >> 184) & 15
+            total: uint256 = held.sums[underlying]
+            if (total ^ row) & SHARED != 0:
+                # no row yet, spot, or not of the feed and kind seen last
+                if row == 0:
+                    rows._build_rows(rows._page(words, i), status, base)
+                    row = rows.rows[at]
+                    underlying = (row >> 184) & 15
+                    total = held.sums[underlying]
+                held.gauge[underlying] = self._widen(held.gauge[underlying], row)
+                held.used |= 1 << underlying
+                if total & M184 == 0:
+                    total |= ZERO
+                if (row >> 188) & 7 == KIND_SPOT:
+                    held = self._add_spot(held, underlying, total, lots, row)
+                    continue
+                total = (total & M184) | (row & SHARED)
             # |lots| < 2**43 and notional_lot < 2**88: the product is below 2**131
             notional: int256 = unsafe_mul(
                 lots, convert(convert((row >> 96) & M88, bytes32), int256)
             )
-            held.delta[underlying] = unsafe_add(held.delta[underlying], notional)
-            # instruments of one feed carry the same gauge, so most are seen at once
-            seen: uint256 = (row >> 207) | SEEN
-            if seen != held.gauge[underlying] >> 80:
-                held.gauge[underlying] = self._widen(held.gauge[underlying], row) | (seen << 80)
-                held.used |= 1 << underlying
-            if (row >> 188) & 7 == KIND_SPOT:
-                held = self._add_spot(held, underlying, notional)
-                continue
+            held.sums[underlying] = unsafe_add(total, convert(convert(notional, bytes32), uint256))
             # |value_lot| < 2**95: the product is below 2**138
             value: int256 = unsafe_mul(lots, convert(convert(row << 160, bytes32), int256) >> 160)
             held.value_linear = unsafe_add(held.value_linear, value)
@@ -206,10 +218,11 @@ def _charges_of(underlying: uint256, word: uint256, size: uint256, delta: int256
 
 @internal
 @view
-def _add_spot(held: Held, underlying: uint256, notional: int256) -> Held:
+def _add_spot(held: Held, underlying: uint256, total: uint256, lots: int256, row: uint256) -> Held:
     """@notice Add a position of spot collateral and its haircuts, each rounded up."""
     h: Held = held
-    spot: uint256 = convert(notional, uint256)
+    spot: uint256 = convert(lots, uint256) * ((row >> 96) & M88)
+    h.sums[underlying] = total + spot
     target: uint256 = 0
     old: uint256 = 0
     elapsed: uint256 = 0
@@ -221,7 +234,7 @@ def _add_spot(held: Held, underlying: uint256, notional: int256) -> Held:
         (old >> 160) & M20, (target >> 160) & M20, elapsed
     )
     initial = max(initial, (target >> 160) & M20)
-    h.value_spot += notional
+    h.value_spot += convert(spot, int256)
     h.haircut += units.ppm_up(spot, maintenance)
     h.haircut_initial += units.ppm_up(spot, initial)
     return h
@@ -249,7 +262,9 @@ def _total(held: Held) -> IRiskModel.Valuation:
         if used == 0:
             break
         if used & 1 == 1:
-            delta: int256 = held.delta[u]
+            # a sum of 184 bits
+            total: uint256 = held.sums[u] & M184
+            delta: int256 = convert(convert(unsafe_sub(total, ZERO), bytes32), int256)
             # |delta| < 2**138
             size: uint256 = convert(max(delta, unsafe_sub(0, delta)), uint256)
             word: uint256 = risk_parameters.parameters[u]
