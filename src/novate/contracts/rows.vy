@@ -66,7 +66,7 @@ def accrued(instrument: uint256, market: uint256, config: uint256) -> (uint256, 
     lot: uint256 = unsafe_mul(quote & M56, pow_mod256(10, unsafe_sub((market >> 44) & 255, 10)))
     rate: int256 = 0
     index: int256 = 0
-    rate, index = self._accrue(market, quote, lot, (config >> 120) & M32)
+    rate, index = funding.step(market, quote, lot, (config >> 120) & M32)
     word: uint256 = (market & M96) | (block.timestamp << 96) | (units.unsigned(rate, M32) << 128)
     word |= units.unsigned(index, M96) << 160
     if quote != 0 and self.rows[base | instrument] == 0:
@@ -103,6 +103,8 @@ def _build_rows(page: uint256[4], status: uint256, base: uint256):
     @notice Rows of a page of positions at this round, from then on read from transient storage.
     """
     found: uint256[17] = staticcall CLEARINGHOUSE.market_words(page)
+    feeds: uint256 = base >> 12  # 0 or SECOND_FEEDS
+    slope: uint256 = (found[16] >> 120) & M32
     at: uint256 = 0
     for word: uint256 in page:
         rest: uint256 = word
@@ -113,8 +115,10 @@ def _build_rows(page: uint256[4], status: uint256, base: uint256):
             rest = rest >> 64
             if self.rows[key] == 0:
                 market: uint256 = found[unsafe_add(at, lane)]  # below 16
-                quote: uint256 = self._quote((market >> 52) & 255, status, base, found[16])
-                self.rows[key] = self._row(market, quote, (found[16] >> 120) & M32)
+                quote: uint256 = self.quotes[feeds | ((market >> 52) & 255)]
+                if quote == 0:
+                    quote = self._quote((market >> 52) & 255, status, base, found[16])
+                self.rows[key] = self._row(market, quote, slope)
         at = unsafe_add(at, 4)  # at most 16
 
 
@@ -151,23 +155,23 @@ def _quote(id: uint256, status: uint256, base: uint256, config: uint256) -> uint
 def _row(market: uint256, quote: uint256, slope: uint256) -> uint256:
     """@notice One instrument's row (docs/SPEC.md §4) from its market word."""
     kind: uint256 = (market >> 68) & 15
-    # listed and with a price: a row of anything else must not stay in the cache
-    assert kind != 0 and quote != 0
     underlying: uint256 = (market >> 60) & 15
     # a lot is at least 1e10 wei: price * 1e8 * lot / 1e18 is exact and below 2**56 * 1e9 < 2**87
     scale: uint256 = pow_mod256(10, unsafe_sub((market >> 44) & 255, 10))
     lot_index: uint256 = unsafe_mul(quote & M56, scale)
+    # listed and with a price: a row of anything else must not stay in the cache
+    assert unsafe_mul(kind, lot_index) != 0  # a kind of 4 bits
     row: uint256 = ((quote >> 207) << 207) | (underlying << 184) | (kind << 188)
     if kind == KIND_SPOT:
         return row | (lot_index << 96) | lot_index
     notional: uint256 = unsafe_mul((quote >> 56) & M56, scale)
     rate: int256 = 0
     index: int256 = 0
-    rate, index = self._accrue(market, quote, lot_index, slope)
+    rate, index = funding.step(market, quote, lot_index, slope)
     # Open-interest rate plus eight hours of funding, in 1e-5, rounded up. A rate of 32 bits
     if rate < 0:
         rate = unsafe_sub(0, rate)
-    charge: uint256 = unsafe_div(convert(unsafe_add(rate, 9_999), uint256), 10_000)
+    charge: uint256 = unsafe_div(convert(convert(unsafe_add(rate, 9_999), bytes32), uint256), 10_000)
     parameters: uint256 = risk_parameters.parameters[underlying]
     interest: uint256 = unsafe_mul(market & M44, notional)  # below 2**131
     # below 2**94
@@ -180,17 +184,6 @@ def _row(market: uint256, quote: uint256, slope: uint256) -> uint256:
     # notional below 2**87, |index| at most 2**94 (funding.INDEX_MAX)
     value_lot: uint256 = unsafe_sub(notional, convert(convert(index, bytes32), uint256)) & M96
     return row | value_lot | (notional << 96) | (min(charge, M16) << 191)
-
-
-@internal
-@pure
-def _accrue(
-    market: uint256, quote: uint256, lot_index: uint256, slope: uint256
-) -> (int256, int256):
-    """@notice Rate and funding index of a market, from its feed's quote."""
-    target: int256 = convert(convert(quote << 49, bytes32), int256) >> 225
-    resumed_at: uint256 = (quote >> 144) & M32
-    return funding.step(market, lot_index, resumed_at, (quote >> 112) & M32, target, slope)
 
 
 @internal
