@@ -56,12 +56,15 @@ struct Charges:
     more_liquidity: uint256
 
 UNDERLYINGS_MAX: constant(uint256) = 16
+KIND_PERP: constant(uint256) = 1
 KIND_SPOT: constant(uint256) = 4
 THOUSAND_USD: constant(uint256) = 10**21
 # of a row: underlying, kind and gauge, which instruments of one feed and kind have in common
 SHARED: constant(uint256) = (2**7 - 1) * 2**184 + (2**49 - 1) * 2**207
 NO_KIND: constant(uint256) = 7 * 2**188       # no row has it
 ZERO: constant(uint256) = 2**183
+# of packed positions: the four instruments
+INSTRUMENTS: constant(uint256) = M20 * (2**44 + 2**108 + 2**172 + 2**236)
 M16: constant(uint256) = 2**16 - 1
 M20: constant(uint256) = 2**20 - 1
 M24: constant(uint256) = 2**24 - 1
@@ -87,19 +90,78 @@ def evaluate(words: DynArray[uint256, 32]) -> IRiskModel.Valuation:
     @dev Writes only the transient caches, keyed by the oracle's own round, so anybody may call it
          at any moment.
     """
-    if len(words) == 0:
-        return empty(IRiskModel.Valuation)
+    return self._value(words)
+
+
+@external
+@reentrant
+def evaluate_slice(
+    left: DynArray[uint256, 32], taken: DynArray[uint256, 32]
+) -> (IRiskModel.Valuation, IRiskModel.Valuation):
+    """
+    @notice `evaluate` of two portfolios; in one pass where both hold the same perps lane by lane
+            and this round has their rows.
+    """
+    if len(left) != len(taken) or len(left) == 0:
+        return self._value(left), self._value(taken)
     status: uint256 = staticcall rows.ORACLE.status()
-    held: Held = self._gather(words, status)
-    silent: bool = block.timestamp > ((status >> 64) & M40) + ((status >> 144) & M16)
-    if silent or block.timestamp < ((status >> 104) & M40) + ((status >> 160) & M16):
-        held.flags |= 2
-    return self._total(held)
+    base: uint256 = rows._base(status)
+    held: Held = empty(Held)
+    other: Held = empty(Held)
+    held.sums[0] = NO_KIND
+    for i: uint256 in range(len(left), bound=32):
+        rest: uint256 = left[i]
+        also: uint256 = taken[i]
+        if (rest ^ also) & INSTRUMENTS != 0:
+            return self._value(left), self._value(taken)
+        # bounds of `_value`
+        for _: uint256 in range(4):
+            if rest == 0:
+                break
+            row: uint256 = rows.rows[base | ((rest >> 44) & M20)]
+            underlying: uint256 = (row >> 184) & 15
+            total: uint256 = held.sums[underlying]
+            if (total ^ row) & SHARED != 0:
+                if (row >> 188) & 7 != KIND_PERP:
+                    return self._value(left), self._value(taken)
+                held.gauge[underlying] = self._widen(held.gauge[underlying], row)
+                held.used |= 1 << underlying
+                if total & M184 == 0:
+                    total |= ZERO
+                    other.sums[underlying] = ZERO
+                total = (total & M184) | (row & SHARED)
+            lot: int256 = convert(convert((row >> 96) & M88, bytes32), int256)
+            charge: uint256 = (row >> 191) & M16
+            value: int256 = convert(convert(row << 160, bytes32), int256) >> 160
+            lots: int256 = unsafe_sub(convert(convert(rest & M44, bytes32), int256), LOTS_OFFSET)
+            rest = rest >> 64
+            held.value_linear = unsafe_add(held.value_linear, unsafe_mul(lots, value))
+            lots = unsafe_mul(lots, lot)
+            held.sums[underlying] = unsafe_add(total, convert(convert(lots, bytes32), uint256))
+            held.charges = unsafe_add(held.charges, unsafe_mul(self._size(lots), charge))
+            lots = unsafe_sub(convert(convert(also & M44, bytes32), int256), LOTS_OFFSET)
+            also = also >> 64
+            other.value_linear = unsafe_add(other.value_linear, unsafe_mul(lots, value))
+            lots = unsafe_mul(lots, lot)
+            total = unsafe_add(other.sums[underlying], convert(convert(lots, bytes32), uint256))
+            other.sums[underlying] = total
+            other.charges = unsafe_add(other.charges, unsafe_mul(self._size(lots), charge))
+    held.flags = self._silence(status)
+    other.flags = held.flags
+    other.used = held.used
+    other.gauge = held.gauge
+    return self._total(held), self._total(other)
 
 
 @internal
-def _gather(words: DynArray[uint256, 32], status: uint256) -> Held:
-    """@notice Sums over the positions; rows are built where this transaction has none yet."""
+def _value(words: DynArray[uint256, 32]) -> IRiskModel.Valuation:
+    """
+    @notice Sums over the positions, and what they come to; rows are built where this transaction
+            has none yet.
+    """
+    if len(words) == 0:
+        return empty(IRiskModel.Valuation)
+    status: uint256 = staticcall rows.ORACLE.status()
     held: Held = empty(Held)
     held.sums[0] = NO_KIND  # what is no row, zero, is none of underlying 0
     base: uint256 = rows._base(status)
@@ -147,7 +209,28 @@ def _gather(words: DynArray[uint256, 32], status: uint256) -> Held:
                 held.charges,
                 unsafe_mul(convert(convert(notional, bytes32), uint256), (row >> 191) & M16),
             )
-    return held
+    held.flags = self._silence(status)
+    return self._total(held)
+
+
+@internal
+@view
+def _silence(status: uint256) -> uint256:
+    """@notice Flag 2: there was no round for longer than a price lasts, or the grace after it."""
+    if block.timestamp > unsafe_add((status >> 64) & M40, (status >> 144) & M16):  # of 41 bits
+        return 2
+    if block.timestamp < unsafe_add((status >> 104) & M40, (status >> 160) & M16):
+        return 2
+    return 0
+
+
+@internal
+@pure
+def _size(notional: int256) -> uint256:
+    """@notice Absolute value of what is below 2**131."""
+    if notional < 0:
+        return convert(convert(unsafe_sub(0, notional), bytes32), uint256)
+    return convert(convert(notional, bytes32), uint256)
 
 
 @internal

@@ -248,7 +248,6 @@ COMPARED = frozenset(
         "TradeSkipped",
         "FillSkipped",
         "BatchSettled",
-        "SliceTransferred",
         "SliceSold",
         "AuctionStarted",
         "AuctionEnded",

@@ -38,6 +38,7 @@ CHANGES_NOTHING = frozenset(
         ("clearinghouse", "check"),
         ("risk_model", "accrued"),
         ("risk_model", "evaluate"),
+        ("risk_model", "evaluate_slice"),
         ("auctioneer", "quote"),
         ("lens", "margin"),
         ("lens", "solvency"),
