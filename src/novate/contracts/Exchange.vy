@@ -119,7 +119,8 @@ def settle(
     states: DynArray[uint256, ORDERS_MAX] = []
     trades: DynArray[uint256[2], FILLS_MAX] = []
     for w: uint256[4] in orders:
-        errors.require(w[0] >> order.KEY >= key, errors.NotAscending)
+        if w[0] >> order.KEY < key:
+            errors.require(False, errors.NotAscending)
         key = unsafe_add(w[0] >> order.KEY, 1)  # a key has 73 bits
         if w[0] >> order.PAIRS != cursor[0]:
             cursor = fill_state.at(w[0], accounts[w[0] >> order.ACCOUNT])
@@ -129,48 +130,66 @@ def settle(
             state = self._ask(state, w, cursor, instruments[n], separator, executor, blobs[w[2]])
         states.append(state)
     used: uint256 = receipt.used(executor, first_sequence, len(fills), receipts)
+    odd: uint256 = 0 if used == 0 else 1 << 255
     sent: uint256 = 0
-    for i: uint256 in range(len(fills), bound=FILLS_MAX):
-        fill: uint256 = fills[i]
+    i: uint256 = 0
+    for fill: uint256 in fills:
         t: uint256 = fill & order.M8
         m: uint256 = (fill >> 8) & order.M8
         taker: uint256 = states[t]
         maker: uint256 = states[m]
         n: uint256 = (taker >> order.INSTRUMENT) & order.M8  # if barred 0, and that counts
-        pair: uint256[2] = trade.of(fill, taker, maker, orders[t][1], orders[m][1], terms[n], fees)
-        if pair[0] < trade.LEAST or used | ((taker | maker) & trade.KEYED) != 0:
+        given: uint256 = (fill << 28) & trade.LEFT_BITS
+        pair: uint256[2] = trade.of(
+            fill, given, taker, maker, orders[t][1], orders[m][1], terms[n], fees
+        )
+        # a code, which wraps; receipts or a fill settled before; a session key
+        if (unsafe_sub(pair[0], trade.LEAST) | odd | (((taker | maker) & trade.KEYED) << 100)) >> 255 != 0:
             pair[0] = self._weigh(
                 i, pair[0], fill, used, taker, maker, orders[t], orders[m], accounts,
                 instruments[n], terms[n], executor, receipts[i] if mode == BY_RECEIPT else [0, 0, 0]
             )
-        if pair[0] != 0:  # so both orders have as many lots left (trade.of)
-            sent |= 1 << i
-            states[t] = unsafe_sub(taker, (fill << 28) & trade.LEFT_BITS) | trade.TRADED
-            states[m] = unsafe_sub(maker, (fill << 28) & trade.LEFT_BITS) | trade.TRADED
-            trades.append(pair)
+            if pair[0] == 0:
+                i = unsafe_add(i, 1)
+                continue
+        sent |= 1 << i
+        # both orders have as many lots left (trade.of)
+        states[t] = unsafe_sub(taker, given) | trade.TRADED
+        states[m] = unsafe_sub(maker, given) | trade.TRADED
+        trades.append(pair)
+        i = unsafe_add(i, 1)
     settled: uint256 = 0
     if sent != 0:
         settled = trade.expand(sent, extcall CLEARINGHOUSE.novate(accounts, instruments, trades))
-    i: uint256 = 0
+    # unless all were sent and settled
+    odd = (sent & unsafe_add(sent, 1)) | (sent ^ settled)
+    i = 0
     for pair: uint256[2] in trades:
-        if (sent >> i) & 1 == 0:
-            i = trade.next(sent, i)
         a: bytes32 = accounts[pair[0] & order.M8]
         b: bytes32 = accounts[(pair[0] >> 8) & order.M8]
         n: uint256 = (pair[0] >> 16) & order.M8
-        if (settled >> i) & 1 == 1:
-            s: uint256 = receipts[i][0] if mode == BY_RECEIPT else unsafe_add(first_sequence, i)
-            log Fill(maker=b, taker=a, word=trade.log_word(pair[0], instruments[n], s))
-        else:
-            t: uint256 = fills[i] & order.M8
-            m: uint256 = (fills[i] >> 8) & order.M8
-            states[t], states[m] = self._refund(fills[i], states[t], states[m], a, b, terms[n])
+        if odd != 0:
+            i = trade.next(sent, i)
+            if (settled >> i) & 1 == 0:
+                t: uint256 = fills[i] & order.M8
+                m: uint256 = (fills[i] >> 8) & order.M8
+                states[t], states[m] = self._refund(fills[i], states[t], states[m], a, b, terms[n])
+                i = unsafe_add(i, 1)
+                continue
+        s: uint256 = unsafe_add(first_sequence, i)
+        if mode == BY_RECEIPT:
+            s = receipts[i][0] & order.M64
+        log Fill(maker=b, taker=a, word=trade.log_word(pair[0], instruments[n], s))
         i = unsafe_add(i, 1)
     cursor = fill_state.NOWHERE
+    whole: uint256 = max_value(uint256) if mode == BY_RECEIPT else fill_state.WHOLE_SETTLED
     for state: uint256 in states:
         if state >> order.PAIRS != cursor[0]:
             cursor = fill_state.move(cursor, state, accounts[state >> order.ACCOUNT])
-        cursor[3] |= fill_state.record(state, cursor, mode == BY_RECEIPT)
+        if state & fill_state.WHOLE == whole:
+            cursor[3] |= fill_state.SPENT << ((state >> 182) & 254)  # nonce & 127, doubled
+        else:
+            cursor[3] |= fill_state.record(state, cursor, mode == BY_RECEIPT)
     return self._close(cursor, executor, first_sequence, len(fills), settled, receipts)
 
 
@@ -227,22 +246,22 @@ def _admit(
 ) -> uint256:
     """@notice State of an order at the start of its batch (trade.vy); cheapest checks first."""
     word: uint256 = words[0]
-    if word & order.M44 > order.LOTS_MAX:
+    if word & order.LOTS_ABOVE != 0:
         return convert(errors.MalformedOrder, uint256)
-    if mode == BY_ANYONE and (
-        word & order.EXECUTOR_OPEN == 0
-        or block.timestamp < (word >> order.EXCLUSIVE_UNTIL) & order.M40
-    ):
-        return convert(errors.NotExecutor, uint256)
+    if mode == BY_ANYONE:
+        if (
+            word & order.EXECUTOR_OPEN == 0
+            or block.timestamp < (word >> order.EXCLUSIVE_UNTIL) & order.M40
+        ):
+            return convert(errors.NotExecutor, uint256)
     if block.timestamp > (word >> order.EXPIRY) & order.M40:
         return convert(errors.OrderExpired, uint256)
     # the usual case at once: an immediate order of an untouched nonce has all of its lots left
     state: uint256 = trade.ADMITTED | ((word & order.M44) << trade.LEFT)
-    if (
-        word & order.IMMEDIATE == 0
-        or (cursor[3] >> ((word >> 182) & 254)) & 3 != 0  # its pair: nonce & 127, doubled
-        or (word >> order.NONCE) & order.M64 < cursor[2]
-    ):
+    odd: uint256 = ~word & order.IMMEDIATE
+    odd |= (cursor[3] >> ((word >> 182) & 254)) & 3  # its pair: nonce & 127, doubled
+    odd |= unsafe_sub((word >> order.NONCE) & order.M64, cursor[2]) >> 64  # wraps below the floor
+    if odd != 0:
         state = fill_state.left(word, cursor, mode == BY_RECEIPT)
         if state & trade.ADMITTED == 0:
             return state
@@ -252,8 +271,9 @@ def _admit(
     account: bytes32 = convert(cursor[1], bytes32)
     digest: bytes32 = order.digest(word, words[1], account, instrument, executor, separator)
     signer: address = signature.recover(digest, words[2], words[3])
-    if convert(signer, uint256) == cursor[1] >> 96 and signer != empty(address):
-        return state
+    if convert(signer, uint256) == cursor[1] >> 96:
+        if signer != empty(address):
+            return state
     code: bytes4 = session.bar(
         account, signer, word & order.POST_ONLY != 0, (terms >> 232) & order.M8
     )

@@ -19,8 +19,9 @@ import trade
 # immediate orders]; of a group of resting orders, bit IMMEDIATES is not set and no pairs are.
 NOWHERE: constant(uint256[4]) = [max_value(uint256), 0, 0, 0]
 IMMEDIATES: constant(uint256) = 1 << 57
-# of a state: IMMEDIATE and TRADED alone say that all lots of the order settled, counted in no lane
+# of a state: whether all lots of an immediate order settled, counted in no lane
 WHOLE: constant(uint256) = order.IMMEDIATE | trade.TRADED | trade.COUNTED | trade.LEFT_BITS
+WHOLE_SETTLED: constant(uint256) = order.IMMEDIATE | trade.TRADED
 CANCELLED: constant(uint256) = 1 << 60
 SPENT: constant(uint256) = 1
 PARTLY: constant(uint256) = 2
@@ -84,13 +85,12 @@ def record(state: uint256, cursor: uint256[4], by_receipt: bool) -> uint256:
     """
     @notice Book an order that its batch leaves in `state` (trade.vy): what `left` found, less what
             settled. An immediate order is spent by that, unless its matches come by receipt: the
-            bits to set in the word of its pair are returned, for `mark`.
+            bits to set in the word of its pair are returned, for `mark`. One that settled whole,
+            and not by receipt, needs no more than SPENT there.
     """
-    nonce: uint256 = (state >> order.NONCE) & order.M64
-    if state & WHOLE == order.IMMEDIATE | trade.TRADED and not by_receipt:
-        return SPENT << ((nonce & 127) << 1)
     if state & trade.TRADED == 0:
         return 0
+    nonce: uint256 = (state >> order.NONCE) & order.M64
     # left <= signed lots
     filled: uint256 = unsafe_sub(state & order.M44, (state >> trade.LEFT) & order.M44)
     index: uint256 = nonce >> 2

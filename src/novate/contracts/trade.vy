@@ -42,6 +42,7 @@ MAKER_REDUCES: constant(uint256) = 4 << 24
 @pure
 def of(
     fill: uint256,
+    given: uint256,
     taker: uint256,
     maker: uint256,
     limits_taker: uint256,
@@ -52,23 +53,25 @@ def of(
     """
     @notice The trade of a fill; or in its first word the code that bars it by the two orders' own
             terms (states, words 1), of which a fee of at most lots * max_fee is the last.
+            `given` are the fill's lots where a state has those left.
     """
     lots: uint256 = (fill >> LOTS) & order.M44
     price: uint256 = fill >> PRICE
-    bid: uint256 = limits_taker
-    ask: uint256 = limits_maker
-    if taker & order.SELL != 0:
-        bid = limits_maker
-        ask = limits_taker
     # `_code_of` in one test: what may not be set is a bit above 128, and a difference that may not
     # be negative wraps there; none of the others is that long.
     wrong: uint256 = ((taker ^ maker) & (order.SELL | order.INSTRUMENT_BITS)) ^ order.SELL
     wrong |= (taker & order.POST_ONLY) | (~(taker & maker) & ADMITTED) | unsafe_sub(lots, 1)
-    wrong |= unsafe_sub((taker >> LEFT) & order.M44, lots)
-    wrong |= unsafe_sub((maker >> LEFT) & order.M44, lots)
-    wrong |= unsafe_sub(bid & order.M128, price) | unsafe_sub(price, ask & order.M128)
+    wrong |= unsafe_sub(taker & LEFT_BITS, given) | unsafe_sub(maker & LEFT_BITS, given)
+    bid: uint256 = limits_taker
+    if taker & order.SELL == 0:
+        wrong |= unsafe_sub(price, limits_maker & order.M128)
+    else:
+        bid = limits_maker
+        wrong |= unsafe_sub(price, limits_taker & order.M128)
+    wrong |= unsafe_sub(bid & order.M128, price)
     if wrong > order.M128:
-        return [convert(self._code_of(lots, price, taker, maker, bid, ask), uint256), 0]
+        code: bytes4 = self._code_of(lots, price, taker, maker, bid, limits_taker ^ limits_maker ^ bid)
+        return [convert(code, uint256), 0]
     # Notional (wad * wad) takes 44 + 128 + 64 bits, with the rate 16 more, and a quotient by
     # FEE_UNIT 80 fewer; a maximum takes 128 + 44: nothing overflows, and a difference wraps above.
     notional: uint256 = unsafe_mul(unsafe_mul(lots, price), terms & order.M64)
@@ -133,7 +136,7 @@ def log_word(word: uint256, instrument: uint256, sequence: uint256) -> uint256:
         lots_and_price = unsafe_add(
             lots_and_price, unsafe_sub(2**44, (lots_and_price & order.M44) << 1)
         )
-    return (sequence & order.M64) | (instrument << 64) | (lots_and_price << 84)
+    return sequence | (instrument << 64) | (lots_and_price << 84)
 
 
 @internal
