@@ -69,7 +69,6 @@ M16: constant(uint256) = 2**16 - 1
 M20: constant(uint256) = 2**20 - 1
 M24: constant(uint256) = 2**24 - 1
 M32: constant(uint256) = 2**32 - 1
-M40: constant(uint256) = 2**40 - 1
 M44: constant(uint256) = 2**44 - 1
 M72: constant(uint256) = 2**72 - 1
 M88: constant(uint256) = 2**88 - 1
@@ -124,7 +123,7 @@ def evaluate_slice(
             if (total ^ row) & SHARED != 0:
                 if (row >> 188) & 7 != KIND_PERP:
                     return self._value(left), self._value(taken)
-                held.gauge[underlying] = self._widen(held.gauge[underlying], row)
+                held.gauge[underlying] = rows._widen(held.gauge[underlying], row)
                 held.used |= 1 << underlying
                 if total & M184 == 0:
                     total |= ZERO
@@ -138,15 +137,17 @@ def evaluate_slice(
             held.value_linear = unsafe_add(held.value_linear, unsafe_mul(lots, value))
             lots = unsafe_mul(lots, lot)
             held.sums[underlying] = unsafe_add(total, convert(convert(lots, bytes32), uint256))
-            held.charges = unsafe_add(held.charges, unsafe_mul(self._size(lots), charge))
+            size: uint256 = convert(convert(max(lots, unsafe_sub(0, lots)), bytes32), uint256)
+            held.charges = unsafe_add(held.charges, unsafe_mul(size, charge))
             lots = unsafe_sub(convert(convert(also & M44, bytes32), int256), LOTS_OFFSET)
             also = also >> 64
             other.value_linear = unsafe_add(other.value_linear, unsafe_mul(lots, value))
             lots = unsafe_mul(lots, lot)
             total = unsafe_add(other.sums[underlying], convert(convert(lots, bytes32), uint256))
             other.sums[underlying] = total
-            other.charges = unsafe_add(other.charges, unsafe_mul(self._size(lots), charge))
-    held.flags = self._silence(status)
+            size = convert(convert(max(lots, unsafe_sub(0, lots)), bytes32), uint256)
+            other.charges = unsafe_add(other.charges, unsafe_mul(size, charge))
+    held.flags = rows._silence(status)
     other.flags = held.flags
     other.used = held.used
     other.gauge = held.gauge
@@ -186,7 +187,7 @@ def _value(words: DynArray[uint256, 32]) -> IRiskModel.Valuation:
                     row = rows.rows[at]
                     underlying = (row >> 184) & 15
                     total = held.sums[underlying]
-                held.gauge[underlying] = self._widen(held.gauge[underlying], row)
+                held.gauge[underlying] = rows._widen(held.gauge[underlying], row)
                 held.used |= 1 << underlying
                 if total & M184 == 0:
                     total |= ZERO
@@ -209,47 +210,8 @@ def _value(words: DynArray[uint256, 32]) -> IRiskModel.Valuation:
                 held.charges,
                 unsafe_mul(convert(convert(notional, bytes32), uint256), (row >> 191) & M16),
             )
-    held.flags = self._silence(status)
+    held.flags = rows._silence(status)
     return self._total(held)
-
-
-@internal
-@view
-def _silence(status: uint256) -> uint256:
-    """@notice Flag 2: there was no round for longer than a price lasts, or the grace after it."""
-    if block.timestamp > unsafe_add((status >> 64) & M40, (status >> 144) & M16):  # of 41 bits
-        return 2
-    if block.timestamp < unsafe_add((status >> 104) & M40, (status >> 160) & M16):
-        return 2
-    return 0
-
-
-@internal
-@pure
-def _size(notional: int256) -> uint256:
-    """@notice Absolute value of what is below 2**131."""
-    if notional < 0:
-        return convert(convert(unsafe_sub(0, notional), bytes32), uint256)
-    return convert(convert(notional, bytes32), uint256)
-
-
-@internal
-@pure
-def _widen(gauge: uint256, row: uint256) -> uint256:
-    """
-    @notice The largest confidence (24 bits), fall (24) and rise (24) over the held instruments, and
-            whether a feed is stale.
-    """
-    confidence: uint256 = max(gauge & M24, (row >> 208) & M24)
-    fall: uint256 = (gauge >> 24) & M24
-    rise: uint256 = (gauge >> 48) & M24
-    deviation: uint256 = row >> 232
-    if deviation >> 23 == 1:
-        fall = max(fall, unsafe_sub(2**24, deviation))  # magnitude of 24 negative bits
-    else:
-        rise = max(rise, deviation)
-    stale: uint256 = ((gauge >> 72) | (row >> 207)) & 1
-    return confidence | (fall << 24) | (rise << 48) | (stale << 72)
 
 
 @internal

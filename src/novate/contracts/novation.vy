@@ -31,7 +31,6 @@ LANE_BIAS: constant(uint256) = 2**63 + 2**127 + 2**191 + 2**255
 # each round but the last removes an account or closes an instrument to increases
 ROUNDS_MAX: constant(uint256) = 50
 KIND_PERP: constant(uint256) = 1
-TAKER_BUYS: constant(uint256) = 1 << 24
 REDUCE_ONLY: constant(uint256) = 6 << 24     # of the taker or the maker
 M24: constant(uint256) = 2**24 - 1
 M44: constant(uint256) = 2**44 - 1
@@ -85,30 +84,26 @@ def novate(
         money: int256[ACCOUNTS_MAX] = empty(int256[ACCOUNTS_MAX])
         interest: int256[INSTRUMENTS_MAX] = empty(int256[INSTRUMENTS_MAX])
         lots: int256[LOTS_WORDS] = empty(int256[LOTS_WORDS])
-        next: uint256 = 0
+        index: uint256 = max_value(uint256)
         for pair: uint256[2] in trades:
-            i: uint256 = next
-            next = unsafe_add(next, 1)  # at most 100
-            if skipped != 0:
-                if (skipped >> i) & 1 == 1:
-                    continue
+            index = unsafe_add(index, 1)  # from zero
+            if skipped != 0 and (skipped >> index) & 1 == 1:
+                continue
             word: uint256 = pair[0]
             taker: uint256 = word & 255
             maker: uint256 = (word >> 8) & 255
             at: uint256 = (word >> 16) & 255
             cell: uint256 = unsafe_add(taker << 2, at >> 2)  # indices are below 256
             cell_maker: uint256 = unsafe_add(maker << 2, at >> 2)
-            item: Item = listing.items[at]
-            booking: Booking = self._booking(word, owners, item)
-            if closed | (word & REDUCE_ONLY) != 0:
-                if booking.fault == ledger.NO_ERROR:
-                    booking.fault = self._reduction_fault(
-                        word, [accounts[taker], accounts[maker]], [lots[cell], lots[cell_maker]],
-                        instruments[at], closed,
-                    )
+            booking: Booking = self._booking(word, owners, listing.items[at])
+            if closed | (word & REDUCE_ONLY) != 0 and booking.fault == ledger.NO_ERROR:
+                booking.fault = self._reduction_fault(
+                    word, [accounts[taker], accounts[maker]], [lots[cell], lots[cell_maker]],
+                    instruments[at], closed,
+                )
             if booking.fault != ledger.NO_ERROR:
-                skipped |= 1 << i
-                log TradeSkipped(index=i, code=booking.fault)
+                skipped |= 1 << index
+                log TradeSkipped(index=index, code=booking.fault)
                 continue
             assert pair[1] & FEES_ABOVE == 0
             # at most 100 trades: lots of 44 bits, bookings below 2**139, fees of 88 bits
@@ -231,9 +226,9 @@ def _booking(word: uint256, owners: uint256, item: Item) -> Booking:
     # an index beyond the accounts shifts to no owner
     taker: uint256 = (owners >> ((word & 255) << 3)) & 255
     maker: uint256 = (owners >> ((word >> 5) & 2040)) & 255
-    assert unsafe_mul(taker, maker) != 0  # of 8 bits each
     size: uint256 = (word >> 32) & M44
-    if unsafe_mul(size, taker ^ maker) == 0:  # of 44 bits and 8
+    if unsafe_mul(unsafe_mul(taker, maker), unsafe_mul(size, taker ^ maker)) == 0:  # of 68 bits
+        assert taker != 0 and maker != 0
         if size == 0:
             return Booking(fault=errors.ZeroLots, lots=0, booked=0)
         return Booking(fault=errors.SelfMatch, lots=0, booked=0)
@@ -241,14 +236,13 @@ def _booking(word: uint256, owners: uint256, item: Item) -> Booking:
     if terms == 0:
         return Booking(fault=errors.UnknownInstrument, lots=0, booked=0)
     price: uint256 = (word >> 76) & M128
-    tick: uint256 = (terms >> 64) & M80
-    if unsafe_mul(unsafe_div(price, tick), tick) != price:
+    if price % ((terms >> 64) & M80) != 0:
         return Booking(fault=errors.OffTick, lots=0, booked=0)
     # a price below the lowest wraps around to more than the band is wide
     if unsafe_sub(price, item.band & M128) > item.band >> 128:
         return Booking(fault=errors.PriceOutOfBand, lots=0, booked=0)
     lots: int256 = convert(convert(size, bytes32), int256)
-    if word & TAKER_BUYS == 0:
+    if (word >> 24) & 1 == 0:
         lots = unsafe_sub(0, lots)  # 44 bits
     # a price in the band is below 2**84, a lot_size below 2**64, an index below 2**95: the product
     # with 44 bits of lots is below 2**139

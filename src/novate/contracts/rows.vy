@@ -28,6 +28,7 @@ M20: constant(uint256) = 2**20 - 1
 M24: constant(uint256) = 2**24 - 1
 M31: constant(uint256) = 2**31 - 1
 M32: constant(uint256) = 2**32 - 1
+M40: constant(uint256) = 2**40 - 1
 M44: constant(uint256) = 2**44 - 1
 M56: constant(uint256) = 2**56 - 1
 M64: constant(uint256) = 2**64 - 1
@@ -40,6 +41,7 @@ ORACLE: immutable(IOracle)
 # Caches of one transaction, which sees two rounds at most, as the oracle accepts one in each
 first_round: transient(uint256)                # round + 1
 rows: transient(uint256[2 * SECOND_ROUND])     # instrument -> row word
+cached: transient(bool)                        # there is a row
 # feed -> [index 56 | mark 56 | funding is charged until 32 | resumed_at 32 |
 # funding target signed 31 | stale 1 | confidence 24 | deviation signed 24]
 quotes: transient(uint256[2 * SECOND_FEEDS])
@@ -71,6 +73,7 @@ def accrued(instrument: uint256, market: uint256, config: uint256) -> (uint256, 
     word |= units.unsigned(index, M96) << 160
     if quote != 0 and self.rows[base | instrument] == 0:
         self.rows[base | instrument] = self._row(word, quote, (config >> 120) & M32)
+        self.cached = True
     return word, ((quote >> 56) & M56) * units.ORACLE_UNIT
 
 
@@ -84,6 +87,36 @@ def _base(status: uint256) -> uint256:
         return SECOND_ROUND
     self.first_round = round
     return 0
+
+
+@internal
+@view
+def _silence(status: uint256) -> uint256:
+    """@notice Flag 2: there was no round for longer than a price lasts, or the grace after it."""
+    if block.timestamp > unsafe_add((status >> 64) & M40, (status >> 144) & M16):  # of 41 bits
+        return 2
+    if block.timestamp < unsafe_add((status >> 104) & M40, (status >> 160) & M16):
+        return 2
+    return 0
+
+
+@internal
+@pure
+def _widen(gauge: uint256, row: uint256) -> uint256:
+    """
+    @notice The largest confidence (24 bits), fall (24) and rise (24) over the held instruments, and
+            whether a feed is stale.
+    """
+    confidence: uint256 = max(gauge & M24, (row >> 208) & M24)
+    fall: uint256 = (gauge >> 24) & M24
+    rise: uint256 = (gauge >> 48) & M24
+    deviation: uint256 = row >> 232
+    if deviation >> 23 == 1:
+        fall = max(fall, unsafe_sub(2**24, deviation))  # magnitude of 24 negative bits
+    else:
+        rise = max(rise, deviation)
+    stale: uint256 = ((gauge >> 72) | (row >> 207)) & 1
+    return confidence | (fall << 24) | (rise << 48) | (stale << 72)
 
 
 @internal
@@ -105,6 +138,8 @@ def _build_rows(page: uint256[4], status: uint256, base: uint256):
     found: uint256[17] = staticcall CLEARINGHOUSE.market_words(page)
     feeds: uint256 = base >> 12  # 0 or SECOND_FEEDS
     slope: uint256 = (found[16] >> 120) & M32
+    any: bool = self.cached
+    self.cached = True
     at: uint256 = 0
     for word: uint256 in page:
         rest: uint256 = word
@@ -113,7 +148,7 @@ def _build_rows(page: uint256[4], status: uint256, base: uint256):
                 break
             key: uint256 = base | ((rest >> 44) & M20)
             rest = rest >> 64
-            if self.rows[key] == 0:
+            if not any or self.rows[key] == 0:
                 market: uint256 = found[unsafe_add(at, lane)]  # below 16
                 quote: uint256 = self.quotes[feeds | ((market >> 52) & 255)]
                 if quote == 0:
@@ -171,7 +206,8 @@ def _row(market: uint256, quote: uint256, slope: uint256) -> uint256:
     # Open-interest rate plus eight hours of funding, in 1e-5, rounded up. A rate of 32 bits
     if rate < 0:
         rate = unsafe_sub(0, rate)
-    charge: uint256 = unsafe_div(convert(convert(unsafe_add(rate, 9_999), bytes32), uint256), 10_000)
+    charge: uint256 = convert(convert(unsafe_add(rate, 9_999), bytes32), uint256)
+    charge = unsafe_div(charge, 10_000)
     parameters: uint256 = risk_parameters.parameters[underlying]
     interest: uint256 = unsafe_mul(market & M44, notional)  # below 2**131
     # below 2**94

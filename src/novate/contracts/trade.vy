@@ -42,7 +42,6 @@ MAKER_REDUCES: constant(uint256) = 4 << 24
 @pure
 def of(
     fill: uint256,
-    given: uint256,
     taker: uint256,
     maker: uint256,
     limits_taker: uint256,
@@ -53,7 +52,6 @@ def of(
     """
     @notice The trade of a fill; or in its first word the code that bars it by the two orders' own
             terms (states, words 1), of which a fee of at most lots * max_fee is the last.
-            `given` are the fill's lots where a state has those left.
     """
     lots: uint256 = (fill >> LOTS) & order.M44
     price: uint256 = fill >> PRICE
@@ -61,6 +59,7 @@ def of(
     # be negative wraps there; none of the others is that long.
     wrong: uint256 = ((taker ^ maker) & (order.SELL | order.INSTRUMENT_BITS)) ^ order.SELL
     wrong |= (taker & order.POST_ONLY) | (~(taker & maker) & ADMITTED) | unsafe_sub(lots, 1)
+    given: uint256 = (fill << 28) & LEFT_BITS  # the lots where a state has those left
     wrong |= unsafe_sub(taker & LEFT_BITS, given) | unsafe_sub(maker & LEFT_BITS, given)
     bid: uint256 = limits_taker
     if taker & order.SELL == 0:
@@ -70,8 +69,8 @@ def of(
         wrong |= unsafe_sub(price, limits_taker & order.M128)
     wrong |= unsafe_sub(bid & order.M128, price)
     if wrong > order.M128:
-        code: bytes4 = self._code_of(lots, price, taker, maker, bid, limits_taker ^ limits_maker ^ bid)
-        return [convert(code, uint256), 0]
+        ask: uint256 = limits_taker ^ limits_maker ^ bid  # the other one
+        return [convert(self._code_of(lots, price, taker, maker, bid, ask), uint256), 0]
     # Notional (wad * wad) takes 44 + 128 + 64 bits, with the rate 16 more, and a quotient by
     # FEE_UNIT 80 fewer; a maximum takes 128 + 44: nothing overflows, and a difference wraps above.
     notional: uint256 = unsafe_mul(unsafe_mul(lots, price), terms & order.M64)
@@ -136,7 +135,7 @@ def log_word(word: uint256, instrument: uint256, sequence: uint256) -> uint256:
         lots_and_price = unsafe_add(
             lots_and_price, unsafe_sub(2**44, (lots_and_price & order.M44) << 1)
         )
-    return sequence | (instrument << 64) | (lots_and_price << 84)
+    return (sequence & order.M64) | (instrument << 64) | (lots_and_price << 84)
 
 
 @internal
