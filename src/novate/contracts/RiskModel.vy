@@ -137,7 +137,9 @@ def evaluate_slice(
             held.value_linear = unsafe_add(held.value_linear, unsafe_mul(lots, value))
             lots = unsafe_mul(lots, lot)
             held.sums[underlying] = unsafe_add(total, convert(convert(lots, bytes32), uint256))
-            size: uint256 = convert(convert(max(lots, unsafe_sub(0, lots)), bytes32), uint256)
+            if lots < 0:
+                lots = unsafe_sub(0, lots)
+            size: uint256 = convert(convert(lots, bytes32), uint256)
             held.charges = unsafe_add(held.charges, unsafe_mul(size, charge))
             lots = unsafe_sub(convert(convert(also & M44, bytes32), int256), LOTS_OFFSET)
             also = also >> 64
@@ -145,7 +147,9 @@ def evaluate_slice(
             lots = unsafe_mul(lots, lot)
             total = unsafe_add(other.sums[underlying], convert(convert(lots, bytes32), uint256))
             other.sums[underlying] = total
-            size = convert(convert(max(lots, unsafe_sub(0, lots)), bytes32), uint256)
+            if lots < 0:
+                lots = unsafe_sub(0, lots)
+            size = convert(convert(lots, bytes32), uint256)
             other.charges = unsafe_add(other.charges, unsafe_mul(size, charge))
     held.flags = rows._silence(status)
     other.flags = held.flags
