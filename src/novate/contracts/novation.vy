@@ -31,7 +31,6 @@ LANE_BIAS: constant(uint256) = 2**63 + 2**127 + 2**191 + 2**255
 # each round but the last removes an account or closes an instrument to increases
 ROUNDS_MAX: constant(uint256) = 50
 KIND_PERP: constant(uint256) = 1
-REDUCE_ONLY: constant(uint256) = 6 << 24     # of the taker or the maker
 M24: constant(uint256) = 2**24 - 1
 M44: constant(uint256) = 2**44 - 1
 M64: constant(uint256) = 2**64 - 1
@@ -87,8 +86,9 @@ def novate(
         index: uint256 = max_value(uint256)
         for pair: uint256[2] in trades:
             index = unsafe_add(index, 1)  # from zero
-            if skipped != 0 and (skipped >> index) & 1 == 1:
-                continue
+            if skipped != 0:
+                if (skipped >> index) & 1 == 1:
+                    continue
             word: uint256 = pair[0]
             taker: uint256 = word & 255
             maker: uint256 = (word >> 8) & 255
@@ -96,7 +96,7 @@ def novate(
             cell: uint256 = unsafe_add(taker << 2, at >> 2)  # indices are below 256
             cell_maker: uint256 = unsafe_add(maker << 2, at >> 2)
             booking: Booking = self._booking(word, owners, listing.items[at])
-            if closed | (word & REDUCE_ONLY) != 0 and booking.fault == ledger.NO_ERROR:
+            if closed | ((word >> 24) & 6) != 0 and booking.fault == ledger.NO_ERROR:
                 booking.fault = self._reduction_fault(
                     word, [accounts[taker], accounts[maker]], [lots[cell], lots[cell_maker]],
                     instruments[at], closed,

@@ -85,9 +85,12 @@ def digest(
     @notice What the account signed under this domain separator; an open order names the zero
             address as its executor.
     """
-    # times 1 or -1, in two's complement of lots < 2**44; times 1 or 0
-    lots: uint256 = unsafe_mul(word & M44, unsafe_sub(1, (word >> 149) & 2))
-    named: uint256 = unsafe_mul(convert(executor, uint256), ((word >> 151) & 1) ^ 1)
+    lots: uint256 = word & M44
+    if word & SELL != 0:
+        lots = unsafe_sub(0, lots)  # two's complement of lots < 2**44
+    named: address = executor
+    if word & EXECUTOR_OPEN != 0:
+        named = empty(address)
     struct_hash: bytes32 = keccak256(
         abi_encode(
             ORDER_TYPE,
