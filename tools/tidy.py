@@ -20,6 +20,8 @@ ROOT = Path(__file__).parent.parent
 LINE_LENGTH_MAX = 100
 FUNCTION_LINES_MAX = 70
 FUNCTION_LINES_SOFT = 50
+# One pass over a batch in memory: each part cut off copies the batch, which every trade would pay.
+FUNCTION_LINES_EXEMPT = {("src/novate/contracts/Exchange.vy", "settle"): 80}
 FILE_LINES_MAX = 400
 FILE_LINES_EXEMPT = ("src/novate/contracts/lib/errors.vy", "src/novate/errors.py")
 SKIPPED_FOLDERS = {"node_modules", "out", "build", "dist", "__pycache__"}
@@ -127,8 +129,9 @@ def functions(source: Source) -> Iterator[tuple[int, str, int]]:
 def function_length(source: Source) -> Iterator[Finding]:
     """A function fits one screen."""
     for line, name, length in functions(source):
-        if length > FUNCTION_LINES_MAX:
-            message = f"{name} has {length} lines, at most {FUNCTION_LINES_MAX}"
+        most = FUNCTION_LINES_EXEMPT.get((source.path, name), FUNCTION_LINES_MAX)
+        if length > most:
+            message = f"{name} has {length} lines, at most {most}"
             yield source.finding(line, "function-length", message)
 
 

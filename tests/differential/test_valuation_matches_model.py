@@ -176,3 +176,25 @@ def test_an_unlisted_instrument_or_one_without_a_price_has_no_value(lots: int) -
     for instrument in (8, 9):
         with pytest.raises(CallReverted):
             bench.risk.call("evaluate", pack_positions({instrument: lots}))
+
+
+@pytest.mark.parametrize("seed", [7, 8])
+def test_two_portfolios_at_once_are_worth_what_each_is_alone(seed: int) -> None:
+    bench = Bench(seed)
+    both = bench.chain.deploy("TwoPortfolios", root=TEST_CONTRACTS)
+    for turn in range(24):
+        bench.prices()
+        bench.list_all()
+        left = bench.holding()
+        if turn % 3 != 0:  # perps alone, as one pass takes them
+            terms = bench.world.ledger.terms
+            left = {i: lots for i, lots in left.items() if terms[i].kind == PERP}
+        taken = {i: max(abs(n) // 3, 1) * (1 if n > 0 else -1) for i, n in left.items()}
+        if turn % 4 == 0:  # another order, another length
+            taken = dict(reversed(list(taken.items())[: bench.random.randrange(HELD_MAX)]))
+        words = pack_positions(left), pack_positions(taken)
+        both.call("run", bench.risk.address, *words, turn % 5 != 0)
+        for at, held in enumerate((left, taken)):
+            expected = margin.evaluate(bench.world, held)
+            found = tuple(getattr(expected, name) for name in VALUES + MORE)
+            assert both.view("alone", at) == both.view("together", at) == found

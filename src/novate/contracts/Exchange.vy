@@ -113,21 +113,20 @@ def settle(
     """@notice Settle the executor's matches (docs/SPEC.md §6); returns a bitmap of the settled."""
     mode: uint256 = self._begin(executor, len(receipts), len(fills), round_call)
     terms: uint256[INSTRUMENTS_MAX] = self._terms(accounts, instruments)
-    separator: bytes32 = order.domain()
+    seal: bytes32 = order.domain()  # every digest's separator
     fees: uint256 = venue.word  # among other settings
     cursor: uint256[4] = fill_state.NOWHERE
     key: uint256 = 0
     states: DynArray[uint256, ORDERS_MAX] = []
     trades: DynArray[uint256[2], FILLS_MAX] = []
     for w: uint256[4] in orders:
-        errors.require(w[0] >> order.KEY >= key, errors.NotAscending)
-        key = unsafe_add(w[0] >> order.KEY, 1)  # a key has 73 bits
         if w[0] >> order.PAIRS != cursor[0]:
             cursor = fill_state.at(w[0], accounts[w[0] >> order.ACCOUNT])
         n: uint256 = (w[0] >> order.INSTRUMENT) & order.M8
-        state: uint256 = self._admit(w, cursor, instruments[n], terms[n], separator, executor, mode)
+        state: uint256 = self._admit(w, key, cursor, instruments[n], terms[n], seal, executor, mode)
+        key = unsafe_add(w[0] >> order.KEY, 1)  # a key has 73 bits
         if w[0] & order.CONTRACT_WALLET != 0:
-            state = self._ask(state, w, cursor, instruments[n], separator, executor, blobs[w[2]])
+            state = self._ask(state, w, cursor, instruments[n], seal, executor, blobs[w[2]])
         states.append(state)
     used: uint256 = receipt.used(executor, first_sequence, len(fills), receipts)
     sent: uint256 = 0
@@ -139,39 +138,43 @@ def settle(
         maker: uint256 = states[m]
         n: uint256 = (taker >> order.INSTRUMENT) & order.M8  # if barred 0, and that counts
         pair: uint256[2] = trade.of(fill, taker, maker, orders[t][1], orders[m][1], terms[n], fees)
-        if pair[0] < trade.LEAST or used | ((taker | maker) & trade.KEYED) != 0:
+        if (unsafe_sub(pair[0], trade.LEAST) | ((taker | maker) << 100) | used) >> 255 != 0:
             pair[0] = self._weigh(
-                i, pair[0], fill, used, taker, maker, orders[t], orders[m], accounts,
-                instruments[n], terms[n], executor, receipts[i] if mode == BY_RECEIPT else [0, 0, 0]
-            )
+                i, pair[0], fill, used, taker, maker, orders[t], orders[m], accounts, executor,
+                instruments[n], terms[n], receipts[i] if mode == BY_RECEIPT else [0, 0, 0])
         if pair[0] != 0:  # so both orders have as many lots left (trade.of)
             sent |= 1 << i
             states[t] = unsafe_sub(taker, (fill << 28) & trade.LEFT_BITS) | trade.TRADED
             states[m] = unsafe_sub(maker, (fill << 28) & trade.LEFT_BITS) | trade.TRADED
             trades.append(pair)
-    settled: uint256 = 0
-    if sent != 0:
-        settled = trade.expand(sent, extcall CLEARINGHOUSE.novate(accounts, instruments, trades))
-    i: uint256 = 0
+    done: uint256 = extcall CLEARINGHOUSE.novate(accounts, instruments, trades) if sent != 0 else 0
+    settled: uint256 = trade.expand(sent, done)
+    odd: uint256 = (sent & unsafe_add(sent, 1)) | (sent ^ settled)  # 0: all were sent and settled
+    i: uint256 = max_value(uint256)  # one less than zero
     for pair: uint256[2] in trades:
-        if (sent >> i) & 1 == 0:
-            i = trade.next(sent, i)
-        a: bytes32 = accounts[pair[0] & order.M8]
-        b: bytes32 = accounts[(pair[0] >> 8) & order.M8]
-        id: uint256 = instruments[(pair[0] >> 16) & order.M8]
-        if (settled >> i) & 1 == 1:
-            s: uint256 = receipts[i][0] if mode == BY_RECEIPT else unsafe_add(first_sequence, i)
-            log Fill(maker=b, taker=a, word=trade.log_word(pair[0], id, s))
-        else:
-            t: uint256 = fills[i] & order.M8
-            m: uint256 = (fills[i] >> 8) & order.M8
-            states[t], states[m] = self._refund(fills[i], states[t], states[m], a, b, id)
         i = unsafe_add(i, 1)
+        if odd != 0:
+            i = trade.next(sent, i)
+            if (settled >> i) & 1 == 0:
+                t: uint256 = fills[i] & order.M8
+                m: uint256 = (fills[i] >> 8) & order.M8
+                id: uint256 = instruments[(pair[0] >> 16) & order.M8]
+                states[t], states[m] = self._refund(
+                    fills[i], states[t], states[m], accounts, terms, id
+                )
+                continue
+        s: uint256 = receipts[i][0] if mode == BY_RECEIPT else unsafe_add(first_sequence, i)
+        s = trade.log_word(pair[0], instruments[(pair[0] >> 16) & order.M8], s)
+        maker: bytes32 = accounts[(pair[0] >> 8) & order.M8]
+        log Fill(maker=maker, taker=accounts[pair[0] & order.M8], word=s)
     cursor = fill_state.NOWHERE
     for state: uint256 in states:
         if state >> order.PAIRS != cursor[0]:
             cursor = fill_state.move(cursor, state, accounts[state >> order.ACCOUNT])
-        cursor[3] |= fill_state.record(state, cursor, mode == BY_RECEIPT)
+        if state & fill_state.WHOLE != fill_state.WHOLE_SETTLED:
+            cursor[3] |= fill_state.record(state, cursor, mode == BY_RECEIPT)
+            continue
+        cursor[3] |= fill_state.SPENT << ((state >> 182) & 254)  # nonce & 127, doubled
     return self._close(cursor, executor, first_sequence, len(fills), settled, receipts)
 
 
@@ -223,38 +226,44 @@ def _terms(
 
 @internal
 def _admit(
-    words: uint256[4], cursor: uint256[4], instrument: uint256, terms: uint256, separator: bytes32,
-    executor: address, mode: uint256,
+    words: uint256[4], key: uint256, cursor: uint256[4], instrument: uint256, terms: uint256,
+    separator: bytes32, executor: address, mode: uint256,
 ) -> uint256:
-    """@notice State of an order at the start of its batch (trade.vy); cheapest checks first."""
+    """
+    @notice State of an order at the start of its batch (trade.vy); cheapest checks first. Its key
+            is not below `key`, one more than the last order's (`NotAscending`).
+    """
     word: uint256 = words[0]
-    if word & order.M44 > order.LOTS_MAX:
+    if word >> order.KEY < key:
+        errors.require(False, errors.NotAscending)
+    if word & order.LOTS_ABOVE != 0:
         return convert(errors.MalformedOrder, uint256)
-    if mode == BY_ANYONE and (
-        word & order.EXECUTOR_OPEN == 0
-        or block.timestamp < (word >> order.EXCLUSIVE_UNTIL) & order.M40
-    ):
-        return convert(errors.NotExecutor, uint256)
+    if mode == BY_ANYONE:
+        if (
+            word & order.EXECUTOR_OPEN == 0
+            or block.timestamp < (word >> order.EXCLUSIVE_UNTIL) & order.M40
+        ):
+            return convert(errors.NotExecutor, uint256)
     if block.timestamp > (word >> order.EXPIRY) & order.M40:
         return convert(errors.OrderExpired, uint256)
     # the usual case at once: an immediate order of an untouched nonce has all of its lots left
-    state: uint256 = trade.ADMITTED | ((word & order.M44) << trade.LEFT)
-    if (
-        word & order.IMMEDIATE == 0
-        or (cursor[3] >> ((word >> 182) & 254)) & 3 != 0  # its pair: nonce & 127, doubled
-        or (word >> order.NONCE) & order.M64 < cursor[2]
-    ):
+    state: uint256 = (word & trade.KEPT) | trade.ADMITTED | ((word & order.M44) << trade.LEFT)
+    odd: uint256 = (~word & order.IMMEDIATE) | (word & order.CONTRACT_WALLET) | (mode & BY_RECEIPT)
+    odd |= (cursor[3] >> ((word >> 182) & 254)) & 3  # its pair: nonce & 127, doubled
+    odd |= unsafe_sub((word >> order.NONCE) & order.M64, cursor[2]) >> 64  # wraps below the floor
+    if odd != 0:
         state = fill_state.left(word, cursor, mode == BY_RECEIPT)
         if state & trade.ADMITTED == 0:
             return state
-    state |= word & trade.KEPT
-    if word & order.CONTRACT_WALLET != 0:
-        return state  # `_ask` has the last word
+        state |= word & trade.KEPT
+        if word & order.CONTRACT_WALLET != 0:
+            return state  # `_ask` has the last word
     account: bytes32 = convert(cursor[1], bytes32)
     digest: bytes32 = order.digest(word, words[1], account, instrument, executor, separator)
     signer: address = signature.recover(digest, words[2], words[3])
-    if convert(signer, uint256) == cursor[1] >> 96 and signer != empty(address):
-        return state
+    if convert(signer, uint256) == cursor[1] >> 96:
+        if signer != empty(address):
+            return state
     code: bytes4 = session.bar(
         account, signer, word & order.POST_ONLY != 0, (terms >> 232) & order.M8
     )
@@ -285,11 +294,12 @@ def _ask(
 def _weigh(
     index: uint256, word: uint256, fill: uint256, used: uint256, state_taker: uint256,
     state_maker: uint256, taker: uint256[4], maker: uint256[4],
-    accounts: DynArray[bytes32, ACCOUNTS_MAX], instrument: uint256, terms: uint256,
-    executor: address, proof: uint256[3],
+    accounts: DynArray[bytes32, ACCOUNTS_MAX], executor: address, instrument: uint256,
+    terms: uint256, proof: uint256[3],
 ) -> uint256:
     """
-    @notice The rest about a fill: its sequence, receipt and session keys, whose budgets it spends.
+    @notice The rest about a rare fill: one with a code, a session key or a receipt, or settled
+            before. Its sequence, receipt and session keys, whose budgets it spends.
             `word` is what its orders' terms made of it (trade.of) and is returned; or zero, with a
             log, if the fill is barred.
     """
@@ -320,14 +330,15 @@ def _weigh(
 
 @internal
 def _refund(
-    fill: uint256, taker: uint256, maker: uint256, account_taker: bytes32, account_maker: bytes32,
-    instrument: uint256,
+    fill: uint256, taker: uint256, maker: uint256, accounts: DynArray[bytes32, ACCOUNTS_MAX],
+    terms: uint256[INSTRUMENTS_MAX], instrument: uint256,
 ) -> (uint256, uint256):
     """@notice States of both orders of a fill that was refused: lots and session budgets back."""
     if (taker | maker) & trade.KEYED != 0:
-        terms: uint256 = (staticcall CLEARINGHOUSE.market(instrument))[0]
-        mark: uint256 = self._mark(instrument, terms)
-        session.give_back(fill, taker, maker, account_taker, account_maker, terms, mark)
+        word: uint256 = terms[(taker >> order.INSTRUMENT) & order.M8]
+        a: bytes32 = accounts[taker >> order.ACCOUNT]
+        b: bytes32 = accounts[maker >> order.ACCOUNT]
+        session.give_back(fill, taker, maker, a, b, word, self._mark(instrument, word))
     lots: uint256 = (fill << 28) & trade.LEFT_BITS
     return taker + lots, maker + lots
 

@@ -16,6 +16,7 @@ from lib import lanes
 from lib import units
 import charges
 import dated_rows
+import linear_margin
 import option_risk
 import risk_parameters
 import rows
@@ -25,6 +26,9 @@ initializes: risk_parameters
 initializes: charges[risk_parameters := risk_parameters]
 initializes: rows[risk_parameters := risk_parameters]
 initializes: dated_rows[rows := rows]
+initializes: linear_margin[
+    charges := charges, risk_parameters := risk_parameters, rows := rows
+]
 initializes: option_risk[
     dated_rows := dated_rows, risk_parameters := risk_parameters, rows := rows
 ]
@@ -40,32 +44,14 @@ exports: (
     risk_parameters.stale_drift_ppm_s,
 )
 
-# What a portfolio holds, by underlying where it says so
-struct Held:
-    delta: int256[UNDERLYINGS_MAX]     # sum of lots * notional_lot
-    gauge: uint256[UNDERLYINGS_MAX]    # what _widen returns, below the gauge seen last (SEEN)
-    used: uint256                      # bitmap of the underlyings
-    charges: uint256                   # 1e-5 wad
-    value_linear: int256
-    value_spot: int256
-    haircut: uint256                   # of spot collateral, at maintenance
-    haircut_initial: uint256
-    flags: uint256                     # restart grace
-
 UNDERLYINGS_MAX: constant(uint256) = 16
-KIND_PERP: constant(uint256) = 1
-KIND_SPOT: constant(uint256) = 4
-DATED: constant(uint256) = 4                  # a flag: there are positions not for `_gather`
-SEEN: constant(uint256) = 2**49               # above the 49 bits of a row's gauge
+# of packed positions: the four instruments
+INSTRUMENTS: constant(uint256) = M20 * (2**44 + 2**108 + 2**172 + 2**236)
 M16: constant(uint256) = 2**16 - 1
 M20: constant(uint256) = 2**20 - 1
 M24: constant(uint256) = 2**24 - 1
-M32: constant(uint256) = 2**32 - 1
-M40: constant(uint256) = 2**40 - 1
 M44: constant(uint256) = 2**44 - 1
-M72: constant(uint256) = 2**72 - 1
 M88: constant(uint256) = 2**88 - 1
-LOTS_OFFSET: constant(int256) = 2**43
 
 @deploy
 def __init__(governor: address, clearinghouse: address, oracle: address, options: address):
@@ -82,16 +68,73 @@ def evaluate(words: DynArray[uint256, 32]) -> IRiskModel.Valuation:
     @dev Writes only the transient caches, keyed by the oracle's own round, so anybody may call it
          at any moment.
     """
-    if len(words) == 0:
-        return empty(IRiskModel.Valuation)
+    return self._value(words)
+
+
+@external
+@reentrant
+def evaluate_slice(
+    left: DynArray[uint256, 32], taken: DynArray[uint256, 32]
+) -> (IRiskModel.Valuation, IRiskModel.Valuation):
+    """
+    @notice `evaluate` of two portfolios; in one pass where both hold the same perps lane by lane
+            and this round has their rows.
+    """
+    if len(left) != len(taken) or len(left) == 0:
+        return self._value(left), self._value(taken)
     status: uint256 = staticcall rows.ORACLE.status()
-    held: Held = self._gather(words, status)
-    silent: bool = block.timestamp > ((status >> 64) & M40) + ((status >> 144) & M16)
-    if silent or block.timestamp < ((status >> 104) & M40) + ((status >> 160) & M16):
-        held.flags |= 2
-    if held.flags >= DATED:
-        return self._pass_on(words, held.flags ^ DATED)
-    return self._total(held)
+    base: uint256 = rows._base(status)
+    held: linear_margin.Held = empty(linear_margin.Held)
+    other: linear_margin.Held = empty(linear_margin.Held)
+    held.sums[0] = linear_margin.NO_KIND
+    for i: uint256 in range(len(left), bound=32):
+        rest: uint256 = left[i]
+        also: uint256 = taken[i]
+        if (rest ^ also) & INSTRUMENTS != 0:
+            return self._value(left), self._value(taken)
+        # bounds of `_value`
+        for _: uint256 in range(4):
+            if rest == 0:
+                break
+            row: uint256 = rows.rows[base | ((rest >> 44) & M20)]
+            underlying: uint256 = (row >> 184) & 15
+            total: uint256 = held.sums[underlying]
+            if (total ^ row) & linear_margin.SHARED != 0:
+                if (row >> 188) & 7 != linear_margin.KIND_PERP:
+                    return self._value(left), self._value(taken)
+                held.gauge[underlying] = rows._widen(held.gauge[underlying], row)
+                held.used |= 1 << underlying
+                if total & linear_margin.M184 == 0:
+                    total |= linear_margin.ZERO
+                    other.sums[underlying] = linear_margin.ZERO
+                total = (total & linear_margin.M184) | (row & linear_margin.SHARED)
+            lot: int256 = convert(convert((row >> 96) & M88, bytes32), int256)
+            charge: uint256 = (row >> 191) & M16
+            value: int256 = convert(convert(row << 160, bytes32), int256) >> 160
+            lots: int256 = unsafe_sub(convert(convert(rest & M44, bytes32), int256), linear_margin.LOTS_OFFSET)
+            rest = rest >> 64
+            held.value_linear = unsafe_add(held.value_linear, unsafe_mul(lots, value))
+            lots = unsafe_mul(lots, lot)
+            held.sums[underlying] = unsafe_add(total, convert(convert(lots, bytes32), uint256))
+            if lots < 0:
+                lots = unsafe_sub(0, lots)
+            size: uint256 = convert(convert(lots, bytes32), uint256)
+            held.charges = unsafe_add(held.charges, unsafe_mul(size, charge))
+            lots = unsafe_sub(convert(convert(also & M44, bytes32), int256), linear_margin.LOTS_OFFSET)
+            also = also >> 64
+            other.value_linear = unsafe_add(other.value_linear, unsafe_mul(lots, value))
+            lots = unsafe_mul(lots, lot)
+            total = unsafe_add(other.sums[underlying], convert(convert(lots, bytes32), uint256))
+            other.sums[underlying] = total
+            if lots < 0:
+                lots = unsafe_sub(0, lots)
+            size = convert(convert(lots, bytes32), uint256)
+            other.charges = unsafe_add(other.charges, unsafe_mul(size, charge))
+    held.flags = rows._silence(status)
+    other.flags = held.flags
+    other.used = held.used
+    other.gauge = held.gauge
+    return linear_margin._total(held), linear_margin._total(other)
 
 
 @external
@@ -106,7 +149,7 @@ def evaluate_dated(words: DynArray[uint256, 32]) -> IRiskModel.Valuation:
     dated: uint256 = 0
     linear, dated = dated_rows._linear_of(words)
     status: uint256 = staticcall rows.ORACLE.status()
-    held: Held = self._gather(linear, status)
+    held: linear_margin.Held = linear_margin._gather(linear, status)
     return self._total_dated(words, dated, held, status)
 
 
@@ -119,138 +162,21 @@ def _pass_on(words: DynArray[uint256, 32], flags: uint256) -> IRiskModel.Valuati
 
 
 @internal
-def _gather(words: DynArray[uint256, 32], status: uint256) -> Held:
-    """@notice Sums over the positions; rows are built where this transaction has none yet."""
-    held: Held = empty(Held)
-    base: uint256 = rows._base(status)
-    # Bounds of the sums over at most 128 positions: notionals below 2**138, linear values below
-    # 2**145, charges below 2**154
-    for i: uint256 in range(len(words), bound=32):
-        rest: uint256 = words[i]
-        for _: uint256 in range(4):
-            if rest == 0:
-                break
-            at: uint256 = base | ((rest >> 44) & M20)
-            row: uint256 = rows.rows[at]
-            if row == 0:
-                page: uint256[4] = rows._page(words, i)
-                if (page[0] | page[1] | page[2] | page[3]) & dated_rows.DATED_LANES != 0:
-                    held.flags = DATED
-                    return held
-                rows._build_rows(page, status, base)
-                row = rows.rows[at]
-            # a lane holds 44 bits, so the difference stays within +-2**43
-            lots: int256 = unsafe_sub(convert(convert(rest & M44, bytes32), int256), LOTS_OFFSET)
-            rest = rest >> 64
-            underlying: uint256 = (row >> 184) & 15
-            # |lots| < 2**43 and notional_lot < 2**88: the product is below 2**131
-            notional: int256 = unsafe_mul(
-                lots, convert(convert((row >> 96) & M88, bytes32), int256)
-            )
-            held.delta[underlying] = unsafe_add(held.delta[underlying], notional)
-            # instruments of one feed carry the same gauge, so most are seen at once
-            seen: uint256 = (row >> 207) | SEEN
-            if seen != held.gauge[underlying] >> 80:
-                held.gauge[underlying] = rows._widen(held.gauge[underlying], row) | (seen << 80)
-                held.used |= 1 << underlying
-            if (row >> 188) & 7 != KIND_PERP:
-                if (row >> 188) & 7 != KIND_SPOT:
-                    held.flags = DATED
-                    return held
-                held = self._add_spot(held, underlying, notional)
-                continue
-            # |value_lot| < 2**95: the product is below 2**138
-            value: int256 = unsafe_mul(lots, convert(convert(row << 160, bytes32), int256) >> 160)
-            held.value_linear = unsafe_add(held.value_linear, value)
-            if notional < 0:
-                notional = unsafe_sub(0, notional)
-            # a size below 2**131 times a rate below 2**16
-            held.charges = unsafe_add(
-                held.charges,
-                unsafe_mul(convert(convert(notional, bytes32), uint256), (row >> 191) & M16),
-            )
-    return held
-
-
-@internal
-@view
-def _add_spot(held: Held, underlying: uint256, notional: int256) -> Held:
-    """@notice Add a position of spot collateral and its haircuts, each rounded up."""
-    h: Held = held
-    spot: uint256 = convert(notional, uint256)
-    target: uint256 = 0
-    old: uint256 = 0
-    elapsed: uint256 = 0
-    target, old, elapsed = risk_parameters.transition(underlying)
-    maintenance: uint256 = risk_parameters.between_up(
-        (old >> 140) & M20, (target >> 140) & M20, elapsed
-    )
-    initial: uint256 = risk_parameters.between_up(
-        (old >> 160) & M20, (target >> 160) & M20, elapsed
-    )
-    initial = max(initial, (target >> 160) & M20)
-    h.value_spot += notional
-    h.haircut += units.ppm_up(spot, maintenance)
-    h.haircut_initial += units.ppm_up(spot, initial)
-    return h
-
-
-@internal
-@view
-def _total(held: Held) -> IRiskModel.Valuation:
-    """@notice Both margins and the corrections over all underlyings held (docs/SPEC.md §4)."""
-    v: IRiskModel.Valuation = empty(IRiskModel.Valuation)
-    sums: charges.Charges = empty(charges.Charges)
-    added: uint256 = unsafe_div(unsafe_add(held.charges, 99_999), 100_000)  # below 2**154
-    used: uint256 = held.used
-    for u: uint256 in range(UNDERLYINGS_MAX):
-        if used == 0:
-            break
-        if used & 1 == 1:
-            delta: int256 = held.delta[u]
-            # |delta| < 2**138
-            size: uint256 = convert(max(delta, unsafe_sub(0, delta)), uint256)
-            word: uint256 = risk_parameters.parameters[u]
-            # a time of 32 bits
-            if block.timestamp < unsafe_add((word >> 40) & M32, risk_parameters.DAY_S) or word == 0:
-                sums = charges._plus(sums, charges._of(u, word, size, delta))
-            else:
-                # sizes below 2**138, rates below 2**21, credits below 2**10, at most 16
-                # underlyings: every sum is below 2**175
-                product: uint256 = unsafe_mul(size, (word >> 20) & M20)
-                scan: uint256 = unsafe_div(unsafe_add(product, 999_999), units.PPM)
-                sums.scan = unsafe_add(sums.scan, scan)
-                credit: uint256 = word >> 244
-                sums.base = unsafe_add(sums.base, unsafe_div(unsafe_mul(credit, scan), 1000))
-                credit = unsafe_mul(credit, (word >> 20) & M20)
-                cross: int256 = unsafe_mul(convert(credit, int256), delta)
-                sums.cross = unsafe_add(sums.cross, cross)
-                sums.liquidity = unsafe_add(sums.liquidity, risk_parameters.liquidity(size, word))
-            gauge: uint256 = held.gauge[u]
-            v.flags |= (gauge >> 72) & 1
-            if gauge & M72 != 0:
-                # rates of 24 bits
-                product: uint256 = unsafe_mul(size, gauge & M24)
-                up: uint256 = unsafe_div(unsafe_add(product, 999_999), units.PPM)
-                added = unsafe_add(added, up)
-                v.bonus = unsafe_add(v.bonus, unsafe_div(product, units.PPM))
-                adverse: uint256 = (gauge >> 48) & M24
-                if delta > 0:
-                    adverse = (gauge >> 24) & M24
-                if adverse > gauge & M24:
-                    up = units.ppm_up(size, adverse)
-                v.penalty = unsafe_add(v.penalty, up)
-        used = used >> 1
-    v.value_linear = held.value_linear
-    v.value_spot = held.value_spot
-    v.flags |= held.flags
-    v.liquidity = sums.liquidity
-    return self._with_margins(v, sums, added, held.haircut, held.haircut_initial)
+def _value(words: DynArray[uint256, 32]) -> IRiskModel.Valuation:
+    """@notice What positions are worth and must hold."""
+    if len(words) == 0:
+        return empty(IRiskModel.Valuation)
+    status: uint256 = staticcall rows.ORACLE.status()
+    held: linear_margin.Held = linear_margin._gather(words, status)
+    held.flags |= rows._silence(status)
+    if held.flags >= linear_margin.DATED:
+        return self._pass_on(words, held.flags ^ linear_margin.DATED)
+    return linear_margin._total(held)
 
 
 @internal
 def _total_dated(
-    words: DynArray[uint256, 32], dated: uint256, held: Held, status: uint256
+    words: DynArray[uint256, 32], dated: uint256, held: linear_margin.Held, status: uint256
 ) -> IRiskModel.Valuation:
     """@notice The same with options or dated futures of some underlyings (docs/SPEC.md §4)."""
     v: IRiskModel.Valuation = empty(IRiskModel.Valuation)
@@ -269,11 +195,11 @@ def _total_dated(
         if (used >> u) & 1 == 0:
             continue
         part: option_risk.Part = empty(option_risk.Part)
+        delta: int256 = linear_margin._delta(held.sums[u])
         if (dated >> u) & 1 == 1:
-            delta: int256 = held.delta[u]
             part = option_risk.part(words, u, status, base, delta, held.gauge[u])
         else:
-            part = option_risk.linear_part(held.delta[u], held.gauge[u])
+            part = option_risk.linear_part(delta, held.gauge[u])
         v.value_linear += part.value_linear
         v.value_spot += part.value_spot
         interest += part.interest
@@ -312,7 +238,7 @@ def _total_dated(
             sums.more_cross = convert(lanes.loss(joint) * units.PPM, int256) - together
     v.liquidity = sums.liquidity
     added += units.div_up(interest, 100_000)
-    v = self._with_margins(v, sums, added, held.haircut, held.haircut_initial)
+    v = linear_margin._with_margins(v, sums, added, held.haircut, held.haircut_initial)
     # short options need so much at least, beside the haircuts
     v.margin_maintenance = max(v.margin_maintenance, minimum + held.haircut)
     least: uint256 = units.ppm_up(minimum, risk_parameters.shared >> 232)
@@ -331,28 +257,4 @@ def _add_doubt(
     adverse: uint256 = (gauge >> 24) & M24 if long else (gauge >> 48) & M24
     v.bonus += units.ppm_down(size, gauge & M24)
     v.penalty += units.ppm_up(size, max(gauge & M24, adverse))
-    return v
-
-
-@internal
-@view
-def _with_margins(
-    valuation: IRiskModel.Valuation,
-    sums: charges.Charges,
-    added: uint256,
-    haircut: uint256,
-    haircut_initial: uint256,
-) -> IRiskModel.Valuation:
-    """@notice Both margins from what the underlyings add up to."""
-    v: IRiskModel.Valuation = valuation
-    cap: uint256 = 0
-    cap_initial: uint256 = 0
-    cap, cap_initial = risk_parameters.credit_caps()
-    saving: uint256 = charges._saving(sums.base, sums.cross, cap)
-    scanned: uint256 = sums.scan - saving + added + sums.liquidity
-    v.margin_maintenance = scanned + haircut
-    base: uint256 = convert(convert(sums.base, int256) + sums.more_base, uint256)
-    saving_initial: uint256 = charges._saving(base, sums.cross + sums.more_cross, cap_initial)
-    initial: uint256 = scanned + saving + sums.more_scan + sums.more_liquidity - saving_initial
-    v.margin_initial = units.ppm_up(initial, risk_parameters.shared >> 232) + haircut_initial
     return v

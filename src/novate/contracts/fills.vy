@@ -19,8 +19,9 @@ import trade
 # immediate orders]; of a group of resting orders, bit IMMEDIATES is not set and no pairs are.
 NOWHERE: constant(uint256[4]) = [max_value(uint256), 0, 0, 0]
 IMMEDIATES: constant(uint256) = 1 << 57
-# of a state: IMMEDIATE and TRADED alone say that all lots of the order settled, counted in no lane
+# of a state: whether all lots of an immediate order settled, not by receipt, counted in no lane
 WHOLE: constant(uint256) = order.IMMEDIATE | trade.TRADED | trade.COUNTED | trade.LEFT_BITS
+WHOLE_SETTLED: constant(uint256) = order.IMMEDIATE | trade.TRADED
 CANCELLED: constant(uint256) = 1 << 60
 SPENT: constant(uint256) = 1
 PARTLY: constant(uint256) = 2
@@ -51,7 +52,7 @@ def at(word: uint256, account: bytes32) -> uint256[4]:
 def left(word: uint256, cursor: uint256[4], by_receipt: bool) -> uint256:
     """
     @notice What an order has left, as far as its state (trade.vy) has it: lots, ADMITTED, COUNTED
-            if a lane counts an immediate order's; or the code that bars it.
+            if a lane counts an immediate order's, as it does by receipt; or the code that bars it.
     """
     nonce: uint256 = (word >> order.NONCE) & order.M64
     if nonce < cursor[2]:
@@ -61,7 +62,8 @@ def left(word: uint256, cursor: uint256[4], by_receipt: bool) -> uint256:
     if word & order.IMMEDIATE != 0:
         pair: uint256 = (cursor[3] >> ((nonce & 127) << 1)) & 3
         if pair == 0:
-            return trade.ADMITTED | ((word & order.M44) << trade.LEFT)
+            state = trade.ADMITTED | trade.COUNTED if by_receipt else trade.ADMITTED
+            return state | ((word & order.M44) << trade.LEFT)
         if pair == SPENT or (pair & SPENT != 0 and not by_receipt):
             return convert(errors.NonceUsed, uint256)
         index |= 1 << 62
@@ -84,13 +86,12 @@ def record(state: uint256, cursor: uint256[4], by_receipt: bool) -> uint256:
     """
     @notice Book an order that its batch leaves in `state` (trade.vy): what `left` found, less what
             settled. An immediate order is spent by that, unless its matches come by receipt: the
-            bits to set in the word of its pair are returned, for `mark`.
+            bits to set in the word of its pair are returned, for `mark`. One that settled whole,
+            and not by receipt, needs no more than SPENT there.
     """
-    nonce: uint256 = (state >> order.NONCE) & order.M64
-    if state & WHOLE == order.IMMEDIATE | trade.TRADED and not by_receipt:
-        return SPENT << ((nonce & 127) << 1)
     if state & trade.TRADED == 0:
         return 0
+    nonce: uint256 = (state >> order.NONCE) & order.M64
     # left <= signed lots
     filled: uint256 = unsafe_sub(state & order.M44, (state >> trade.LEFT) & order.M44)
     index: uint256 = nonce >> 2

@@ -9,7 +9,8 @@
 
 from lib import units
 
-KIND_PERP: constant(uint256) = 1
+KIND: constant(uint256) = 15 * 2**68
+PERP: constant(uint256) = 1 * 2**68
 PERIOD_S: constant(int256) = 28800
 # beyond any price a lot can have, so that value_lot always fits its 96 bits
 INDEX_MAX: constant(int256) = 2**94
@@ -36,35 +37,36 @@ def target(feed: uint256, config: uint256) -> int256:
 @internal
 @pure
 def step(
-    market: uint256,
-    lot_index: uint256,
-    resumed_at: uint256,
-    end: uint256,
-    target: int256,
-    slope: uint256,
+    market: uint256, quote: uint256, lot_index: uint256, slope: uint256
 ) -> (int256, int256):
     """
-    @notice Rate and funding index of a market up to `end`, the rate at most `slope` a second nearer
-            to `target`; idempotent at one timestamp. The feed's last outage, up to resumed_at, is
-            not charged afterwards. Without open interest the rate is zero and the index stays.
+    @notice Rate and funding index of a market up to now, or to when the price of its feed's quote
+            (rows.vy) went stale, the rate at most `slope` a second nearer to the quote's target;
+            idempotent at one timestamp. The feed's last outage, up to its resumed_at, is not
+            charged afterwards. Without open interest the rate is zero and the index stays.
     @param lot_index Value of a lot at the feed's index, wad, below 2**87.
     """
     index: int256 = convert(convert(market, bytes32), int256) >> 160
-    if market & M44 == 0 or (market >> 68) & 15 != KIND_PERP:
+    if market & M44 == 0:
+        return 0, index
+    if market & KIND != PERP:
         return 0, index
     rate: int256 = convert(convert(market << 96, bytes32), int256) >> 224
-    start: uint256 = max((market >> 96) & M32, resumed_at)
+    start: uint256 = max((market >> 96) & M32, (quote >> 144) & M32)
+    end: uint256 = (quote >> 112) & M32
     if end <= start:
         return rate, index
     seconds: int256 = convert(convert(unsafe_sub(end, start), bytes32), int256)  # start < end
     # a slope and seconds of 32 bits each
     reach: int256 = unsafe_mul(convert(convert(slope, bytes32), int256), seconds)
+    target: int256 = convert(convert(quote << 49, bytes32), int256) >> 225
     rate = max(unsafe_sub(rate, reach), min(unsafe_add(rate, reach), target))
     # |rate| < 2**32, seconds < 2**32: the product is below 2**151
     paid: int256 = unsafe_mul(
         unsafe_mul(rate, convert(convert(lot_index, bytes32), int256)), seconds
     )
     index = unsafe_add(index, unsafe_div(paid, units.PPB * PERIOD_S))
-    if index > INDEX_MAX or index < -INDEX_MAX:
+    # |index| below 2**152: less than -INDEX_MAX wraps around
+    if convert(convert(unsafe_add(index, INDEX_MAX), bytes32), uint256) > 2 * 2**94:
         index = max(-INDEX_MAX, min(INDEX_MAX, index))
     return rate, index

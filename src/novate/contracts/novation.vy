@@ -63,26 +63,27 @@ def novate(
         money: int256[ACCOUNTS_MAX] = empty(int256[ACCOUNTS_MAX])
         interest: int256[INSTRUMENTS_MAX] = empty(int256[INSTRUMENTS_MAX])
         lots: int256[LOTS_WORDS] = empty(int256[LOTS_WORDS])
-        for i: uint256 in range(len(trades), bound=TRADES_MAX):
-            if (skipped >> i) & 1 == 1:
-                continue
-            pair: uint256[2] = trades[i]
+        index: uint256 = max_value(uint256)
+        for pair: uint256[2] in trades:
+            index = unsafe_add(index, 1)  # from zero
+            if skipped != 0:
+                if (skipped >> index) & 1 == 1:
+                    continue
             word: uint256 = pair[0]
             taker: uint256 = word & 255
             maker: uint256 = (word >> 8) & 255
             at: uint256 = (word >> 16) & 255
             cell: uint256 = unsafe_add(taker << 2, at >> 2)  # indices are below 256
             cell_maker: uint256 = unsafe_add(maker << 2, at >> 2)
-            item: tradable.Item = listing.items[at]
-            booking: tradable.Booking = tradable._booking(word, owners, item)
+            booking: tradable.Booking = tradable._booking(word, owners, listing.items[at])
             if closed | ((word >> 24) & 6) != 0 and booking.fault == ledger.NO_ERROR:
                 booking.fault = self._reduction_fault(
                     word, [accounts[taker], accounts[maker]], [lots[cell], lots[cell_maker]],
                     instruments[at], closed,
                 )
             if booking.fault != ledger.NO_ERROR:
-                skipped |= 1 << i
-                log TradeSkipped(index=i, code=booking.fault)
+                skipped |= 1 << index
+                log TradeSkipped(index=index, code=booking.fault)
                 continue
             assert pair[1] & FEES_ABOVE == 0
             # at most 100 trades: lots of 44 bits, bookings below 2**139, fees of 88 and premiums of

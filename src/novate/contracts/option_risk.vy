@@ -67,7 +67,6 @@ VEGA_DEPTH_INVERSE: constant(uint256) = 10
 DELTA_ONE: constant(int256) = 2**30
 VEGA_SPAN: constant(int256) = 2**80
 BIAS: constant(uint256) = 2**15
-SEEN: constant(uint256) = 2**49               # above the 49 bits of a row's gauge
 LOTS_OFFSET: constant(int256) = 2**43
 M16: constant(uint256) = 2**16 - 1
 M20: constant(uint256) = 2**20 - 1

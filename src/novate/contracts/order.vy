@@ -35,7 +35,7 @@ M44: constant(uint256) = 2**44 - 1
 M56: constant(uint256) = 2**56 - 1
 M64: constant(uint256) = 2**64 - 1
 M128: constant(uint256) = 2**128 - 1
-LOTS_MAX: constant(uint256) = 2**43 - 1
+LOTS_ABOVE: constant(uint256) = 1 << 43  # the bit of the lots' field that may not be set
 
 DOMAIN_TYPE: constant(bytes32) = keccak256(
     "EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"

@@ -17,7 +17,9 @@ uses: order
 
 RECEIPTS_MAX: constant(uint256) = 16
 SEQUENCE_MAX: constant(uint256) = 2**63
-GIVEN: constant(uint256) = 1 << 255  # at most 100 fills have bits below
+# at most 100 fills have bits below
+RARE: constant(uint256) = 1 << 255  # there is another bit
+GIVEN: constant(uint256) = 1 << 254
 
 sequences: HashMap[address, HashMap[uint256, uint256]]  # executor -> sequence >> 8 -> settled bits
 
@@ -29,13 +31,14 @@ def used(
 ) -> uint256:
     """
     @notice Bitmap of fills settled before, and GIVEN if there are receipts; they ascend by sequence
-            (`NotAscending`).
+            (`NotAscending`). RARE with any of it.
     """
     if len(receipts) == 0:
         errors.require(first < SEQUENCE_MAX, errors.OutOfBounds)
         # count is at most 100: what stands beyond is of other batches
-        return self.settled(executor, first, count) & ((1 << count) - 1)
-    found: uint256 = GIVEN
+        before: uint256 = self.settled(executor, first, count) & ((1 << count) - 1)
+        return before | RARE if before != 0 else 0
+    found: uint256 = RARE | GIVEN
     lowest: uint256 = 0
     for i: uint256 in range(len(receipts), bound=RECEIPTS_MAX):
         sequence: uint256 = receipts[i][0] & order.M64

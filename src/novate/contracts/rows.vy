@@ -28,6 +28,7 @@ M20: constant(uint256) = 2**20 - 1
 M24: constant(uint256) = 2**24 - 1
 M31: constant(uint256) = 2**31 - 1
 M32: constant(uint256) = 2**32 - 1
+M40: constant(uint256) = 2**40 - 1
 M44: constant(uint256) = 2**44 - 1
 M56: constant(uint256) = 2**56 - 1
 M64: constant(uint256) = 2**64 - 1
@@ -40,6 +41,7 @@ ORACLE: immutable(IOracle)
 # Caches of one transaction, which sees two rounds at most, as the oracle accepts one in each
 first_round: transient(uint256)                # round + 1
 rows: transient(uint256[2 * SECOND_ROUND])     # instrument -> row word
+cached: transient(bool)                        # there is a row
 # feed -> [index 56 | mark 56 | funding is charged until 32 | resumed_at 32 |
 # funding target signed 31 | stale 1 | confidence 24 | deviation signed 24]
 quotes: transient(uint256[2 * SECOND_FEEDS])
@@ -68,11 +70,12 @@ def accrued(instrument: uint256, market: uint256, config: uint256) -> (uint256, 
     lot: uint256 = unsafe_mul(quote & M56, pow_mod256(10, unsafe_sub((market >> 44) & 255, 10)))
     rate: int256 = 0
     index: int256 = 0
-    rate, index = self._accrue(market, quote, lot, (config >> 120) & M32)
+    rate, index = funding.step(market, quote, lot, (config >> 120) & M32)
     word: uint256 = (market & M96) | (block.timestamp << 96) | (units.unsigned(rate, M32) << 128)
     word |= units.unsigned(index, M96) << 160
     if quote != 0 and self.rows[base | instrument] == 0:
         self.rows[base | instrument] = self._row(word, quote, (config >> 120) & M32)
+        self.cached = True
     return word, ((quote >> 56) & M56) * units.ORACLE_UNIT
 
 
@@ -86,6 +89,36 @@ def _base(status: uint256) -> uint256:
         return SECOND_ROUND
     self.first_round = round
     return 0
+
+
+@internal
+@view
+def _silence(status: uint256) -> uint256:
+    """@notice Flag 2: there was no round for longer than a price lasts, or the grace after it."""
+    if block.timestamp > unsafe_add((status >> 64) & M40, (status >> 144) & M16):  # of 41 bits
+        return 2
+    if block.timestamp < unsafe_add((status >> 104) & M40, (status >> 160) & M16):
+        return 2
+    return 0
+
+
+@internal
+@pure
+def _widen(gauge: uint256, row: uint256) -> uint256:
+    """
+    @notice The largest confidence (24 bits), fall (24) and rise (24) over the held instruments, and
+            whether a feed is stale.
+    """
+    confidence: uint256 = max(gauge & M24, (row >> 208) & M24)
+    fall: uint256 = (gauge >> 24) & M24
+    rise: uint256 = (gauge >> 48) & M24
+    deviation: uint256 = row >> 232
+    if deviation >> 23 == 1:
+        fall = max(fall, unsafe_sub(2**24, deviation))  # magnitude of 24 negative bits
+    else:
+        rise = max(rise, deviation)
+    stale: uint256 = ((gauge >> 72) | (row >> 207)) & 1
+    return confidence | (fall << 24) | (rise << 48) | (stale << 72)
 
 
 @internal
@@ -107,6 +140,10 @@ def _build_rows(page: uint256[4], status: uint256, base: uint256):
     @notice Rows of a page of positions at this round, from then on read from transient storage.
     """
     found: uint256[17] = staticcall CLEARINGHOUSE.market_words(page)
+    feeds: uint256 = base >> 12  # 0 or SECOND_FEEDS
+    slope: uint256 = (found[16] >> 120) & M32
+    any: bool = self.cached
+    self.cached = True
     at: uint256 = 0
     for word: uint256 in page:
         rest: uint256 = word
@@ -115,10 +152,12 @@ def _build_rows(page: uint256[4], status: uint256, base: uint256):
                 break
             key: uint256 = base | ((rest >> 44) & M20)
             rest = rest >> 64
-            if self.rows[key] == 0:
+            if not any or self.rows[key] == 0:
                 market: uint256 = found[unsafe_add(at, lane)]  # below 16
-                quote: uint256 = self._quote((market >> 52) & 255, status, base, found[16])
-                self.rows[key] = self._row(market, quote, (found[16] >> 120) & M32)
+                quote: uint256 = self.quotes[feeds | ((market >> 52) & 255)]
+                if quote == 0:
+                    quote = self._quote((market >> 52) & 255, status, base, found[16])
+                self.rows[key] = self._row(market, quote, slope)
         at = unsafe_add(at, 4)  # at most 16
 
 
@@ -173,46 +212,28 @@ def _gauge_of(id: uint256, status: uint256, base: uint256) -> uint256:
 
 
 @internal
-@pure
-def _widen(gauge: uint256, row: uint256) -> uint256:
-    """
-    @notice The largest confidence (24 bits), fall (24) and rise (24) over the held instruments, and
-            whether a feed is stale.
-    """
-    confidence: uint256 = max(gauge & M24, (row >> 208) & M24)
-    fall: uint256 = (gauge >> 24) & M24
-    rise: uint256 = (gauge >> 48) & M24
-    deviation: uint256 = row >> 232
-    if deviation >> 23 == 1:
-        fall = max(fall, unsafe_sub(2**24, deviation))  # magnitude of 24 negative bits
-    else:
-        rise = max(rise, deviation)
-    stale: uint256 = ((gauge >> 72) | (row >> 207)) & 1
-    return confidence | (fall << 24) | (rise << 48) | (stale << 72)
-
-
-@internal
 @view
 def _row(market: uint256, quote: uint256, slope: uint256) -> uint256:
     """@notice One instrument's row (docs/SPEC.md §4) from its market word."""
     kind: uint256 = (market >> 68) & 15
-    # listed and with a price: a row of anything else must not stay in the cache
-    assert kind != 0 and quote != 0
     underlying: uint256 = (market >> 60) & 15
     # a lot is at least 1e10 wei: price * 1e8 * lot / 1e18 is exact and below 2**56 * 1e9 < 2**87
     scale: uint256 = pow_mod256(10, unsafe_sub((market >> 44) & 255, 10))
     lot_index: uint256 = unsafe_mul(quote & M56, scale)
+    # listed and with a price: a row of anything else must not stay in the cache
+    assert unsafe_mul(kind, lot_index) != 0  # a kind of 4 bits
     row: uint256 = ((quote >> 207) << 207) | (underlying << 184) | (kind << 188)
     if kind == KIND_SPOT:
         return row | (lot_index << 96) | lot_index
     notional: uint256 = unsafe_mul((quote >> 56) & M56, scale)
     rate: int256 = 0
     index: int256 = 0
-    rate, index = self._accrue(market, quote, lot_index, slope)
+    rate, index = funding.step(market, quote, lot_index, slope)
     # Open-interest rate plus eight hours of funding, in 1e-5, rounded up. A rate of 32 bits
     if rate < 0:
         rate = unsafe_sub(0, rate)
-    charge: uint256 = unsafe_div(convert(unsafe_add(rate, 9_999), uint256), 10_000)
+    charge: uint256 = convert(convert(unsafe_add(rate, 9_999), bytes32), uint256)
+    charge = unsafe_div(charge, 10_000)
     parameters: uint256 = risk_parameters.parameters[underlying]
     interest: uint256 = unsafe_mul(market & M44, notional)  # below 2**131
     # below 2**94
@@ -225,17 +246,6 @@ def _row(market: uint256, quote: uint256, slope: uint256) -> uint256:
     # notional below 2**87, |index| at most 2**94 (funding.INDEX_MAX)
     value_lot: uint256 = unsafe_sub(notional, convert(convert(index, bytes32), uint256)) & M96
     return row | value_lot | (notional << 96) | (min(charge, M16) << 191)
-
-
-@internal
-@pure
-def _accrue(
-    market: uint256, quote: uint256, lot_index: uint256, slope: uint256
-) -> (int256, int256):
-    """@notice Rate and funding index of a market, from its feed's quote."""
-    target: int256 = convert(convert(quote << 49, bytes32), int256) >> 225
-    resumed_at: uint256 = (quote >> 144) & M32
-    return funding.step(market, lot_index, resumed_at, (quote >> 112) & M32, target, slope)
 
 
 @internal

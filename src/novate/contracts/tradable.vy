@@ -97,7 +97,7 @@ def _band(mark: uint256, band: uint256) -> uint256:
 def _dated(instrument: uint256, band: uint256) -> (Item, uint256):
     """
     @notice An option or a dated future, and its phase. An option's band is that share of its mark
-            and an eighth of its forward, which a cheap option moves by as well; no price is zero.
+            and a tenth of its forward, which a cheap option moves by as well; no price is zero.
     """
     terms: uint256 = ledger.books[option_id.terms_key(instrument)][0]
     interest: uint256 = staticcall ledger.options.interest(instrument)
@@ -119,7 +119,7 @@ def _dated(instrument: uint256, band: uint256) -> (Item, uint256):
         item.band = self._band(mark, band)
     else:
         # at least 1 wei: a forward is at least 1e8, a band at least 5,000 ppm
-        reach: uint256 = units.ppm_down(mark + forward // 8, band)
+        reach: uint256 = units.ppm_down(mark + forward // 10, band)
         lowest: uint256 = max(mark, reach + 1) - reach
         item.band = lowest | ((mark + reach - lowest) << 128)
     return item, phase
@@ -136,10 +136,11 @@ def _booking(word: uint256, owners: uint256, item: Item) -> Booking:
     # an index beyond the accounts shifts to no owner
     taker: uint256 = (owners >> ((word & 255) << 3)) & 255
     maker: uint256 = (owners >> ((word >> 5) & 2040)) & 255
-    assert unsafe_mul(taker, maker) != 0  # of 8 bits each
-    if (word >> 32) & M44 == 0:
-        return Booking(fault=errors.ZeroLots, lots=0, booked=0)
-    if taker == maker:
+    size: uint256 = (word >> 32) & M44
+    if unsafe_mul(unsafe_mul(taker, maker), unsafe_mul(size, taker ^ maker)) == 0:  # of 68 bits
+        assert taker != 0 and maker != 0
+        if size == 0:
+            return Booking(fault=errors.ZeroLots, lots=0, booked=0)
         return Booking(fault=errors.SelfMatch, lots=0, booked=0)
     terms: uint256 = item.terms
     if terms == 0:
@@ -152,12 +153,12 @@ def _booking(word: uint256, owners: uint256, item: Item) -> Booking:
     # a price below the lowest wraps around to more than the band is wide
     if unsafe_sub(price, item.band & M128) > item.band >> 128:
         return Booking(fault=errors.PriceOutOfBand, lots=0, booked=0)
-    lots: int256 = convert(convert((word >> 32) & M44, bytes32), int256)
+    lots: int256 = convert(convert(size, bytes32), int256)
     if (word >> 24) & 1 == 0:
         lots = unsafe_sub(0, lots)  # 44 bits
     # a price in the band is below 2**84, a lot_size below 2**64, an index below 2**95: the product
     # with 44 bits of lots is below 2**139
-    lot: uint256 = unsafe_div(unsafe_mul(price, terms & M64), units.WAD)
+    lot: bytes32 = convert(unsafe_div(unsafe_mul(price, terms & M64), units.WAD), bytes32)
     booked: int256 = unsafe_mul(lots, unsafe_sub(convert(lot, int256), item.index))
     if terms >> 248 == KIND_OPTION:
         # the premium moves in cash at once

@@ -55,19 +55,21 @@ def of(
     """
     lots: uint256 = (fill >> LOTS) & order.M44
     price: uint256 = fill >> PRICE
-    bid: uint256 = limits_taker
-    ask: uint256 = limits_maker
-    if taker & order.SELL != 0:
-        bid = limits_maker
-        ask = limits_taker
     # `_code_of` in one test: what may not be set is a bit above 128, and a difference that may not
     # be negative wraps there; none of the others is that long.
     wrong: uint256 = ((taker ^ maker) & (order.SELL | order.INSTRUMENT_BITS)) ^ order.SELL
     wrong |= (taker & order.POST_ONLY) | (~(taker & maker) & ADMITTED) | unsafe_sub(lots, 1)
-    wrong |= unsafe_sub((taker >> LEFT) & order.M44, lots)
-    wrong |= unsafe_sub((maker >> LEFT) & order.M44, lots)
-    wrong |= unsafe_sub(bid & order.M128, price) | unsafe_sub(price, ask & order.M128)
+    given: uint256 = (fill << 28) & LEFT_BITS  # the lots where a state has those left
+    wrong |= unsafe_sub(taker & LEFT_BITS, given) | unsafe_sub(maker & LEFT_BITS, given)
+    bid: uint256 = limits_taker
+    if taker & order.SELL == 0:
+        wrong |= unsafe_sub(price, limits_maker & order.M128)
+    else:
+        bid = limits_maker
+        wrong |= unsafe_sub(price, limits_taker & order.M128)
+    wrong |= unsafe_sub(bid & order.M128, price)
     if wrong > order.M128:
+        ask: uint256 = limits_taker ^ limits_maker ^ bid  # the other one
         return [convert(self._code_of(lots, price, taker, maker, bid, ask), uint256), 0]
     # Notional (wad * wad) takes 44 + 128 + 64 bits, with the rate 16 more, and a quotient by
     # FEE_UNIT 80 fewer; a maximum takes 128 + 44: nothing overflows, and a difference wraps above.

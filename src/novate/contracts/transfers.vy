@@ -16,13 +16,6 @@ import ledger
 
 uses: ledger
 
-event SliceTransferred:
-    account: indexed(bytes32)
-    bidder: indexed(bytes32)
-    fraction_ppm: uint256
-    reward: uint256
-    fee: uint256
-
 ACCOUNTS_MAX: constant(uint256) = 32
 KIND_SPOT: constant(uint256) = 4
 NUMBER_INSURANCE: constant(uint256) = 2
@@ -177,11 +170,17 @@ def transfer_slice(
     count: uint256 = 0
     taken: DynArray[uint256, 32] = []
     count_taken: uint256 = 0
-    words, count, taken, count_taken = self._slice(
-        words, row.count, ledger._words(bidder, other.count), other.count, fraction_ppm
-    )
-    left: IRiskModel.Valuation = ledger._evaluate(words)
-    held: IRiskModel.Valuation = ledger._evaluate(taken)
+    if other.count == 0:
+        words, taken = self._share(words, fraction_ppm)
+        count = row.count if len(words) != 0 else 0
+        count_taken = row.count
+    if len(taken) == 0:
+        words, count, taken, count_taken = self._slice(
+            words, row.count, ledger._words(bidder, other.count), other.count, fraction_ppm
+        )
+    left: IRiskModel.Valuation = empty(IRiskModel.Valuation)
+    held: IRiskModel.Valuation = empty(IRiskModel.Valuation)
+    left, held = extcall ledger.risk_model.evaluate_slice(words, taken)
     self._move_dated()
     if other.count == 0:
         # values are linear in lots, and each lot is now with one of the two
@@ -205,10 +204,56 @@ def transfer_slice(
     ledger._commit(bidder, other, count_taken)
     if fee != 0:
         ledger._add_cash(ledger._layer(NUMBER_INSURANCE), fee)
-    log SliceTransferred(
-        account=account, bidder=bidder, fraction_ppm=fraction_ppm, reward=reward, fee=fee
-    )
     return self._check(row, count, left)
+
+
+@internal
+@pure
+def _share(
+    words: DynArray[uint256, 32], fraction_ppm: uint256
+) -> (DynArray[uint256, 32], DynArray[uint256, 32]):
+    """
+    @notice The positions that stay, and those a bidder without any takes, lane by lane. If some
+            close, all stay and none is taken: `_slice` knows how lanes move.
+    """
+    if fraction_ppm == units.PPM:
+        return [], words
+    stays: DynArray[uint256, 32] = []
+    taken: DynArray[uint256, 32] = []
+    for word: uint256 in words:
+        rest: uint256 = word
+        # signed lots of the word's lanes; what leaves a lane never makes its lots less than nothing
+        sold: int256 = 0
+        kept: int256 = 0
+        offset: uint256 = 0
+        for _: uint256 in range(4):
+            if rest == 0:
+                break
+            # 44 bits
+            lots: int256 = unsafe_sub(
+                convert(convert(rest & M44, bytes32), int256), positions.LOTS_OFFSET
+            )
+            rest = rest >> 64
+            moved: int256 = self._part(lots, fraction_ppm)
+            if moved == lots:
+                return words, []
+            sold = unsafe_add(sold, moved << offset)
+            kept = unsafe_add(kept, unsafe_sub(lots, moved) << offset)
+            offset = unsafe_add(offset, 64)
+        stays.append(unsafe_sub(word, convert(convert(sold, bytes32), uint256)))
+        taken.append(unsafe_sub(word, convert(convert(kept, bytes32), uint256)))
+    return stays, taken
+
+
+@internal
+@pure
+def _part(lots: int256, fraction_ppm: uint256) -> int256:
+    """@notice The fraction of a position, rounded away from zero."""
+    # |lots| < 2**43, a fraction of 20 bits
+    part: int256 = unsafe_mul(lots, convert(convert(fraction_ppm, bytes32), int256))
+    if part < 0:
+        return unsafe_div(unsafe_sub(part, 999_999), 1_000_000)
+    return unsafe_div(unsafe_add(part, 999_999), 1_000_000)
 
 
 @internal
@@ -232,12 +277,7 @@ def _slice(
         # 44 bits
         lots: int256 = unsafe_sub(convert(convert(x & M44, bytes32), int256), positions.LOTS_OFFSET)
         instrument: uint256 = (x >> 44) & 1048575
-        # |lots| < 2**43, a fraction of 20 bits; the share rounds up
-        size: uint256 = convert(convert(max(lots, unsafe_sub(0, lots)), bytes32), uint256)
-        size = unsafe_div(unsafe_add(unsafe_mul(size, fraction_ppm), 999_999), units.PPM)
-        moved: int256 = convert(convert(size, bytes32), int256)
-        if lots < 0:
-            moved = unsafe_sub(0, moved)
+        moved: int256 = self._part(lots, fraction_ppm)
         held: int256 = 0
         if n == count and moved != lots:
             # no lane of the account has closed yet, so this one is where it was; fewer lots of the

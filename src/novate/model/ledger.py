@@ -214,14 +214,6 @@ def transfer_slice(
     accounts_module.store(world, bidder, other, cash_other)
     if fee:
         _add_cash(world, account_of(world.addresses["waterfall"], INSURANCE_NUMBER), fee)
-    world.emit(
-        "SliceTransferred",
-        account=account,
-        bidder=bidder,
-        fraction_ppm=fraction_ppm,
-        reward=reward,
-        fee=fee,
-    )
     return checked
 
 

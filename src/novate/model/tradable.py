@@ -60,7 +60,7 @@ def _band(world: World, mark: int) -> tuple[int, int]:
 
 
 def _dated(world: World, instrument: int, terms: Terms) -> Listing:
-    """An option or a dated future. An option's band is that share of its mark and an eighth of its
+    """An option or a dated future. An option's band is that share of its mark and a tenth of its
     forward, which a cheap option moves by as well; no price is zero.
     """
     interest = Interest.unpack(option_series.interest(world, instrument))

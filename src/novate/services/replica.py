@@ -274,7 +274,6 @@ COMPARED = frozenset(
         "TradeSkipped",
         "FillSkipped",
         "BatchSettled",
-        "SliceTransferred",
         "SliceSold",
         "AuctionStarted",
         "AuctionEnded",

@@ -44,6 +44,7 @@ CHANGES_NOTHING = frozenset(
         ("risk_model", "accrued"),
         ("risk_model", "evaluate"),
         ("risk_model", "evaluate_dated"),
+        ("risk_model", "evaluate_slice"),
         ("auctioneer", "quote"),
         ("risk_model", "quoted"),
         ("lens", "margin"),
