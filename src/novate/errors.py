@@ -3,7 +3,8 @@
 A rejection is a value: the same name is the ABI error on chain (selector of ``Name()``), the code
 on the wire and the sentence for people. Codes are partitioned by word: 1xxx input and order, 2xxx
 settlement and margin, 3xxx oracle, 4xxx custody, 5xxx liquidation and waterfall, 6xxx governance,
-7xxx journal and its replicas, 8xxx price and quote files.
+7xxx journal and its replicas, 8xxx price and quote files; 9xxx the
+API (``api/rejections.py``).
 """
 
 from __future__ import annotations
@@ -45,7 +46,8 @@ BY_SELECTOR: dict[int, Error] = {}
 BY_CODE: dict[int, Error] = {}
 
 
-def _register(code: int, name: str, http_status: int, retryable: bool, sentence: str) -> Error:
+def register(code: int, name: str, http_status: int, retryable: bool, sentence: str) -> Error:
+    """Enter a rejection; code, name and selector are each its own."""
     error = Error(code, name, http_status, retryable, sentence)
     assert name not in REGISTRY and code not in BY_CODE and error.selector not in BY_SELECTOR
     REGISTRY[name] = BY_CODE[code] = BY_SELECTOR[error.selector] = error
@@ -58,7 +60,7 @@ def require(condition: bool, error: Error, detail: str = "") -> None:
         raise Rejected(error, detail)
 
 
-_r = _register
+_r = register
 
 # 1xxx: orders
 BadSignature = _r(

@@ -14,6 +14,7 @@ from novate.engine.orders import record_of
 from novate.engine.sequencer import COMPACT_BYTES
 from novate.errors import require
 from novate.limits import SIGNATURE_BLOB_BYTES_MAX
+from novate.model.matching import SelfTrade
 from novate.model.order import Order
 from novate.wire import eip712
 from novate.wire.order import SignedOrder
@@ -21,12 +22,18 @@ from novate.wire.records import CancelRequested, OrderPlaced
 
 Consents = Callable[[str, bytes, bytes], bool]
 MaySign = Callable[[Order, str], bool]
+IsKey = Callable[[int, str], bool]
 SCOPES = ("nonce", "below", "instrument", "all")
 WORD = 1 << 256
 
 
 def nobody_consents(owner: str, digest: bytes, blob: bytes) -> bool:
     """Without a chain to ask, no contract wallet can be heard."""
+    return False
+
+
+def no_keys(account: int, signer: str) -> bool:
+    """Without a world to ask, no account has session keys."""
     return False
 
 
@@ -43,15 +50,23 @@ class Gateway:
         separator: bytes,
         consents: Consents = nobody_consents,
         may_sign: MaySign = no_session_keys,
+        is_key: IsKey = no_keys,
     ) -> None:
         self._separator = separator
         self._consents = consents
         self._may_sign = may_sign
+        self._is_key = is_key
 
     def order(
-        self, signed: SignedOrder, received_ms: int, fill_or_kill: bool = False
+        self,
+        signed: SignedOrder,
+        received_ms: int,
+        fill_or_kill: bool = False,
+        self_trade: str = SelfTrade.CANCEL_MAKER,
+        label: str = "",
     ) -> OrderPlaced:
-        """The command for an order signed by its owner or by a session key.
+        """The command for an order signed by its owner or by a session key; what follows the
+        signed order instructs the engine.
 
         Errors: ``BadSignature`` (also for another chain or contract), ``MalformedOrder``.
         """
@@ -77,7 +92,22 @@ class Gateway:
             signer=bytes.fromhex(signer[2:]),
             received_ms=received_ms,
             fill_or_kill=fill_or_kill,
+            self_trade=self_trade,
+            label=label,
         )
+
+    def require_signs_for(self, account: int, signer: str) -> None:
+        """The owner, or a live session key of any scope. Errors: ``BadSignature``."""
+        owner = f"0x{account >> 96:040x}"
+        require(signer == owner or self._is_key(account, signer), errors.BadSignature)
+
+    def cancel_order(
+        self, account: int, nonce: int, signer: str, received_ms: int
+    ) -> CancelRequested:
+        """The command for a cancel of one order by whoever may sign for the account."""
+        self.require_signs_for(account, signer)
+        whole = account.to_bytes(32, "big")
+        return CancelRequested(whole, "nonce", nonce, bytes.fromhex(signer[2:]), received_ms)
 
     def cancel(
         self, account: int, scope: str, value: int, signer: str, received_ms: int
