@@ -6,12 +6,13 @@ from typing import Any, Literal
 
 import novate
 from novate.api.market import DEPTH_MAX
-from novate.api.numbers import Number
+from novate.api.numbers import Number, decimal
 from novate.api.rejections import bad
 from novate.api.rpc import Call, Parameters, method, now_us
 from novate.api.session import SCOPES
 from novate.api.tokens import LIFE_MS
 from novate.errors import BadSignature, require
+from novate.units import PPM, WAD
 from novate.wire import eip712
 from novate.wire.login import login_digest
 
@@ -214,6 +215,22 @@ async def get_index_price(call: Call, params: Index) -> dict[str, str]:
             price = ticker["index_price"]
             return {"index_price": price, "estimated_delivery_price": price}
     raise bad("index_name", "must be an index such as btc_usdc")
+
+
+@method("public/get_domain", Nothing)
+async def get_domain(call: Call, params: Nothing) -> dict[str, Any]:
+    """What an order is signed for: chain, Exchange, executor, and the fees at present."""
+    venue = call.session.venue
+    fees = venue.core.world.exchange.settings
+    return {
+        "name": eip712.NAME,
+        "version": eip712.VERSION,
+        "chain_id": venue.chain_id,
+        "exchange": venue.exchange,
+        "executor": venue.executor,
+        "maker_commission": decimal(fees.maker_ppm * WAD // PPM),
+        "taker_commission": decimal(fees.taker_ppm * WAD // PPM),
+    }
 
 
 @method("public/auth", Auth)
