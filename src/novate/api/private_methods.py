@@ -76,6 +76,8 @@ class OpenOrders(Parameters):
 
     instrument_name: str = ""
     currency: str = ""
+    kind: str = ""
+    type: str = ""
 
 
 class AccountOnly(Parameters):
@@ -204,12 +206,16 @@ async def cancel_by_label(call: Call, params: Label) -> int:
 
 
 @method("private/get_open_orders", OpenOrders, scope="read")
+@method("private/get_open_orders_by_instrument", OpenOrders, scope="read")
+@method("private/get_open_orders_by_currency", OpenOrders, scope="read")
 async def get_open_orders(call: Call, params: OpenOrders) -> list[dict[str, Any]]:
     """Open orders, oldest first."""
     venue = call.session.venue
     item = venue.market.named(params.instrument_name) if params.instrument_name else None
     found = venue.orders.open_orders(call.session.account, item.id if item else None)
-    return [order_view(call, state) for state in found]
+    currency = params.currency or "any"
+    within = {listed.id for listed in venue.market.of(currency, params.kind or None)}
+    return [order_view(call, state) for state in found if state.terms.instrument in within]
 
 
 @method("private/get_order_state", OrderId, scope="read")

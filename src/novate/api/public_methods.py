@@ -62,6 +62,10 @@ class Trades(Parameters):
     count: int = 10
     start_seq: int | None = None
     end_seq: int | None = None
+    start_timestamp: int | None = None
+    end_timestamp: int | None = None
+    sorting: Literal["asc", "desc", "default"] = "default"
+    include_old: bool = False
 
 
 class Currency(Parameters):
@@ -195,11 +199,15 @@ async def get_last_trades_by_instrument(call: Call, params: Trades) -> dict[str,
     item = market.named(params.instrument_name)
     low = params.start_seq if params.start_seq is not None else 0
     high = params.end_seq if params.end_seq is not None else 2**63
+    since = params.start_timestamp if params.start_timestamp is not None else 0
+    until = params.end_timestamp if params.end_timestamp is not None else 2**63
     found = [
         trade
         for trade in reversed(market.orders.by_instrument.get(item.id, ()))
-        if low <= trade.match.sequence <= high
+        if low <= trade.match.sequence <= high and since <= trade.timestamp_ms <= until
     ]
+    if params.sorting == "asc":
+        found.reverse()
     page = found[: params.count]
     return {"trades": [market.trade(t) for t in page], "has_more": len(found) > len(page)}
 

@@ -24,12 +24,11 @@ from novate.sdk.nonces import Nonces
 from novate.sdk.rounding import Rounding, text, to_step
 from novate.sdk.signing import SigningKey, Terms
 from novate.sdk.symbols import to_name, to_symbol
-from novate.sdk.transport import Transport
+from novate.sdk.transport import Transport, now_ms
 from novate.wire.eip712 import Domain
 
 DAY_S = 86_400
 FEE_MARGIN = Decimal("1.5")
-SKEW_MS_MAX = 60_000
 Amount = Decimal | str | int | float
 Listener = Callable[[str, Any], None]
 
@@ -55,6 +54,7 @@ class AsyncClient:
         self._skew_ms = 0
         self._taker_fee = Decimal(0)
         self.dry_run = dry_run
+        self.token = ""
         self.markets: dict[str, dict[str, Any]] = {}
         self.terms: dict[str, Terms] = {}
         self.books: dict[str, Book] = {}
@@ -76,22 +76,35 @@ class AsyncClient:
     async def _begin(self) -> None:
         """After every connection: clock, domain, markets, login, channels."""
         direct = self._transport.direct
-        sent = _now_ms()
+        sent = now_ms()
         venue_ms = await direct("public/get_time", {})
-        self._skew_ms = venue_ms - (sent + _now_ms()) // 2  # division: the middle of the way
+        self._skew_ms = venue_ms - (sent + now_ms()) // 2  # division: the middle of the way
         domain = await direct("public/get_domain", {})
         self._separator = Domain(domain["chain_id"], domain["exchange"]).separator()
         self._taker_fee = Decimal(domain["taker_commission"])
         for item in await direct("public/get_instruments", {"currency": "any"}):
             self._learn(item)
         if self._key is not None:
-            stamp = _now_ms() + self._skew_ms
-            login = self._key.login(self._separator, stamp, self._nonces.take(), self._scope)
-            await direct("public/auth", login)
+            await self.login()
         if self._listeners:
             for book in self.books.values():
                 book.stale = True
             await direct("public/subscribe", {"channels": list(self._listeners)})
+
+    async def login(self) -> None:
+        """Log in anew with the client's key."""
+        assert self._key is not None
+        stamp = now_ms() + self._skew_ms
+        login = self._key.login(self._separator, stamp, self._nonces.take(), self._scope)
+        self.token = (await self._transport.direct("public/auth", login))["access_token"]
+
+    def assume(self, key: SigningKey, scope: str, rounding: Rounding) -> None:
+        """Sign with another key from now on; ``login`` makes the venue know it."""
+        self._key, self._scope, self._rounding = key, scope, rounding
+
+    def listen_all(self, listener: Callable[[bytes], Any]) -> None:
+        """Hand every notification on as it came."""
+        self._transport.listen_all(listener)
 
     def _learn(self, item: dict[str, Any]) -> None:
         name = item["instrument_name"]
@@ -306,7 +319,3 @@ class AsyncClient:
         """Half more than the present taker fee of a lot, in micro-dollars, up."""
         fee = price * terms.lot * self._taker_fee * FEE_MARGIN
         return to_step(fee, Decimal("0.000001"), Rounding.UP, up=True)
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000  # division: to milliseconds

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -38,6 +39,7 @@ class Transport:
         self._reader: asyncio.Task[None] | None = None
         self._ready = asyncio.Event()
         self._closed = False
+        self._listeners: list[Callable[[bytes], Any]] = []
         self.reconnects = 0
 
     async def open(self) -> None:
@@ -70,6 +72,10 @@ class Transport:
             if not self._ready.is_set():
                 raise ConnectionLost(self._url)
         return await self._send(method, params, order_id)
+
+    def listen_all(self, listener: Callable[[bytes], Any]) -> None:
+        """Hand every notification on as it came."""
+        self._listeners.append(listener)
 
     async def _send(self, method: str, params: dict[str, Any], order_id: str = "") -> Any:
         assert self._socket is not None
@@ -119,6 +125,8 @@ class Transport:
                 break
             reply = msgspec.json.decode(message.data)
             if reply.get("method") == "subscription":
+                for listener in self._listeners:
+                    listener(message.data.encode())
                 self._push(reply["params"]["channel"], reply["params"]["data"])
             elif (future := self._waiting.get(reply.get("id"))) and not future.done():
                 future.set_result(reply)
@@ -146,3 +154,8 @@ class Transport:
         for future in self._waiting.values():
             if not future.done():
                 future.set_result(None)
+
+
+def now_ms() -> int:
+    """Unix time in milliseconds."""
+    return time.time_ns() // 1_000_000  # division: to milliseconds
