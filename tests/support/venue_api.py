@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import Future
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -162,6 +164,28 @@ async def served(venue: Venue) -> AsyncIterator[tuple[VenueApi, str]]:
     finally:
         await server.stop()
         running.cancel()
+
+
+@contextmanager
+def served_in_background(venue: Venue) -> Iterator[str]:
+    """The API of a venue on a thread of its own, for clients that block."""
+    started: Future[str] = Future()
+    loop = asyncio.new_event_loop()
+    stop = asyncio.Event()
+
+    async def serve() -> None:
+        async with served(venue) as (_, url):
+            started.set_result(url)
+            await stop.wait()
+
+    thread = threading.Thread(target=lambda: loop.run_until_complete(serve()), daemon=True)
+    thread.start()
+    try:
+        yield started.result(30)
+    finally:
+        loop.call_soon_threadsafe(stop.set)
+        thread.join(30)
+        loop.close()
 
 
 @asynccontextmanager

@@ -28,6 +28,11 @@ COMMANDS = {
     "price": "novate.cli.price",
     "surface": "novate.cli.surface",
     "margin": "novate.cli.margin",
+    "venue": "novate.cli.venue",
+    "account": "novate.cli.account",
+    "order": "novate.cli.order",
+    "position": "novate.cli.position",
+    "signer": "novate.cli.signer",
     "error": "novate.cli.error",
 }
 EXAMPLES = """\
