@@ -214,9 +214,15 @@ class Venue:
         """Close the batch, send everything, mine at ``timestamp``, and follow the chain."""
         self.journal.append(*records.encode(BatchDue(self.now * 1000)))
         self.pump()
-        for submitted in self.settler.submit(self.now * 1000):
-            self.journal.append(*records.encode(submitted))
+        self.submit()
         return self.mine(timestamp)
+
+    def submit(self) -> None:
+        """Write down what the settler will send, then send it."""
+        for submitted in self.settler.plan(self.now * 1000):
+            self.journal.append(*records.encode(submitted))
+        self.pump()
+        self.settler.transmit()
 
     def mine(self, timestamp: int) -> list[Outcome]:
         """Mine what is pending at ``timestamp`` and bring it into the journal."""

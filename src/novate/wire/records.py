@@ -174,7 +174,7 @@ class Busted(_Record, frozen=True):
 
 
 class BatchSubmitted(_Record, frozen=True):
-    """Command of the settler, written before it sends: a transaction carrying ``count`` matches from
+    """Command of the settler, written before it sends: a transaction with ``count`` matches from
     ``first_sequence``, or none and only a round.
 
     Everything that its bytes follow from is here or in the records before; ``carries_round`` says
