@@ -3,8 +3,8 @@
 A rejection is a value: the same name is the ABI error on chain (selector of ``Name()``), the code
 on the wire and the sentence for people. Codes are partitioned by word: 1xxx input and order, 2xxx
 settlement and margin, 3xxx oracle, 4xxx custody, 5xxx liquidation and waterfall, 6xxx governance,
-7xxx journal and its replicas, 8xxx price and quote files; 9xxx the
-API (``api/rejections.py``).
+7xxx journal and its replicas, 71xx chain and settlement service, 8xxx price and quote files, 9xxx
+the API (``api/rejections.py``).
 """
 
 from __future__ import annotations
@@ -389,6 +389,19 @@ NoTwin = _r(
     501,
     False,
     "The chain changed in a way that the model cannot follow; the replica stops there.",
+)
+
+# 71xx: chain and settlement service
+NodeOnWrongChain = _r(
+    7101, "NodeOnWrongChain", 502, True, "The node is on another chain than the venue."
+)
+NodeLied = _r(7102, "NodeLied", 502, True, "The node's answers contradict each other.")
+NodeSilent = _r(7103, "NodeSilent", 504, True, "The node did not answer in time.")
+ReorgTooDeep = _r(
+    7104, "ReorgTooDeep", 500, False, "More blocks left the chain than the venue can take back."
+)
+BatchReverted = _r(
+    7105, "BatchReverted", 500, False, "The transactions that carried this fill reverted."
 )
 
 # 8xxx: price files

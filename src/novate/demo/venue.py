@@ -35,7 +35,7 @@ from novate.services.gateway import Gateway
 from novate.services.oracle_node import Network, NodePrice, OracleNode, joint_round
 from novate.services.replica import Outcome, Replica
 from novate.services.settler import Settler
-from novate.services.watch import Watcher
+from novate.services.watch import Watcher, canonical
 from novate.units import ORACLE_UNIT, WAD
 from novate.wire import records
 from novate.wire import round as wire_round
@@ -44,6 +44,7 @@ from novate.wire.records import (
     AnyRecord,
     BatchClosed,
     BatchDue,
+    ChainReorganised,
     Genesis,
     Matched,
     OracleRound,
@@ -213,26 +214,47 @@ class Venue:
         """Close the batch, send everything, mine at ``timestamp``, and follow the chain."""
         self.journal.append(*records.encode(BatchDue(self.now * 1000)))
         self.pump()
-        for submitted in self.settler.submit(self.now * 1000):
-            self.journal.append(*records.encode(submitted))
+        self.submit()
         return self.mine(timestamp)
+
+    def submit(self) -> None:
+        """Write down what the settler will send, then send it."""
+        for submitted in self.settler.plan(self.now * 1000):
+            self.journal.append(*records.encode(submitted))
+        self.pump()
+        self.settler.transmit()
 
     def mine(self, timestamp: int) -> list[Outcome]:
         """Mine what is pending at ``timestamp`` and bring it into the journal."""
         self.now = max(self.now, timestamp)
         self.client.mine(timestamp)
-        seen = self.watcher.poll()
+        return self.watch()
+
+    def watch(self) -> list[Outcome]:
+        """Bring what the chain did into the journal, and follow it."""
         outcomes = []
-        for record in seen:
+        for record in self.watcher.poll():
             self.journal.append(*records.encode(record))
+            if isinstance(record, ChainReorganised):
+                self._follow_again()
+                continue
             outcome = self.auditor.apply(record)
             outcomes.append(outcome)
             if (outcome.contract, outcome.function) == ("exchange", "settle"):
                 self.settlements.append(record)
         self.replica.world.now = self.now
         self.pump()
-        assert not self.sequencer.diverged, "the chain settled what the sequencer predicted"
         return outcomes
+
+    def _follow_again(self) -> None:
+        """A replica of the chain as the journal has it now, after blocks have left it."""
+        world = mirror_world(self.deployment, self.parameters, self.genesis_time)
+        self.replica = Replica(world, self.deployment)
+        self.auditor = Auditor(self.replica)
+        self.journal.commit()
+        held = (records.decode(e.kind, e.payload) for e in self.journal.read())
+        for record in canonical(held):
+            self.auditor.apply(record)
 
     def take_settlements(self) -> list[records.ChainTransaction]:
         """Settlement transactions since the last call."""
@@ -323,5 +345,9 @@ def build_sequencer(
         follower.apply(record)
 
     return Sequencer(
-        world, settings, apply_round, apply_transaction, settle_call.read_settled(deployment)
+        world,
+        settings,
+        apply_round,
+        apply_transaction,
+        settle_call.read_sent(deployment, settings.executor),
     )

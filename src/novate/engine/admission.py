@@ -15,6 +15,9 @@ from novate.model.instrument import PERP, Terms
 from novate.model.order import IMMEDIATE, POST_ONLY, REDUCE_ONLY, ZERO_ADDRESS, Order
 from novate.model.state import World
 from novate.units import CENT, ORACLE_UNIT, WAD, div_up
+from novate.wire.records import OrderPlaced
+
+COMPACT_BYTES = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +26,11 @@ class Signer:
 
     address: str
     wallet: bool = False
+
+
+def signer_of(placed: OrderPlaced) -> Signer:
+    """Who signed an order, as the gateway found."""
+    return Signer("0x" + placed.signer.hex(), len(placed.signature) != COMPACT_BYTES)
 
 
 def require_sound(world: World, executor: str, order: Order) -> None:

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from novate import errors
+from novate.engine.admission import COMPACT_BYTES
 from novate.engine.orders import record_of
-from novate.engine.sequencer import COMPACT_BYTES
 from novate.errors import require
 from novate.limits import SIGNATURE_BLOB_BYTES_MAX
 from novate.model.matching import SelfTrade

@@ -8,12 +8,12 @@ from typing import Any
 from novate import errors
 from novate.chain.backend import abi_of
 from novate.chain.deployment import Deployment
-from novate.engine.sequencer import Settled
 from novate.model import novation, settlement
 from novate.model.novation import Trade
 from novate.model.order import IMMEDIATE, POST_ONLY, REDUCE_ONLY, ZERO_ADDRESS, Order
 from novate.model.settlement import Fill, Presented, Receipt
 from novate.model.state import World
+from novate.services.calldata import Reader, Unreadable
 from novate.wire import eip712
 from novate.wire.records import ChainTransaction
 
@@ -138,22 +138,28 @@ def _receipt(
     return Receipt(sequence, matched_at, signer)
 
 
-def read_settled(deployment: Deployment) -> Callable[[ChainTransaction], Settled | None]:
-    """What a transaction settled, by its BatchSettled event; None for any other transaction."""
-    exchange = bytes.fromhex(deployment.addresses["exchange"][2:])
-    abi = abi_of("Exchange")
+def read_sent(
+    deployment: Deployment, executor: str
+) -> Callable[[ChainTransaction], tuple[int, int] | None]:
+    """Which batch of ours a transaction carried, by its calldata: first sequence and count.
 
-    def read(record: ChainTransaction) -> Settled | None:
-        if record.contract != exchange or not record.succeeded:
+    Only what the executor itself sent counts: anybody may settle by receipts, or under a sequence
+    of his own, whatever number he writes there.
+    """
+    exchange = bytes.fromhex(deployment.addresses["exchange"][2:])
+    sender = bytes.fromhex(executor[2:])
+    reader = Reader(abi_of("Exchange"))
+
+    def read(record: ChainTransaction) -> tuple[int, int] | None:
+        if record.contract != exchange or record.sender != sender:
             return None
-        for address, topics, data in record.events:
-            if address == exchange:
-                event = abi.decode_event(deployment.addresses["exchange"], list(topics), data)
-                if event is not None and event.name == "BatchSettled":
-                    a = event.arguments
-                    settled = int(a["settled"]).bit_count()
-                    return Settled(a["first_sequence"], a["count"], settled)
-        return None
+        try:
+            function, arguments = reader.read(record.calldata)
+        except Unreadable:
+            return None
+        if function != "settle" or (len(arguments) > 8 and arguments[8]):
+            return None
+        return arguments[5], len(arguments[4])
 
     return read
 

@@ -1,0 +1,267 @@
+"""What the engine's world holds beyond the chain, and how it is rebased.
+
+The world of a sequencer is the chain's confirmed state plus what is still on its way there: oracle
+rounds and closed batches, in the order in which the engine took them. Owns: that order, and the
+writes each part made. When the chain moves (our batch, or anybody's transaction) the writes on top
+are taken back, the transaction is applied to exactly the state that the chain applied it to, and
+what is still on its way is applied again: a fill that the chain would now skip is skipped here too.
+When blocks leave the chain, their writes are taken back as well, and what they had confirmed is on
+its way once more. Nobody else's transaction can therefore stop the engine, and none can make it
+believe that a batch has settled: that is read from the sequences which the Exchange has marked.
+
+Costs are proportional to the writes on top of the chain, not to the state. Time in seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from novate import errors
+from novate.errors import require
+from novate.model.state import World
+from novate.model.store import Write
+from novate.wire.records import AnyRecord, BatchClosed, Busted, ChainTransaction, OracleRound
+
+REORG_BLOCKS_MAX = 64
+TRIES_MAX = 3
+BOOK = "book."  # tables of the engine's own book: no part of the chain's state
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A closed batch: (taker, maker, lots, price) of its matches, and how often it was resent."""
+
+    first_sequence: int
+    fills: tuple[tuple[bytes, bytes, int, int], ...]
+    tries: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Something on its way to the chain, and the engine's second when it was applied."""
+
+    now: int
+    what: OracleRound | Pending
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What one transaction of the chain wrote, and which steps arrived with it."""
+
+    block: int
+    now_before: int
+    writes: tuple[Write, ...]
+    arrived: tuple[Step, ...]
+
+
+@dataclass(slots=True)
+class AheadState:
+    """All that a snapshot must hold: the chain's second, steps with their writes, recent past.
+
+    No block up to ``floor`` can be taken back any more.
+    """
+
+    now: int = 0
+    steps: list[Step] = field(default_factory=list)
+    writes: list[Write] = field(default_factory=list)
+    past: list[Past] = field(default_factory=list)
+    floor: int = 0
+
+
+# (taker, maker, lots, price) settle from a sequence on: bitmap of the settled, code of a skip.
+Settle = Callable[[Pending], tuple[int, int]]
+ApplyRound = Callable[[World, OracleRound], None]
+ApplyTransaction = Callable[[World, ChainTransaction], None]
+# The (first sequence, count) of a batch that our executor sent; None for anything else.
+ReadSent = Callable[[ChainTransaction], tuple[int, int] | None]
+
+
+class Ahead:
+    """The steps that a world is ahead of its chain."""
+
+    def __init__(
+        self,
+        world: World,
+        executor: str,
+        apply_round: ApplyRound,
+        apply_transaction: ApplyTransaction,
+        settle: Settle,
+    ) -> None:
+        self.world = world
+        self.state = AheadState(now=world.now)
+        self._executor = executor
+        self._apply_round = apply_round
+        self._apply_transaction = apply_transaction
+        self._settle = settle
+
+    # The engine's own
+
+    def add_round(self, record: OracleRound) -> None:
+        """Apply a round that is not on the chain yet. Errors: those of the oracle."""
+        with self.world.store.recorded() as writes:
+            self._apply_round(self.world, record)
+        self.state.writes += writes
+        self.state.steps.append(Step(self.world.now, record))
+        self.world.take_events()
+
+    def add_batch(self, batch: Pending) -> int:
+        """Apply a closed batch as the contract will; the bitmap of what settles."""
+        with self.world.store.recorded() as writes:
+            settled, _ = self._settle(batch)
+        self.state.writes += writes
+        self.state.steps.append(Step(self.world.now, batch))
+        return settled
+
+    # The chain's
+
+    def follow(
+        self, record: ChainTransaction, sent: tuple[int, int] | None
+    ) -> tuple[bool, list[AnyRecord]]:
+        """Take in the chain's next transaction: whether anything came otherwise than the world
+        held it before, and the events: fills sent again, one by one, and fills given up.
+        """
+        world, state = self.world, self.state
+        ours, now = self._rows(), world.now
+        self._take_back()
+        with world.store.recorded() as writes:
+            self._apply_transaction(world, record)
+        world.take_events()
+        arrived, unsettled = self._arrivals(sent)
+        state.past.append(Past(record.block, state.now, tuple(writes), tuple(arrived)))
+        state.now = record.timestamp
+        self._forget(record.block)
+        self._apply_again()
+        world.now = max(now, record.timestamp)
+        events = [event for batch in unsettled for event in self._judge_again(batch)]
+        return self._moved(ours, writes, now), events
+
+    def leave(self, first_block: int) -> bool:
+        """Blocks from ``first_block`` on have left the chain; whether that changes the world.
+
+        Errors: ``ReorgTooDeep``.
+        """
+        world, state = self.world, self.state
+        require(first_block > state.floor, errors.ReorgTooDeep)
+        ours, now = self._rows(), world.now
+        self._take_back()
+        arrived: list[Step] = []
+        while state.past and state.past[-1].block >= first_block:
+            past = state.past.pop()
+            for name, key, *_ in past.writes:
+                ours.setdefault((name, key), world.store.tables[name][key])
+            world.store.revert(past.writes)
+            arrived = [*past.arrived, *arrived]
+            state.now = past.now_before
+        state.steps = arrived + state.steps
+        self._apply_again()
+        world.now = now
+        return self._moved(ours, [], now)
+
+    def confirmed_hash(self) -> str:
+        """The state hash of the chain's own state, without the steps and the engine's book."""
+        writes = list(self.state.writes)
+        try:
+            with self.world.store.transaction():
+                self.world.store.revert(writes)
+                names = [n for n in self.world.store.tables if not n.startswith(BOOK)]
+                found = self.world.store.state_hash(names)
+                raise _Measured(found)
+        except _Measured as measured:
+            return measured.found
+
+    # Parts
+
+    def _rows(self) -> dict[tuple[str, Any], Any]:
+        """The rows that the steps wrote, as they are now."""
+        tables = self.world.store.tables
+        return {(name, key): tables[name][key] for name, key, *_ in self.state.writes}
+
+    def _take_back(self) -> None:
+        self.world.store.revert(self.state.writes)
+        self.state.writes = []
+        self.world.now = self.state.now
+
+    def _apply_again(self) -> None:
+        """Apply the steps on what the chain holds now; what it would refuse has no effect."""
+        steps, self.state.steps = self.state.steps, []
+        for step in steps:
+            self.world.now = max(step.now, self.state.now)
+            if isinstance(step.what, Pending):
+                self.add_batch(step.what)
+            else:
+                self._round_again(step.what)
+            self.state.steps[-1] = step
+
+    def _round_again(self, record: OracleRound) -> None:
+        try:
+            self.add_round(record)
+        except errors.Rejected:  # the nodes or limits changed: the chain will refuse it, too
+            self.state.steps.append(Step(self.world.now, record))
+
+    def _arrivals(self, sent: tuple[int, int] | None) -> tuple[list[Step], list[Pending]]:
+        """Take the steps out that the chain holds now; fills of the batch that did not settle."""
+        known = self.world.oracle.statuses[0].round
+        arrived: list[Step] = []
+        kept: list[Step] = []
+        unsettled: list[Pending] = []
+        for step in self.state.steps:
+            what = step.what
+            if isinstance(what, OracleRound):
+                (arrived if what.round <= known else kept).append(step)
+            elif sent == (what.first_sequence, len(what.fills)):
+                arrived.append(step)
+                unsettled += self._unsettled(what)
+                sent = None
+            else:
+                kept.append(step)
+        self.state.steps = kept
+        return arrived, unsettled
+
+    def _unsettled(self, batch: Pending) -> list[Pending]:
+        marked = self.world.exchange.sequences
+        alone = [
+            Pending(batch.first_sequence + index, (fill,), batch.tries + 1)
+            for index, fill in enumerate(batch.fills)
+        ]
+        return [one for one in alone if not marked[self._executor, one.first_sequence]]
+
+    def _judge_again(self, batch: Pending) -> list[AnyRecord]:
+        """Send a fill again if it would settle now; else, or after too many tries, give it up."""
+        with self.world.store.recorded() as writes:
+            settled, code = self._settle(batch)
+        if settled and batch.tries <= TRIES_MAX:
+            self.state.writes += writes
+            self.state.steps.append(Step(self.world.now, batch))
+            number = self.world.oracle.statuses[0].round
+            return [BatchClosed(batch.first_sequence, 1, number, self.world.now)]
+        self.world.store.revert(writes)
+        return [Busted(batch.first_sequence, code or errors.BatchReverted.code)]
+
+    def _forget(self, block: int) -> None:
+        """Drop the past that no reorganisation reaches."""
+        past = self.state.past
+        while past and past[0].block <= block - REORG_BLOCKS_MAX:
+            self.state.floor = past.pop(0).block
+
+    def _moved(
+        self, before: dict[tuple[str, Any], Any], writes: list[Write], now_before: int
+    ) -> bool:
+        """Whether a row or the second differs from what the world held before."""
+        held = dict(before)
+        for name, key, row, existed in [*writes, *self.state.writes]:
+            table = self.world.store.tables[name]
+            held.setdefault((name, key), row if existed else table.default)
+        changed = any(
+            self.world.store.tables[name][key] != row for (name, key), row in held.items()
+        )
+        return changed or self.world.now != now_before
+
+
+class _Measured(Exception):
+    """Ends a look at the confirmed state."""
+
+    def __init__(self, found: str) -> None:
+        super().__init__()
+        self.found = found
