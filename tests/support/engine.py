@@ -15,7 +15,6 @@ from novate.chain.deployment import CONTRACT_OF, Deployment, Roles
 from novate.chain.harness import Chain
 from novate.chain.node import local_key
 from novate.config import Parameters, load
-from novate.demo.venue import build_sequencer, coincurve_key
 from novate.engine.ahead import Pending
 from novate.engine.orders import record_of
 from novate.engine.sequencer import Sequencer
@@ -23,6 +22,7 @@ from novate.model.account import account_of as account_at
 from novate.model.oracle import Observation
 from novate.model.order import IMMEDIATE, Order
 from novate.services import batch_call, settle_call
+from novate.services.boot import build_sequencer, coincurve_key
 from novate.units import WAD
 from novate.wire import eip712, records
 from novate.wire import round as wire_round

@@ -21,9 +21,10 @@ from novate.api.core import Core
 from novate.api.server import Server
 from novate.api.venue import VenueApi
 from novate.chain.node import local_key
-from novate.demo.venue import Venue, coincurve_key
+from novate.demo.venue import Venue
 from novate.model.account import account_of
 from novate.model.order import IMMEDIATE, Order
+from novate.services.boot import coincurve_key
 from novate.services.gateway import Gateway
 from novate.services.oracle_node import NodePrice
 from novate.units import ORACLE_UNIT, WAD

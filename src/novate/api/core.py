@@ -69,12 +69,20 @@ class Core:
         Errors: ``Overloaded`` (nothing entered), ``OutcomeUnknown`` (it may yet take effect).
         """
         require(not shed or self.waiting < QUEUE_MAX, Overloaded)
-        future: asyncio.Future[list[AnyRecord]] = asyncio.get_running_loop().create_future()
-        self._queue.put_nowait((command, future))
+        future = self._queued(command)
         try:
             return await asyncio.wait_for(asyncio.shield(future), ANSWER_SECONDS_MAX)
         except TimeoutError:
             raise Rejected(OutcomeUnknown) from None
+
+    async def enter(self, record: AnyRecord) -> list[AnyRecord]:
+        """Enter a record of the venue's own; waits as long as it takes."""
+        return await self._queued(record)
+
+    def _queued(self, command: AnyRecord) -> asyncio.Future[list[AnyRecord]]:
+        future: asyncio.Future[list[AnyRecord]] = asyncio.get_running_loop().create_future()
+        self._queue.put_nowait((command, future))
+        return future
 
     async def run(self) -> None:
         """Serve the queue until cancelled."""

@@ -99,6 +99,13 @@ class Feeds:
 
     # Records
 
+    def begin(self) -> None:
+        """Take the books as they are, before anybody follows them."""
+        book = self.market.core.engine.book
+        for item in self.market.by_id.values():
+            feed = self.books[item.id]
+            feed.bids, feed.asks = dict(book.depth(item.id, True)), dict(book.depth(item.id, False))
+
     def follow(self, record: AnyRecord) -> None:
         """Publish what one durable record changed."""
         match record:

@@ -28,6 +28,7 @@ COMMANDS = {
     "price": "novate.cli.price",
     "surface": "novate.cli.surface",
     "margin": "novate.cli.margin",
+    "up": "novate.cli.up",
     "venue": "novate.cli.venue",
     "account": "novate.cli.account",
     "order": "novate.cli.order",

@@ -23,6 +23,7 @@ FIELDS = (
     ("amount", "amount"),
     ("filled_amount", "filled"),
     ("order_state", "state"),
+    ("cancel_reason", "reason"),
     ("label", "label"),
 )
 Symbol = Annotated[str, typer.Argument(help="BTC-PERPETUAL, or BTC/USDC:USDC.")]

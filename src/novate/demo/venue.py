@@ -10,13 +10,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from coincurve import PrivateKey
-from eth_account.signers.local import LocalAccount
-
 from novate.chain.backend import LOCAL_CONTRACTS, ClientBackend, abi_of
 from novate.chain.client import CallReverted, Client, RemoteContract
 from novate.chain.deploy import deploy
-from novate.chain.deployment import CONTRACT_OF, Deployment, Roles, configuration_hash
+from novate.chain.deployment import CONTRACT_OF, Deployment, Roles
 from novate.chain.mirror import mirror_world
 from novate.chain.node import LocalNode, NodeOptions, local_key
 from novate.config import Parameters
@@ -24,13 +21,14 @@ from novate.demo.actors import Desk
 from novate.engine import snapshot
 from novate.engine.journal import Journal
 from novate.engine.recovery import Follower
-from novate.engine.sequencer import Sequencer, Settings
+from novate.engine.sequencer import Sequencer
 from novate.errors import Rejected
 from novate.model.instrument import PERP
 from novate.model.ledger import Check
 from novate.model.order import Order
 from novate.services import settle_call
 from novate.services.audit import Auditor
+from novate.services.boot import build_sequencer, coincurve_key, genesis_of
 from novate.services.gateway import Gateway
 from novate.services.oracle_node import Network, NodePrice, OracleNode, joint_round
 from novate.services.replica import Outcome, Replica
@@ -45,7 +43,6 @@ from novate.wire.records import (
     BatchClosed,
     BatchDue,
     ChainReorganised,
-    Genesis,
     Matched,
     OracleRound,
     OrderPlaced,
@@ -53,11 +50,6 @@ from novate.wire.records import (
 
 NODES = 4
 TOLERANCE_PPM = 50_000  # the venues of that day stood several percent apart
-
-
-def coincurve_key(account: LocalAccount) -> PrivateKey:
-    """The same key for libsecp256k1."""
-    return PrivateKey(bytes(account.key))
 
 
 class Venue:
@@ -75,7 +67,7 @@ class Venue:
         self.deployment = self._deploy()
         self.now = self.genesis_time = self.client.block().timestamp
         self.journal = Journal.open(folder / "journal.bin", lambda: self.now * 1000)
-        self._append(self._genesis())
+        self._append(genesis_of(self.deployment, parameters))
         self.replica = Replica(mirror_world(self.deployment, parameters, self.now), self.deployment)
         self.auditor = Auditor(self.replica)
         self.sequencer = build_sequencer(self.deployment, parameters, self.executor, self.now)
@@ -116,11 +108,6 @@ class Venue:
         made = deploy(backend, self.parameters, roles)
         made.save(self.folder / "deployment.json")
         return made
-
-    def _genesis(self) -> Genesis:
-        contracts = {n: bytes.fromhex(a[2:]) for n, a in self.deployment.addresses.items()}
-        digest = bytes.fromhex(configuration_hash(self.parameters))
-        return Genesis(self.deployment.chain_id, contracts, digest)
 
     def _oracle_nodes(self) -> list[OracleNode]:
         network = Network(
@@ -317,37 +304,3 @@ class Venue:
         self.journal.commit()
         self.journal.close()
         self.node.stop()
-
-
-def build_sequencer(
-    deployment: Deployment, parameters: Parameters, executor: LocalAccount, now: int
-) -> Sequencer:
-    """A sequencer over a fresh world of its own, whose state is what the journal makes of it."""
-    world = mirror_world(deployment, parameters, now)
-    follower = Replica(world, deployment, check_events=False)
-    settings = Settings(
-        executor=executor.address.lower(),
-        key=coincurve_key(executor),
-        separator=settle_call.separator(deployment),
-    )
-
-    def apply_round(_: object, record: OracleRound) -> None:
-        signatures = [
-            [int.from_bytes(s[:32], "big"), int.from_bytes(s[32:], "big")]
-            for s in record.signatures
-        ]
-        words = [records.number(word) for word in record.observations]
-        follower.post_round(
-            (record.round, record.timestamp, words, records.number(record.nodes), signatures)
-        )
-
-    def apply_transaction(_: object, record: records.ChainTransaction) -> None:
-        follower.apply(record)
-
-    return Sequencer(
-        world,
-        settings,
-        apply_round,
-        apply_transaction,
-        settle_call.read_sent(deployment, settings.executor),
-    )
