@@ -9,16 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from novate.chain.backend import abi_of
+from novate.chain.deployment import Deployment
 from novate.engine.admission import COMPACT_BYTES
 from novate.engine.orders import terms_of
 from novate.wire import records
+from novate.wire.exit_data import ExitData, exit_order, halves
 from novate.wire.order import SignedFill, SignedOrder, pack, receipt_words
 from novate.wire.records import Matched, OracleRound, OrderPlaced
-
-
-def halves(signature: bytes) -> tuple[int, int]:
-    """The two words of a compact signature."""
-    return int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:], "big")
 
 
 def signed(placed: OrderPlaced) -> SignedOrder:
@@ -48,8 +45,14 @@ def receipt_calldata(
     match: Matched, taker: SignedOrder, maker: SignedOrder, executor: str
 ) -> bytes:
     """Anybody's settlement of one match, by the executor's receipt."""
-    packed = pack([SignedFill(taker, maker, match.lots, records.number(match.price))])
+    fill = SignedFill(taker, maker, match.lots, records.number(match.price))
     words = receipt_words(match.sequence, match.matched_at, *halves(match.receipt))
+    return forced_calldata(fill, executor, words)
+
+
+def forced_calldata(fill: SignedFill, executor: str, words: tuple[int, int, int]) -> bytes:
+    """The same from its parts."""
+    packed = pack([fill])
     return abi_of("Exchange").encode_call(
         "settle",
         b"",
@@ -73,4 +76,24 @@ def round_calldata(carried: OracleRound) -> bytes:
         [records.number(word) for word in carried.observations],
         records.number(carried.nodes),
         [list(halves(signature)) for signature in carried.signatures],
+    )
+
+
+def exit_data(
+    deployment: Deployment, match: Matched, taker: OrderPlaced, maker: OrderPlaced, executor: str
+) -> ExitData:
+    """What each side of a match is given, to settle and leave without the operator."""
+    return ExitData(
+        chain_id=deployment.chain_id,
+        exchange=deployment.addresses["exchange"],
+        clearinghouse=deployment.addresses["clearinghouse"],
+        tokens=sorted(deployment.tokens.values()),
+        taker=exit_order(taker),
+        maker=exit_order(maker),
+        lots=match.lots,
+        price=match.price,
+        executor=executor.lower(),
+        sequence=match.sequence,
+        matched_at=match.matched_at,
+        receipt="0x" + match.receipt.hex(),
     )
