@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from eth_account.signers.local import LocalAccount
-from web3 import HTTPProvider, IPCProvider
+from web3 import HTTPProvider
 from web3.providers.base import JSONBaseProvider
 
 from novate.chain.abi import Abi, Event
 from novate.chain.compile import Artifact
 from novate.chain.connection import CallReverted, Connection, RpcFault, reverted
+from novate.chain.ipc import SocketProvider
 from novate.chain.rows import (
     Block,
     Fees,
@@ -75,7 +76,7 @@ class Client(Connection):
         seconds: int = REQUEST_SECONDS_MAX,
     ) -> Client:
         """Connect to a node's socket; a request that takes longer than ``seconds`` is a fault."""
-        return cls(IPCProvider(path, timeout=seconds), mines, fees)
+        return cls(SocketProvider(path, seconds), mines, fees)
 
     @classmethod
     def over_http(
@@ -171,8 +172,12 @@ class Client(Connection):
             rows = [(hexed(item),) for item in raw]
             return [raw_bytes(found) for found in self.request_many("eth_sendRawTransaction", rows)]
         except Exception:
-            self._nonces.clear()
+            self.forget_nonces()
             raise
+
+    def forget_nonces(self) -> None:
+        """Ask the node again: somebody else has sent with a key of ours."""
+        self._nonces.clear()
 
     def send(
         self,

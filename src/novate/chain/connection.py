@@ -13,11 +13,12 @@ import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any, cast
 
-from web3 import HTTPProvider, IPCProvider
+from web3 import HTTPProvider
 from web3.providers.base import JSONBaseProvider
 from web3.types import RPCEndpoint
 
 from novate.chain.abi import decode_revert
+from novate.chain.ipc import SocketProvider
 from novate.chain.rows import raw_bytes
 from novate.errors import Error, NodeLied, NodeSilent, Rejected
 
@@ -57,12 +58,9 @@ class Connection:
         provider.request_counter = self._ids  # type: ignore[assignment]
 
     def close(self) -> None:
-        """Close the connection, which web3 leaves open; the next request reopens it."""
-        if isinstance(self._provider, IPCProvider):
-            connection: Any = self._provider._socket
-            if connection.sock is not None:
-                connection.sock.close()
-                connection.sock = None
+        """Close the connection; the next request reopens it."""
+        if isinstance(self._provider, SocketProvider):
+            self._provider.close()
         elif isinstance(self._provider, HTTPProvider):
             sessions = self._provider._request_session_manager.session_cache
             for _, session in sessions.items():

@@ -24,6 +24,7 @@ from novate.errors import Rejected
 COMMANDS = {
     "demo": "novate.cli.demo",
     "verify": "novate.cli.verify",
+    "exit": "novate.cli.exit",
     "bench": "novate.cli.bench",
     "price": "novate.cli.price",
     "surface": "novate.cli.surface",

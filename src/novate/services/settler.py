@@ -18,7 +18,6 @@ Exchange takes a batch only from the executor that its orders name.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
 
 from eth_account.signers.local import LocalAccount
 from eth_utils.crypto import keccak
@@ -31,7 +30,14 @@ from novate.chain.rows import Fees, hexed, integer, raw_bytes
 from novate.engine.ahead import REORG_BLOCKS_MAX
 from novate.errors import NodeLied, NodeOnWrongChain, Rejected
 from novate.services import batch_call
-from novate.services.fees import FeePolicy
+from novate.services.flights import (
+    Flight,
+    SettlerOptions,
+    carries,
+    is_known,
+    load_of,
+    span_of,
+)
 from novate.wire import records
 from novate.wire.order import SignedFill
 from novate.wire.records import (
@@ -48,33 +54,6 @@ from novate.wire.records import (
 GAS_BASE = 1_000_000
 GAS_PER_FILL = 450_000
 GAS_MAX = 60_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class SettlerOptions:
-    """Bounds and patience: transactions in flight, when one is asked about and when replaced."""
-
-    in_flight_max: int = 256
-    ask_after_ms: int = 2_000
-    stuck_after_ms: int = 15_000
-    fees: FeePolicy = field(default_factory=FeePolicy)
-
-
-@dataclass(slots=True)
-class Flight:
-    """One nonce: what it carries, each attempt at it, and the block that holds one of them."""
-
-    nonce: int
-    first: BatchSubmitted
-    attempts: list[BatchSubmitted]
-    asked_ms: int = 0
-    sent: bool = False
-    block: int | None = None
-
-    @property
-    def last(self) -> BatchSubmitted:
-        """The newest attempt."""
-        return self.attempts[-1]
 
 
 class Settler:
@@ -137,9 +116,9 @@ class Settler:
         self.waiting.insert(place, batch)
 
     def _submitted(self, record: BatchSubmitted) -> None:
-        load = _load(record)
+        load = load_of(record)
         for old in list(self.flights.values()):
-            if old.nonce != record.nonce and old.block is None and _load(old.first) == load:
+            if old.nonce != record.nonce and old.block is None and load_of(old.first) == load:
                 del self.flights[old.nonce]  # its nonce was used up: this one replaces it
         flight = self.flights.get(record.nonce)
         if flight is None:
@@ -148,7 +127,7 @@ class Settler:
         flight.sent, flight.asked_ms = False, record.submitted_ms
         self._by_hash[record.transaction] = record.nonce
         carried = record.oracle_round if record.carries_round else None
-        self.waiting = [item for item in self.waiting if not _carries(record, carried, item)]
+        self.waiting = [item for item in self.waiting if not carries(record, carried, item)]
 
     def _arrived(self, record: ChainTransaction) -> None:
         nonce = self._by_hash.get(record.transaction)
@@ -171,8 +150,8 @@ class Settler:
             self.rounds.pop(flight.first.oracle_round, None)
         spans: list[BatchSubmitted | BatchClosed] = [f.first for f in self.flights.values()]
         spans += [item for item in self.waiting if isinstance(item, BatchClosed)]
-        for sequence in _span(flight.first):
-            if not any(sequence in _span(other) for other in spans):
+        for sequence in span_of(flight.first):
+            if not any(sequence in span_of(other) for other in spans):
                 self.matches.pop(sequence, None)
 
     # Planning
@@ -238,7 +217,7 @@ class Settler:
         to, data = self.deployment.addresses["oracle"], posted
         if intent.count:
             to = self.deployment.addresses["exchange"]
-            fills = [self.fill(self.matches[sequence]) for sequence in _span(intent)]
+            fills = [self.fill(self.matches[sequence]) for sequence in span_of(intent)]
             data = batch_call.settle_calldata(posted, fills, intent.first_sequence)
         fees = Fees(records.number(intent.fee_maximum), records.number(intent.fee_priority))
         return self.client.sign_at(intent.nonce, fees, self.key, to, data, intent.gas)
@@ -274,7 +253,7 @@ class Settler:
             return
         for flight, answer in zip(fresh, answers, strict=True):
             if isinstance(answer, Exception):
-                flight.sent = _is_known(answer)
+                flight.sent = is_known(answer)
                 if not flight.sent:
                     self._count(answer)
             elif raw_bytes(answer) == flight.last.transaction:
@@ -359,24 +338,3 @@ class Settler:
             self._made(replace(flight.last, nonce=nonce + place, submitted_ms=now_ms))
             for place, flight in enumerate(lost)
         ]
-
-
-def _span(batch: BatchSubmitted | BatchClosed) -> range:
-    return range(batch.first_sequence, batch.first_sequence + batch.count)
-
-
-def _load(record: BatchSubmitted) -> tuple[int, int, int]:
-    """What a transaction is for: a batch, or only a round."""
-    return record.first_sequence, record.count, 0 if record.count else record.oracle_round
-
-
-def _carries(record: BatchSubmitted, carried: int | None, item: OracleRound | BatchClosed) -> bool:
-    if isinstance(item, OracleRound):
-        return item.round == carried
-    return (item.first_sequence, item.count) == (record.first_sequence, record.count)
-
-
-def _is_known(answer: Exception) -> bool:
-    """Whether a refusal says that the node has the transaction, or a block had it."""
-    text = str(answer).lower()
-    return any(part in text for part in ("already known", "already imported", "nonce too low"))
