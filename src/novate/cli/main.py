@@ -35,6 +35,7 @@ COMMANDS = {
     "order": "novate.cli.order",
     "position": "novate.cli.position",
     "signer": "novate.cli.signer",
+    "index": "novate.cli.index",
     "error": "novate.cli.error",
 }
 EXAMPLES = """\
