@@ -4,7 +4,7 @@ A rejection is a value: the same name is the ABI error on chain (selector of ``N
 on the wire and the sentence for people. Codes are partitioned by word: 1xxx input and order, 2xxx
 settlement and margin, 3xxx oracle, 4xxx custody, 5xxx liquidation and waterfall, 6xxx governance,
 7xxx journal and its replicas, 71xx chain and settlement service, 8xxx price and quote files, 9xxx
-the API (``api/rejections.py``).
+the API.
 """
 
 from __future__ import annotations
@@ -46,8 +46,7 @@ BY_SELECTOR: dict[int, Error] = {}
 BY_CODE: dict[int, Error] = {}
 
 
-def register(code: int, name: str, http_status: int, retryable: bool, sentence: str) -> Error:
-    """Enter a rejection; code, name and selector are each its own."""
+def _register(code: int, name: str, http_status: int, retryable: bool, sentence: str) -> Error:
     error = Error(code, name, http_status, retryable, sentence)
     assert name not in REGISTRY and code not in BY_CODE and error.selector not in BY_SELECTOR
     REGISTRY[name] = BY_CODE[code] = BY_SELECTOR[error.selector] = error
@@ -60,7 +59,7 @@ def require(condition: bool, error: Error, detail: str = "") -> None:
         raise Rejected(error, detail)
 
 
-_r = register
+_r = _register
 
 # 1xxx: orders
 BadSignature = _r(
@@ -508,3 +507,36 @@ PortfolioDuplicate = _r(
 MarketIncomplete = _r(
     8033, "MarketIncomplete", 400, False, "The market lacks a price or volatility of an instrument."
 )
+
+# 9xxx: the API
+MalformedMessage = _r(
+    9001, "MalformedMessage", 400, False, "The message is not a JSON-RPC request."
+)
+UnknownMethod = _r(9002, "UnknownMethod", 404, False, "There is no such method.")
+InvalidField = _r(9003, "InvalidField", 400, False, "A parameter is missing or not allowed.")
+NotAuthenticated = _r(
+    9004, "NotAuthenticated", 401, False, "The method needs authentication first."
+)
+ScopeMissing = _r(
+    9005, "ScopeMissing", 403, False, "The session's scope does not allow the method."
+)
+TooManyRequests = _r(
+    9006, "TooManyRequests", 429, True, "The rate limit is used up; wait a moment."
+)
+UnknownChannel = _r(9007, "UnknownChannel", 404, False, "There is no such channel.")
+OrderNotFound = _r(9008, "OrderNotFound", 404, False, "There is no such order of this account.")
+OutcomeUnknown = _r(
+    9009,
+    "OutcomeUnknown",
+    504,
+    True,
+    "The outcome is not known yet; ask for the order by its digest.",
+)
+Overloaded = _r(9010, "Overloaded", 503, True, "The venue sheds load; cancels are still taken.")
+ClockSkew = _r(9011, "ClockSkew", 400, False, "The timestamp is too far from the venue's clock.")
+MessageTooLarge = _r(9012, "MessageTooLarge", 413, False, "The message exceeds the bound.")
+TooManyConnections = _r(
+    9013, "TooManyConnections", 429, True, "The address has too many connections open."
+)
+SlowConsumer = _r(9014, "SlowConsumer", 429, True, "The client reads slower than it subscribed to.")
+InternalFault = _r(9015, "InternalFault", 500, True, "The venue failed to answer; it is recorded.")

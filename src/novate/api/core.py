@@ -12,9 +12,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Protocol
 
-from novate.api.rejections import OutcomeUnknown, Overloaded
 from novate.engine.journal import Journal
-from novate.errors import Rejected, require
+from novate.errors import OutcomeUnknown, Overloaded, Rejected, require
 from novate.model.matching import Book
 from novate.model.state import World
 from novate.wire import records

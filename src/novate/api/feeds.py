@@ -16,9 +16,8 @@ from zlib import crc32
 from novate.api.market import Market
 from novate.api.names import Listed
 from novate.api.numbers import decimal
-from novate.api.rejections import UnknownChannel
 from novate.api.rpc import notification
-from novate.errors import Rejected
+from novate.errors import Rejected, UnknownChannel
 from novate.wire.records import AnyRecord, Matched, OracleRound, OrderDone, OrderPlaced
 
 if TYPE_CHECKING:

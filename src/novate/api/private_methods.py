@@ -14,9 +14,9 @@ from novate import errors
 from novate.api.numbers import Number, decimal, lots, positive_wad, price
 from novate.api.orders import OrderState
 from novate.api.public_methods import parse_account
-from novate.api.rejections import OrderNotFound, bad
+from novate.api.rejections import bad
 from novate.api.rpc import Call, Parameters, method
-from novate.errors import BY_CODE, Rejected, require
+from novate.errors import BY_CODE, OrderNotFound, Rejected, require
 from novate.model import ledger
 from novate.model.order import IMMEDIATE, POST_ONLY, REDUCE_ONLY, ZERO_ADDRESS, Order
 from novate.units import WAD

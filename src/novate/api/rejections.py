@@ -1,4 +1,4 @@
-"""Rejections of the API itself (9xxx of the registry), and Deribit's number for every rejection.
+"""Deribit's number for every rejection, and the error object of a reply.
 
 Owns: what a client reads in ``error``: Deribit's code where one exists (so that existing bots react
 as they do there), our registered code and name beside it, and what to do. Nothing here is on chain.
@@ -9,8 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from novate import errors
-from novate.errors import Error, Rejected
-from novate.errors import register as _r
+from novate.errors import Error, InvalidField, Rejected
 
 # JSON-RPC's own codes
 PARSE_ERROR = -32700
@@ -18,38 +17,6 @@ INVALID_REQUEST = -32600
 METHOD_NOT_FOUND = -32601
 INVALID_PARAMS = -32602
 INTERNAL_ERROR = -32000
-
-MalformedMessage = _r(
-    9001, "MalformedMessage", 400, False, "The message is not a JSON-RPC request."
-)
-UnknownMethod = _r(9002, "UnknownMethod", 404, False, "There is no such method.")
-InvalidField = _r(9003, "InvalidField", 400, False, "A parameter is missing or not allowed.")
-NotAuthenticated = _r(
-    9004, "NotAuthenticated", 401, False, "The method needs authentication first."
-)
-ScopeMissing = _r(
-    9005, "ScopeMissing", 403, False, "The session's scope does not allow the method."
-)
-TooManyRequests = _r(
-    9006, "TooManyRequests", 429, True, "The rate limit is used up; wait a moment."
-)
-UnknownChannel = _r(9007, "UnknownChannel", 404, False, "There is no such channel.")
-OrderNotFound = _r(9008, "OrderNotFound", 404, False, "There is no such order of this account.")
-OutcomeUnknown = _r(
-    9009,
-    "OutcomeUnknown",
-    504,
-    True,
-    "The outcome is not known yet; ask for the order by its digest.",
-)
-Overloaded = _r(9010, "Overloaded", 503, True, "The venue sheds load; cancels are still taken.")
-ClockSkew = _r(9011, "ClockSkew", 400, False, "The timestamp is too far from the venue's clock.")
-MessageTooLarge = _r(9012, "MessageTooLarge", 413, False, "The message exceeds the bound.")
-TooManyConnections = _r(
-    9013, "TooManyConnections", 429, True, "The address has too many connections open."
-)
-SlowConsumer = _r(9014, "SlowConsumer", 429, True, "The client reads slower than it subscribed to.")
-InternalFault = _r(9015, "InternalFault", 500, True, "The venue failed to answer; it is recorded.")
 
 # https://docs.deribit.com/#rpc-error-codes: our name -> Deribit's number
 _DERIBIT: dict[str, int] = {

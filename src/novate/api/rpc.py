@@ -16,16 +16,17 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from novate.api.rejections import (
+from novate.api.rejections import error_object
+from novate.errors import (
     InternalFault,
     InvalidField,
     MalformedMessage,
     NotAuthenticated,
+    Rejected,
     ScopeMissing,
     UnknownMethod,
-    error_object,
+    require,
 )
-from novate.errors import Rejected, require
 
 if TYPE_CHECKING:
     from novate.api.session import Session

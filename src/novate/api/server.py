@@ -17,11 +17,11 @@ from typing import Any
 from aiohttp import WSCloseCode, WSMsgType, web
 
 from novate.api import private_methods, public_methods, rpc
-from novate.api.rejections import TooManyConnections, error_object
+from novate.api.rejections import error_object
 from novate.api.rpc import MESSAGE_BYTES_MAX, Request, now_us
 from novate.api.session import OUTBOX_MAX, Session
 from novate.api.venue import VenueApi
-from novate.errors import Rejected
+from novate.errors import Rejected, TooManyConnections
 
 __all__ = ["Server", "private_methods", "public_methods"]
 

@@ -11,9 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from novate.api.rejections import TooManyRequests
 from novate.api.rpc import Method, now_us
-from novate.errors import require
+from novate.errors import TooManyRequests, require
 
 if TYPE_CHECKING:
     from novate.api.venue import VenueApi

@@ -10,8 +10,7 @@ import secrets
 from collections import OrderedDict
 from dataclasses import dataclass, field
 
-from novate.api.rejections import ClockSkew, NotAuthenticated
-from novate.errors import require
+from novate.errors import ClockSkew, NotAuthenticated, require
 
 LIFE_MS = 3_600_000
 SKEW_MS = 60_000

@@ -154,6 +154,21 @@ PortfolioFileMissing: constant(bytes4) = 0xbe204c25
 PortfolioField: constant(bytes4) = 0x121a3ed4
 PortfolioDuplicate: constant(bytes4) = 0xa9961a07
 MarketIncomplete: constant(bytes4) = 0x66a4221f
+MalformedMessage: constant(bytes4) = 0x16509b9a
+UnknownMethod: constant(bytes4) = 0x940e693c
+InvalidField: constant(bytes4) = 0x7fa0b337
+NotAuthenticated: constant(bytes4) = 0xfea5885a
+ScopeMissing: constant(bytes4) = 0x5f7bffaa
+TooManyRequests: constant(bytes4) = 0x056d6347
+UnknownChannel: constant(bytes4) = 0x7d18f3da
+OrderNotFound: constant(bytes4) = 0xd36d8965
+OutcomeUnknown: constant(bytes4) = 0xe80b6c70
+Overloaded: constant(bytes4) = 0x5e81c733
+ClockSkew: constant(bytes4) = 0xd1da0e74
+MessageTooLarge: constant(bytes4) = 0x6ceaf821
+TooManyConnections: constant(bytes4) = 0xbf947bd0
+SlowConsumer: constant(bytes4) = 0x40a840b2
+InternalFault: constant(bytes4) = 0x1349f390
 
 
 @internal
