@@ -100,3 +100,34 @@ def test_a_wrong_setting_is_one_line(tmp_path: Path, text: str, said: str) -> No
         [*command, "--config", str(settings)], capture_output=True, text=True, timeout=60
     )
     assert ended.returncode == 2 and said in ended.stderr and "Traceback" not in ended.stderr
+
+
+def test_the_past_is_answered_by_the_read_side(tmp_path: Path) -> None:
+    with (
+        running(tmp_path / "venue") as (_, said),
+        Client(said["url"], key_of(said, 0)) as maker,
+        Client(said["url"], key_of(said, 1)) as taker,
+    ):
+        price = round(Decimal(maker.fetch_ticker(BTC)["mark_price"]))
+        maker.create_order(BTC, "buy", "0.5", price - 20)
+        taker.create_order(BTC, "sell", "0.3", price - 40, time_in_force="immediate_or_cancel")
+        deadline = time.monotonic() + 30
+        rows: list[dict[str, Any]] = []
+        while time.monotonic() < deadline:
+            answer = taker.call("private/get_user_trades_by_instrument", instrument_name=BTC)
+            rows = answer["trades"]
+            if rows and rows[0]["settlement_state"] == "settled":
+                break
+            time.sleep(0.2)
+        assert [(r["direction"], r["amount"], r["liquidity"]) for r in rows] == [
+            ("sell", "0.3", "T")
+        ]
+        assert rows[0]["settlement_state"] == "settled"
+        deposits = taker.call("private/get_deposits")
+        assert [d["amount"] for d in deposits["data"]] == ["1000000"]
+        now = time.time_ns() // 10**6
+        span = {"start_timestamp": now - 600_000, "end_timestamp": now}
+        chart = maker.call(
+            "public/get_tradingview_chart_data", instrument_name=BTC, resolution="1", **span
+        )
+        assert sum(Decimal(str(v)) for v in chart["volume"]) == Decimal("0.3")

@@ -83,8 +83,12 @@ class Feeds:
         elif kind == "quote":
             known = len(parts) == 2
         elif kind == "user" and account != 0:
-            known = len(parts) >= 2 and parts[1] in ("orders", "trades", "changes", "portfolio")
-            return None, "user" if known else self._unknown(channel)
+            known = len(parts) == 4 and parts[1] in ("orders", "trades") and parts[3] in INTERVALS
+            if not known:
+                self._unknown(channel)
+            if parts[2] != "any":
+                self.market.named(parts[2])
+            return None, "user"
         elif kind in ("price_index", "deribit_price_index", "platform_state"):
             return None, kind
         else:
@@ -114,6 +118,7 @@ class Feeds:
             case OrderPlaced() | OrderDone():
                 state = self.market.orders.by_digest.get(record.digest)
                 if state is not None:
+                    self._order(record.digest)
                     self._changed(self.market.by_id[state.terms.instrument])
             case OracleRound():
                 for item in self.market.by_id.values():
@@ -126,6 +131,34 @@ class Feeds:
         trade = self.market.trade(self.market.orders.trades[record.sequence])
         for interval in INTERVALS:
             self._publish(f"trades.{item.name}.{interval}", [trade])
+        for account, digest in (
+            (record.maker_account, record.maker),
+            (record.taker_account, record.taker),
+        ):
+            own = trade | {"order_id": "0x" + digest.hex()}
+            self._tell("trades", account, item, [own])
+            self._order(digest)
+
+    def _order(self, digest: bytes) -> None:
+        """Tell an order's account how it stands."""
+        state = self.market.orders.by_digest.get(digest)
+        if state is not None:
+            item = self.market.by_id[state.terms.instrument]
+            account = state.terms.account.to_bytes(32, "big")
+            self._tell("orders", account, item, self.market.order(state))
+
+    def _tell(self, kind: str, account: bytes, item: Listed, data: Any) -> None:
+        """Publish to the sessions of one account: of the instrument, or of all."""
+        owner = int.from_bytes(account, "big")
+        for name in (item.name, "any"):
+            for interval in INTERVALS:
+                followers = self.followers.get(f"user.{kind}.{name}.{interval}")
+                if not followers:
+                    continue
+                message = notification(f"user.{kind}.{name}.{interval}", data)
+                for session in list(followers.values()):
+                    if session.account == owner and session.send is not None:
+                        session.send(message)
 
     def _changed(self, item: Listed) -> None:
         feed = self.books[item.id]

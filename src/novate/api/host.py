@@ -19,6 +19,7 @@ from eth_account.signers.local import LocalAccount
 from novate.api.chain_loop import ChainLoop
 from novate.api.core import Core
 from novate.api.drive import fund
+from novate.api.index_process import IndexProcess
 from novate.api.oracle_loop import OracleLoop
 from novate.api.prices import Replay
 from novate.api.server import Server
@@ -42,6 +43,7 @@ from novate.services.gateway import Gateway
 from novate.services.settle_call import separator
 from novate.services.settler import Settler
 from novate.services.watch import Watcher, canonical
+from novate.store import names
 from novate.wire import records
 from novate.wire import round as wire_round
 from novate.wire.records import AnyRecord, BatchDue
@@ -50,6 +52,7 @@ from novate.wire.records import AnyRecord, BatchDue
 BEFORE_GENESIS_S = 7_200
 # How much of the record is played before the venue opens.
 WARM_UP_S = 600
+INDEX_BEGINS_SECONDS_MAX = 30
 _LOG = logging.getLogger("novate.host")
 
 
@@ -81,6 +84,7 @@ class Host:
     server: Server = field(init=False)
     chain: ChainLoop = field(init=False)
     oracle: OracleLoop = field(init=False)
+    index: IndexProcess = field(init=False)
 
     async def start(self) -> None:
         """Bring everything up; returns once the API answers.
@@ -102,6 +106,9 @@ class Host:
         self.supervisor.start("core", self.core.run)
         if self.node is not None and self.sequencer.world.oracle.statuses[0].round == 0:
             await self._warm_up()
+        self.api.store = await asyncio.to_thread(self.index.open)
+        self.supervisor.start("index", self.index.run)
+        await self._until_indexed()
         self.port = await self.server.start(self.config.host, self.config.port)
         self.supervisor.start("chain", self.chain.run)
         self.supervisor.start("oracle", self.oracle.run)
@@ -117,6 +124,8 @@ class Host:
             if self.chain.waiting == 0:
                 break
         await self.supervisor.stop()
+        if self.api.store is not None:
+            self.api.store.close()
         self._snapshot()
         self.journal.close()
         if self.node is not None:
@@ -225,12 +234,30 @@ class Host:
         self.core.listeners.append(self.chain.follow)
         self.chain.resumed = watcher.resume(held) if canonical(held) else []
         start = int(time.time()) - WARM_UP_S
+        chain_url = self.node.http_url if self.node is not None else self.rpc
+        database = self.config.database or f"sqlite:///{self.folder / 'index.db'}"
+        self.index = IndexProcess(self.folder, database, chain_url)
         self.oracle = OracleLoop(
             self.core,
             self.parameters.oracle,
             self.deployment,
             Replay(self.table, self.parameters, start),
         )
+
+    async def _until_indexed(self) -> None:
+        """Wait until the read side knows the venue, as long as it takes it to begin."""
+        store = self.api.store
+        assert store is not None
+
+        def known() -> bool:
+            with store.begin() as connection:
+                return bool(names.instruments(connection))
+
+        for _ in range(INDEX_BEGINS_SECONDS_MAX * 10):
+            if await asyncio.to_thread(known):
+                return
+            await asyncio.sleep(0.1)
+        _LOG.warning("the index has not begun; its methods answer later")
 
     async def _warm_up(self) -> None:
         """Rounds of the last minutes, on a chain whose clock is still there: a venue whose prices

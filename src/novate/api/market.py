@@ -14,7 +14,7 @@ from novate.api import names
 from novate.api.core import Core
 from novate.api.names import Listed
 from novate.api.numbers import decimal
-from novate.api.orders import Orders, Trade
+from novate.api.orders import Orders, OrderState, Trade
 from novate.api.rejections import bad, unknown_instrument
 from novate.config import Parameters
 from novate.model.instrument import PERP, SPOT
@@ -193,4 +193,34 @@ class Market:
             "batch": trade.batch,
             "transaction": "0x" + trade.transaction.hex() if trade.transaction else None,
             "block": trade.block or None,
+        }
+
+    def order(self, state: OrderState) -> dict[str, Any]:
+        """One order as clients see it."""
+        item = self.by_id[state.terms.instrument]
+        average = state.cost // state.filled if state.filled else 0  # division: reported, floored
+        return {
+            "order_id": "0x" + state.digest.hex(),
+            "order_state": state.state,
+            "order_type": "limit",
+            "instrument_name": item.name,
+            "direction": "sell" if state.terms.sells else "buy",
+            "price": decimal(state.terms.price),
+            "amount": decimal(state.terms.size * item.lot_size),
+            "filled_amount": decimal(state.filled * item.lot_size),
+            "average_price": decimal(average),
+            "time_in_force": state.time_in_force,
+            "post_only": state.terms.post_only,
+            "reduce_only": state.terms.reduce_only,
+            "label": state.label,
+            "creation_timestamp": state.created_ms,
+            "last_update_timestamp": state.updated_ms,
+            "cancel_reason": state.reason,
+            "nonce": state.terms.nonce,
+            "expiry": state.terms.expiry,
+            "commission": decimal(state.fee),
+            "api": True,
+            "web": False,
+            "replaced": False,
+            "mmp": False,
         }

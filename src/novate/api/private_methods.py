@@ -92,12 +92,12 @@ class Nothing(Parameters):
     """No parameters."""
 
 
-def signed_order(call: Call, params: PlaceOrder, sells: bool) -> SignedOrder:
+def signed_order(call: Call, params: PlaceOrder, sells: bool, own: bool = True) -> SignedOrder:
     """The order that was signed, from what was sent. Errors: ``InvalidField``, those of names."""
     session = call.session
     item = session.venue.market.named(params.instrument_name)
     account = parse_account(params.account) if params.account else session.account
-    require(account == session.account, errors.NotOwner)
+    require(account == session.account or not own, errors.NotOwner)
     if len(params.label) > LABEL_MAX or not params.label.isprintable():
         raise bad("label", f"must be at most {LABEL_MAX} printable characters")
     immediate = params.time_in_force in ("immediate_or_cancel", "fill_or_kill")
@@ -143,7 +143,7 @@ async def place(call: Call, params: PlaceOrder, sells: bool) -> dict[str, Any]:
         for trade in venue.orders.by_instrument.get(signed.order.instrument, ())
         if trade.match.taker == command.digest
     ]
-    return {"order": order_view(call, known), "trades": trades}
+    return {"order": call.session.venue.market.order(known), "trades": trades}
 
 
 @method("private/buy", PlaceOrder, scope="trade", cost=2)
@@ -180,7 +180,7 @@ async def cancel(call: Call, params: OrderId) -> dict[str, Any]:
     state = own_order(call, params.order_id)
     require(state.is_open, errors.OrderNotOpen)
     await cancel_states(call, [state])
-    return order_view(call, state)
+    return call.session.venue.market.order(state)
 
 
 @method("private/cancel_all", Nothing, scope="trade")
@@ -215,20 +215,26 @@ async def get_open_orders(call: Call, params: OpenOrders) -> list[dict[str, Any]
     found = venue.orders.open_orders(call.session.account, item.id if item else None)
     currency = params.currency or "any"
     within = {listed.id for listed in venue.market.of(currency, params.kind or None)}
-    return [order_view(call, state) for state in found if state.terms.instrument in within]
+    return [
+        call.session.venue.market.order(state)
+        for state in found
+        if state.terms.instrument in within
+    ]
 
 
 @method("private/get_order_state", OrderId, scope="read")
 async def get_order_state(call: Call, params: OrderId) -> dict[str, Any]:
     """One order, up to a day after its end. Errors: ``OrderNotFound``."""
-    return order_view(call, own_order(call, params.order_id))
+    return call.session.venue.market.order(own_order(call, params.order_id))
 
 
 @method("private/get_order_state_by_label", Label, scope="read")
 async def get_order_state_by_label(call: Call, params: Label) -> list[dict[str, Any]]:
     """The orders of a label."""
     states = call.session.venue.orders.by_account.get(call.session.account, {}).values()
-    return [order_view(call, state) for state in states if state.label == params.label]
+    return [
+        call.session.venue.market.order(state) for state in states if state.label == params.label
+    ]
 
 
 @method("private/get_positions", AccountOnly, scope="read")
@@ -284,37 +290,6 @@ def own_order(call: Call, order_id: str) -> OrderState:
     if state is None or state.terms.account != call.session.account:
         raise Rejected(OrderNotFound)
     return state
-
-
-def order_view(call: Call, state: OrderState) -> dict[str, Any]:
-    """One order as clients see it."""
-    item = call.session.venue.market.by_id[state.terms.instrument]
-    average = state.cost // state.filled if state.filled else 0  # division: reported, floored
-    return {
-        "order_id": "0x" + state.digest.hex(),
-        "order_state": state.state,
-        "order_type": "limit",
-        "instrument_name": item.name,
-        "direction": "sell" if state.terms.sells else "buy",
-        "price": decimal(state.terms.price),
-        "amount": decimal(state.terms.size * item.lot_size),
-        "filled_amount": decimal(state.filled * item.lot_size),
-        "average_price": decimal(average),
-        "time_in_force": state.time_in_force,
-        "post_only": state.terms.post_only,
-        "reduce_only": state.terms.reduce_only,
-        "label": state.label,
-        "creation_timestamp": state.created_ms,
-        "last_update_timestamp": state.updated_ms,
-        "cancel_reason": state.reason,
-        "nonce": state.terms.nonce,
-        "expiry": state.terms.expiry,
-        "commission": decimal(state.fee),
-        "api": True,
-        "web": False,
-        "replaced": False,
-        "mmp": False,
-    }
 
 
 def position_view(call: Call, instrument: int, size: int) -> dict[str, Any]:

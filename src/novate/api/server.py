@@ -16,14 +16,14 @@ from typing import Any
 
 from aiohttp import WSCloseCode, WSMsgType, web
 
-from novate.api import private_methods, public_methods, rpc
+from novate.api import account_methods, history_methods, private_methods, public_methods, rpc
 from novate.api.rejections import error_object
 from novate.api.rpc import MESSAGE_BYTES_MAX, Request, now_us
 from novate.api.session import OUTBOX_MAX, Session
 from novate.api.venue import VenueApi
 from novate.errors import Rejected, TooManyConnections
 
-__all__ = ["Server", "private_methods", "public_methods"]
+__all__ = ["Server", "account_methods", "history_methods", "private_methods", "public_methods"]
 
 CONNECTIONS_MAX = 12_000
 CONNECTIONS_PER_ADDRESS_MAX = 11_000
@@ -60,7 +60,9 @@ class Server:
         return int(self.runner.addresses[0][1])
 
     async def stop(self) -> None:
-        """Close every connection and stop listening."""
+        """Close every connection and stop listening; timers end without having cancelled."""
+        for switch in self.venue.switches.values():
+            switch.cancel()
         if self.runner is not None:
             await self.runner.cleanup()
 

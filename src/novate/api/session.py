@@ -1,7 +1,7 @@
 """One client's connection: who it is, what it may, what it follows, how fast it may ask.
 
-Owns: authentication state, scopes, the two credit buckets (cancels have their own, so that they are
-never refused for others' sake), and the outbox of a WebSocket. Credits refill with time; a request
+Owns: authentication state, scopes, the two credit buckets of an account (cancels have their own, so
+that they are never refused for others' sake), and the outbox of a WebSocket. Credits refill with time; a request
 takes its method's cost. Times in microseconds.
 """
 
@@ -43,6 +43,36 @@ class Bucket:
 
 
 @dataclass(slots=True)
+class Credits:
+    """What an account, or a connection that has not logged in, may ask for."""
+
+    requests: Bucket
+    cancels: Bucket
+
+
+@dataclass(slots=True)
+class Limits:
+    """Sizes and refill rates of the buckets, and those of the accounts: all connections of an
+    account share one pair.
+    """
+
+    requests: tuple[int, int] = (1_000, 500)
+    cancels: tuple[int, int] = (2_000, 1_000)
+    accounts: dict[int, Credits] = field(default_factory=dict)
+
+    def fresh(self) -> Credits:
+        """Full buckets."""
+        return Credits(Bucket(*self.requests), Bucket(*self.cancels))
+
+    def of(self, account: int) -> Credits:
+        """The buckets of an account."""
+        found = self.accounts.get(account)
+        if found is None:
+            found = self.accounts[account] = self.fresh()
+        return found
+
+
+@dataclass(slots=True)
 class Session:
     """One connection, or one HTTP request's token; ``send`` is None where nothing can be pushed."""
 
@@ -54,8 +84,10 @@ class Session:
     subscriptions: set[str] = field(default_factory=set)
     cancel_on_disconnect: bool = False
     heartbeat_s: int = 0
-    requests: Bucket = field(default_factory=lambda: Bucket(1_000, 500))
-    cancels: Bucket = field(default_factory=lambda: Bucket(2_000, 1_000))
+    credits: Credits = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.credits = self.venue.limits.fresh()
 
     @property
     def testnet(self) -> bool:
@@ -64,6 +96,9 @@ class Session:
 
     def spend(self, method: Method) -> None:
         """Take a method's cost. Errors: ``TooManyRequests``."""
+        credits = self.credits
+        if self.account:
+            credits = self.venue.limits.of(self.account)
         is_cancel = method.name.startswith(("private/cancel", "private/disable_cancel"))
-        bucket = self.cancels if is_cancel else self.requests
+        bucket = credits.cancels if is_cancel else credits.requests
         require(bucket.take(method.cost, now_us()), TooManyRequests, method.name)

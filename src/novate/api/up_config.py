@@ -7,10 +7,12 @@ says.
 from __future__ import annotations
 
 import tomllib
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from novate.config.reader import Section, invalid, number, text
+
+UNSET = "index.db in the folder"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +27,7 @@ class UpConfig:
     snapshot_minutes: int = number(1, 1_440)
     traders: int = number(0, 100)
     trader_usdc: int = number(1, 10_000_000)
+    database: str = text()
 
 
 DEFAULTS = UpConfig(
@@ -36,6 +39,7 @@ DEFAULTS = UpConfig(
     snapshot_minutes=10,
     traders=4,
     trader_usdc=1_000_000,
+    database="",
 )
 
 
@@ -52,6 +56,9 @@ def load(path: Path | None) -> UpConfig:
         raise invalid(path.name, f"is not TOML: {error}") from None
     top = Section("", document)
     table = top.section("venue")
-    filled = Section("venue", asdict(DEFAULTS) | table.values).fill(UpConfig)
+    values = asdict(DEFAULTS) | {"database": UNSET} | table.values
+    filled = Section("venue", values).fill(UpConfig)
+    if filled.database == UNSET:
+        filled = replace(filled, database="")
     top.finish()
     return filled

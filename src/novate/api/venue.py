@@ -5,15 +5,18 @@ Owns: the set-up of one venue's API over a core. Methods reach it through their 
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 
 from novate.api.core import Core
 from novate.api.feeds import Feeds
 from novate.api.market import Market
 from novate.api.orders import Orders
+from novate.api.session import Limits
 from novate.api.tokens import Tokens
 from novate.config import Parameters
 from novate.services.gateway import Gateway
+from novate.store.database import Database
 from novate.wire.records import AnyRecord, Matched
 
 
@@ -29,10 +32,13 @@ class VenueApi:
     exchange: str
     executor: str
     testnet: bool = True
+    store: Database | None = None
     orders: Orders = field(default_factory=Orders)
     market: Market = field(init=False)
     feeds: Feeds = field(init=False)
     tokens: Tokens = field(default_factory=Tokens)
+    limits: Limits = field(default_factory=Limits)
+    switches: dict[int, asyncio.Task[None]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.market = Market(self.core, self.parameters, self.orders)

@@ -62,7 +62,7 @@ def command(
 
     Without --rpc it brings a local chain with play money and prints the keys of funded accounts. A
     second start in the same folder goes on where the first ended. Fields of [venue]: host, port,
-    batch_ms, block_ms, confirmations, snapshot_minutes, traders, trader_usdc.
+    batch_ms, block_ms, confirmations, snapshot_minutes, traders, trader_usdc, database.
 
     Example:  novate up --port 8080
     """
