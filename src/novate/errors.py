@@ -388,6 +388,37 @@ NoTwin = _r(
     False,
     "The chain changed in a way that the model cannot follow; the replica stops there.",
 )
+IndexOutOfOrder = _r(
+    7030,
+    "IndexOutOfOrder",
+    409,
+    False,
+    "A record or transaction does not follow the last one that the index holds.",
+)
+IndexInconsistent = _r(
+    7031,
+    "IndexInconsistent",
+    500,
+    False,
+    "A record contradicts those before it; the index stops before it.",
+)
+IndexForeign = _r(
+    7032,
+    "IndexForeign",
+    409,
+    False,
+    "The database belongs to another journal, venue or schema; rebuild it or name another.",
+)
+IndexBusy = _r(7033, "IndexBusy", 503, True, "Another process is writing this index.")
+IndexUnavailable = _r(7034, "IndexUnavailable", 503, True, "The index's database refuses.")
+UnknownRecord = _r(
+    7035,
+    "UnknownRecord",
+    501,
+    False,
+    "The journal holds a kind of record that this release does not know.",
+)
+BadQuery = _r(7036, "BadQuery", 400, False, "A query's argument is malformed or out of bounds.")
 
 # 8xxx: price files
 PriceFileMissing = _r(8001, "PriceFileMissing", 400, False, "The price file cannot be read.")

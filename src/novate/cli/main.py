@@ -28,6 +28,7 @@ COMMANDS = {
     "price": "novate.cli.price",
     "surface": "novate.cli.surface",
     "margin": "novate.cli.margin",
+    "index": "novate.cli.index",
     "error": "novate.cli.error",
 }
 EXAMPLES = """\
