@@ -1,4 +1,4 @@
-"""The read side over a real node: what traders did, to the wei, through reorganisations and kills."""
+"""The read side over a real node: what traders did, to the wei, through reorganisation and kill."""
 
 from __future__ import annotations
 

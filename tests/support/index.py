@@ -241,7 +241,7 @@ def _name(text: str) -> str:
 
 
 def rows_of(connection: Connection) -> dict[str, list[tuple[Any, ...]]]:
-    """Every row of the index by table, in key order; checkpoints only save time and are left out."""
+    """Every row by table, in key order; checkpoints only save time and are left out."""
     found = {}
     for name, table in schema.METADATA.tables.items():
         if table is not schema.checkpoints:

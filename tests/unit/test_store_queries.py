@@ -1,9 +1,10 @@
-"""What the read side answers from rows that are there: candles, funding, delivery, orders, trades."""
+"""What the read side answers from its rows: candles, funding, delivery, orders, trades."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -144,7 +145,7 @@ def test_at_most_5000_candles_and_those_are_the_newest(connection: Connection) -
 def test_candles_that_make_no_sense_are_refused(
     connection: Connection, name: Any, start: Any, end: Any, resolution: str, error: errors.Error
 ) -> None:
-    ask = lambda: trades.get_tradingview_chart_data(connection, name, start, end, resolution)  # noqa: E731
+    ask = partial(trades.get_tradingview_chart_data, connection, name, start, end, resolution)
     assert rejection(ask)[0] is error
 
 
@@ -186,7 +187,7 @@ def test_trades_by_their_number_in_the_instrument(store: Database) -> None:
 
         assert numbers(start_seq=3, end_seq=5) == [3, 4, 5] and numbers(end_seq=0) == []
         for bad in (-1, 2**63, 1.5, "1", True):
-            assert rejection(lambda bad=bad: numbers(start_seq=bad))[0] is BadQuery  # type: ignore[misc]
+            assert rejection(partial(numbers, start_seq=bad))[0] is BadQuery
 
 
 # Orders
@@ -241,7 +242,7 @@ def test_private_queries_answer_nothing_about_nobody_and_refuse_nonsense(
         with store.begin() as connection:
             assert query(connection, "0x" + "0" * 64, ALL).rows == []
             for bad in ("", "0x", "0x" + "g" * 64, "0x" + "0" * 63, "0" * 66, None, 7, b"0x"):
-                assert rejection(lambda bad=bad: query(connection, bad, ALL))[0] is BadQuery  # type: ignore[misc]
+                assert rejection(partial(query, connection, bad, ALL))[0] is BadQuery
             nothing = Page(0)
             assert rejection(lambda: query(connection, "0x" + "0" * 64, nothing))[0] is BadQuery
             strange = "no type"
@@ -332,8 +333,7 @@ def test_a_delivery_price_is_the_average_of_the_half_hour_before_eight(
     assert history.get_delivery_prices(connection, "btc_usd", 5, 1).rows == found.rows
     assert history.get_delivery_prices(connection, "eth_usd").rows == []
     for bad in ("btc", "", "BTC_USD", None):
-        ask = lambda bad=bad: history.get_delivery_prices(connection, bad)  # type: ignore[misc]  # noqa: E731
-        assert rejection(ask)[0] is BadQuery
+        assert rejection(partial(history.get_delivery_prices, connection, bad))[0] is BadQuery
     for count, offset in ((0, 0), (101, 0), (1, -1), (1.5, 0)):
-        ask = lambda n=count, o=offset: history.get_delivery_prices(connection, "btc_usd", n, o)  # type: ignore[misc]  # noqa: E731
+        ask = partial(history.get_delivery_prices, connection, "btc_usd", count, offset)
         assert rejection(ask)[0] is BadQuery

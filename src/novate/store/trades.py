@@ -266,7 +266,7 @@ def get_batches(connection: Connection, page: Page) -> Answer[Batch]:
 
 
 def _settled_by_batch(connection: Connection, firsts: Sequence[int]) -> dict[int, tuple[int, int]]:
-    """By batch, how many of its trades have settled, by whatever transaction, and the last block."""
+    """By batch, how many of its trades have settled, by any transaction, and the last block."""
     table, trades = schema.outcomes, schema.trades
     found: dict[int, tuple[int, int]] = {}
     for part in chunks(firsts):
