@@ -208,9 +208,9 @@ HOSTILE: dict[str, tuple[list[Any], dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_what_strangers_do_leaves_our_trades_alone(store: Database, name: str) -> None:
+def test_what_strangers_do_leaves_our_trades_alone(quick: Database, name: str) -> None:
     chain = Branches()
-    indexer = index(store, BY_NODE)
+    indexer = index(quick, BY_NODE)
     indexer.take(journal().entries)
     logs, how = HOSTILE[name]
     chain.mine()
@@ -225,11 +225,11 @@ def test_what_strangers_do_leaves_our_trades_alone(store: Database, name: str) -
         (transaction(number, logs, **how),),
     )
     indexer.follow(chain)
-    assert states(store) == ["batched"] * 3
-    assert [b.state for b in batches(store)] == ["submitted"]
+    assert states(quick) == ["batched"] * 3
+    assert [b.state for b in batches(quick)] == ["submitted"]
     chain.mine(*all_settled())
     indexer.follow(chain)
-    assert states(store) == ["settled"] * 3
+    assert states(quick) == ["settled"] * 3
 
 
 def test_our_numbers_cannot_settle_twice(quick: Database) -> None:

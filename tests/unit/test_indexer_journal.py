@@ -27,6 +27,7 @@ from support.journals import rejection
 
 from novate import errors
 from novate.engine.journal_frame import Record
+from novate.errors import Rejected
 from novate.services import indexer_journal
 from novate.services.indexer import Indexer
 from novate.services.indexer_journal import JournalFold, text
@@ -229,6 +230,53 @@ def test_a_nonce_of_64_bits_is_kept(store: Database) -> None:
     pen.write(msgspec.structs.replace(order, order=terms))
     index(store).take(pen.entries)
     assert rows(store, schema.orders)[0]["nonce"] == 2**64 - 1
+
+
+@pytest.mark.parametrize(
+    "label",
+    ["", "\0", "a\0b", "🦀" * 16, "'; drop table orders; --", "%s %(x)s ? :x", "\u202e\r\n"],
+)
+def test_a_label_of_anything_is_kept_or_made_harmless(store: Database, label: str) -> None:
+    pen = Pen()
+    pen.write(placed(1, -5, label=label, self_trade=label))
+    index(store).take(pen.entries)
+    (order,) = rows(store, schema.orders)
+    assert order["label"] == order["self_trade"] == label.replace("\0", "\ufffd")
+
+
+@pytest.mark.parametrize("price", ["1e5", "01", "+1", "", "NaN", "-0", "१"])
+def test_a_price_that_is_no_canonical_number_stops_the_index_by_number(
+    quick: Database, price: str
+) -> None:
+    pen = Pen()
+    pen.write(placed(1, -5), placed(2, 5))
+    pen.write(msgspec.structs.replace(matched(0, 1, 2, 1), price=price))
+    error, detail = rejection(lambda: index(quick).take(pen.entries))
+    named = {errors.IndexInconsistent, errors.JournalCorrupt}
+    assert error in named and detail.startswith("record 3: ")
+
+
+@settings(max_examples=150)
+@given(data=st.data())
+def test_whatever_a_payload_holds_the_index_goes_on_or_stops_by_name(data: st.DataObject) -> None:
+    pen, damaged = day(), Pen()
+    victim = data.draw(st.integers(1, len(pen.entries) - 1))
+    for entry in pen.entries[1:]:
+        payload = bytearray(entry.payload)
+        if entry.sequence == victim:
+            for _ in range(data.draw(st.integers(1, 3))):
+                payload[data.draw(st.integers(0, len(payload) - 1))] = data.draw(
+                    st.integers(0, 255)
+                )
+        damaged.raw(entry.kind, bytes(payload))
+    with closing(Database.open("sqlite://")) as store:
+        indexer = index(store)
+        try:
+            indexer.take(damaged.entries)
+        except Rejected:
+            assert indexer.place().position == -1 and rows(store, schema.trades) == []
+        else:
+            assert indexer.place().position == len(damaged.entries) - 1
 
 
 def test_a_round_that_comes_again_counts_once(quick: Database) -> None:

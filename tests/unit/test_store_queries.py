@@ -102,22 +102,23 @@ def test_a_time_before_the_first_trade_has_no_candles(connection: Connection) ->
     assert nothing.status == "no_data"
 
 
-@pytest.mark.parametrize("resolution", trades.RESOLUTIONS_S)
-def test_every_resolution_covers_what_was_traded(store: Database, resolution: str) -> None:
+def test_every_resolution_covers_what_was_traded(store: Database) -> None:
     pen = Pen()
     pen.write(placed(1, -1000), placed(2, 1000, 200_000))
     for sequence in range(30):
         pen.time_ms += 47 * MINUTE
         pen.write(matched(sequence, 1, 2, 2, 100_000 + sequence % 7))
     index(store).take(pen.entries)
-    with store.begin() as connection:
-        found = trades.get_tradingview_chart_data(connection, BTC, 0, 2**53, resolution)
-    width = 1000 * trades.RESOLUTIONS_S[resolution]
-    assert found.ticks == list(range(found.ticks[0], found.ticks[-1] + 1, width))
-    assert found.ticks[0] == (START_MS + 47 * MINUTE) // width * width
-    assert sum(round(1000 * float(volume)) for volume in found.volume) == 60
-    assert found.open[0] == "100000" and found.close[-1] == "100001"
-    assert (max(found.high), min(found.low)) == ("100006", "100000")
+    for resolution, seconds in trades.RESOLUTIONS_S.items():
+        with store.begin() as connection:
+            ask = trades.get_tradingview_chart_data
+            found = ask(connection, BTC, 0, 2**53, resolution)
+        width = 1000 * seconds
+        assert found.ticks == list(range(found.ticks[0], found.ticks[-1] + 1, width))
+        assert found.ticks[0] == (START_MS + 47 * MINUTE) // width * width
+        assert sum(round(1000 * float(volume)) for volume in found.volume) == 60
+        assert found.open[0] == "100000" and found.close[-1] == "100001"
+        assert (max(found.high), min(found.low)) == ("100006", "100000")
 
 
 def test_at_most_5000_candles_and_those_are_the_newest(connection: Connection) -> None:
@@ -128,25 +129,26 @@ def test_at_most_5000_candles_and_those_are_the_newest(connection: Connection) -
     assert found.close[0] == "10" and found.close[-1] == "11"
 
 
-@pytest.mark.parametrize(
-    ("name", "start", "end", "resolution", "error"),
-    [
-        ("NO-SUCH", 0, 1, "1", UnknownInstrument),
-        (7, 0, 1, "1", UnknownInstrument),
-        ("' or 1=1 --", 0, 1, "1", UnknownInstrument),
-        (BTC, 0, 1, "2", BadQuery),
-        (BTC, 0, 1, "", BadQuery),
-        (BTC, -1, 1, "1", BadQuery),
-        (BTC, 2, 1, "1", BadQuery),
-        (BTC, 0, 2**70, "1", BadQuery),
-        (BTC, 0.5, 1, "1", BadQuery),
-    ],
-)
-def test_candles_that_make_no_sense_are_refused(
-    connection: Connection, name: Any, start: Any, end: Any, resolution: str, error: errors.Error
-) -> None:
-    ask = partial(trades.get_tradingview_chart_data, connection, name, start, end, resolution)
-    assert rejection(ask)[0] is error
+NONSENSE: list[tuple[Any, Any, Any, Any, errors.Error]] = [
+    ("NO-SUCH", 0, 1, "1", UnknownInstrument),
+    (7, 0, 1, "1", UnknownInstrument),
+    ("' or 1=1 --", 0, 1, "1", UnknownInstrument),
+    ("BTC\0", 0, 1, "1", UnknownInstrument),
+    ("\ud800", 0, 1, "1", UnknownInstrument),
+    (BTC, 0, 1, [], BadQuery),
+    (BTC, 0, 1, "2", BadQuery),
+    (BTC, 0, 1, "", BadQuery),
+    (BTC, -1, 1, "1", BadQuery),
+    (BTC, 2, 1, "1", BadQuery),
+    (BTC, 0, 2**70, "1", BadQuery),
+    (BTC, 0.5, 1, "1", BadQuery),
+]
+
+
+def test_candles_that_make_no_sense_are_refused(connection: Connection) -> None:
+    for *asked, error in NONSENSE:
+        ask = partial(trades.get_tradingview_chart_data, connection, *asked)
+        assert rejection(ask)[0] is error, asked
 
 
 # Trades

@@ -174,7 +174,8 @@ def get_tradingview_chart_data(
     Errors: ``UnknownInstrument``, ``BadQuery``.
     """
     listed = names.instrument(connection, instrument_name)
-    require(resolution in RESOLUTIONS_S, BadQuery, f"resolution {str(resolution)[:16]}")
+    known = isinstance(resolution, str) and resolution in RESOLUTIONS_S
+    require(known, BadQuery, f"resolution {str(resolution)[:16]}")
     Page(start_timestamp=start_timestamp, end_timestamp=end_timestamp).check()
     require(start_timestamp <= end_timestamp <= TIME_MS_MAX, BadQuery, "start after end")
     width = 1000 * RESOLUTIONS_S[resolution]
