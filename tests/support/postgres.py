@@ -5,6 +5,7 @@ The server refuses to run as root; then it runs as the system's ``postgres`` or 
 
 from __future__ import annotations
 
+import itertools
 import os
 import pwd
 import shutil
@@ -17,8 +18,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psycopg
+
 READY_SECONDS_MAX = 30
 STOP_SECONDS_MAX = 20
+_NUMBERS = itertools.count()
 USERS = ("postgres", "nobody")
 HOW = "install the server (Debian and Ubuntu: apt-get install postgresql)"
 
@@ -93,7 +97,7 @@ def server() -> Iterator[str]:
             _await(process, tools, port, folder)
             yield f"postgresql://novate@127.0.0.1:{port}/postgres"
         finally:
-            process.send_signal(signal.SIGINT)  # a shutdown that waits for no client
+            process.send_signal(signal.SIGQUIT)  # at once: nothing is kept
             try:
                 process.wait(STOP_SECONDS_MAX)
             except subprocess.TimeoutExpired:
@@ -101,6 +105,14 @@ def server() -> Iterator[str]:
                 process.wait()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def fresh(url: str) -> str:
+    """The URL of a new, empty namespace of a server's database."""
+    name = f"index_{next(_NUMBERS)}"
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(f"create schema {name}".encode())
+    return f"{url}?options=-csearch_path%3D{name}"
 
 
 def _await(process: subprocess.Popen[bytes], tools: Path, port: int, folder: Path) -> None:

@@ -17,6 +17,8 @@ from novate.store import accounts, database, history, schema, trades
 from novate.store.database import Database
 from novate.store.pages import COUNT_DEFAULT, Answer, Page
 
+WIDTH_OF_A_FILE = 2_000
+
 
 class Asked(msgspec.Struct, frozen=True):
     """The options of one question."""
@@ -107,7 +109,9 @@ def show(
     if as_json:
         typer.echo(msgspec.json.encode(found).decode())
     else:
-        _print(Console(), msgspec.to_builtins(found), isinstance(found, Answer))
+        console = Console()
+        wide = console if console.is_terminal else Console(width=WIDTH_OF_A_FILE)
+        _print(wide, msgspec.to_builtins(found), isinstance(found, Answer))
 
 
 def _print(console: Console, found: Any, paged: bool) -> None:

@@ -63,8 +63,9 @@ class Indexer:
         deployment: Deployment,
         parameters: Parameters,
         chain_source: str = BY_JOURNAL,
+        group: int = RECORDS_PER_GROUP,
     ) -> None:
-        self._store = store
+        self._store, self._group = store, group
         self._deployment, self._parameters = deployment, parameters
         self._contracts = Contracts(deployment)
         self._source = chain_source
@@ -119,7 +120,7 @@ class Indexer:
         """
         known, count = self.place(), 0
         waiting = iter(entries)
-        while group := list(islice(waiting, RECORDS_PER_GROUP)):
+        while group := list(islice(waiting, self._group)):
             fresh = [e for e in group if self._is_new(e, known)]
             if fresh:
                 known = self._take_group(fresh, known)

@@ -1,9 +1,9 @@
 """The chain's share of the read side: what events say, as rows of the tables ``schema.CHAIN``.
 
 Owns: which logs become which rows. Whoever sends a transaction chooses its calldata and, as an
-executor of its own, its sequence numbers; so only what our executors settled belongs to our trades
-(``ours``), and a refusal counts only in a batch that one of them sent itself: anybody may present
-our receipts together with nonsense, and a fill settled before is refused as ``ReceiptUsed``.
+executor of its own, its sequence numbers; so only what our executors settled belongs to our trades,
+and a refusal counts only in a batch that one of them sent itself (``ours`` says both): anybody may
+present our receipts with nonsense, and a fill settled before is refused as ``ReceiptUsed``.
 Every row carries its place (block, position, part) and is only ever added.
 """
 
@@ -186,26 +186,24 @@ class ChainRows:
         self, decoded: Decoded, batch: Row, fills: list[FillEvent], codes: dict[int, int]
     ) -> None:
         executor = batch["executor"].lower()
-        ours = int(executor in self._contracts.executors)
-        settled = int(batch["settled"])
+        ours = executor in self._contracts.executors
+        own, settled = ours and self._sent_by(decoded, executor), int(batch["settled"])
         self.add(
             schema.settled_batches,
             first_sequence=small(batch["first_sequence"]),
             size=batch["count"],
             settled=settled.bit_count(),
             gas_used=decoded.record.gas_used,
-            ours=ours,
+            ours=int(own),
             executor=executor,
             **self._common,
         )
         for fill in fills:
-            self._outcome(fill.sequence, executor, ours, 0, fill)
-        if not (ours and self._sent_by(decoded, executor)):
-            return
-        for index in range(batch["count"]):
+            self._outcome(fill.sequence, executor, int(ours), 0, fill)
+        for index in range(batch["count"] if own else 0):
             code = codes.get(index, 0)
             if not settled >> index & 1 and code != ReceiptUsed.code:
-                self._outcome(batch["first_sequence"] + index, executor, ours, code, None)
+                self._outcome(batch["first_sequence"] + index, executor, int(ours), code, None)
 
     def _sent_by(self, decoded: Decoded, executor: str) -> bool:
         """Whether the executor itself sent the batch, as its own and without receipts."""

@@ -1,7 +1,7 @@
 """What feeds an index: a journal that another process writes, and a node, if one is named.
 
-Owns: catching up and following. A node that does not answer holds up the chain's rows and nothing
-else: the fault is handed back, and the next poll asks again.
+Owns: catching up and following. The journal comes first; a node that does not answer holds up the
+chain's rows (and the next poll, for as long as the client waits): the fault is handed back.
 """
 
 from __future__ import annotations

@@ -50,6 +50,11 @@ def text(data: bytes) -> str:
     return "0x" + data.hex()
 
 
+def clean(words: str) -> str:
+    """A client's words as every database holds them: PostgreSQL has no NUL."""
+    return words.replace("\0", "\ufffd")
+
+
 def decode(entry: Record) -> AnyRecord:
     """The record of a journal entry. Errors: ``UnknownRecord``, ``JournalCorrupt``."""
     known = entry.kind in _KINDS
@@ -96,10 +101,14 @@ class JournalFold:
         for entry, record in entries:
             self._entry = entry
             handler = self._handlers.get(type(record))
-            if handler is not None:
-                handler(record)
-            else:
+            if handler is None:
                 assert isinstance(record, WITHOUT_ROWS), type(record)
+                continue
+            try:
+                handler(record)
+            except Rejected as rejected:
+                self._require(rejected.error is IndexInconsistent, str(rejected))
+                raise
 
     def write(self) -> None:
         """Write everything that changed."""
@@ -198,8 +207,8 @@ class JournalFold:
             "account": text(terms.account),
             "signer": text(record.signer),
             "executor": text(terms.executor),
-            "self_trade": record.self_trade,
-            "label": record.label,
+            "self_trade": clean(record.self_trade),
+            "label": clean(record.label),
             "state": OPEN,
         }
 

@@ -82,18 +82,22 @@ class Database:
             raise Rejected(InvalidParameter, "the database is no URL") from None
         driver = DRIVERS.get(parsed.get_backend_name())
         require(driver is not None, InvalidParameter, "use sqlite:///FILE or postgresql://…")
-        engine = create_engine(parsed.set(drivername=str(driver)))
-        if parsed.get_backend_name() == "sqlite":
+        local = parsed.get_backend_name() == "sqlite"
+        # a transaction sees one state throughout: a page and what it is joined with agree
+        options = {} if local else {"isolation_level": "REPEATABLE READ"}
+        engine = create_engine(parsed.set(drivername=str(driver)), **options)
+        if local:
             _begin_explicitly(engine)
         made = cls(engine)
-        with made._faults():
-            if migrate:
-                made.migrate()
-            found = made.version()
-        newest = migrations()[-1][0]
-        if found != newest:
+        try:
+            with made._faults():
+                found = made.migrate() if migrate else made.version()
+            newest = migrations()[-1][0]
+            what = f"schema version {found}, this release knows {newest}"
+            require(found == newest, IndexForeign, what)
+        except BaseException:
             made.close()
-            raise Rejected(IndexForeign, f"schema version {found}, this release knows {newest}")
+            raise
         return made
 
     def close(self) -> None:

@@ -123,7 +123,8 @@ def get_delivery_prices(
 ) -> Answer[DeliveryPrice]:
     """The index averaged over the half hour before 08:00 UTC, newest day first.
 
-    Weighted by time, a price standing until the next. A day without any price is left out.
+    Weighted by time, a price standing until the next. A day without a price
+    in that time is left out.
     Errors: ``BadQuery``.
     """
     fits = type(count) is int and 1 <= count <= DELIVERY_DAYS_MAX
@@ -155,13 +156,13 @@ def _average(connection: Connection, feed: int, start: int, end: int) -> int | N
     order = table.c.timestamp, table.c.block, table.c.position
     inside = columns.where(table.c.timestamp > start, table.c.timestamp <= end)
     found = connection.execute(inside.order_by(*order)).all()
+    if not found:
+        return None
     earlier = columns.where(table.c.timestamp <= start, table.c.timestamp > start - DAY_S)
     before = connection.execute(
         earlier.order_by(*(column.desc() for column in order)).limit(1)
     ).all()
     steps = [(max(row.timestamp, start), row.index_price) for row in (*before, *found)]
-    if not steps:
-        return None
     ends = [time for time, _ in steps[1:]] + [end]
     weights = [after - time for (time, _), after in zip(steps, ends, strict=True)]
     if sum(weights) == 0:

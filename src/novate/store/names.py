@@ -37,7 +37,9 @@ def instrument(connection: Connection, name: str) -> Listed:
     """An instrument by its name. Errors: ``UnknownInstrument``."""
     table = schema.instruments
     query = select(table).where(table.c.name == name)
-    row = connection.execute(query).first() if isinstance(name, str) else None
+    # what a database's text cannot hold names nothing
+    plain = isinstance(name, str) and name.isascii() and name.isprintable()
+    row = connection.execute(query).first() if plain else None
     require(row is not None, UnknownInstrument, str(name)[:64])
     assert row is not None
     return Listed(row.instrument, row.name, row.lot_size, row.feed)

@@ -24,7 +24,7 @@ COUNT_DEFAULT = 10
 COUNT_MAX = 1_000
 TIME_MS_MAX = 2**53
 ASCENDING, DESCENDING, DEFAULT = "asc", "desc", "default"
-_CONTINUATION = re.compile(r"\d{1,19}(\.\d{1,19}){0,2}")
+_CONTINUATION = re.compile(r"[0-9]{1,19}(\.[0-9]{1,19}){0,2}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -174,7 +174,8 @@ def get_tradingview_chart_data(
     Errors: ``UnknownInstrument``, ``BadQuery``.
     """
     listed = names.instrument(connection, instrument_name)
-    require(resolution in RESOLUTIONS_S, BadQuery, f"resolution {str(resolution)[:16]}")
+    known = isinstance(resolution, str) and resolution in RESOLUTIONS_S
+    require(known, BadQuery, f"resolution {str(resolution)[:16]}")
     Page(start_timestamp=start_timestamp, end_timestamp=end_timestamp).check()
     require(start_timestamp <= end_timestamp <= TIME_MS_MAX, BadQuery, "start after end")
     width = 1000 * RESOLUTIONS_S[resolution]
@@ -251,35 +252,58 @@ def get_batches(connection: Connection, page: Page) -> Answer[Batch]:
     rows, more = fetch(connection, select(table), keys, table.c.closed_ms, page)
     firsts = [row.first_sequence for row in rows]
     submitted: dict[int, str] = {}
-    settled: dict[int, Row[Any]] = {}
+    sent: dict[int, Row[Any]] = {}
     for part in chunks(firsts):
-        sent = schema.submissions
-        query = select(sent).where(sent.c.first_sequence.in_(part)).order_by(sent.c.record)
+        given = schema.submissions
+        query = select(given).where(given.c.first_sequence.in_(part)).order_by(given.c.record)
         submitted |= {row.first_sequence: row.transaction for row in connection.execute(query)}
         done = schema.settled_batches
         query = select(done).where(done.c.ours == 1, done.c.first_sequence.in_(part))
         # of several attempts the one that settled most, the first of equals
         order = done.c.settled, done.c.block.desc(), done.c.position.desc()
-        settled |= {r.first_sequence: r for r in connection.execute(query.order_by(*order))}
-    return Answer([_batch(row, submitted, settled) for row in rows], more)
+        sent |= {row.first_sequence: row for row in connection.execute(query.order_by(*order))}
+    settled = _settled_by_batch(connection, firsts)
+    return Answer([_batch(row, submitted, sent, settled) for row in rows], more)
 
 
-def _batch(row: Row[Any], submitted: dict[int, str], settled: dict[int, Row[Any]]) -> Batch:
-    first, count = row.first_sequence, row.size
-    done = settled.get(first)
-    if done is not None:
-        state = "settled" if done.settled == count else "partly_settled"
+def _settled_by_batch(connection: Connection, firsts: Sequence[int]) -> dict[int, tuple[int, int]]:
+    """By batch, how many of its trades have settled, by any transaction, and the last block."""
+    table, trades = schema.outcomes, schema.trades
+    found: dict[int, tuple[int, int]] = {}
+    for part in chunks(firsts):
+        query = (
+            select(trades.c.batch, func.count(), func.max(table.c.block))
+            .join(table, table.c.sequence == trades.c.sequence)
+            .where(table.c.ours == 1, table.c.settled == 1, trades.c.batch.in_(part))
+            .group_by(trades.c.batch)
+        )
+        found |= {batch: (count, block) for batch, count, block in connection.execute(query)}
+    return found
+
+
+def _batch(
+    row: Row[Any],
+    submitted: dict[int, str],
+    sent: dict[int, Row[Any]],
+    settled: dict[int, tuple[int, int]],
+) -> Batch:
+    first, own = row.first_sequence, sent.get(row.first_sequence)
+    count, block = settled.get(first, (0, None))
+    if count == row.size:
+        state = "settled"
+    elif count or own is not None:
+        state = "partly_settled"
     else:
         state = "submitted" if first in submitted else "closed"
     return Batch(
         batch=first,
-        count=count,
+        count=row.size,
         state=state,
         timestamp=row.closed_ms,
         oracle_round=row.oracle_round,
-        settled=done.settled if done is not None else 0,
-        transaction=done.transaction if done is not None else submitted.get(first),
-        block=done.block if done is not None else None,
+        settled=count,
+        transaction=own.transaction if own is not None else submitted.get(first),
+        block=own.block if own is not None else block,
     )
 
 
