@@ -161,6 +161,7 @@ class Settler:
         if not self.waiting:
             return []
         unmined = sum(flight.block is None for flight in self.flights.values())
+        self._refresh()
         made: list[BatchSubmitted] = []
         nonce = self._nonce()
         fees = self.options.fees.first(self._base_fee())
@@ -176,6 +177,22 @@ class Settler:
                 place += 1
             made.append(self._attempt(nonce + len(made), fees, carried, batch, now_ms))
         return made
+
+    def _refresh(self) -> None:
+        """Batches whose round is stale by the newest round's time go behind that."""
+        times = [item.timestamp for item in self.waiting if isinstance(item, OracleRound)]
+        oldest = max(times, default=0) - self.options.stale_after_s
+        late = [
+            item
+            for item in self.waiting
+            if isinstance(item, BatchClosed)
+            and (
+                item.oracle_round not in self.rounds
+                or self.rounds[item.oracle_round].timestamp < oldest
+            )
+        ]
+        if times and late:
+            self.waiting = [*(item for item in self.waiting if item not in late), *late]
 
     def _attempt(
         self,
