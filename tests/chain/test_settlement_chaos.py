@@ -1,6 +1,6 @@
-"""Everything at once, seeded: trades go on while the settler dies, the node forgets, the chain turns
-back. In the end every match has settled exactly once, nothing was given up, and a verifier who
-trusts nobody finds nothing.
+"""Everything at once, seeded: trades go on while the settler dies, the node forgets and the chain
+turns back. In the end every match has settled exactly once, nothing was given up, and a verifier
+who trusts nobody finds nothing.
 """
 
 from __future__ import annotations

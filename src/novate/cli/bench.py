@@ -131,7 +131,7 @@ def settle(
     ] = settling.SECONDS,
     parameters: Annotated[Path, typer.Option(help="Parameter file of the venue.")] = DEFAULT,
 ) -> None:
-    """Fully checked fills a second on a local chain, and how long one takes from match to settled."""
+    """Fully checked fills a second on a local chain, and the time from match to settled."""
     try:
         report = settling.measure(load(parameters), fills, seconds)
     except NodeFault as error:

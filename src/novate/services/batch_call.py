@@ -33,7 +33,7 @@ def signed(placed: OrderPlaced) -> SignedOrder:
 def settle_calldata(posted: bytes, fills: Sequence[SignedFill], first_sequence: int) -> bytes:
     """The executor's own settlement, behind the round it carries. Errors: those of ``pack``.
 
-    Words are put side by side here: an ABI encoder that checks each of them takes ten times as long.
+    Words are put side by side here: an ABI encoder that checks each takes ten times as long.
     """
     packed = pack(fills)
     tails = (
