@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import random
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -17,11 +17,13 @@ from novate.chain.client import Client
 from novate.chain.rows import hexed
 from novate.services import verification
 from novate.services.final_state import final_state
+from novate.services.flights import BatchTimer
+from novate.services.settlement_loop import SettlementLoop
 from novate.services.settler import Settler
 from novate.services.verification import Case
 from novate.services.watch import canonical
 from novate.wire import records
-from novate.wire.records import BatchDue, BatchSubmitted, ChainReorganised, Matched
+from novate.wire.records import AnyRecord, BatchDue, BatchSubmitted, ChainReorganised, Matched
 from tests.support.market import Market, happened
 
 STEPS = 40
@@ -99,15 +101,19 @@ class Storm:
     def calm(self) -> None:
         """Until nothing is on its way any more."""
         venue = self.market.venue
+        loop = SettlementLoop(venue.settler, venue.watcher, BatchTimer(), self.write)
         for _ in range(20):
-            later = venue.now * 1000 + 10_000
-            self.write_down(venue.settler.check(later, venue.watcher.next_block - 1))
             self.settle()
-            venue.settler.transmit()
+            loop.turn(venue.now * 1000 + 10_000)
             venue.mine(venue.now + 2)
             if not venue.sequencer.ahead.state.steps and not venue.sequencer.ahead.state.parked:
                 return
         raise AssertionError("something is still on its way")
+
+    def write(self, made: Sequence[AnyRecord]) -> None:
+        """What the loop made, as the venue's process writes it."""
+        assert all(isinstance(record, BatchSubmitted) for record in made), "the venue watches"
+        self.write_down([record for record in made if isinstance(record, BatchSubmitted)])
 
     @property
     def started(self) -> int:
