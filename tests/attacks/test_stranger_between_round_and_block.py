@@ -87,6 +87,9 @@ def test_a_match_that_a_strangers_auction_bars_is_given_up_with_its_reason(marke
     assert start_auction(market)[-1].succeeded
     outcomes = market.venue.settle(market.ts)
     assert [a["settled"] for a in happened(outcomes, "BatchSettled")] == [0b10]
+    for _ in range(7):  # the auction may end: the match waits, but not for ever
+        assert market.busts() == []
+        market.round(94_000)
     assert [(e.sequence, BY_CODE[e.code].name) for e in market.busts()] == [
         (barred.sequence, "InAuction")
     ]

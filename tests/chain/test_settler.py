@@ -22,7 +22,8 @@ from novate.errors import BY_CODE, BY_SELECTOR, Rejected
 from novate.services import settler as settler_module
 from novate.services.batch_call import settle_calldata
 from novate.services.fees import FeePolicy
-from novate.services.settler import Settler, SettlerOptions
+from novate.services.flights import SettlerOptions
+from novate.services.settler import Settler
 from novate.services.watch import Watcher
 from novate.wire import records
 from novate.wire.records import BatchDue, BatchSubmitted, ChainReorganised, Matched

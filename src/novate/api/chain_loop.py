@@ -1,26 +1,26 @@
-"""The loop between journal and chain: batches and rounds out, whole blocks in.
+"""The loop between journal and chain, beside the core: batches and rounds out, whole blocks in.
 
-Owns: the settler and the watcher of a running venue, and the hours at which they work. What they
-say enters the journal through the core; what the core writes reaches them by ``follow``. Calls of
-the node run on a thread, so that a slow node holds nobody up but this loop; the two objects are
-touched by one step at a time. Times in milliseconds.
+Owns: when the settlement service takes its turns, and how what it writes enters the journal through
+the core. A turn runs on a thread, so that a slow node holds nobody up but this loop; the service is
+touched by one turn at a time. A local chain is mined here. Times in milliseconds.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from novate.api.core import Core
 from novate.chain.client import Client
+from novate.services.flights import BatchTimer
+from novate.services.settlement_loop import SettlementLoop
 from novate.services.settler import Settler
 from novate.services.watch import Watcher
 from novate.wire.records import AnyRecord, BatchClosed, ChainReorganised, OracleRound
 
-CHECK_EVERY_MS = 1_000
-IDLE_SECONDS = 0.02
+IDLE_SECONDS = 0.01
 
 
 @dataclass(slots=True)
@@ -31,20 +31,24 @@ class ChainLoop:
     client: Client
     settler: Settler
     watcher: Watcher
+    timer: BatchTimer
     block_ms: int
     clock_ms: Callable[[], int]
     fresh: deque[AnyRecord] = field(default_factory=deque)
-    checked_ms: int = 0
     mined_ms: int = 0
-    blocks: int = 0
     resumed: list[ChainReorganised] = field(default_factory=list)
+    service: SettlementLoop = field(init=False)
+    _loop: asyncio.AbstractEventLoop = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.service = SettlementLoop(self.settler, self.watcher, self.timer, self._write)
 
     def follow(self, record: AnyRecord) -> None:
-        """Take note of a durable record; the settler reads it at the next step."""
+        """Take note of a durable record; the service reads it at its next turn."""
         self.fresh.append(record)
 
     async def run(self) -> None:
-        """Work until cancelled; raises what the node's connection raises."""
+        """Take turns until cancelled. Errors: ``ReorgTooDeep``."""
         while self.resumed:
             # the chain no longer has what the journal's end says of it
             await self.core.enter(self.resumed.pop(0))
@@ -53,39 +57,28 @@ class ChainLoop:
             await asyncio.sleep(IDLE_SECONDS)
 
     async def step(self) -> None:
-        """Send what is new, mine if it is our chain and time, and bring in what happened."""
-        now = self.clock_ms()
-        asked = now - self.checked_ms >= CHECK_EVERY_MS
-        plans = await asyncio.to_thread(self._plan, now, asked)
-        for intent in plans:
-            await self.core.enter(intent)
-        due = self.client.mines and now - self.mined_ms >= self.block_ms
-        found = await asyncio.to_thread(self._exchange, now, due)
-        for record in found:
-            await self.core.enter(record)
+        """One turn of the service, and a block where it is our chain and time."""
+        self._loop = asyncio.get_running_loop()
+        await asyncio.to_thread(self._turn, self.clock_ms())
 
-    def _plan(self, now: int, asked: bool) -> list[AnyRecord]:
-        """On the thread: what the settler will send, for the journal."""
+    def _turn(self, now: int) -> None:
+        """On the thread."""
         self._catch_up()
-        plans: list[AnyRecord] = [*self.settler.plan(now)]
-        if asked and not plans:
-            self.checked_ms = now
-            plans += self.settler.check(now, self.watcher.next_block - 1)
-        return plans
-
-    def _exchange(self, now: int, due: bool) -> list[AnyRecord]:
-        """On the thread: send, mine, and read new blocks."""
-        self._catch_up()
-        self.settler.transmit()
-        if due:
-            self.client.mine(max(now // 1_000, self.client.block().timestamp + 1))  # seconds
+        self.service.turn(now)
+        if self.client.mines and now - self.mined_ms >= self.block_ms:
+            second = now // 1_000  # division: to seconds
+            self.client.mine(max(second, self.client.block().timestamp + 1))
             self.mined_ms = now
-            self.blocks += 1
-        return [*self.watcher.poll()]
+
+    def _write(self, made: Sequence[AnyRecord]) -> None:
+        """On the thread: have the core write records, and follow them."""
+        for record in made:
+            asyncio.run_coroutine_threadsafe(self.core.enter(record), self._loop).result()
+        self._catch_up()
 
     def _catch_up(self) -> None:
         while self.fresh:
-            self.settler.follow(self.fresh.popleft())
+            self.service.follow(self.fresh.popleft())
 
     @property
     def waiting(self) -> int:

@@ -39,6 +39,7 @@ from novate.errors import InvalidParameter, require
 from novate.lab.prices import PriceTable
 from novate.model.order import Order
 from novate.services.boot import build_sequencer, coincurve_key, genesis_of
+from novate.services.flights import BatchTimer
 from novate.services.gateway import Gateway
 from novate.services.settle_call import separator
 from novate.services.settler import Settler
@@ -112,7 +113,6 @@ class Host:
         self.port = await self.server.start(self.config.host, self.config.port)
         self.supervisor.start("chain", self.chain.run)
         self.supervisor.start("oracle", self.oracle.run)
-        self.supervisor.start("batches", self._close_batches)
         self.supervisor.start("snapshots", self._snapshots)
 
     async def stop(self) -> None:
@@ -224,6 +224,7 @@ class Host:
             self.client,
             Settler(self.client, self.deployment, self.executor),
             watcher,
+            BatchTimer(self.config.batch_ms),
             self.config.block_ms,
             clock_ms,
         )
@@ -275,13 +276,6 @@ class Host:
         self.chain.clock_ms = clock_ms
 
     # Hours
-
-    async def _close_batches(self) -> None:
-        """Close the open batch when it is due."""
-        while True:
-            await asyncio.sleep(self.config.batch_ms / 1_000)
-            if self.sequencer.open_batch.count:
-                await self.core.enter(BatchDue(clock_ms()))
 
     async def _snapshots(self) -> None:
         """Write the engine's state down from time to time."""

@@ -38,6 +38,8 @@ from novate.wire.records import AnyRecord, BatchClosed, ChainTransaction, Matche
 FILLS_PER_S_TARGET = 5_000
 P99_MS_TARGET = 100
 RATE = 1_000
+FILLS = 20_000
+SECONDS = 5
 BATCH = 100
 DELAY_S = 0.02
 MAKERS = TAKERS = 10
@@ -319,7 +321,7 @@ def _fresh(venue: Venue, node: LocalNode, journal: Journal) -> Service:
     return Service(venue, node, journal)
 
 
-def measure(parameters: Parameters, fills: int = 20_000, seconds: int = 5) -> SettleReport:
+def measure(parameters: Parameters, fills: int = FILLS, seconds: int = SECONDS) -> SettleReport:
     """Deploy on a chain of its own and measure. Errors: ``NodeFault`` without the local node."""
     with TemporaryDirectory(prefix="novate-settle-") as folder, LocalNode() as node:
         venue = Venue(ClientBackend(node.client()), parameters)

@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from novate.bench import matching, recovery
+from novate.bench import matching, recovery, settling
 from novate.bench.catalogue import SCENARIOS
 from novate.bench.gas import BASELINES, TARGETS, GasReport, measure
 from novate.chain.node import NodeFault
@@ -26,6 +26,7 @@ def everything(context: typer.Context) -> None:
         gas()
         match()
         recover()
+        settle()
 
 
 @app.command()
@@ -116,6 +117,48 @@ def recover(
     checks = "same state, nothing acknowledged lost, the old writer fenced"
     console.print(checks if sound else f"FAILED: {checks}", highlight=False)
     if not sound:
+        raise typer.Exit(1)
+
+
+@app.command()
+def settle(
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    fills: Annotated[
+        int, typer.Option(min=settling.BATCH, help="Fills settled back to back.")
+    ] = settling.FILLS,
+    seconds: Annotated[
+        int, typer.Option(min=1, help="Seconds of fills at a fixed rate.")
+    ] = settling.SECONDS,
+    parameters: Annotated[Path, typer.Option(help="Parameter file of the venue.")] = DEFAULT,
+) -> None:
+    """Fully checked fills a second on a local chain, and the time from match to settled."""
+    try:
+        report = settling.measure(load(parameters), fills, seconds)
+    except NodeFault as error:
+        raise typer.BadParameter(str(error)) from None
+    if as_json:
+        typer.echo(json.dumps(report.document()))
+        return
+    console = Console(soft_wrap=True)
+    verdict = "met" if report.fills_per_s >= settling.FILLS_PER_S_TARGET else "missed"
+    console.print(
+        f"[bold]settled[/bold]: {report.fills_per_s:,} fills/s, target "
+        f"{settling.FILLS_PER_S_TARGET:,}: {verdict}; the chain alone "
+        f"{report.chain_fills_per_s:,}/s",
+        highlight=False,
+    )
+    verdict = "met" if report.p99_ms <= settling.P99_MS_TARGET else "missed"
+    console.print(
+        f"[bold]match to settled[/bold] at {report.rate:,} fills/s: p50 {report.p50_ms:.0f} ms, "
+        f"p99 {report.p99_ms:.0f} ms, target {settling.P99_MS_TARGET}: {verdict}",
+        highlight=False,
+    )
+    stages = ", ".join(f"{name} {ms:.1f} ms" for name, ms in report.stages_ms.items())
+    console.print(f"[bold]gas a fill[/bold]: {report.gas_per_fill:,}", highlight=False)
+    console.print(f"[bold]the service, a batch of 100[/bold]: {stages}", highlight=False)
+    console.print(settling.TEXT, highlight=False)
+    if report.settled != report.fills:
+        console.print(f"FAILED: {report.fills - report.settled} fills did not settle")
         raise typer.Exit(1)
 
 

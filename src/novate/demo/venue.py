@@ -29,6 +29,7 @@ from novate.model.order import Order
 from novate.services import settle_call
 from novate.services.audit import Auditor
 from novate.services.boot import build_sequencer, coincurve_key, genesis_of
+from novate.services.flights import SettlerOptions
 from novate.services.gateway import Gateway
 from novate.services.oracle_node import Network, NodePrice, OracleNode, joint_round
 from novate.services.replica import Outcome, Replica
@@ -61,8 +62,8 @@ class Venue:
         self.now = genesis_time
         self.executor = local_key("executor")
         self.node_keys = [coincurve_key(local_key(f"oracle node {i}")) for i in range(NODES)]
-        options = NodeOptions(timestamp=genesis_time, dump_state=folder / "chain.json")
-        self.node = LocalNode(options)
+        kept = NodeOptions(timestamp=genesis_time, dump_state=folder / "chain.json")
+        self.node = LocalNode(kept)
         self.client: Client = self.node.client()
         self.deployment = self._deploy()
         self.now = self.genesis_time = self.client.block().timestamp
@@ -73,7 +74,8 @@ class Venue:
         self.sequencer = build_sequencer(self.deployment, parameters, self.executor, self.now)
         self.separator = settle_call.separator(self.deployment)
         self.gateway = Gateway(self.separator, may_sign=self._may_sign)
-        self.settler = Settler(self.client, self.deployment, self.executor)
+        options = SettlerOptions(stale_after_s=parameters.oracle.stale_after_seconds)
+        self.settler = Settler(self.client, self.deployment, self.executor, options)
         self.watcher = Watcher(self.client, self.deployment, self.client.block().number + 1)
         self.oracle_nodes = self._oracle_nodes()
         self.round = 0

@@ -25,17 +25,34 @@ from novate.model.store import Write
 from novate.wire.records import AnyRecord, BatchClosed, Busted, ChainTransaction, OracleRound
 
 REORG_BLOCKS_MAX = 64
-TRIES_MAX = 3
+REVERTS_MAX = 3
+SKIPS_MAX = 16
+PATIENCE_S = 300  # longer than an outage's staleness and the grace after it
+# What no later round and no other block cures.
+FINAL = frozenset(
+    error.code
+    for error in (
+        errors.OrderExpired,
+        errors.OrderCancelled,
+        errors.NonceUsed,
+        errors.StaleRevision,
+        errors.OverFilled,
+        errors.BatchReverted,
+    )
+)
 BOOK = "book."  # tables of the engine's own book: no part of the chain's state
 
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """A closed batch: (taker, maker, lots, price) of its matches, and how often it was resent."""
+    """A closed batch: (taker, maker, lots, price) of its matches; how often the chain has skipped
+    them, and how often it has reverted the whole transaction.
+    """
 
     first_sequence: int
     fills: tuple[tuple[bytes, bytes, int, int], ...]
-    tries: int = 0
+    skips: int = 0
+    reverts: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +77,8 @@ class Past:
 class AheadState:
     """All that a snapshot must hold: the chain's second, steps with their writes, recent past.
 
-    No block up to ``floor`` can be taken back any more.
+    No block up to ``floor`` can be taken back any more. ``parked`` are fills that the chain skipped
+    and that would not settle now either, by sequence, with the second since when.
     """
 
     now: int = 0
@@ -68,6 +86,7 @@ class AheadState:
     writes: list[Write] = field(default_factory=list)
     past: list[Past] = field(default_factory=list)
     floor: int = 0
+    parked: dict[int, tuple[Pending, int]] = field(default_factory=dict)
 
 
 # (taker, maker, lots, price) settle from a sequence on: bitmap of the settled, code of a skip.
@@ -120,7 +139,7 @@ class Ahead:
         self, record: ChainTransaction, sent: tuple[int, int] | None
     ) -> tuple[bool, list[AnyRecord]]:
         """Take in the chain's next transaction: whether anything came otherwise than the world
-        held it before, and the events: fills sent again, one by one, and fills given up.
+        held it before, and the events of ``retry``.
         """
         world, state = self.world, self.state
         ours, now = self._rows(), world.now
@@ -128,14 +147,36 @@ class Ahead:
         with world.store.recorded() as writes:
             self._apply_transaction(world, record)
         world.take_events()
-        arrived, unsettled = self._arrivals(sent)
+        arrived, unsettled = self._arrivals(sent, record.succeeded)
         state.past.append(Past(record.block, state.now, tuple(writes), tuple(arrived)))
         state.now = record.timestamp
         self._forget(record.block)
         self._apply_again()
         world.now = max(now, record.timestamp)
-        events = [event for batch in unsettled for event in self._judge_again(batch)]
+        for batch in unsettled:
+            since = state.parked.get(batch.first_sequence, (batch, world.now))[1]
+            state.parked[batch.first_sequence] = batch, since
+        events = self.retry()
         return self._moved(ours, writes, now), events
+
+    def retry(self) -> list[AnyRecord]:
+        """Judge the parked fills again: batches of one for those that would settle now, and what is
+        given up because it waited too long, failed too often, or can settle no more.
+        """
+        parked, self.state.parked = self.state.parked, {}
+        events: list[AnyRecord] = []
+        for sequence, (batch, since) in parked.items():
+            if self.world.exchange.sequences[self._executor, sequence]:
+                continue  # settled by somebody's receipt, or on its way in another batch
+            error = self._judge_again(batch)
+            if error is None:
+                number = self.world.oracle.statuses[0].round
+                events.append(BatchClosed(sequence, 1, number, self.world.now))
+            elif error in FINAL or self.world.now - since > PATIENCE_S:
+                events.append(Busted(sequence, error))
+            else:
+                self.state.parked[sequence] = batch, since
+        return events
 
     def leave(self, first_block: int) -> bool:
         """Blocks from ``first_block`` on have left the chain; whether that changes the world.
@@ -200,44 +241,54 @@ class Ahead:
         except errors.Rejected:  # the nodes or limits changed: the chain will refuse it, too
             self.state.steps.append(Step(self.world.now, record))
 
-    def _arrivals(self, sent: tuple[int, int] | None) -> tuple[list[Step], list[Pending]]:
-        """Take the steps out that the chain holds now; fills of the batch that did not settle."""
+    def _arrivals(
+        self, sent: tuple[int, int] | None, succeeded: bool
+    ) -> tuple[list[Step], list[Pending]]:
+        """Take the steps out that the chain holds now; fills of the batch that did not settle.
+
+        After a reorganisation a batch and what was resent of it may both be on their way: one
+        arrival is that of all with its number and count.
+        """
         known = self.world.oracle.statuses[0].round
         arrived: list[Step] = []
         kept: list[Step] = []
-        unsettled: list[Pending] = []
+        unsettled: dict[int, Pending] = {}
         for step in self.state.steps:
             what = step.what
             if isinstance(what, OracleRound):
                 (arrived if what.round <= known else kept).append(step)
-            elif sent == (what.first_sequence, len(what.fills)):
+                continue
+            open_fills = self._unsettled(what, succeeded)
+            if sent == (what.first_sequence, len(what.fills)):
                 arrived.append(step)
-                unsettled += self._unsettled(what)
-                sent = None
+                unsettled |= {one.first_sequence: one for one in open_fills}
             else:
-                kept.append(step)
+                (kept if open_fills else arrived).append(step)
         self.state.steps = kept
-        return arrived, unsettled
+        return arrived, list(unsettled.values())
 
-    def _unsettled(self, batch: Pending) -> list[Pending]:
+    def _unsettled(self, batch: Pending, succeeded: bool) -> list[Pending]:
+        """The fills that the Exchange has not marked, one by one, as they would be sent again."""
         marked = self.world.exchange.sequences
-        alone = [
-            Pending(batch.first_sequence + index, (fill,), batch.tries + 1)
+        skips, reverts = batch.skips + succeeded, batch.reverts + (not succeeded)
+        return [
+            Pending(batch.first_sequence + index, (fill,), skips, reverts)
             for index, fill in enumerate(batch.fills)
+            if not marked[self._executor, batch.first_sequence + index]
         ]
-        return [one for one in alone if not marked[self._executor, one.first_sequence]]
 
-    def _judge_again(self, batch: Pending) -> list[AnyRecord]:
-        """Send a fill again if it would settle now; else, or after too many tries, give it up."""
+    def _judge_again(self, batch: Pending) -> int | None:
+        """Apply a single fill if it would settle now; else the code of what bars it."""
+        if batch.reverts > REVERTS_MAX or batch.skips > SKIPS_MAX:
+            return errors.BatchReverted.code
         with self.world.store.recorded() as writes:
             settled, code = self._settle(batch)
-        if settled and batch.tries <= TRIES_MAX:
+        if settled:
             self.state.writes += writes
             self.state.steps.append(Step(self.world.now, batch))
-            number = self.world.oracle.statuses[0].round
-            return [BatchClosed(batch.first_sequence, 1, number, self.world.now)]
+            return None
         self.world.store.revert(writes)
-        return [Busted(batch.first_sequence, code or errors.BatchReverted.code)]
+        return code
 
     def _forget(self, block: int) -> None:
         """Drop the past that no reorganisation reaches."""

@@ -112,7 +112,7 @@ class Sequencer:
                 closed = self._close()
                 self.world.now = command.timestamp
                 self.ahead.add_round(command)
-                return closed
+                return closed + self.ahead.retry()
             case BatchDue():
                 closed = self._close()
                 self.world.now = max(self.world.now, command.due_ms // 1000)

@@ -22,11 +22,15 @@ DELAY_MS_MAX = 50
 
 @dataclass(frozen=True, slots=True)
 class SettlerOptions:
-    """Bounds and patience: transactions in flight, when one is asked about and when replaced."""
+    """Bounds and patience: transactions in flight, when one is asked about and when replaced.
+
+    ``stale_after_s`` is the oracle's: a round that is older settles nothing.
+    """
 
     in_flight_max: int = 256
     ask_after_ms: int = 2_000
     stuck_after_ms: int = 15_000
+    stale_after_s: int = 60
     fees: FeePolicy = field(default_factory=FeePolicy)
 
 

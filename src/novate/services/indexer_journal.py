@@ -25,7 +25,9 @@ from novate.wire.records import (
     BatchClosed,
     BatchDue,
     BatchSubmitted,
+    Busted,
     CancelRequested,
+    ChainReorganised,
     ChainTransaction,
     Genesis,
     Matched,
@@ -39,7 +41,7 @@ RESOLUTIONS_S = (60, 3_600, 86_400)
 OPEN, FILLED, CANCELLED, REJECTED = "open", "filled", "cancelled", "rejected"
 MAKER, TAKER = "maker", "taker"
 # What leaves no row here: the chain's transactions have tables of their own.
-WITHOUT_ROWS = (Genesis, CancelRequested, BatchDue, ChainTransaction)
+WITHOUT_ROWS = (Genesis, CancelRequested, BatchDue, Busted, ChainReorganised, ChainTransaction)
 _KINDS = {kind.__name__ for kind in get_args(AnyRecord)}
 
 Order = dict[str, Any]
@@ -325,6 +327,8 @@ class JournalFold:
     def _closed(self, record: BatchClosed) -> None:
         first, end = record.first_sequence, record.first_sequence + record.count
         expected = 0 if self._next_batch is None else self._next_batch
+        if end <= expected:
+            return  # what did not settle in its batch goes again, match by match
         self._require(first == expected, f"batch from {first}, not {expected}")
         self._require(first < end <= self._next_trade, f"a batch of {record.count} matches")
         self._next_batch = end
@@ -347,6 +351,8 @@ class JournalFold:
         )
 
     def _submitted(self, record: BatchSubmitted) -> None:
+        if record.count == 0:
+            return  # a round alone
         known = self._next_batch is not None and record.first_sequence < self._next_batch
         self._require(known, f"batch {record.first_sequence} was never closed")
         self._add(

@@ -10,8 +10,8 @@ watcher's records, never from an answer of the node's to itself.
 
 Twice is impossible: a nonce settles once, and a match that two transactions carry settles by the
 first of them, since the Exchange marks its sequence. What did not settle in its batch comes back
-from the sequencer as batches of one. Rounds are sent in order, none left out, since averages depend
-on every one; a round goes with the batch that was judged by it. One key, one lane of nonces: the
+from the sequencer as batches of one. Rounds are sent in order, none left out while it is fresh,
+since averages depend on every one; a round goes with the batch that was judged by it. One key, one lane of nonces: the
 Exchange takes a batch only from the executor that its orders name.
 """
 
@@ -161,6 +161,7 @@ class Settler:
         if not self.waiting:
             return []
         unmined = sum(flight.block is None for flight in self.flights.values())
+        self._refresh()
         made: list[BatchSubmitted] = []
         nonce = self._nonce()
         fees = self.options.fees.first(self._base_fee())
@@ -176,6 +177,30 @@ class Settler:
                 place += 1
             made.append(self._attempt(nonce + len(made), fees, carried, batch, now_ms))
         return made
+
+    def _refresh(self) -> None:
+        """Behind an outage: what is stale by the newest round's time is worth nothing any more.
+        Such rounds are left out, and their batches go behind the newest.
+        """
+        times = [item.timestamp for item in self.waiting if isinstance(item, OracleRound)]
+        if not times:
+            return
+        oldest = max(times) - self.options.stale_after_s
+        fresh: list[OracleRound | BatchClosed] = []
+        late: list[BatchClosed] = []
+        for item in self.waiting:
+            if isinstance(item, OracleRound):
+                if item.timestamp >= oldest:
+                    fresh.append(item)
+                else:
+                    del self.rounds[item.round]
+                continue
+            judged = self.rounds.get(item.oracle_round)
+            if judged is None or judged.timestamp < oldest:
+                late.append(item)
+            else:
+                fresh.append(item)
+        self.waiting = [*fresh, *late]
 
     def _attempt(
         self,
@@ -249,17 +274,17 @@ class Settler:
             rows = [(hexed(self._bytes(flight.last)),) for flight in fresh]
             answers = self.client.request_each("eth_sendRawTransaction", rows)
         except RpcFault as fault:
-            self._count(fault)
+            self.count(fault)
             return
         for flight, answer in zip(fresh, answers, strict=True):
             if isinstance(answer, Exception):
                 flight.sent = is_known(answer)
                 if not flight.sent:
-                    self._count(answer)
+                    self.count(answer)
             elif raw_bytes(answer) == flight.last.transaction:
                 flight.sent = True
             else:
-                self._count(RpcFault("another hash than the transaction's", NodeLied))
+                self.count(RpcFault("another hash than the transaction's", NodeLied))
 
     def _bytes(self, attempt: BatchSubmitted) -> bytes:
         raw = self._raw.get(attempt.transaction)
@@ -268,7 +293,8 @@ class Settler:
             assert keccak(raw) == attempt.transaction, "the journal makes the same transaction"
         return raw
 
-    def _count(self, fault: Exception) -> None:
+    def count(self, fault: Exception) -> None:
+        """Remember a fault by its name."""
         error = getattr(fault, "error", None)
         self.faults[error.name if error else type(fault).__name__] += 1
 
@@ -288,7 +314,7 @@ class Settler:
         try:
             return self._ask(late, now_ms, watched_block)
         except (RpcFault, CallReverted, Rejected) as fault:
-            self._count(fault)
+            self.count(fault)
             return []
 
     def _ask(self, late: list[Flight], now_ms: int, watched_block: int) -> list[BatchSubmitted]:
