@@ -200,7 +200,6 @@ def contradictions() -> dict[str, list[Any]]:
         "a batch leaves a match out": [BatchClosed(1, 1, 1, 1)],
         "a batch holds what never matched": [BatchClosed(0, 2, 1, 1)],
         "a batch is empty": [BatchClosed(0, 0, 1, 1)],
-        "a batch is closed twice": [BatchClosed(0, 1, 1, 1)] * 2,
         "a batch is sent that was never closed": [BatchSubmitted(bytes(32), 0, 1, 1, 1)],
     }
 

@@ -327,7 +327,7 @@ class JournalFold:
     def _closed(self, record: BatchClosed) -> None:
         first, end = record.first_sequence, record.first_sequence + record.count
         expected = 0 if self._next_batch is None else self._next_batch
-        if end <= expected:
+        if record.count == 1 and end <= expected:
             return  # what did not settle in its batch goes again, match by match
         self._require(first == expected, f"batch from {first}, not {expected}")
         self._require(first < end <= self._next_trade, f"a batch of {record.count} matches")
