@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from coincurve import PrivateKey
@@ -95,6 +96,23 @@ def test_a_proof_of_the_wrong_height_has_no_signer() -> None:
     assert replace(share, siblings=share.siblings[:-1]).signer(SEPARATOR, order) != OWNER
 
 
+@pytest.mark.parametrize(
+    "field",
+    [
+        {"r": -1},
+        {"r": 1 << 256},
+        {"vs": -1},
+        {"vs": 1 << 256},
+        {"index": -1},
+        {"index": 256},
+        {"siblings": (bytes(31), bytes(32))},
+    ],
+)
+def test_a_share_with_a_field_out_of_range_has_no_signer(field: dict[str, Any]) -> None:
+    signed = bulk.sign_bulk(KEY, SEPARATOR, orders(4))
+    assert replace(signed.signature(0), **field).signer(SEPARATOR, signed.orders[0]) is None
+
+
 @pytest.mark.parametrize("level", range(3))
 def test_a_changed_sibling_a_changed_side_or_another_order_breaks_the_proof(level: int) -> None:
     signed = bulk.sign_bulk(KEY, SEPARATOR, orders(7))
@@ -146,10 +164,11 @@ def test_other_bytes_are_no_bulk_signature() -> None:
     assert [bulk.decode(other) for other in others] == [None] * len(others)
 
 
-def test_a_transaction_remembers_who_signed_a_root() -> None:
-    roots = tree.SignedRoots()
-    first, second = order_of("first"), order_of("second")
-    assert roots.signer(first) == ""
-    assert roots.presented(first, OWNER) == OWNER
-    assert (roots.signer(first), roots.signer(second)) == (OWNER, "")
-    assert roots.presented(first, "") == roots.signer(first) == "", "the last one presented counts"
+def test_trees_share_blobs_and_wallets_have_their_own() -> None:
+    compact = bytes(64)
+    trees = [bulk.sign_bulk(KEY, SEPARATOR, [order] * 2) for order in orders(17)]
+    signatures = [tree.signature(i).encode() for tree in trees for i in range(2)]
+    assert bulk.ROOTS_PER_BLOB == 16
+    assert bulk.blobs_needed([compact] * 9) == 0
+    assert bulk.blobs_needed(signatures[:2]) == bulk.blobs_needed(signatures[:32]) == 1
+    assert bulk.blobs_needed([*signatures, compact, b"wallet", b"another"]) == 4

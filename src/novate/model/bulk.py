@@ -1,6 +1,6 @@
 """Bulk orders: one signature over the root of a tree of up to 256 orders (docs/SPEC.md §6).
 
-Owns the tree and what one transaction remembers of it. A leaf is the struct hash of an order (the
+Owns the tree and its proofs. A leaf is the struct hash of an order (the
 hash of 384 bytes), a node the hash of its two children (64 bytes), so neither can pass for the
 other; the height is part of what is signed. Sides follow the bits of the index, so a place in the
 tree is one place. Twin: ``contracts/bulk.vy``.
@@ -47,19 +47,3 @@ def climb(leaf: bytes, index: int, proof: Sequence[bytes]) -> bytes:
         pair = sibling + node if index >> level & 1 else node + sibling
         node = _keccak(pair).digest()
     return node
-
-
-class SignedRoots:
-    """Who signed which root, as far as one transaction has seen."""
-
-    def __init__(self) -> None:
-        self._signers: dict[bytes, str] = {}
-
-    def presented(self, root: bytes, signer: str) -> str:
-        """An order carries a signature of its root, by this signer ("" by nobody): remember it."""
-        self._signers[root] = signer
-        return signer
-
-    def signer(self, root: bytes) -> str:
-        """Whose signature an order of this transaction carried before, or ""."""
-        return self._signers.get(root, "")

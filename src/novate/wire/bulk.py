@@ -8,7 +8,7 @@ index, siblings. Twins: ``model/bulk.py`` (the tree), ``contracts/bulk.vy``.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -17,6 +17,7 @@ from coincurve import PrivateKey
 
 from novate import errors
 from novate.errors import require
+from novate.limits import SIGNATURE_BLOB_BYTES_MAX
 from novate.model import bulk
 from novate.model.order import Order
 from novate.wire import eip712
@@ -25,7 +26,10 @@ NAME = "BulkOrders"
 BLANK = Order(account=0, instrument=0, lots=0, price=0, max_fee=0, nonce=0, expiry=0)
 BLANK_HASH = eip712.order_hash(BLANK)
 TAG = eip712.keccak(b"Novate bulk signature")[:4]
+COMPACT_BYTES = 64
+ROOTS_PER_BLOB = SIGNATURE_BLOB_BYTES_MAX // COMPACT_BYTES  # division: exact
 HEAD_BYTES = len(TAG) + 32 + 32 + 1
+WORD = 1 << 256
 _DEPTHS = range(1, bulk.HEIGHT_MAX + 1)
 LENGTHS = frozenset(HEAD_BYTES + 32 * height for height in _DEPTHS)
 
@@ -61,10 +65,16 @@ class BulkSignature:
 
     def signer(self, separator: bytes, order: Order) -> str | None:
         """Who signed a tree with the order in this place; None if nobody can have."""
-        if not 1 <= len(self.siblings) <= bulk.HEIGHT_MAX:
+        if not (1 <= len(self.siblings) <= bulk.HEIGHT_MAX and self._fits()):
             return None
         digest = root_digest(separator, self.root(order), len(self.siblings))
         return eip712.recover(digest, self.r, self.vs)
+
+    def _fits(self) -> bool:
+        """Whether each field has the size that it is sent in."""
+        sized = all(len(sibling) == 32 for sibling in self.siblings)
+        words = 0 <= self.r < WORD and 0 <= self.vs < WORD
+        return sized and words and 0 <= self.index < bulk.ORDERS_MAX
 
     def encode(self) -> bytes:
         """[tag 4 | r 32 | vs 32 | index 1 | siblings 32 each], as a record carries it."""
@@ -72,13 +82,27 @@ class BulkSignature:
         return head + self.index.to_bytes(1, "big") + b"".join(self.siblings)
 
 
+def is_bulk(signature: bytes) -> bool:
+    """Whether these bytes are a bulk signature, and not something else (a wallet's own)."""
+    return len(signature) in LENGTHS and signature.startswith(TAG)
+
+
 def decode(signature: bytes) -> BulkSignature | None:
-    """The bulk signature in these bytes; None if they are something else (a wallet's own)."""
-    if len(signature) not in LENGTHS or not signature.startswith(TAG):
+    """The bulk signature in these bytes; None if they are something else."""
+    if not is_bulk(signature):
         return None
     r, vs = (int.from_bytes(signature[i : i + 32], "big") for i in (4, 36))
     places = range(HEAD_BYTES, len(signature), 32)
     return BulkSignature(r, vs, signature[68], tuple(signature[i : i + 32] for i in places))
+
+
+def blobs_needed(signatures: Iterable[bytes]) -> int:
+    """How many blobs a batch of these orders' signatures carries: one a contract wallet's, one for
+    every sixteen signatures of trees."""
+    others = [signature for signature in signatures if len(signature) != COMPACT_BYTES]
+    roots = {s[len(TAG) : len(TAG) + COMPACT_BYTES] for s in others if is_bulk(s)}
+    wallets = sum(not is_bulk(signature) for signature in others)
+    return wallets + -(-len(roots) // ROOTS_PER_BLOB)  # division: rounded up
 
 
 @dataclass(frozen=True)
