@@ -17,10 +17,10 @@ from novate.chain.backend import abi_of
 from novate.chain.deployment import CONTRACT_OF
 from novate.demo.actors import BTC, USD, Actor
 from novate.demo.venue import Venue
-from novate.engine.orders import terms_of
 from novate.errors import BY_SELECTOR
 from novate.model.oracle import Observation
 from novate.services.replica import Outcome
+from novate.services.settler import signed_order
 from novate.units import WAD
 from novate.wire import records
 from novate.wire.order import SignedFill, SignedOrder, pack
@@ -256,8 +256,7 @@ def _oracle_attempts(venue: Venue) -> Iterator[Attempt]:
 
 def venue_order(venue: Venue, placed: OrderPlaced) -> SignedOrder:
     """The signed order behind a journal record."""
-    r, vs = (int.from_bytes(placed.signature[i : i + 32], "big") for i in (0, 32))
-    return SignedOrder(terms_of(placed.order), r, vs)
+    return signed_order(placed)
 
 
 def _pair(venue: Venue, buyer: Actor, seller: Actor, lots: int, price: int) -> SignedFill:

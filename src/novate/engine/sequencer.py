@@ -28,7 +28,8 @@ from novate.model.order import Order as SignedTerms
 from novate.model.settlement import Fill, Presented
 from novate.model.state import World
 from novate.units import ppm_up
-from novate.wire import eip712, records
+from novate.wire import bulk, eip712, records
+from novate.wire.bulk import COMPACT_BYTES
 from novate.wire.eip712 import Match
 from novate.wire.order import sort_key
 from novate.wire.records import (
@@ -46,7 +47,6 @@ from novate.wire.records import (
 
 FILLS_PER_BATCH = 100
 ACCOUNT_ROOM = 12
-COMPACT_BYTES = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,12 +285,12 @@ class Sequencer:
             held.count >= FILLS_PER_BATCH
             or len(held.pending.batch.accounts) > limits.ACCOUNTS_PER_BATCH_MAX - ACCOUNT_ROOM
             or len(held.orders) > limits.ORDERS_PER_BATCH_MAX - 2 * ACCOUNT_ROOM
-            or self._wallets(held.orders) > limits.SIGNATURE_BLOBS_PER_BATCH_MAX - 2
+            or self._blobs(held.orders) > limits.SIGNATURE_BLOBS_PER_BATCH_MAX - 2
         )
 
-    def _wallets(self, digests: set[bytes]) -> int:
-        """How many of the orders carry a contract wallet's signature."""
-        return sum(signer_of(self.placed[digest]).wallet for digest in digests)
+    def _blobs(self, digests: set[bytes]) -> int:
+        """How many blobs the orders' signatures take."""
+        return bulk.blobs_needed(self.placed[digest].signature for digest in digests)
 
     def _full(self, pair: set[bytes]) -> bool:
         """Whether the open batch has no room for one more match."""
@@ -300,7 +300,7 @@ class Sequencer:
             or len(held.instruments) >= limits.INSTRUMENTS_PER_BATCH_MAX
             or len(held.trades) >= limits.FILLS_PER_BATCH_MAX
             or len(self.open_batch.orders | pair) > limits.ORDERS_PER_BATCH_MAX
-            or self._wallets(self.open_batch.orders | pair) > limits.SIGNATURE_BLOBS_PER_BATCH_MAX
+            or self._blobs(self.open_batch.orders | pair) > limits.SIGNATURE_BLOBS_PER_BATCH_MAX
         )
 
     def _close(self) -> list[AnyRecord]:
@@ -360,7 +360,8 @@ class Sequencer:
 
 def signer_of(placed: OrderPlaced) -> Signer:
     """Who signed an order, as the gateway found."""
-    return Signer("0x" + placed.signer.hex(), len(placed.signature) != COMPACT_BYTES)
+    by_key = len(placed.signature) == COMPACT_BYTES or bulk.is_bulk(placed.signature)
+    return Signer("0x" + placed.signer.hex(), not by_key)
 
 
 def _time_in_force(terms: SignedTerms, fill_or_kill: bool) -> TimeInForce:

@@ -15,7 +15,8 @@ from novate.chain.backend import abi_of
 from novate.chain.client import Client
 from novate.chain.deployment import Deployment
 from novate.engine.orders import terms_of
-from novate.wire import records
+from novate.wire import bulk, eip712, records
+from novate.wire.bulk import COMPACT_BYTES
 from novate.wire.order import SignedFill, SignedOrder, pack
 from novate.wire.records import (
     AnyRecord,
@@ -97,20 +98,14 @@ class Settler:
             batch.first_sequence,
             packed.blobs,
         )
-        return self.client.send(self.key, self.deployment.addresses["exchange"], data, SETTLE_GAS)
+        exchange = self.deployment.addresses["exchange"]
+        return self.client.send(self.key, exchange, data + packed.proofs, SETTLE_GAS)
 
     def fill(self, match: Matched) -> SignedFill:
         """The two signed orders of a match, with what was agreed."""
         price = records.number(match.price)
-        return SignedFill(self._signed(match.taker), self._signed(match.maker), match.lots, price)
-
-    def _signed(self, digest: bytes) -> SignedOrder:
-        placed = self.placed[digest]
-        terms = terms_of(placed.order)
-        if len(placed.signature) == 64:
-            r, vs = (int.from_bytes(placed.signature[i : i + 32], "big") for i in (0, 32))
-            return SignedOrder(terms, r, vs)
-        return SignedOrder(terms, blob=placed.signature)
+        taker, maker = (signed_order(self.placed[d]) for d in (match.taker, match.maker))
+        return SignedFill(taker, maker, match.lots, price)
 
     def _round_calldata(self, number: int) -> bytes:
         carried = self.rounds[number]
@@ -126,3 +121,16 @@ class Settler:
             records.number(carried.nodes),
             signatures,
         )
+
+
+def signed_order(placed: OrderPlaced) -> SignedOrder:
+    """The order of a record as a batch carries it; a compact signature with its right parity."""
+    terms, signature = terms_of(placed.order), placed.signature
+    if len(signature) == COMPACT_BYTES:
+        r, vs = (int.from_bytes(signature[i : i + 32], "big") for i in (0, 32))
+        right = eip712.canonical(placed.digest, r, vs, "0x" + placed.signer.hex())
+        return SignedOrder(terms, r, vs if right is None else right)
+    share = bulk.decode(signature)
+    if share is not None:
+        return SignedOrder(terms, bulk=share)
+    return SignedOrder(terms, blob=signature)
