@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from novate.bench import matching, recovery, settling
+from novate.bench import matching, recovery, settling, signing
 from novate.bench.catalogue import SCENARIOS
 from novate.bench.gas import BASELINES, TARGETS, GasReport, measure
 from novate.chain.node import NodeFault
@@ -25,6 +25,7 @@ def everything(context: typer.Context) -> None:
     if context.invoked_subcommand is None:
         gas()
         match()
+        sign()
         recover()
         settle()
 
@@ -86,6 +87,25 @@ def match(
         f"target {matching.CALL_TARGET_NS:,}: {verdict}",
         highlight=False,
     )
+
+
+@app.command()
+def sign(
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    orders: Annotated[int, typer.Option(min=256, help="Orders of each run.")] = 8_192,
+    runs: Annotated[int, typer.Option(min=1, help="Runs that the median is of.")] = 5,
+) -> None:
+    """Orders a second signed and checked, one by one and in bulk, beside eth_account."""
+    report = signing.measure(orders, runs)
+    if as_json:
+        typer.echo(json.dumps(report.document()))
+        return
+    console = Console(soft_wrap=True)
+    console.print(sign_table(report))
+    for key, text in signing.WHAT.items():
+        console.print(f"[bold]{key}[/bold]: {text}", highlight=False)
+    alone = ", ".join(f"{key} {rate:,}" for key, rate in report.ceiling.items())
+    console.print(f"[bold]libsecp256k1 alone[/bold]: {alone}", highlight=False)
 
 
 @app.command()
@@ -174,6 +194,26 @@ def match_table(report: matching.MatchReport) -> Table:
             f"{workload.commands_per_s / workload.reference_per_s:,.0f}",
             "equal" if workload.hash_equal else "DIFFERS",
             workload.text,
+        )
+    return table
+
+
+def sign_table(report: signing.SignReport) -> Table:
+    """Each rate, its target and verdict, and how many times eth_account's it is."""
+    table = Table(
+        "figure", "orders/s", "target", "", f"times {signing.BASELINE}", title="Signatures"
+    )
+    for column in (*table.columns[1:3], table.columns[4]):
+        column.justify = "right"
+    for key, rate in report.rates.items():
+        target, ratio = signing.TARGETS.get(key), report.ratio(key)
+        verdict = "" if target is None else "met" if rate >= target else "missed"
+        table.add_row(
+            key,
+            f"{rate:,}",
+            f"{target:,}" if target else "",
+            verdict,
+            f"{ratio:,}" if ratio else "",
         )
     return table
 

@@ -17,6 +17,7 @@ from interfaces import IOracle
 from lib import errors
 from lib import signature
 from lib import units
+import bulk
 import fills as fill_state
 import order
 import receipt
@@ -25,6 +26,7 @@ import trade
 import venue
 import wallet
 
+initializes: bulk
 initializes: fill_state
 initializes: order
 initializes: receipt[order := order]
@@ -125,8 +127,8 @@ def settle(
             cursor = fill_state.at(w[0], accounts[w[0] >> order.ACCOUNT])
         n: uint256 = (w[0] >> order.INSTRUMENT) & order.M8
         state: uint256 = self._admit(w, cursor, instruments[n], terms[n], separator, executor, mode)
-        if w[0] & order.CONTRACT_WALLET != 0:
-            state = self._ask(state, w, cursor, instruments[n], separator, executor, blobs[w[2]])
+        if w[0] & order.BY_BLOB != 0:
+            state = self._ask(state, w, cursor[1], instruments[n], terms[n], executor, blobs[w[2]])
         states.append(state)
     used: uint256 = receipt.used(executor, first_sequence, len(fills), receipts)
     sent: uint256 = 0
@@ -247,37 +249,53 @@ def _admit(
         if state & trade.ADMITTED == 0:
             return state
     state |= word & trade.KEPT
-    if word & order.CONTRACT_WALLET != 0:
+    if word & order.BY_BLOB != 0:
         return state  # `_ask` has the last word
     account: bytes32 = convert(cursor[1], bytes32)
     digest: bytes32 = order.digest(word, words[1], account, instrument, executor, separator)
     signer: address = signature.recover(digest, words[2], words[3])
     if convert(signer, uint256) == cursor[1] >> 96 and signer != empty(address):
         return state
-    code: bytes4 = session.bar(
-        account, signer, word & order.POST_ONLY != 0, (terms >> 232) & order.M8
-    )
-    if code != empty(bytes4):
-        return convert(code, uint256)
-    session.signers[word >> order.KEY] = signer
-    return state | trade.KEYED
+    return session.admit(state, word, account, signer, terms)
 
 
 @internal
-@view
 def _ask(
-    state: uint256, words: uint256[4], cursor: uint256[4], instrument: uint256, separator: bytes32,
+    state: uint256, words: uint256[4], account: uint256, instrument: uint256, terms: uint256,
     executor: address, blob: Bytes[wallet.BLOB_BYTES_MAX],
 ) -> uint256:
-    """@notice The state of a contract wallet's order, barred unless the wallet consents."""
+    """
+    @notice The state of an order whose signature is in a blob: in a tree, or a contract wallet's,
+            barred unless the wallet consents.
+    """
+    if words[0] & order.CONTRACT_WALLET == 0:
+        words[2] = extract32(blob, words[3], output_type=uint256)
+        words[3] = extract32(blob, words[3] + 32, output_type=uint256)
+        return self._prove(state, words, convert(account, bytes32), instrument, terms, executor)
     if state & trade.ADMITTED == 0:
         return state
-    account: bytes32 = convert(cursor[1], bytes32)
-    digest: bytes32 = order.digest(words[0], words[1], account, instrument, executor, separator)
-    owner: address = session.owner(account)
+    digest: bytes32 = order.digest(
+        words[0], words[1], convert(account, bytes32), instrument, executor, order.domain()
+    )
+    owner: address = convert(account >> 96, address)
     if block.timestamp < wallet.confirmed[owner][digest] or wallet.consents(owner, digest, blob):
         return state
     return convert(errors.BadSignature, uint256)
+
+
+@internal
+def _prove(
+    state: uint256, words: uint256[4], account: bytes32, instrument: uint256, terms: uint256,
+    executor: address,
+) -> uint256:
+    """@notice The state of an order in a tree that words 2 and 3 sign: by its owner, or a key."""
+    leaf: bytes32 = bulk.leaf(words[0], words[1], account, instrument, executor)
+    signer: address = bulk.signer(words, bulk.root(leaf, words[0]), order.domain())
+    if state & trade.ADMITTED == 0:
+        return state
+    if signer == session.owner(account) and signer != empty(address):
+        return state
+    return session.admit(state, words[0], account, signer, terms)
 
 
 @internal

@@ -15,9 +15,9 @@ from novate.model.instrument import PERP, Terms
 from novate.model.order import IMMEDIATE, POST_ONLY, REDUCE_ONLY, ZERO_ADDRESS, Order
 from novate.model.state import World
 from novate.units import CENT, ORACLE_UNIT, WAD, div_up
+from novate.wire import bulk
+from novate.wire.bulk import COMPACT_BYTES
 from novate.wire.records import OrderPlaced
-
-COMPACT_BYTES = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,8 @@ class Signer:
 
 def signer_of(placed: OrderPlaced) -> Signer:
     """Who signed an order, as the gateway found."""
-    return Signer("0x" + placed.signer.hex(), len(placed.signature) != COMPACT_BYTES)
+    by_key = len(placed.signature) == COMPACT_BYTES or bulk.is_bulk(placed.signature)
+    return Signer("0x" + placed.signer.hex(), not by_key)
 
 
 def require_sound(world: World, executor: str, order: Order) -> None:

@@ -34,7 +34,7 @@ from novate.model.order import Order as SignedTerms
 from novate.model.settlement import Fill, Presented
 from novate.model.state import World
 from novate.units import ppm_up
-from novate.wire import eip712, records
+from novate.wire import bulk, eip712, records
 from novate.wire.eip712 import Match
 from novate.wire.order import sort_key
 from novate.wire.records import (
@@ -291,12 +291,12 @@ class Sequencer:
             held.count >= self.settings.fills_per_batch
             or len(held.pending.batch.accounts) > limits.ACCOUNTS_PER_BATCH_MAX - ACCOUNT_ROOM
             or len(held.orders) > limits.ORDERS_PER_BATCH_MAX - 2 * ACCOUNT_ROOM
-            or self._wallets(held.orders) > limits.SIGNATURE_BLOBS_PER_BATCH_MAX - 2
+            or self._blobs(held.orders) > limits.SIGNATURE_BLOBS_PER_BATCH_MAX - 2
         )
 
-    def _wallets(self, digests: set[bytes]) -> int:
-        """How many of the orders carry a contract wallet's signature."""
-        return sum(signer_of(self.placed[digest]).wallet for digest in digests)
+    def _blobs(self, digests: set[bytes]) -> int:
+        """How many blobs the orders' signatures take."""
+        return bulk.blobs_needed(self.placed[digest].signature for digest in digests)
 
     def _full(self, pair: set[bytes]) -> bool:
         """Whether the open batch has no room for one more match."""
@@ -306,7 +306,7 @@ class Sequencer:
             or len(held.instruments) >= limits.INSTRUMENTS_PER_BATCH_MAX
             or len(held.trades) >= limits.FILLS_PER_BATCH_MAX
             or len(self.open_batch.orders | pair) > limits.ORDERS_PER_BATCH_MAX
-            or self._wallets(self.open_batch.orders | pair) > limits.SIGNATURE_BLOBS_PER_BATCH_MAX
+            or self._blobs(self.open_batch.orders | pair) > limits.SIGNATURE_BLOBS_PER_BATCH_MAX
         )
 
     def _close(self, judged: bool = True) -> list[AnyRecord]:

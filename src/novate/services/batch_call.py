@@ -11,9 +11,9 @@ from itertools import chain
 
 from novate.chain.backend import abi_of
 from novate.chain.deployment import Deployment
-from novate.engine.admission import COMPACT_BYTES
 from novate.engine.orders import terms_of
-from novate.wire import records
+from novate.wire import bulk, eip712, records
+from novate.wire.bulk import COMPACT_BYTES
 from novate.wire.eip712 import keccak
 from novate.wire.exit_data import ExitData, exit_order, halves
 from novate.wire.order import SignedFill, SignedOrder, pack, receipt_words
@@ -23,11 +23,16 @@ SETTLE = keccak(b"settle(bytes,bytes32[],uint256[],uint256[4][],uint256[],uint25
 
 
 def signed(placed: OrderPlaced) -> SignedOrder:
-    """The signed order behind its record."""
-    terms = terms_of(placed.order)
-    if len(placed.signature) == COMPACT_BYTES:
-        return SignedOrder(terms, *halves(placed.signature))
-    return SignedOrder(terms, blob=placed.signature)
+    """The order of a record as a batch carries it; a compact signature with its right parity."""
+    terms, signature = terms_of(placed.order), placed.signature
+    if len(signature) == COMPACT_BYTES:
+        r, vs = halves(signature)
+        right = eip712.canonical(placed.digest, r, vs, "0x" + placed.signer.hex())
+        return SignedOrder(terms, r, vs if right is None else right)
+    share = bulk.decode(signature)
+    if share is not None:
+        return SignedOrder(terms, bulk=share)
+    return SignedOrder(terms, blob=signature)
 
 
 def settle_calldata(posted: bytes, fills: Sequence[SignedFill], first_sequence: int) -> bytes:
@@ -49,7 +54,7 @@ def settle_calldata(posted: bytes, fills: Sequence[SignedFill], first_sequence: 
     for tail in tails:
         heads.append(_word(first_sequence if tail is None else offset))
         offset += len(tail or b"")
-    return SETTLE + b"".join(heads) + b"".join(tail for tail in tails if tail)
+    return SETTLE + b"".join([*heads, *(tail for tail in tails if tail), packed.proofs])
 
 
 def _word(value: int) -> bytes:
@@ -85,7 +90,7 @@ def receipt_calldata(
 def forced_calldata(fill: SignedFill, executor: str, words: tuple[int, int, int]) -> bytes:
     """The same from its parts."""
     packed = pack([fill])
-    return abi_of("Exchange").encode_call(
+    call = abi_of("Exchange").encode_call(
         "settle",
         b"",
         packed.accounts,
@@ -97,6 +102,7 @@ def forced_calldata(fill: SignedFill, executor: str, words: tuple[int, int, int]
         executor,
         [words],
     )
+    return call + packed.proofs
 
 
 def round_calldata(carried: OracleRound) -> bytes:

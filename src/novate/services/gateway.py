@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from novate import errors
-from novate.engine.admission import COMPACT_BYTES
 from novate.engine.orders import record_of
 from novate.errors import require
 from novate.limits import SIGNATURE_BLOB_BYTES_MAX
 from novate.model.matching import SelfTrade
 from novate.model.order import Order
-from novate.wire import eip712
+from novate.wire import bulk, eip712
+from novate.wire.bulk import COMPACT_BYTES
 from novate.wire.order import SignedOrder
 from novate.wire.records import CancelRequested, OrderPlaced
 
@@ -76,14 +76,17 @@ class Gateway:
         if signed.blob is not None:
             # 64 bytes are a compact signature; a record holds no fewer and no more than the bound
             fits = COMPACT_BYTES < len(signed.blob) <= SIGNATURE_BLOB_BYTES_MAX
-            require(fits, errors.MalformedOrder)
+            require(fits and not bulk.is_bulk(signed.blob), errors.MalformedOrder)
             require(self._consents(order.owner, digest, signed.blob), errors.BadSignature)
             signer, signature = order.owner, signed.blob
+        elif signed.bulk is not None:
+            signer = signed.bulk.signer(self._separator, order) or ""
+            self._require_known(order, signer)
+            signature = signed.bulk.encode()
         else:
             fits = 0 <= signed.r < WORD and 0 <= signed.vs < WORD
             signer = (eip712.recover(digest, signed.r, signed.vs) if fits else None) or ""
-            known = signer != "" and (signer == order.owner or self._may_sign(order, signer))
-            require(known, errors.BadSignature)
+            self._require_known(order, signer)
             signature = signed.r.to_bytes(32, "big") + signed.vs.to_bytes(32, "big")
         return OrderPlaced(
             digest=digest,
@@ -108,6 +111,10 @@ class Gateway:
         self.require_signs_for(account, signer)
         whole = account.to_bytes(32, "big")
         return CancelRequested(whole, "nonce", nonce, bytes.fromhex(signer[2:]), received_ms)
+
+    def _require_known(self, order: Order, signer: str) -> None:
+        known = signer != "" and (signer == order.owner or self._may_sign(order, signer))
+        require(known, errors.BadSignature)
 
     def cancel(
         self, account: int, scope: str, value: int, signer: str, received_ms: int

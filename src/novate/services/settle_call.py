@@ -15,6 +15,7 @@ from novate.model.settlement import Fill, Presented, Receipt
 from novate.model.state import World
 from novate.services.calldata import Reader, Unreadable
 from novate.wire import eip712
+from novate.wire.order import recovered
 from novate.wire.records import ChainTransaction
 
 USED = errors.ReceiptUsed.selector
@@ -69,14 +70,16 @@ def run(
     sender: str,
     arguments: tuple[Any, ...],
     post_round: Callable[[bytes], bool],
+    calldata: bytes,
     barred: Mapping[int, int] | None = None,
 ) -> int:
     """Execute a settlement in the model.
 
-    ``barred`` are the fills that the chain skipped, with their codes: only the chain asked the
-    contract wallets, and this is their answer. Without it no wallet consents.
+    ``calldata`` is the whole call: behind the arguments stand the proofs of bulk orders. ``barred``
+    are the fills that the chain skipped, with their codes: only the chain asked the contract
+    wallets, and this is their answer. Without it no wallet consents.
     """
-    round_call, raw_accounts, instruments, orders, fills, first_sequence = arguments[:6]
+    round_call, raw_accounts, instruments, orders, fills, first_sequence, blobs = arguments[:7]
     executor = arguments[7].lower() if len(arguments) > 7 else sender
     proofs = arguments[8] if len(arguments) > 8 else []
     if round_call:
@@ -88,7 +91,7 @@ def run(
         order = unpack_order(words, accounts, instruments, executor)
         digest = eip712.order_digest(domain, order)
         wallet = bool(words[0] >> 152 & 1)
-        signer = "" if wallet else eip712.recover(digest, words[2], words[3]) or ""
+        signer = "" if wallet else recovered(domain, order, words, blobs, calldata)
         agrees = wallet and barred is not None and consented(place, unpacked, barred)
         presented.append(Presented(order, signer, wallet, agrees, digest))
     receipts = [

@@ -32,7 +32,7 @@ from novate.services.audit import Auditor
 from novate.services.priority import OutOfOrder, Priority
 from novate.services.replica import Divergence, Replica
 from novate.services.watch import Watcher
-from novate.wire import eip712, records
+from novate.wire import bulk, eip712, records
 from novate.wire.records import (
     EVENTS,
     AnyRecord,
@@ -230,9 +230,13 @@ def order_signatures(case: Case, tick: Tick) -> str:
         signer = "0x" + record.signer.hex()
         if signer != terms.owner:
             raise Wrong(f"signed by {signer}, not by the account's owner", number)
+        share = bulk.decode(record.signature)
         if len(record.signature) == 64:
-            if eip712.recover(record.digest, *_halves(record.signature)) != signer:
+            if eip712.canonical(record.digest, *_halves(record.signature), signer) is None:
                 raise Wrong("the signature is not the signer's", number)
+        elif share is not None:
+            if share.signer(separator, terms) != signer:
+                raise Wrong("the signature of its tree is not the signer's", number)
         else:
             wallets += 1
         count += 1
