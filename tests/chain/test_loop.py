@@ -24,7 +24,7 @@ from novate.model.account import account_of
 from novate.model.order import IMMEDIATE, ZERO_ADDRESS
 from novate.services.final_state import final_state
 from novate.services.replica import PEERS, Outcome
-from novate.services.settler import SETTLE_GAS
+from novate.services.settler import GAS_MAX
 from novate.services.verification import Case, hash_chain, order_signatures
 from novate.units import WAD
 from novate.wire import bulk, eip712, records
@@ -110,7 +110,7 @@ def force(
     arguments = b"", *lists, 0, batch.blobs, market.venue.executor.address, [proof]
     data = abi_of("Exchange").encode_call("settle", *arguments) + batch.proofs
     exchange = market.venue.deployment.addresses["exchange"]
-    market.venue.client.send(local_key("stranger"), exchange, data, SETTLE_GAS)
+    market.venue.client.send(local_key("stranger"), exchange, data, GAS_MAX)
     return market.venue.mine(at)
 
 

@@ -13,10 +13,9 @@ import msgspec
 
 from novate.errors import MalformedOrder, Rejected
 from novate.model.order import Order
-from novate.wire import records
+from novate.wire import bulk, records
+from novate.wire.bulk import COMPACT_BYTES
 from novate.wire.order import SignedOrder
-
-COMPACT_BYTES = 64
 
 
 class ExitOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -54,6 +53,9 @@ class ExitOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             signature = bytes.fromhex(self.signature.removeprefix("0x"))
         except ValueError as error:
             raise Rejected(MalformedOrder, str(error)) from None
+        share = bulk.decode(signature)
+        if share is not None:
+            return SignedOrder(order, bulk=share)
         if len(signature) != COMPACT_BYTES:
             return SignedOrder(order, blob=signature)
         return SignedOrder(order, *halves(signature))
