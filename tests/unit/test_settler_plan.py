@@ -1,4 +1,4 @@
-"""What the settler sends, in which order, and what a turn of its loop does with faults: no chain."""
+"""What the settler sends, in which order, and what a turn of its loop does with faults."""
 
 from __future__ import annotations
 

@@ -11,8 +11,8 @@ watcher's records, never from an answer of the node's to itself.
 Twice is impossible: a nonce settles once, and a match that two transactions carry settles by the
 first of them, since the Exchange marks its sequence. What did not settle in its batch comes back
 from the sequencer as batches of one. Rounds are sent in order, none left out while it is fresh,
-since averages depend on every one; a round goes with the batch that was judged by it. One key, one lane of nonces: the
-Exchange takes a batch only from the executor that its orders name.
+since averages depend on every one; a round goes with the batch that was judged by it. One key, one
+lane of nonces: the Exchange takes a batch only from the executor that its orders name.
 """
 
 from __future__ import annotations
