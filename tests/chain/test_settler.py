@@ -291,7 +291,7 @@ def test_the_contract_settles_no_match_a_second_time(market: Market) -> None:
     found = due(market, lots=3, count=2)
     venue.submit()
     venue.mine(venue.now + 5)
-    fills = [venue.settler.fill(match) for match in found]
+    fills = venue.settler._fills(found)
     data = settle_calldata(b"", fills, found[0].sequence)
     venue.client.send(venue.executor, market.exchange().address, data)
     outcomes = venue.mine(venue.now + 5)

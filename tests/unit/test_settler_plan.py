@@ -1,4 +1,4 @@
-"""What the settler sends, in which order, and what a turn of its loop does with faults: no chain."""
+"""What the settler sends, in which order, and what a turn of its loop does with faults."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Node:
 def settler(monkeypatch: pytest.MonkeyPatch) -> Settler:
     monkeypatch.setattr(batch_call, "settle_calldata", lambda posted, fills, first: b"batch")
     monkeypatch.setattr(batch_call, "round_calldata", lambda carried: b"round")
-    monkeypatch.setattr(Settler, "fill", lambda self, match: match)
+    monkeypatch.setattr(Settler, "_fills", lambda self, found: found)
     return Settler(Node(), deployed()[0], local_key("executor"))  # type: ignore[arg-type]
 
 

@@ -15,6 +15,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -44,7 +45,8 @@ BATCH = 100
 DELAY_S = 0.02
 MAKERS = TAKERS = 10
 LOTS = 1
-IN_FLIGHT_MAX = 4
+IN_FLIGHT_MAX = 8
+GROUP = 4
 PAUSE_S = 0.0005
 WARM_UP = 2
 TEXT = (
@@ -185,10 +187,10 @@ class Service:
         yield
         self.spent[stage] = self.spent.get(stage, 0.0) + perf_counter() - began
 
-    def take(self, batch: Batch) -> None:
-        """A batch's records are written, then planned, written down, made durable and sent."""
+    def take(self, batches: Sequence[Batch]) -> None:
+        """Records of batches are written, then planned, written down, made durable and sent."""
         with self.timed("journal: matches"):
-            for record in batch.records():
+            for record in chain.from_iterable(batch.records() for batch in batches):
                 self.journal.append(*records.encode(record))
                 self.settler.follow(record)
         with self.timed("calldata and signature"):
@@ -252,9 +254,10 @@ def throughput(service: Service, node: LocalNode, batches: Sequence[Batch]) -> t
     with validator(node) as mine:
         began = perf_counter()
         while seen < len(batches):
-            if sent < len(batches) and sent - seen < IN_FLIGHT_MAX:
-                service.take(batches[sent])
-                sent += 1
+            if sent < len(batches) and sent - seen <= IN_FLIGHT_MAX - GROUP:
+                group = batches[sent : sent + GROUP]
+                service.take(group)
+                sent += len(group)
                 mine.set()
                 continue
             outcomes = service.watch()
@@ -276,22 +279,23 @@ def latencies(
     settled = sent = seen = 0
     first = batches[0].closed.first_sequence
     sizes = {batch.closed.first_sequence: batch.closed.count for batch in batches}
+    ends = [b.closed.first_sequence + b.closed.count - first for b in batches]
     with validator(node) as mine:
         began = perf_counter()
         while seen < len(batches):
-            if sent < len(batches):
-                closed = batches[sent].closed
-                last = closed.first_sequence + closed.count - first
-                if perf_counter() - began >= last / rate:  # division: seconds
-                    service.take(batches[sent])
-                    sent += 1
-                    mine.set()
-                    continue
+            due = sent
+            while due < len(batches) and perf_counter() - began >= ends[due] / rate:
+                due += 1  # division: seconds
+            if due > sent:
+                service.take(batches[sent:due])
+                sent = due
+                mine.set()
+                continue
             outcomes = service.watch()
             now = perf_counter() - began
             for sequence, count in outcomes:
-                due = [sequence - first + i for i in range(sizes[sequence])]
-                found += [now - (i + 1) / rate for i in due]  # division: seconds
+                places = [sequence - first + i for i in range(sizes[sequence])]
+                found += [now - (i + 1) / rate for i in places]  # division: seconds
                 settled += count
             seen += len(outcomes)
             if not outcomes:

@@ -74,11 +74,23 @@ class Past:
 
 
 @dataclass(slots=True)
+class Lifted:
+    """The steps are off the world while the chain moves: the rows they had written, the second, and
+    what the chain has written since.
+    """
+
+    rows: dict[tuple[str, Any], Any]
+    now: int
+    told: list[Write] = field(default_factory=list)
+
+
+@dataclass(slots=True)
 class AheadState:
     """All that a snapshot must hold: the chain's second, steps with their writes, recent past.
 
     No block up to ``floor`` can be taken back any more. ``parked`` are fills that the chain skipped
-    and that would not settle now either, by sequence, with the second since when.
+    and that would not settle now either, by sequence, with the second since when. ``lifted``: in
+    the middle of a block.
     """
 
     now: int = 0
@@ -87,6 +99,7 @@ class AheadState:
     past: list[Past] = field(default_factory=list)
     floor: int = 0
     parked: dict[int, tuple[Pending, int]] = field(default_factory=dict)
+    lifted: Lifted | None = None
 
 
 # (taker, maker, lots, price) settle from a sequence on: bitmap of the settled, code of a skip.
@@ -138,26 +151,35 @@ class Ahead:
     def follow(
         self, record: ChainTransaction, sent: tuple[int, int] | None
     ) -> tuple[bool, list[AnyRecord]]:
-        """Take in the chain's next transaction: whether anything came otherwise than the world
-        held it before, and the events of ``retry``.
-        """
-        world, state = self.world, self.state
-        ours, now = self._rows(), world.now
-        self._take_back()
+        """Take in the chain's next transaction; behind the last of its block, ``rest``."""
+        state, world = self.state, self.world
+        lifted = self._lift()
         with world.store.recorded() as writes:
             self._apply_transaction(world, record)
         world.take_events()
+        lifted.told += writes
         arrived, unsettled = self._arrivals(sent, record.succeeded)
         state.past.append(Past(record.block, state.now, tuple(writes), tuple(arrived)))
         state.now = record.timestamp
         self._forget(record.block)
-        self._apply_again()
-        world.now = max(now, record.timestamp)
         for batch in unsettled:
-            since = state.parked.get(batch.first_sequence, (batch, world.now))[1]
+            since = state.parked.get(batch.first_sequence, (batch, record.timestamp))[1]
             state.parked[batch.first_sequence] = batch, since
+        return (False, []) if record.more else self.rest()
+
+    def rest(self) -> tuple[bool, list[AnyRecord]]:
+        """Put the steps on the world again: whether anything is otherwise than the world held it
+        before, and the events of ``retry``. Once a block, so that one full of our batches costs
+        each step's application once.
+        """
+        lifted = self.state.lifted
+        if lifted is None:
+            return False, []
+        self.state.lifted = None
+        self._apply_again()
+        self.world.now = max(lifted.now, self.state.now)
         events = self.retry()
-        return self._moved(ours, writes, now), events
+        return self._moved(lifted), events
 
     def retry(self) -> list[AnyRecord]:
         """Judge the parked fills again: batches of one for those that would settle now, and what is
@@ -178,27 +200,23 @@ class Ahead:
                 self.state.parked[sequence] = batch, since
         return events
 
-    def leave(self, first_block: int) -> bool:
-        """Blocks from ``first_block`` on have left the chain; whether that changes the world.
-
-        Errors: ``ReorgTooDeep``.
-        """
+    def leave(self, first_block: int) -> tuple[bool, list[AnyRecord]]:
+        """Blocks from ``first_block`` on have left the chain; as ``rest``. Errors: ReorgTooDeep."""
         world, state = self.world, self.state
         require(first_block > state.floor, errors.ReorgTooDeep)
-        ours, now = self._rows(), world.now
-        self._take_back()
+        lifted = self._lift()
+        told = {(name, key) for name, key, *_ in lifted.told}
         arrived: list[Step] = []
         while state.past and state.past[-1].block >= first_block:
             past = state.past.pop()
             for name, key, *_ in past.writes:
-                ours.setdefault((name, key), world.store.tables[name][key])
+                if (name, key) not in told:
+                    lifted.rows.setdefault((name, key), world.store.tables[name][key])
             world.store.revert(past.writes)
             arrived = [*past.arrived, *arrived]
             state.now = past.now_before
         state.steps = arrived + state.steps
-        self._apply_again()
-        world.now = now
-        return self._moved(ours, [], now)
+        return self.rest()
 
     def confirmed_hash(self) -> str:
         """The state hash of the chain's own state, without the steps and the engine's book."""
@@ -214,15 +232,16 @@ class Ahead:
 
     # Parts
 
-    def _rows(self) -> dict[tuple[str, Any], Any]:
-        """The rows that the steps wrote, as they are now."""
-        tables = self.world.store.tables
-        return {(name, key): tables[name][key] for name, key, *_ in self.state.writes}
-
-    def _take_back(self) -> None:
-        self.world.store.revert(self.state.writes)
-        self.state.writes = []
-        self.world.now = self.state.now
+    def _lift(self) -> Lifted:
+        """Take the steps' writes back: the world is the chain's own, at its own second."""
+        if self.state.lifted is None:
+            tables, writes = self.world.store.tables, self.state.writes
+            rows = {(name, key): tables[name][key] for name, key, *_ in writes}
+            self.state.lifted = Lifted(rows, self.world.now)
+            self.world.store.revert(writes)
+            self.state.writes = []
+            self.world.now = self.state.now
+        return self.state.lifted
 
     def _apply_again(self) -> None:
         """Apply the steps on what the chain holds now; what it would refuse has no effect."""
@@ -296,18 +315,14 @@ class Ahead:
         while past and past[0].block <= block - REORG_BLOCKS_MAX:
             self.state.floor = past.pop(0).block
 
-    def _moved(
-        self, before: dict[tuple[str, Any], Any], writes: list[Write], now_before: int
-    ) -> bool:
-        """Whether a row or the second differs from what the world held before."""
-        held = dict(before)
-        for name, key, row, existed in [*writes, *self.state.writes]:
-            table = self.world.store.tables[name]
-            held.setdefault((name, key), row if existed else table.default)
-        changed = any(
-            self.world.store.tables[name][key] != row for (name, key), row in held.items()
-        )
-        return changed or self.world.now != now_before
+    def _moved(self, lifted: Lifted) -> bool:
+        """Whether a row or the second differs from what the world held before it was lifted."""
+        tables = self.world.store.tables
+        held = dict(lifted.rows)
+        for name, key, row, existed in [*lifted.told, *self.state.writes]:
+            held.setdefault((name, key), row if existed else tables[name].default)
+        changed = any(tables[name][key] != row for (name, key), row in held.items())
+        return changed or self.world.now != lifted.now
 
 
 class _Measured(Exception):

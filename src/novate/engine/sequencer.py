@@ -104,6 +104,20 @@ class Sequencer:
     def handle(self, command: AnyRecord) -> list[AnyRecord]:
         """Apply one command of the journal; returns the events it causes, in order."""
         match command:
+            case ChainTransaction():
+                return self._follow(*self.ahead.follow(command, self._read_sent(command)))
+            case ChainReorganised():
+                return self._follow(*self.ahead.leave(command.first_block))
+            case _:
+                # in the middle of a block only if its watcher was killed there
+                return [*self._follow(*self.ahead.rest()), *self._command(command)]
+
+    def _follow(self, moved: bool, events: list[AnyRecord]) -> list[AnyRecord]:
+        """Close the open batch if the world has moved beneath it."""
+        return [*events, *self._close(judged=False)] if moved else events
+
+    def _command(self, command: AnyRecord) -> list[AnyRecord]:
+        match command:
             case OrderPlaced():
                 return self._place(command)
             case CancelRequested():
@@ -117,12 +131,6 @@ class Sequencer:
                 closed = self._close()
                 self.world.now = max(self.world.now, command.due_ms // 1000)
                 return closed
-            case ChainTransaction():
-                moved, events = self.ahead.follow(command, self._read_sent(command))
-                return [*events, *self._close(judged=False)] if moved else events
-            case ChainReorganised():
-                moved = self.ahead.leave(command.first_block)
-                return self._close(judged=False) if moved else []
             case _:
                 return []
 

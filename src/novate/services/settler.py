@@ -11,8 +11,8 @@ watcher's records, never from an answer of the node's to itself.
 Twice is impossible: a nonce settles once, and a match that two transactions carry settles by the
 first of them, since the Exchange marks its sequence. What did not settle in its batch comes back
 from the sequencer as batches of one. Rounds are sent in order, none left out while it is fresh,
-since averages depend on every one; a round goes with the batch that was judged by it. One key, one lane of nonces: the
-Exchange takes a batch only from the executor that its orders name.
+since averages depend on every one; a round goes with the batch that was judged by it. One key, one
+lane of nonces: the Exchange takes a batch only from the executor that its orders name.
 """
 
 from __future__ import annotations
@@ -242,15 +242,19 @@ class Settler:
         to, data = self.deployment.addresses["oracle"], posted
         if intent.count:
             to = self.deployment.addresses["exchange"]
-            fills = [self.fill(self.matches[sequence]) for sequence in span_of(intent)]
+            fills = self._fills([self.matches[sequence] for sequence in span_of(intent)])
             data = batch_call.settle_calldata(posted, fills, intent.first_sequence)
         fees = Fees(records.number(intent.fee_maximum), records.number(intent.fee_priority))
         return self.client.sign_at(intent.nonce, fees, self.key, to, data, intent.gas)
 
-    def fill(self, match: Matched) -> SignedFill:
-        """The two signed orders of a match, with what was agreed."""
-        taker, maker = (batch_call.signed(self.placed[d]) for d in (match.taker, match.maker))
-        return SignedFill(taker, maker, match.lots, records.number(match.price))
+    def _fills(self, matches: list[Matched]) -> list[SignedFill]:
+        """The signed orders of matches, each made once, with what was agreed."""
+        digests = {digest for match in matches for digest in (match.taker, match.maker)}
+        orders = {digest: batch_call.signed(self.placed[digest]) for digest in digests}
+        return [
+            SignedFill(orders[m.taker], orders[m.maker], m.lots, records.number(m.price))
+            for m in matches
+        ]
 
     def _nonce(self) -> int:
         """The nonce behind those in flight; where there is none the node knows it."""

@@ -115,7 +115,8 @@ class Watcher:
                     and receipt["transactionIndex"] == row["transactionIndex"]
                 )
                 require(sound, NodeLied, f"block {number}: transaction {row['hash']}")
-                found.append(_record(row, by_hash[row["hash"]], number, timestamp))
+                more = row is not rows[-1]
+                found.append(_record(row, by_hash[row["hash"]], number, timestamp, more))
         self._hashes[number] = block["hash"]
         self._hashes.pop(number - REORG_BLOCKS_MAX - 1, None)
         return found
@@ -134,7 +135,7 @@ def canonical(held: Iterable[AnyRecord]) -> list[ChainTransaction]:
 
 
 def _record(
-    row: dict[str, Any], receipt: dict[str, Any], block: int, timestamp: int
+    row: dict[str, Any], receipt: dict[str, Any], block: int, timestamp: int, more: bool
 ) -> ChainTransaction:
     return ChainTransaction(
         block=block,
@@ -150,6 +151,7 @@ def _record(
             (_bytes(log["address"]), [_bytes(t) for t in log["topics"]], _bytes(log["data"]))
             for log in receipt["logs"]
         ],
+        more=more,
     )
 
 

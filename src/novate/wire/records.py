@@ -197,7 +197,8 @@ class BatchSubmitted(_Record, frozen=True):
 class ChainTransaction(_Record, frozen=True):
     """Command of the watcher: one transaction to one of our contracts, in chain order.
 
-    ``events`` are its logs in order, each a list of address, topics and data.
+    ``events`` are its logs in order, each a list of address, topics and data; ``more``: another one
+    of the same block follows.
     """
 
     block: Unsigned
@@ -210,6 +211,7 @@ class ChainTransaction(_Record, frozen=True):
     succeeded: bool
     gas_used: Unsigned
     events: list[tuple[Address, list[bytes], bytes]]
+    more: bool = False
 
 
 class ChainReorganised(_Record, frozen=True):
