@@ -1,12 +1,15 @@
-"""What all tests share: Hypothesis profiles and the folder of reference data."""
+"""What all tests share: Hypothesis profiles, the folder of reference data, databases."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from support import postgres
 
 ROOT = Path(__file__).parent.parent
 
@@ -31,3 +34,24 @@ def shared_folder() -> Path:
     if not folder.is_dir():
         pytest.skip("no reference data: set NOVATE_DATA to its data folder")
     return folder
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[str]:
+    """The URL of a PostgreSQL server of our own, ended with the tests."""
+    with ExitStack() as stack:
+        try:
+            url = stack.enter_context(postgres.server())
+        except postgres.Missing as missing:
+            if os.environ.get("CI"):
+                raise
+            pytest.skip(f"no PostgreSQL server: {missing}")
+        yield url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty database of each kind."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'index.db'}"
+    return postgres.fresh(request.getfixturevalue("postgresql"))

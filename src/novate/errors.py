@@ -3,7 +3,8 @@
 A rejection is a value: the same name is the ABI error on chain (selector of ``Name()``), the code
 on the wire and the sentence for people. Codes are partitioned by word: 1xxx input and order, 2xxx
 settlement and margin, 3xxx oracle, 4xxx custody, 5xxx liquidation and waterfall, 6xxx governance,
-7xxx journal and its replicas, 8xxx price and quote files.
+7xxx journal and its replicas, 71xx chain and settlement service, 8xxx price and quote files, 9xxx
+the API.
 """
 
 from __future__ import annotations
@@ -399,6 +400,50 @@ NoTwin = _r(
     False,
     "The chain changed in a way that the model cannot follow; the replica stops there.",
 )
+IndexOutOfOrder = _r(
+    7030,
+    "IndexOutOfOrder",
+    409,
+    False,
+    "A record or transaction does not follow the last one that the index holds.",
+)
+IndexInconsistent = _r(
+    7031,
+    "IndexInconsistent",
+    500,
+    False,
+    "A record contradicts those before it; the index stops before it.",
+)
+IndexForeign = _r(
+    7032,
+    "IndexForeign",
+    409,
+    False,
+    "The database belongs to another journal, venue or schema; rebuild it or name another.",
+)
+IndexBusy = _r(7033, "IndexBusy", 503, True, "Another process is writing this index.")
+IndexUnavailable = _r(7034, "IndexUnavailable", 503, True, "The index's database refuses.")
+UnknownRecord = _r(
+    7035,
+    "UnknownRecord",
+    501,
+    False,
+    "The journal holds a kind of record that this release does not know.",
+)
+BadQuery = _r(7036, "BadQuery", 400, False, "A query's argument is malformed or out of bounds.")
+
+# 71xx: chain and settlement service
+NodeOnWrongChain = _r(
+    7101, "NodeOnWrongChain", 502, True, "The node is on another chain than the venue."
+)
+NodeLied = _r(7102, "NodeLied", 502, True, "The node's answers contradict each other.")
+NodeSilent = _r(7103, "NodeSilent", 504, True, "The node did not answer in time.")
+ReorgTooDeep = _r(
+    7104, "ReorgTooDeep", 500, False, "More blocks left the chain than the venue can take back."
+)
+BatchReverted = _r(
+    7105, "BatchReverted", 500, False, "The transactions that carried this fill reverted."
+)
 
 # 8xxx: price files
 PriceFileMissing = _r(8001, "PriceFileMissing", 400, False, "The price file cannot be read.")
@@ -473,3 +518,36 @@ PortfolioDuplicate = _r(
 MarketIncomplete = _r(
     8033, "MarketIncomplete", 400, False, "The market lacks a price or volatility of an instrument."
 )
+
+# 9xxx: the API
+MalformedMessage = _r(
+    9001, "MalformedMessage", 400, False, "The message is not a JSON-RPC request."
+)
+UnknownMethod = _r(9002, "UnknownMethod", 404, False, "There is no such method.")
+InvalidField = _r(9003, "InvalidField", 400, False, "A parameter is missing or not allowed.")
+NotAuthenticated = _r(
+    9004, "NotAuthenticated", 401, False, "The method needs authentication first."
+)
+ScopeMissing = _r(
+    9005, "ScopeMissing", 403, False, "The session's scope does not allow the method."
+)
+TooManyRequests = _r(
+    9006, "TooManyRequests", 429, True, "The rate limit is used up; wait a moment."
+)
+UnknownChannel = _r(9007, "UnknownChannel", 404, False, "There is no such channel.")
+OrderNotFound = _r(9008, "OrderNotFound", 404, False, "There is no such order of this account.")
+OutcomeUnknown = _r(
+    9009,
+    "OutcomeUnknown",
+    504,
+    True,
+    "The outcome is not known yet; ask for the order by its digest.",
+)
+Overloaded = _r(9010, "Overloaded", 503, True, "The venue sheds load; cancels are still taken.")
+ClockSkew = _r(9011, "ClockSkew", 400, False, "The timestamp is too far from the venue's clock.")
+MessageTooLarge = _r(9012, "MessageTooLarge", 413, False, "The message exceeds the bound.")
+TooManyConnections = _r(
+    9013, "TooManyConnections", 429, True, "The address has too many connections open."
+)
+SlowConsumer = _r(9014, "SlowConsumer", 429, True, "The client reads slower than it subscribed to.")
+InternalFault = _r(9015, "InternalFault", 500, True, "The venue failed to answer; it is recorded.")

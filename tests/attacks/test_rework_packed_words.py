@@ -28,7 +28,8 @@ PERPS = list(range(10, 26))
 USD_OF_FEED = {0: 60_000, 1: 3_000}
 # eleven owners, three accounts each: neighbours in the batch are often siblings
 ACCOUNTS = sorted(account_of(actor(f"owner {i}"), n) for i in range(11) for n in range(3))[:32]
-UNSIGNED = (2**30 - 1) << 153
+HEIGHT = range(153, 157)  # of the tree that an order is in
+UNSIGNED = (2**26 - 1) << 157
 
 
 def crowd(cash_usd: int) -> Core:
@@ -186,8 +187,11 @@ def test_bits_of_an_order_that_nobody_signed_count_for_nothing() -> None:
     plain = outcome(desk, fills, 0)
     assert plain[:2] == (0b1000, {0: "NonceUsed", 1: "OrderExpired", 2: "BadSignature"})
     assert outcome(desk, fills, UNSIGNED) == plain
-    for bit in range(153, 183):
+    for bit in range(HEIGHT.stop, 183):
         assert outcome(desk, fills, 1 << bit) == plain, bit
+    for bit in HEIGHT:  # the order is said to be in a tree, and no blob has its signature
+        with pytest.raises(CallReverted):
+            outcome(desk, fills, 1 << bit)
 
 
 @pytest.mark.parametrize("above_price", [1, 2**67])

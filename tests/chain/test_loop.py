@@ -21,12 +21,13 @@ from novate.demo.cheats import venue_order
 from novate.errors import BY_SELECTOR
 from novate.model import ledger
 from novate.model.account import account_of
-from novate.model.order import ZERO_ADDRESS
+from novate.model.order import IMMEDIATE, ZERO_ADDRESS
 from novate.services.final_state import final_state
 from novate.services.replica import PEERS, Outcome
-from novate.services.verification import Case
+from novate.services.settler import GAS_MAX
+from novate.services.verification import Case, hash_chain, order_signatures
 from novate.units import WAD
-from novate.wire import eip712, records
+from novate.wire import bulk, eip712, records
 from novate.wire.order import SignedFill, SignedOrder, pack, receipt_words
 from novate.wire.records import Matched, OrderPlaced
 from tests.support.market import BTC, Market, happened
@@ -69,6 +70,34 @@ def test_a_minute_of_trading_settles_as_the_engine_judged_it(market: Market) -> 
     assert again.world.state_hash() == engine.state_hash()
 
 
+def in_tree(market: Market, name: str, *terms: tuple[int, float, int]) -> None:
+    """Sign orders (lots, dollars, flags) at once and hand them in one by one."""
+    actor, desk = market.actors[name], market.venue.desk({})
+    orders = [actor.order(desk, BTC, *each).order for each in terms]
+    assert actor.signer is not None
+    tree = bulk.sign_bulk(actor.signer, desk.separator, orders)
+    for index, order in enumerate(orders):
+        market.venue.place(SignedOrder(order, bulk=tree.signature(index)))
+
+
+def test_orders_of_trees_settle_in_a_batch_and_by_receipt(market: Market) -> None:
+    market.post(100_010)
+    in_tree(market, "maker", (-10, 100_000, 0), (-10, 100_100, 0), (-10, 100_200, 0))
+    in_tree(market, "taker", (15, 101_000, IMMEDIATE))
+    outcomes = market.venue.settle(market.ts)
+    (settled,) = happened(outcomes, "BatchSettled")
+    assert settled["count"] == 2 and settled["settled"] == 0b11
+    assert (market.held("taker"), market.held("maker")) == (15, -15)
+    market.order("taker", 5, 101_000)
+    (match,) = [e for e in market.venue.pump() if isinstance(e, Matched)]
+    window = market.venue.parameters.settlement.exclusive_window_seconds
+    forced = force(market, match, dict(market.venue.placed), match.matched_at + window)
+    assert [a["settled"] for a in happened(forced, "BatchSettled")] == [1]
+    assert market.held("maker") == -20
+    assert "answers of the contracts equal" in verified(market)
+    assert signatures_verified(market) == "5 orders"
+
+
 def force(
     market: Market, match: Matched, placed: dict[bytes, OrderPlaced], at: int
 ) -> list[Outcome]:
@@ -76,19 +105,12 @@ def force(
     taker, maker = (venue_order(market.venue, placed[d]) for d in (match.taker, match.maker))
     batch = pack([SignedFill(taker, maker, match.lots, records.number(match.price))])
     r, vs = (int.from_bytes(match.receipt[i : i + 32], "big") for i in (0, 32))
-    market.exchange().send(
-        "settle",
-        b"",
-        batch.accounts,
-        batch.instruments,
-        batch.orders,
-        batch.fills,
-        0,
-        batch.blobs,
-        market.venue.executor.address,
-        [receipt_words(match.sequence, match.matched_at, r, vs)],
-        key=local_key("stranger"),
-    )
+    lists = batch.accounts, batch.instruments, batch.orders, batch.fills
+    proof = receipt_words(match.sequence, match.matched_at, r, vs)
+    arguments = b"", *lists, 0, batch.blobs, market.venue.executor.address, [proof]
+    data = abi_of("Exchange").encode_call("settle", *arguments) + batch.proofs
+    exchange = market.venue.deployment.addresses["exchange"]
+    market.venue.client.send(local_key("stranger"), exchange, data, GAS_MAX)
     return market.venue.mine(at)
 
 
@@ -209,6 +231,14 @@ def strangers_calldata(rng: random.Random, contract: str, known: list[int]) -> b
             word = rng.choice((0, 32, 64, 2**256 - 32, rng.getrandbits(256)))
             return data[:place] + word.to_bytes(32, "big") + data[place + 32 :]
     return data
+
+
+def signatures_verified(market: Market) -> str:
+    """What verification says of the orders' signatures in the journal."""
+    venue = market.venue
+    case = Case(venue.journal.path, venue.deployment, venue.parameters, venue.client)
+    hash_chain(case, lambda done, total: None)
+    return order_signatures(case, lambda done, total: None)
 
 
 def verified(market: Market) -> str:

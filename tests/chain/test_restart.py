@@ -16,11 +16,11 @@ import pytest
 from novate.chain.deployment import Deployment
 from novate.chain.node import local_key
 from novate.config import load
-from novate.demo.venue import build_sequencer
 from novate.engine import snapshot
 from novate.engine.journal import Journal, verify_chain
 from novate.engine.recovery import recover
 from novate.engine.sequencer import Sequencer
+from novate.services.boot import build_sequencer
 from novate.wire import records
 
 ROOT = Path(__file__).parent.parent.parent

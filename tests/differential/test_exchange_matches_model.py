@@ -1,7 +1,7 @@
 """The Exchange and its model, fed the same random batches, hold the same state and log the same.
 
 The ledger is a mock that refuses a random set of trades. Orders are signed by owners, live, removed
-and unknown session keys, thieves and contract wallets.
+and unknown session keys, thieves and contract wallets; alone, or in trees whose proofs may lie.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from novate.model.order import IMMEDIATE, POST_ONLY, REDUCE_ONLY, ZERO_ADDRESS, 
 from novate.model.settlement import Fill, Presented, Receipt
 from novate.model.state import World
 from novate.units import WAD
-from novate.wire import eip712
+from novate.wire import bulk, eip712
 from novate.wire.order import SignedOrder, fill_word, order_words
 from tests.support.exchange import (
     BTC,
@@ -162,11 +162,30 @@ class Twins:
             return signed, Presented(asked, contract_wallet=True, consents=self.agrees)
         role = next(role for role in OWNERS if address_of(role) == order.owner)
         signer = self.rng.choice((role,) * 8 + KEYS[:2] * 2 + KEYS[2:] + ("thief",))
-        signed = self.desk.sign(order, signer)
         seen = order if order.executor == ZERO_ADDRESS else replace(order, executor=executor)
+        if self.rng.random() < 0.3:
+            return self.present_in_tree(order, seen, signer)
+        signed = self.desk.sign(order, signer)
         digest = eip712.order_digest(self.desk.separator, seen)
         recovered = eip712.recover(digest, signed.r, signed.vs) or ""
         return signed, Presented(order, recovered)
+
+    def present_in_tree(
+        self, order: Order, seen: Order, signer: str
+    ) -> tuple[SignedOrder, Presented]:
+        """The order somewhere in a signed tree, or in a wrong place of it."""
+        rng = self.rng
+        others = [replace(order, nonce=1_000 + i) for i in range(rng.choice((0, 1, 2, 6)))]
+        index = rng.randrange(len(others) + 1)
+        listed = (*others[:index], order, *others[index:])
+        made = bulk.sign_bulk(key_of(signer), self.desk.separator, listed)
+        share = made.signature(index)
+        if rng.random() < 0.1:
+            share = replace(share, index=share.index ^ 1)
+        if rng.random() < 0.05:
+            share = replace(share, siblings=(share.siblings * 9)[:15])
+        signer_found = share.signer(self.desk.separator, seen) or ""
+        return SignedOrder(order, bulk=share), Presented(seen, signer_found)
 
     def batch(self) -> None:
         """One random batch on both; compares result, log, trades and fill state."""
@@ -185,19 +204,32 @@ class Twins:
         self.desk.ledger.call("set_refused", self.refused)
         first = rng.randrange(250, 500)
         proofs = self.proofs([s for s, _ in both], fills, executor) if by_receipt else []
-        words = [
-            order_words(
-                s, self.accounts.index(s.order.account), (BTC, ETH).index(s.order.instrument)
-            )
-            for s, _ in both
-        ]
+        words, blobs, calldata_end = self.words([s for s, _ in both])
         outcomes = [
             self.on_model(caller, [p for _, p in both], fills, first, executor, proofs),
-            self.on_contract(caller, words, fills, first, executor, proofs),
+            self.on_contract(caller, words, fills, first, executor, proofs, blobs, calldata_end),
         ]
         assert outcomes[0] == outcomes[1]
         self.settled += outcomes[0][0].bit_count()
         self.codes |= {arguments["code"] for _, arguments in outcomes[0][1] if "code" in arguments}
+
+    def words(self, signed: list[SignedOrder]) -> tuple[list[Any], list[bytes], bytes]:
+        """Words of the orders, blobs and proofs: the wallet's blob first, then all signatures."""
+        shares = [s.bulk for s in signed if s.bulk]
+        left = sum(len(share.siblings) for share in shares)
+        words, place = [], 0
+        for item in signed:
+            indices = (
+                self.accounts.index(item.order.account),
+                (BTC, ETH).index(item.order.instrument),
+            )
+            where = (0, 0, 0) if item.bulk is None else (1, 64 * place, left)
+            words.append(order_words(item, *indices, *where))
+            if item.bulk is not None:
+                place, left = place + 1, left - len(item.bulk.siblings)
+        pairs = [word.to_bytes(32, "big") for share in shares for word in (share.r, share.vs)]
+        siblings = [sibling for share in shares for sibling in share.siblings]
+        return words, [b"blob", b"".join(pairs)], b"".join(siblings)
 
     def fill(self, orders: list[Order]) -> Fill:
         rng = self.rng
@@ -249,15 +281,23 @@ class Twins:
         return result, logged, self.sent, self.state_of_model()
 
     def on_contract(
-        self, caller: str, words: Any, fills: Any, first: int, executor: str, proofs: Any
+        self,
+        caller: str,
+        words: Any,
+        fills: Any,
+        first: int,
+        executor: str,
+        proofs: Any,
+        blobs: list[bytes],
+        calldata_end: bytes,
     ) -> Any:
         accounts = [as_bytes(account) for account in self.accounts]
         packed = [fill_word(f.taker, f.maker, f.lots, f.price) for f in fills]
-        arguments: list[Any] = [b"", accounts, [BTC, ETH], words, packed, first, [b"blob"]]
+        arguments: list[Any] = [b"", accounts, [BTC, ETH], words, packed, first, blobs]
         if proofs:
             arguments += [executor, [proof for proof, _ in proofs]]
         calls = self.desk.ledger.view("calls")
-        result = self.desk.exchange.call("settle", *arguments, sender=caller)
+        result = self.desk.send(caller, calldata_end, *arguments)
         events = [e for e in self.desk.chain.events() if e.name in COMPARED]
         logged = [(e.name, comparable(e.arguments)) for e in events]
         sent = self.desk.trades() if self.desk.ledger.view("calls") > calls else []
@@ -320,4 +360,4 @@ def test_both_refuse_an_order_listed_twice(monkeypatch: pytest.MonkeyPatch) -> N
     with pytest.raises(Rejected, match="NotAscending"):
         twins.on_model(twins.desk.engine, presented, [], 1, twins.desk.engine, [])
     with pytest.raises((Rejected, CallReverted), match="NotAscending"):
-        twins.on_contract(twins.desk.engine, words, [], 1, twins.desk.engine, [])
+        twins.on_contract(twins.desk.engine, words, [], 1, twins.desk.engine, [], [], b"")

@@ -28,6 +28,7 @@ from novate.model.ledger import Config
 from novate.model.novation import Trade
 from novate.model.oracle import Observation
 from novate.units import PPM, WAD
+from novate.wire.order import SignedFill
 from novate.wire.round import signed_round
 
 TEST_CONTRACTS = Path(__file__).parents[1] / "contracts"
@@ -257,3 +258,12 @@ def limits_hold() -> None:
     cheap = desk.pair(price=PRICE - 10**18)
     assert desk.settle(cheap) == 0
     assert desk.codes() == {0: "LimitPrice"}
+
+
+def a_tree_binds_only_its_owner() -> None:
+    desk = Desk()
+    orders = [desk.order("maker", -10, nonce=n) for n in range(2)]
+    taker = desk.signed("taker", 10)
+    for signer, settled in (("thief", 0), ("maker", 1)):
+        maker = desk.signed_in_bulk(*orders, signer=signer)[0]
+        assert desk.settle(SignedFill(taker, maker, 5, PRICE)) == settled

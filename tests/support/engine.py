@@ -15,16 +15,18 @@ from novate.chain.deployment import CONTRACT_OF, Deployment, Roles
 from novate.chain.harness import Chain
 from novate.chain.node import local_key
 from novate.config import Parameters, load
-from novate.demo.venue import build_sequencer, coincurve_key
+from novate.engine.ahead import Pending
 from novate.engine.orders import record_of
 from novate.engine.sequencer import Sequencer
 from novate.model.account import account_of as account_at
 from novate.model.oracle import Observation
 from novate.model.order import IMMEDIATE, Order
-from novate.services import settle_call
+from novate.services import batch_call, settle_call
+from novate.services.boot import build_sequencer, coincurve_key
 from novate.units import WAD
 from novate.wire import eip712, records
 from novate.wire import round as wire_round
+from novate.wire.order import SignedFill
 from novate.wire.records import (
     AnyRecord,
     BatchClosed,
@@ -86,6 +88,7 @@ class Floor:
         self.commands: list[tuple[str, bytes]] = []
         self.events: list[AnyRecord] = []
         self.nonce = self.round = self.block = 0
+        self.chain_follows = True
         for later in (1, 50, 50, 50):  # past the grace after the first round
             self.prices(btc, eth, later)
 
@@ -100,6 +103,27 @@ class Floor:
         return int(self.world.now)
 
     def feed(self, command: AnyRecord) -> list[AnyRecord]:
+        """One command; then the chain takes in, in the same second, what the engine is ahead by."""
+        made = self.tell(command)
+        for step in list(self.sequencer.ahead.state.steps) if self.chain_follows else ():
+            made += self.tell(self.arrival(step.what))
+        return made
+
+    def arrival(self, what: OracleRound | Pending) -> ChainTransaction:
+        """The transaction by which a round or a batch of ours reaches the chain."""
+        if isinstance(what, OracleRound):
+            calldata = batch_call.round_calldata(what)
+            return self.transaction(EXECUTOR.address.lower(), "oracle", calldata)
+        fills = [
+            SignedFill(
+                *(batch_call.signed(self.sequencer.placed[d]) for d in (taker, maker)), *rest
+            )
+            for taker, maker, *rest in what.fills
+        ]
+        calldata = batch_call.settle_calldata(b"", fills, what.first_sequence)
+        return self.transaction(EXECUTOR.address.lower(), "exchange", calldata)
+
+    def tell(self, command: AnyRecord) -> list[AnyRecord]:
         """One command, as the journal would give it back."""
         kind, payload = records.encode(command)
         self.commands.append((kind, payload))
@@ -136,20 +160,23 @@ class Floor:
 
     def transact(self, sender: str, contract: str, function: str, *arguments: Any) -> None:
         """A transaction that the chain accepted."""
+        calldata = abi_of(CONTRACT_OF[contract]).encode_call(function, *arguments)
+        self.feed(self.transaction(sender, contract, calldata))
+
+    def transaction(self, sender: str, contract: str, calldata: bytes) -> ChainTransaction:
+        """A transaction in a block of its own, now."""
         self.block += 1
-        self.feed(
-            ChainTransaction(
-                block=self.block,
-                timestamp=self.now,
-                position=0,
-                transaction=self.block.to_bytes(32, "big"),
-                sender=bytes.fromhex(sender[2:]),
-                contract=bytes.fromhex(self.deployment.addresses[contract][2:]),
-                calldata=abi_of(CONTRACT_OF[contract]).encode_call(function, *arguments),
-                succeeded=True,
-                gas_used=0,
-                events=[],
-            )
+        return ChainTransaction(
+            block=self.block,
+            timestamp=self.now,
+            position=0,
+            transaction=self.block.to_bytes(32, "big"),
+            sender=bytes.fromhex(sender[2:]),
+            contract=bytes.fromhex(self.deployment.addresses[contract][2:]),
+            calldata=calldata,
+            succeeded=True,
+            gas_used=0,
+            events=[],
         )
 
     def deposit(self, role: str, dollars: int, number: int = 0) -> int:

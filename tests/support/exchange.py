@@ -14,6 +14,7 @@ from novate.model.instrument import PERP, Terms
 from novate.model.order import ZERO_ADDRESS, Order
 from novate.units import WAD
 from novate.wire import eip712
+from novate.wire.bulk import sign_bulk
 from novate.wire.order import SignedFill, SignedOrder, pack, receipt_words
 
 MOCKS = Path(__file__).parent.parent / "contracts"
@@ -99,6 +100,11 @@ class Desk:
         digest = eip712.order_digest(self.separator, order)
         return SignedOrder(order, *eip712.sign(key_of(signer), digest))
 
+    def signed_in_bulk(self, *orders: Order, signer: str) -> list[SignedOrder]:
+        """The orders, each with its share of the signer's one signature."""
+        made = sign_bulk(key_of(signer), self.separator, orders)
+        return [SignedOrder(order, bulk=made.signature(i)) for i, order in enumerate(orders)]
+
     def pair(self, lots: int = 5, price: int = PRICE, **both: Any) -> SignedFill:
         """A buying taker and a selling maker of ten lots each, matched for ``lots``."""
         taker, maker = self.signed("taker", 10, **both), self.signed("maker", -10, **both)
@@ -110,7 +116,13 @@ class Desk:
         first, self.sequence = self.sequence, self.sequence + len(fills)
         lists = batch.accounts, batch.instruments, batch.orders, batch.fills
         arguments = (round_call, *lists, first, batch.blobs)
-        result: int = self.exchange.call("settle", *arguments, sender=address_of(caller))
+        return self.send(address_of(caller), batch.proofs, *arguments)
+
+    def send(self, sender: str, proofs: bytes, *arguments: Any) -> int:
+        """Call settle with the proofs of bulk orders behind the encoded call."""
+        data = self.exchange.abi.encode_call("settle", *arguments) + proofs
+        output = self.chain.send(sender, self.exchange.address, data)
+        result: int = self.exchange.abi.decode_result("settle", len(arguments), output)
         return result
 
     def settle_by_receipt(
@@ -129,8 +141,7 @@ class Desk:
         proofs = [self.receipt(fill, first + i, matched_at, signer) for i, fill in enumerate(fills)]
         lists = batch.accounts, batch.instruments, batch.orders, batch.fills
         arguments = (b"", *lists, 0, batch.blobs, executor or self.engine, proofs)
-        result: int = self.exchange.call("settle", *arguments, sender=address_of(caller))
-        return result
+        return self.send(address_of(caller), batch.proofs, *arguments)
 
     def receipt(
         self, fill: SignedFill, sequence: int, matched_at: int, signer: str = "engine"

@@ -15,6 +15,8 @@ from novate.model.account import account_of
 from novate.model.order import IMMEDIATE
 from novate.services.oracle_node import NodePrice
 from novate.services.replica import Outcome
+from novate.wire import records
+from novate.wire.records import AnyRecord, Busted
 
 GENESIS = 1_760_000_000
 ORACLE_PER_USD = 10**10
@@ -60,6 +62,15 @@ class Market:
     def order(self, name: str, lots: int, dollars: float, flags: int = IMMEDIATE) -> None:
         """Sign and hand in."""
         self.venue.place(self.actors[name].order(self.venue.desk({}), BTC, lots, dollars, flags))
+
+    def records(self) -> list[AnyRecord]:
+        """All records of the journal."""
+        self.venue.journal.commit()
+        return [records.decode(e.kind, e.payload) for e in self.venue.journal.read(1)]
+
+    def busts(self) -> list[Busted]:
+        """The matches that were given up."""
+        return [record for record in self.records() if isinstance(record, Busted)]
 
     def exchange(self) -> RemoteContract:
         """The Exchange."""

@@ -11,7 +11,7 @@ from eth_utils.crypto import keccak
 from novate import errors
 from tools import errors_vy
 
-PARTITIONS = range(1, 9)
+PARTITIONS = range(1, 10)
 
 
 def test_codes_names_and_selectors_are_unique() -> None:

@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 
 from novate import errors
+from novate.engine.sequencer import signer_of
 from novate.errors import Error, Rejected
 from novate.limits import SIGNATURE_BLOB_BYTES_MAX
 from novate.model.order import IMMEDIATE, Order
 from novate.services.gateway import Gateway
 from novate.units import WAD
-from novate.wire import eip712, records
+from novate.wire import bulk, eip712, records
 from novate.wire.order import SignedOrder
 from tests.support.engine import account_of, address_of, key_of
 
@@ -64,6 +65,37 @@ def test_an_order_signed_for_another_chain_or_contract_is_refused(
     gateway: Gateway, domain: eip712.Domain
 ) -> None:
     refused(errors.BadSignature, gateway.order, signed(ORDER, separator=domain.separator()), 0)
+
+
+def test_an_order_of_a_tree_becomes_a_command_that_proves_its_place(gateway: Gateway) -> None:
+    listed = [ORDER, replace(ORDER, nonce=8), replace(ORDER, nonce=9)]
+    made = bulk.sign_bulk(key_of("alice"), SEPARATOR, listed)
+    for index, order in enumerate(listed):
+        command = gateway.order(SignedOrder(order, bulk=made.signature(index)), 5)
+        assert command.digest == eip712.order_digest(SEPARATOR, order)
+        assert command.signer.hex() == address_of("alice")[2:]
+        assert bulk.decode(command.signature) == made.signature(index)
+        assert not signer_of(command).wallet
+        assert records.decode(*records.encode(command)) == command
+
+
+@pytest.mark.parametrize(
+    "field", [{"index": 2}, {"index": 256}, {"siblings": ()}, {"r": 0}, {"vs": 1 << 256}]
+)
+def test_an_order_that_its_tree_does_not_hold_is_refused(
+    gateway: Gateway, field: dict[str, Any]
+) -> None:
+    share = bulk.sign_bulk(key_of("alice"), SEPARATOR, [ORDER] * 3).signature(0)
+    wrong = SignedOrder(ORDER, bulk=replace(share, **field))
+    refused(errors.BadSignature, gateway.order, wrong, 0)
+    by_stranger = bulk.sign_bulk(key_of("mallory"), SEPARATOR, [ORDER]).signature(0)
+    refused(errors.BadSignature, gateway.order, SignedOrder(ORDER, bulk=by_stranger), 0)
+
+
+def test_a_wallets_blob_does_not_look_like_a_bulk_signature() -> None:
+    blob = bulk.sign_bulk(key_of("alice"), SEPARATOR, [ORDER]).signature(0).encode()
+    asked = Gateway(SEPARATOR, lambda owner, digest, blob: True)
+    refused(errors.MalformedOrder, asked.order, SignedOrder(ORDER, blob=blob), 0)
 
 
 @pytest.mark.parametrize(

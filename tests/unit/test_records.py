@@ -59,6 +59,8 @@ EXAMPLES: list[records.AnyRecord] = [
     records.OracleRound(9, 1_760_000_000, [big(2**200), big(1)], big(0x030201), [SIGNATURE] * 3),
     records.BatchDue(1_760_000_000_400),
     records.BatchClosed(4, 100, 9, 1_760_000_000),
+    records.Busted(7, 2009),
+    records.ChainReorganised(12),
     records.ChainTransaction(
         block=12,
         timestamp=1_760_000_000,

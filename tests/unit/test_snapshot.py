@@ -38,8 +38,8 @@ class Desk(Floor):
         self.journal.append(GENESIS_KIND, b"")
         super().__init__()
 
-    def feed(self, command: records.AnyRecord) -> list[records.AnyRecord]:
-        events = super().feed(command)
+    def tell(self, command: records.AnyRecord) -> list[records.AnyRecord]:
+        events = super().tell(command)
         for record in (command, *events):
             self.journal.append(*records.encode(record))
         self.journal.commit()

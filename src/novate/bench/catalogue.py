@@ -64,6 +64,11 @@ SCENARIOS = (
         "The same when both accounts hold 16 positions.",
         s.fill_market_maker_16,
     ),
+    Scenario(
+        "fill_bulk",
+        "fill_market_maker with every order in one of two trees of 256: eight siblings each.",
+        s.fill_bulk,
+    ),
     Scenario("deposit_first", "Deposit of cash to an account that has none.", s.deposit_first),
     Scenario(
         "deposit_again",

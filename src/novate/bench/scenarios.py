@@ -188,6 +188,32 @@ def fill_market_maker_16(venue: Venue) -> int:
     return _market_maker(venue, taker, maker)
 
 
+def fill_bulk(venue: Venue) -> int:
+    """What is measured: catalogue.py."""
+    taker, maker = _traded_once(venue, "bulk")
+    _with_gains(venue, [taker, maker])
+    instrument = venue.parameters.instruments[0]
+    price = venue.price_of(instrument)
+    asks = [
+        venue.unsigned(maker, instrument, -10 * LOTS, price + level * instrument.tick_wad)
+        for level in range(10)
+    ]
+    bids = [
+        venue.unsigned(taker, instrument, LOTS, ask.price, IMMEDIATE)
+        for ask in asks
+        for _ in range(10)
+    ]
+    resting, taking = venue.in_tree(maker, asks), venue.in_tree(taker, bids)
+    fills = [
+        SignedFill(taken, resting[i // 10], LOTS, taken.order.price)  # division: ten an ask
+        for i, taken in enumerate(taking)
+    ]
+    before = venue.positions(taker).get(1, 0)
+    gas = venue.settle(fills)
+    assert venue.positions(taker)[1] == before + 100 * LOTS
+    return per_fill(gas, len(fills))
+
+
 def deposit_first(venue: Venue) -> int:
     """What is measured: catalogue.py."""
     return venue.deposit(trader("new depositor"), 1_000)

@@ -21,9 +21,11 @@ from novate.chain.node import local_key
 from novate.chain.plan import cash_token
 from novate.config import Instrument, Parameters
 from novate.model.account import account_of
+from novate.model.bulk import ORDERS_MAX
 from novate.model.oracle import Observation
 from novate.model.order import IMMEDIATE, Order
 from novate.units import DAY_S, ORACLE_UNIT, WAD
+from novate.wire.bulk import sign_bulk
 from novate.wire.eip712 import Domain, order_digest, sign
 from novate.wire.order import SignedFill, SignedOrder, pack
 from novate.wire.round import SignedRound, domain_separator, signed_round
@@ -213,9 +215,17 @@ class Venue:
         self, owner: Trader, instrument: Instrument, lots: int, price: int, flags: int = 0
     ) -> SignedOrder:
         """A signed order of the account's next nonce of its kind."""
+        order = self.unsigned(owner, instrument, lots, price, flags)
+        r, vs = sign(owner.signer, order_digest(self.separator, order))
+        return SignedOrder(order, r, vs)
+
+    def unsigned(
+        self, owner: Trader, instrument: Instrument, lots: int, price: int, flags: int = 0
+    ) -> Order:
+        """An order of the account's next nonce of its kind."""
         kind = owner.account, bool(flags & IMMEDIATE)
         nonce = self._nonces[kind] = self._nonces.get(kind, -1) + 1
-        order = Order(
+        return Order(
             account=owner.account,
             instrument=instrument.id,
             lots=lots,
@@ -226,8 +236,12 @@ class Venue:
             flags=flags,
             executor=self.executor.address,
         )
-        r, vs = sign(owner.signer, order_digest(self.separator, order))
-        return SignedOrder(order, r, vs)
+
+    def in_tree(self, owner: Trader, orders: Sequence[Order]) -> list[SignedOrder]:
+        """The orders in a tree as high as there is, each with its proof."""
+        others = [replace(orders[0], nonce=2**63 + i) for i in range(ORDERS_MAX - len(orders))]
+        tree = sign_bulk(owner.signer, self.separator, [*orders, *others])
+        return [SignedOrder(order, bulk=tree.signature(i)) for i, order in enumerate(orders)]
 
     def settle(self, fills: Sequence[SignedFill], with_round: bool = False) -> int:
         """Settle a batch as the executor; asserts that every fill settled; the gas."""
@@ -237,18 +251,11 @@ class Venue:
             arguments = self.signed_round().arguments()
             posted = self.abis["oracle"].encode_call("post_round", *arguments)
         first = self.sequence
-        gas = self.send(
-            self.executor,
-            "exchange",
-            "settle",
-            posted,
-            packed.accounts,
-            packed.instruments,
-            packed.orders,
-            packed.fills,
-            first,
-            packed.blobs,
-        )
+        lists = packed.accounts, packed.instruments, packed.orders, packed.fills
+        call = self.call("exchange", "settle", posted, *lists, first, packed.blobs)
+        self.backend.know(self.executor.key)
+        whole = Call(call.to, call.data + packed.proofs)
+        gas = self.backend.send(self.executor.address, [whole])[0].gas_used
         self.sequence += len(fills)
         settled = [
             self.view("exchange", "sequence_settled", self.executor.address, first + i)

@@ -1,4 +1,4 @@
-"""A thin typed client of an EVM chain over web3's transports.
+"""A thin typed client of an EVM chain over one connection (``connection.py``).
 
 Owns: sending signed transactions (local keys, nonces, explicit gas), calls, receipts, logs, and
 what only a local chain can do (mining by hand, the clock). A revert that carries a registered
@@ -10,139 +10,87 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from eth_account.signers.local import LocalAccount
-from web3 import HTTPProvider, IPCProvider
+from web3 import HTTPProvider
 from web3.providers.base import JSONBaseProvider
-from web3.types import RPCEndpoint
 
-from novate.chain.abi import Abi, Event, decode_revert
+from novate.chain.abi import Abi, Event
 from novate.chain.compile import Artifact
-from novate.errors import Rejected
+from novate.chain.connection import CallReverted, Connection, RpcFault, reverted
+from novate.chain.ipc import SocketProvider
+from novate.chain.rows import (
+    Block,
+    Fees,
+    Log,
+    Receipt,
+    hexed,
+    integer,
+    log_of,
+    raw_bytes,
+    receipt_of,
+)
+
+__all__ = [
+    "Block",
+    "CallReverted",
+    "Client",
+    "Fees",
+    "Log",
+    "Receipt",
+    "RemoteContract",
+    "RpcFault",
+    "hexed",
+    "integer",
+    "raw_bytes",
+]
 
 TRANSACTION_GAS = 16_000_000
 REQUEST_SECONDS_MAX = 120
 RECEIPT_SECONDS_MAX = 120
 POLL_SECONDS = 0.25
-BATCH_MAX = 1_000
 NOBODY = "0x" + "00" * 20
 
 
-class RpcFault(Exception):
-    """The node refused a request or did not answer."""
-
-
-class CallReverted(Exception):
-    """A call reverted without a registered rejection (a bug, or a checked-arithmetic guard)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Fees:
-    """What a transaction offers for a unit of gas, in wei."""
-
-    maximum: int = 0
-    priority: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Block:
-    """A block's header."""
-
-    number: int
-    hash: bytes
-    timestamp: int
-    gas_used: int
-    gas_limit: int
-
-
-@dataclass(frozen=True, slots=True)
-class Log:
-    """A raw log and its place."""
-
-    block: int
-    index: int
-    transaction: bytes
-    address: str
-    topics: tuple[bytes, ...]
-    data: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Receipt:
-    """What became of a transaction."""
-
-    transaction: bytes
-    block: int
-    succeeded: bool
-    gas_used: int
-    contract: str | None
-    logs: tuple[Log, ...]
-
-
-class Client:
+class Client(Connection):
     """One connection to one chain; ``mines`` on a local chain whose blocks are mined by hand."""
 
     def __init__(
         self, provider: JSONBaseProvider, mines: bool = False, fees: Fees | None = None
     ) -> None:
-        self._provider = provider
+        super().__init__(provider)
         self._nonces: dict[str, int] = {}
         self.mines = mines
         self.fees = fees or Fees()
         self.contracts: dict[str, RemoteContract] = {}
-        self.chain_id = _integer(self.request("eth_chainId"))
+        self.chain_id = integer(self.request("eth_chainId"))
 
     @classmethod
-    def over_ipc(cls, path: Path, mines: bool = False, fees: Fees | None = None) -> Client:
-        """Connect to a node's socket."""
-        return cls(IPCProvider(path, timeout=REQUEST_SECONDS_MAX), mines, fees)
+    def over_ipc(
+        cls,
+        path: Path,
+        mines: bool = False,
+        fees: Fees | None = None,
+        seconds: int = REQUEST_SECONDS_MAX,
+    ) -> Client:
+        """Connect to a node's socket; a request that takes longer than ``seconds`` is a fault."""
+        return cls(SocketProvider(path, seconds), mines, fees)
 
     @classmethod
-    def over_http(cls, url: str, mines: bool = False, fees: Fees | None = None) -> Client:
+    def over_http(
+        cls,
+        url: str,
+        mines: bool = False,
+        fees: Fees | None = None,
+        seconds: int = REQUEST_SECONDS_MAX,
+    ) -> Client:
         """Connect to a node's HTTP endpoint; a request is never repeated by itself."""
-        options = {"timeout": REQUEST_SECONDS_MAX}
+        options = {"timeout": seconds}
         return cls(HTTPProvider(url, options, exception_retry_configuration=None), mines, fees)
 
-    def close(self) -> None:
-        """Close the connection, which web3 leaves open; the next request reopens it."""
-        if isinstance(self._provider, IPCProvider):
-            connection: Any = self._provider._socket
-            if connection.sock is not None:
-                connection.sock.close()
-                connection.sock = None
-        elif isinstance(self._provider, HTTPProvider):
-            sessions = self._provider._request_session_manager.session_cache
-            for _, session in sessions.items():
-                session.close()
-
-    # Requests
-
-    def request(self, method: str, *parameters: Any) -> Any:
-        """One request's result. Errors: ``Rejected``, ``CallReverted``, ``RpcFault``."""
-        try:
-            response = self._provider.make_request(RPCEndpoint(method), parameters)
-        except Exception as error:  # each transport raises its own; all of them are faults
-            raise RpcFault(f"{method}: {error!r}") from error
-        return _result(method, cast(dict[str, Any], response))
-
-    def request_many(self, method: str, parameters: Sequence[Sequence[Any]]) -> list[Any]:
-        """The results of one method for many parameters, in as few messages as allowed."""
-        found: list[Any] = []
-        for start in range(0, len(parameters), BATCH_MAX):
-            part = parameters[start : start + BATCH_MAX]
-            try:
-                responses = self._provider.make_batch_request(
-                    [(RPCEndpoint(method), list(row)) for row in part]
-                )
-            except Exception as error:
-                raise RpcFault(f"{method}: {error!r}") from error
-            if not isinstance(responses, list):
-                responses = [responses]
-            found += [_result(method, cast(dict[str, Any], response)) for response in responses]
-        return found
+    # Blocks
 
     def block(self, number: int | str = "latest") -> Block:
         """A block's header by number or tag. Errors: ``RpcFault`` if there is none."""
@@ -151,24 +99,25 @@ class Client:
         if found is None:
             raise RpcFault(f"no block {number}")
         return Block(
-            number=_integer(found["number"]),
-            hash=_bytes(found["hash"]),
-            timestamp=_integer(found["timestamp"]),
-            gas_used=_integer(found["gasUsed"]),
-            gas_limit=_integer(found["gasLimit"]),
+            number=integer(found["number"]),
+            hash=raw_bytes(found["hash"]),
+            timestamp=integer(found["timestamp"]),
+            gas_used=integer(found["gasUsed"]),
+            gas_limit=integer(found["gasLimit"]),
+            base_fee=integer(found.get("baseFeePerGas") or "0x0"),
         )
 
     def balance(self, address: str) -> int:
         """An address's wei."""
-        return _integer(self.request("eth_getBalance", address, "latest"))
+        return integer(self.request("eth_getBalance", address, "latest"))
 
     def call(
         self, to: str, data: bytes, sender: str = NOBODY, block: int | str = "latest"
     ) -> bytes:
         """Output of a call whose effects are thrown away. Errors: as the contract rejects."""
         tag = hex(block) if isinstance(block, int) else block
-        message = {"from": sender, "to": to, "data": _hex(data)}
-        return _bytes(self.request("eth_call", message, tag))
+        message = {"from": sender, "to": to, "data": hexed(data)}
+        return raw_bytes(self.request("eth_call", message, tag))
 
     # Transactions
 
@@ -184,33 +133,51 @@ class Client:
         sender = key.address.lower()
         if sender not in self._nonces:
             count = self.request("eth_getTransactionCount", sender, "pending")
-            self._nonces[sender] = _integer(count)
+            self._nonces[sender] = integer(count)
+        nonce = self._nonces[sender]
+        raw = self.sign_at(nonce, self.fees, key, to, data, gas, value)
+        self._nonces[sender] += 1
+        return raw
+
+    def sign_at(
+        self,
+        nonce: int,
+        fees: Fees,
+        key: LocalAccount,
+        to: str | None,
+        data: bytes,
+        gas: int,
+        value: int = 0,
+    ) -> bytes:
+        """A raw transaction; the same arguments always make the same bytes."""
         fields: dict[str, Any] = {
             "type": 2,
             "chainId": self.chain_id,
-            "nonce": self._nonces[sender],
+            "nonce": nonce,
             "gas": gas,
             "value": value,
             "data": data,
-            "maxFeePerGas": self.fees.maximum,
-            "maxPriorityFeePerGas": self.fees.priority,
+            "maxFeePerGas": fees.maximum,
+            "maxPriorityFeePerGas": fees.priority,
         }
         if to is not None:
             fields["to"] = bytes.fromhex(to[2:])
-        raw = bytes(key.sign_transaction(fields).raw_transaction)
-        self._nonces[sender] += 1
-        return raw
+        return bytes(key.sign_transaction(fields).raw_transaction)
 
     def send_raw(self, *raw: bytes) -> list[bytes]:
         """Hand signed transactions over; their hashes. After a refusal nonces are asked anew."""
         try:
             if len(raw) == 1:
-                return [_bytes(self.request("eth_sendRawTransaction", _hex(raw[0])))]
-            rows = [(_hex(item),) for item in raw]
-            return [_bytes(found) for found in self.request_many("eth_sendRawTransaction", rows)]
+                return [raw_bytes(self.request("eth_sendRawTransaction", hexed(raw[0])))]
+            rows = [(hexed(item),) for item in raw]
+            return [raw_bytes(found) for found in self.request_many("eth_sendRawTransaction", rows)]
         except Exception:
-            self._nonces.clear()
+            self.forget_nonces()
             raise
+
+    def forget_nonces(self) -> None:
+        """Ask the node again: somebody else has sent with a key of ours."""
+        self._nonces.clear()
 
     def send(
         self,
@@ -225,14 +192,14 @@ class Client:
 
     def receipt(self, transaction: bytes) -> Receipt | None:
         """A transaction's receipt, or None while it is not in a block."""
-        found = self.request("eth_getTransactionReceipt", _hex(transaction))
-        return None if found is None else _receipt(found)
+        found = self.request("eth_getTransactionReceipt", hexed(transaction))
+        return None if found is None else receipt_of(found)
 
     def receipts(self, transactions: Sequence[bytes]) -> list[Receipt | None]:
         """Many receipts, in order, in as few messages as allowed."""
-        rows = [(_hex(item),) for item in transactions]
+        rows = [(hexed(item),) for item in transactions]
         found = self.request_many("eth_getTransactionReceipt", rows)
-        return [None if item is None else _receipt(item) for item in found]
+        return [None if item is None else receipt_of(item) for item in found]
 
     def confirm(self, transaction: bytes) -> Receipt:
         """Wait for (or mine) a transaction and raise what it reverted with, if it did.
@@ -253,8 +220,8 @@ class Client:
     def why(self, failed: Receipt) -> Exception:
         """The rejection behind a failed transaction (its receipt does not carry it)."""
         options = {"tracer": "callTracer", "tracerConfig": {"onlyTopCall": True}}
-        trace = self.request("debug_traceTransaction", _hex(failed.transaction), options)
-        return _reverted(trace.get("output") or "0x", str(trace.get("error", "")))
+        trace = self.request("debug_traceTransaction", hexed(failed.transaction), options)
+        return reverted(trace.get("output") or "0x", str(trace.get("error", "")))
 
     # Contracts and logs
 
@@ -280,7 +247,7 @@ class Client:
         """Raw logs of some contracts (all attached ones by default), both blocks included."""
         chosen = list(self.contracts if addresses is None else addresses)
         query = {"fromBlock": hex(first_block), "toBlock": hex(last_block), "address": chosen}
-        return [_log(row) for row in self.request("eth_getLogs", query)]
+        return [log_of(row) for row in self.request("eth_getLogs", query)]
 
     def decode(self, logs: Iterable[Log]) -> list[tuple[Log, Event]]:
         """Events behind the logs of attached contracts; other logs are left out."""
@@ -300,7 +267,7 @@ class Client:
         if timestamp is not None:
             self.set_next_timestamp(timestamp)
         self.request("evm_mine")
-        return _integer(self.request("eth_blockNumber"))
+        return integer(self.request("eth_blockNumber"))
 
     def set_next_timestamp(self, timestamp: int) -> None:
         """The next block's time. Errors: ``RpcFault`` unless later than the last block's."""
@@ -340,54 +307,3 @@ class RemoteContract:
     ) -> Receipt:
         """Send, wait and check. Errors: as the contract rejects."""
         return self.client.confirm(self.send(function, *arguments, key=key, gas=gas))
-
-
-def _integer(text: str) -> int:
-    return int(text, 16)
-
-
-def _bytes(text: str) -> bytes:
-    return bytes.fromhex(text[2:])
-
-
-def _hex(data: bytes) -> str:
-    return "0x" + data.hex()
-
-
-def _result(method: str, response: dict[str, Any]) -> Any:
-    error = response.get("error")
-    if error is None:
-        return response["result"]
-    text = str(error.get("message", error))
-    data = error.get("data")
-    if error.get("code") == 3 or "revert" in text:
-        raise _reverted(data if isinstance(data, str) else "0x", text)
-    raise RpcFault(f"{method}: {text}")
-
-
-def _reverted(output: str, text: str) -> Exception:
-    found = decode_revert(_bytes(output))
-    return Rejected(found) if found is not None else CallReverted(f"{text} {output}".strip())
-
-
-def _log(row: dict[str, Any]) -> Log:
-    return Log(
-        block=_integer(row["blockNumber"]),
-        index=_integer(row["logIndex"]),
-        transaction=_bytes(row["transactionHash"]),
-        address=row["address"].lower(),
-        topics=tuple(_bytes(topic) for topic in row["topics"]),
-        data=_bytes(row["data"]),
-    )
-
-
-def _receipt(row: dict[str, Any]) -> Receipt:
-    contract = row.get("contractAddress")
-    return Receipt(
-        transaction=_bytes(row["transactionHash"]),
-        block=_integer(row["blockNumber"]),
-        succeeded=_integer(row["status"]) == 1,
-        gas_used=_integer(row["gasUsed"]),
-        contract=contract.lower() if contract else None,
-        logs=tuple(_log(log) for log in row["logs"]),
-    )

@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from novate.bench import matching, recovery
+from novate.bench import matching, recovery, settling, signing
 from novate.bench.catalogue import SCENARIOS
 from novate.bench.gas import BASELINES, TARGETS, GasReport, measure
 from novate.chain.node import NodeFault
@@ -25,7 +25,9 @@ def everything(context: typer.Context) -> None:
     if context.invoked_subcommand is None:
         gas()
         match()
+        sign()
         recover()
+        settle()
 
 
 @app.command()
@@ -88,6 +90,25 @@ def match(
 
 
 @app.command()
+def sign(
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    orders: Annotated[int, typer.Option(min=256, help="Orders of each run.")] = 8_192,
+    runs: Annotated[int, typer.Option(min=1, help="Runs that the median is of.")] = 5,
+) -> None:
+    """Orders a second signed and checked, one by one and in bulk, beside eth_account."""
+    report = signing.measure(orders, runs)
+    if as_json:
+        typer.echo(json.dumps(report.document()))
+        return
+    console = Console(soft_wrap=True)
+    console.print(sign_table(report))
+    for key, text in signing.WHAT.items():
+        console.print(f"[bold]{key}[/bold]: {text}", highlight=False)
+    alone = ", ".join(f"{key} {rate:,}" for key, rate in report.ceiling.items())
+    console.print(f"[bold]libsecp256k1 alone[/bold]: {alone}", highlight=False)
+
+
+@app.command()
 def recover(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     commands: Annotated[
@@ -119,6 +140,48 @@ def recover(
         raise typer.Exit(1)
 
 
+@app.command()
+def settle(
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    fills: Annotated[
+        int, typer.Option(min=settling.BATCH, help="Fills settled back to back.")
+    ] = settling.FILLS,
+    seconds: Annotated[
+        int, typer.Option(min=1, help="Seconds of fills at a fixed rate.")
+    ] = settling.SECONDS,
+    parameters: Annotated[Path, typer.Option(help="Parameter file of the venue.")] = DEFAULT,
+) -> None:
+    """Fully checked fills a second on a local chain, and the time from match to settled."""
+    try:
+        report = settling.measure(load(parameters), fills, seconds)
+    except NodeFault as error:
+        raise typer.BadParameter(str(error)) from None
+    if as_json:
+        typer.echo(json.dumps(report.document()))
+        return
+    console = Console(soft_wrap=True)
+    verdict = "met" if report.fills_per_s >= settling.FILLS_PER_S_TARGET else "missed"
+    console.print(
+        f"[bold]settled[/bold]: {report.fills_per_s:,} fills/s, target "
+        f"{settling.FILLS_PER_S_TARGET:,}: {verdict}; the chain alone "
+        f"{report.chain_fills_per_s:,}/s",
+        highlight=False,
+    )
+    verdict = "met" if report.p99_ms <= settling.P99_MS_TARGET else "missed"
+    console.print(
+        f"[bold]match to settled[/bold] at {report.rate:,} fills/s: p50 {report.p50_ms:.0f} ms, "
+        f"p99 {report.p99_ms:.0f} ms, target {settling.P99_MS_TARGET}: {verdict}",
+        highlight=False,
+    )
+    stages = ", ".join(f"{name} {ms:.1f} ms" for name, ms in report.stages_ms.items())
+    console.print(f"[bold]gas a fill[/bold]: {report.gas_per_fill:,}", highlight=False)
+    console.print(f"[bold]the service, a batch of 100[/bold]: {stages}", highlight=False)
+    console.print(settling.TEXT, highlight=False)
+    if report.settled != report.fills:
+        console.print(f"FAILED: {report.fills - report.settled} fills did not settle")
+        raise typer.Exit(1)
+
+
 def match_table(report: matching.MatchReport) -> Table:
     """Each workload's rate, how many times the reference's, and whether both ended alike."""
     table = Table("workload", "commands/s", "times reference", "hash", "what", title="Matching")
@@ -131,6 +194,26 @@ def match_table(report: matching.MatchReport) -> Table:
             f"{workload.commands_per_s / workload.reference_per_s:,.0f}",
             "equal" if workload.hash_equal else "DIFFERS",
             workload.text,
+        )
+    return table
+
+
+def sign_table(report: signing.SignReport) -> Table:
+    """Each rate, its target and verdict, and how many times eth_account's it is."""
+    table = Table(
+        "figure", "orders/s", "target", "", f"times {signing.BASELINE}", title="Signatures"
+    )
+    for column in (*table.columns[1:3], table.columns[4]):
+        column.justify = "right"
+    for key, rate in report.rates.items():
+        target, ratio = signing.TARGETS.get(key), report.ratio(key)
+        verdict = "" if target is None else "met" if rate >= target else "missed"
+        table.add_row(
+            key,
+            f"{rate:,}",
+            f"{target:,}" if target else "",
+            verdict,
+            f"{ratio:,}" if ratio else "",
         )
     return table
 

@@ -24,10 +24,18 @@ from novate.errors import Rejected
 COMMANDS = {
     "demo": "novate.cli.demo",
     "verify": "novate.cli.verify",
+    "exit": "novate.cli.exit",
     "bench": "novate.cli.bench",
     "price": "novate.cli.price",
     "surface": "novate.cli.surface",
     "margin": "novate.cli.margin",
+    "up": "novate.cli.up",
+    "venue": "novate.cli.venue",
+    "account": "novate.cli.account",
+    "order": "novate.cli.order",
+    "position": "novate.cli.position",
+    "signer": "novate.cli.signer",
+    "index": "novate.cli.index",
     "error": "novate.cli.error",
 }
 EXAMPLES = """\

@@ -18,6 +18,8 @@ from interfaces import IRiskModel
 from lib import errors
 from lib import signature
 from lib import units
+import blob_signature
+import bulk
 import fills as fill_state
 import order
 import receipt
@@ -26,12 +28,14 @@ import trade
 import venue
 import wallet
 
+initializes: bulk
 initializes: fill_state
 initializes: order
 initializes: receipt[order := order]
 initializes: session[venue := venue]
 initializes: venue
 initializes: wallet
+initializes: blob_signature[bulk := bulk, order := order, session := session, wallet := wallet]
 
 exports: (
     venue.set_fees, venue.set_windows, venue.set_executor,
@@ -125,8 +129,9 @@ def settle(
         n: uint256 = (w[0] >> order.INSTRUMENT) & order.M8
         state: uint256 = self._admit(w, key, cursor, instruments[n], terms[n], seal, executor, mode)
         key = unsafe_add(w[0] >> order.KEY, 1)  # a key has 73 bits
-        if w[0] & order.CONTRACT_WALLET != 0:
-            state = self._ask(state, w, cursor, instruments[n], seal, executor, blobs[w[2]])
+        if w[0] & order.BY_BLOB != 0:
+            state = blob_signature.ask(
+                state, w, cursor[1], instruments[n], terms[n], executor, blobs[w[2]])
         states.append(state)
     used: uint256 = receipt.used(executor, first_sequence, len(fills), receipts)
     sent: uint256 = 0
@@ -248,7 +253,7 @@ def _admit(
         return convert(errors.OrderExpired, uint256)
     # the usual case at once: an immediate order of an untouched nonce has all of its lots left
     state: uint256 = (word & trade.KEPT) | trade.ADMITTED | ((word & order.M44) << trade.LEFT)
-    odd: uint256 = (~word & order.IMMEDIATE) | (word & order.CONTRACT_WALLET) | (mode & BY_RECEIPT)
+    odd: uint256 = (~word & order.IMMEDIATE) | (word & order.BY_BLOB) | (mode & BY_RECEIPT)
     odd |= (cursor[3] >> ((word >> 182) & 254)) & 3  # its pair: nonce & 127, doubled
     odd |= unsafe_sub((word >> order.NONCE) & order.M64, cursor[2]) >> 64  # wraps below the floor
     if odd != 0:
@@ -256,7 +261,7 @@ def _admit(
         if state & trade.ADMITTED == 0:
             return state
         state |= word & trade.KEPT
-        if word & order.CONTRACT_WALLET != 0:
+        if word & order.BY_BLOB != 0:
             return state  # `_ask` has the last word
     account: bytes32 = convert(cursor[1], bytes32)
     digest: bytes32 = order.digest(word, words[1], account, instrument, executor, separator)
@@ -264,30 +269,7 @@ def _admit(
     if convert(signer, uint256) == cursor[1] >> 96:
         if signer != empty(address):
             return state
-    code: bytes4 = session.bar(
-        account, signer, word & order.POST_ONLY != 0, (terms >> 232) & order.M8
-    )
-    if code != empty(bytes4):
-        return convert(code, uint256)
-    session.signers[word >> order.KEY] = signer
-    return state | trade.KEYED
-
-
-@internal
-@view
-def _ask(
-    state: uint256, words: uint256[4], cursor: uint256[4], instrument: uint256, separator: bytes32,
-    executor: address, blob: Bytes[wallet.BLOB_BYTES_MAX],
-) -> uint256:
-    """@notice The state of a contract wallet's order, barred unless the wallet consents."""
-    if state & trade.ADMITTED == 0:
-        return state
-    account: bytes32 = convert(cursor[1], bytes32)
-    digest: bytes32 = order.digest(words[0], words[1], account, instrument, executor, separator)
-    owner: address = session.owner(account)
-    if block.timestamp < wallet.confirmed[owner][digest] or wallet.consents(owner, digest, blob):
-        return state
-    return convert(errors.BadSignature, uint256)
+    return session.admit(state, word, account, signer, terms)
 
 
 @internal

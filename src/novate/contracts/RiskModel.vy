@@ -52,6 +52,8 @@ M20: constant(uint256) = 2**20 - 1
 M24: constant(uint256) = 2**24 - 1
 M44: constant(uint256) = 2**44 - 1
 M88: constant(uint256) = 2**88 - 1
+LOTS_OFFSET: constant(int256) = 2**43
+
 
 @deploy
 def __init__(governor: address, clearinghouse: address, oracle: address, options: address):
@@ -111,7 +113,7 @@ def evaluate_slice(
             lot: int256 = convert(convert((row >> 96) & M88, bytes32), int256)
             charge: uint256 = (row >> 191) & M16
             value: int256 = convert(convert(row << 160, bytes32), int256) >> 160
-            lots: int256 = unsafe_sub(convert(convert(rest & M44, bytes32), int256), linear_margin.LOTS_OFFSET)
+            lots: int256 = unsafe_sub(convert(convert(rest & M44, bytes32), int256), LOTS_OFFSET)
             rest = rest >> 64
             held.value_linear = unsafe_add(held.value_linear, unsafe_mul(lots, value))
             lots = unsafe_mul(lots, lot)
@@ -120,7 +122,7 @@ def evaluate_slice(
                 lots = unsafe_sub(0, lots)
             size: uint256 = convert(convert(lots, bytes32), uint256)
             held.charges = unsafe_add(held.charges, unsafe_mul(size, charge))
-            lots = unsafe_sub(convert(convert(also & M44, bytes32), int256), linear_margin.LOTS_OFFSET)
+            lots = unsafe_sub(convert(convert(also & M44, bytes32), int256), LOTS_OFFSET)
             also = also >> 64
             other.value_linear = unsafe_add(other.value_linear, unsafe_mul(lots, value))
             lots = unsafe_mul(lots, lot)

@@ -5,10 +5,11 @@
 @title Orders: the packed words of a batch and their EIP-712 digests (docs/SPEC.md §6)
 @notice Word 0, from the least significant bit: [lots 44 | expiry 40 | exclusive_until 40 |
         revision 16 | instrument index 8 | reduce_only 1 | post_only 1 | sell 1 | executor_open 1 |
-        contract_wallet 1 | zero 30 | nonce 64 | immediate 1 | account index 8]. The
-        bits from KEY up name the fill state: strictly ascending keys are distinct orders. Word 1:
-        [price 128 | max_fee 128], wad a base unit and wad a lot. Words 2 and 3: the compact
-        signature (r, vs), or in word 2 the index of a contract wallet's signature blob.
+        contract_wallet 1 | place in a tree 22 (bulk.vy) | zero 8 | nonce 64 | immediate 1 |
+        account index 8]. The bits from KEY up name the fill state: strictly ascending keys are
+        distinct orders. Word 1: [price 128 | max_fee 128], wad a base unit and wad a lot. Words 2
+        and 3: the compact signature (r, vs), or in word 2 the index of the blob of a contract
+        wallet's or a tree's signature.
         Twins: novate/wire/order.py, novate/wire/eip712.py.
 """
 
@@ -27,6 +28,7 @@ POST_ONLY: constant(uint256) = 1 << 149
 SELL: constant(uint256) = 1 << 150
 EXECUTOR_OPEN: constant(uint256) = 1 << 151
 CONTRACT_WALLET: constant(uint256) = 1 << 152
+BY_BLOB: constant(uint256) = 31 << 152  # this, or in a tree: the signature is in a blob
 
 M8: constant(uint256) = 2**8 - 1
 M16: constant(uint256) = 2**16 - 1

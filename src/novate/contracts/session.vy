@@ -50,20 +50,20 @@ def owner(account: bytes32) -> address:
 
 
 @internal
-@view
-def bar(account: bytes32, key: address, post_only: bool, underlying: uint256) -> bytes4:
-    """@notice The code that bars `key` from signing such an order, or none."""
-    word: uint256 = self.keys[account][key]
-    if not self._live(word):
-        return errors.BadSignature
-    scope: uint256 = (word >> SCOPE) & order.M8
+def admit(state: uint256, word: uint256, account: bytes32, key: address, terms: uint256) -> uint256:
+    """@notice The state (trade.vy) of an order signed by `key`, or the code that bars the key."""
+    keyed: uint256 = self.keys[account][key]
+    if not self._live(keyed):
+        return convert(errors.BadSignature, uint256)
+    scope: uint256 = (keyed >> SCOPE) & order.M8
     allowed: uint256 = SCOPE_TRADE
-    if post_only:
+    if word & order.POST_ONLY != 0:
         allowed = SCOPE_TRADE | SCOPE_QUOTE
-    mask: uint256 = (word >> UNDERLYINGS) & order.M16
-    if scope & allowed == 0 or (mask != 0 and (mask >> underlying) & 1 == 0):
-        return errors.SessionKeyScope
-    return empty(bytes4)
+    mask: uint256 = (keyed >> UNDERLYINGS) & order.M16
+    if scope & allowed == 0 or (mask != 0 and (mask >> ((terms >> 232) & order.M8)) & 1 == 0):
+        return convert(errors.SessionKeyScope, uint256)
+    self.signers[word >> order.KEY] = key
+    return state | trade.KEYED
 
 
 @internal

@@ -17,9 +17,9 @@ from novate.chain.backend import abi_of
 from novate.chain.deployment import CONTRACT_OF
 from novate.demo.actors import BTC, USD, Actor, Desk
 from novate.demo.venue import Venue
-from novate.engine.orders import terms_of
 from novate.errors import BY_SELECTOR
 from novate.model.oracle import Observation
+from novate.services.batch_call import signed
 from novate.services.replica import Outcome
 from novate.units import WAD
 from novate.wire import records
@@ -257,8 +257,7 @@ def _oracle_attempts(venue: Venue) -> Iterator[Attempt]:
 
 def venue_order(venue: Venue, placed: OrderPlaced) -> SignedOrder:
     """The signed order behind a journal record."""
-    r, vs = (int.from_bytes(placed.signature[i : i + 32], "big") for i in (0, 32))
-    return SignedOrder(terms_of(placed.order), r, vs)
+    return signed(placed)
 
 
 def pair(

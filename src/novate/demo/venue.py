@@ -10,13 +10,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from coincurve import PrivateKey
-from eth_account.signers.local import LocalAccount
-
 from novate.chain.backend import LOCAL_CONTRACTS, ClientBackend, abi_of
 from novate.chain.client import CallReverted, Client, RemoteContract
 from novate.chain.deploy import deploy
-from novate.chain.deployment import CONTRACT_OF, Deployment, Roles, configuration_hash
+from novate.chain.deployment import CONTRACT_OF, Deployment, Roles
 from novate.chain.mirror import mirror_world
 from novate.chain.node import LocalNode, NodeOptions, local_key
 from novate.config import Parameters
@@ -24,18 +21,20 @@ from novate.demo.actors import Desk
 from novate.engine import snapshot
 from novate.engine.journal import Journal
 from novate.engine.recovery import Follower
-from novate.engine.sequencer import Sequencer, Settings
+from novate.engine.sequencer import Sequencer
 from novate.errors import Rejected
 from novate.model.instrument import PERP, Terms
 from novate.model.ledger import Check
 from novate.model.order import Order
 from novate.services import settle_call
 from novate.services.audit import Auditor
+from novate.services.boot import build_sequencer, coincurve_key, genesis_of
+from novate.services.flights import SettlerOptions
 from novate.services.gateway import Gateway
 from novate.services.oracle_node import Network, NodePrice, OracleNode, joint_round
 from novate.services.replica import Outcome, Replica
 from novate.services.settler import Settler
-from novate.services.watch import Watcher
+from novate.services.watch import Watcher, canonical
 from novate.units import ORACLE_UNIT, WAD
 from novate.wire import records
 from novate.wire import round as wire_round
@@ -44,7 +43,7 @@ from novate.wire.records import (
     AnyRecord,
     BatchClosed,
     BatchDue,
-    Genesis,
+    ChainReorganised,
     Matched,
     OracleRound,
     OrderPlaced,
@@ -52,11 +51,6 @@ from novate.wire.records import (
 
 NODES = 4
 TOLERANCE_PPM = 50_000  # the venues of that day stood several percent apart
-
-
-def coincurve_key(account: LocalAccount) -> PrivateKey:
-    """The same key for libsecp256k1."""
-    return PrivateKey(bytes(account.key))
 
 
 class Venue:
@@ -68,19 +62,20 @@ class Venue:
         self.now = genesis_time
         self.executor = local_key("executor")
         self.node_keys = [coincurve_key(local_key(f"oracle node {i}")) for i in range(NODES)]
-        options = NodeOptions(timestamp=genesis_time, dump_state=folder / "chain.json")
-        self.node = LocalNode(options)
+        kept = NodeOptions(timestamp=genesis_time, dump_state=folder / "chain.json")
+        self.node = LocalNode(kept)
         self.client: Client = self.node.client()
         self.deployment = self._deploy()
         self.now = self.genesis_time = self.client.block().timestamp
         self.journal = Journal.open(folder / "journal.bin", lambda: self.now * 1000)
-        self._append(self._genesis())
+        self._append(genesis_of(self.deployment, parameters))
         self.replica = Replica(mirror_world(self.deployment, parameters, self.now), self.deployment)
         self.auditor = Auditor(self.replica)
         self.sequencer = build_sequencer(self.deployment, parameters, self.executor, self.now)
         self.separator = settle_call.separator(self.deployment)
         self.gateway = Gateway(self.separator, may_sign=self._may_sign)
-        self.settler = Settler(self.client, self.deployment, self.executor)
+        options = SettlerOptions(stale_after_s=parameters.oracle.stale_after_seconds)
+        self.settler = Settler(self.client, self.deployment, self.executor, options)
         self.watcher = Watcher(self.client, self.deployment, self.client.block().number + 1)
         self.oracle_nodes = self._oracle_nodes()
         self.round = 0
@@ -116,11 +111,6 @@ class Venue:
         made = deploy(backend, self.parameters, roles)
         made.save(self.folder / "deployment.json")
         return made
-
-    def _genesis(self) -> Genesis:
-        contracts = {n: bytes.fromhex(a[2:]) for n, a in self.deployment.addresses.items()}
-        digest = bytes.fromhex(configuration_hash(self.parameters))
-        return Genesis(self.deployment.chain_id, contracts, digest)
 
     def _oracle_nodes(self) -> list[OracleNode]:
         network = Network(
@@ -202,8 +192,7 @@ class Venue:
 
     def send_round(self) -> None:
         """Hand the newest round to the chain by itself, before what builds on its prices."""
-        for submitted in self.settler.submit(self.now * 1000):
-            self.journal.append(*records.encode(submitted))
+        self.submit()
 
     def open_trading(self, timestamp: int) -> None:
         """Move the engine's clock to the second at which the next batch will settle."""
@@ -225,26 +214,47 @@ class Venue:
         """Close the batch, send everything, mine at ``timestamp``, and follow the chain."""
         self.journal.append(*records.encode(BatchDue(self.now * 1000)))
         self.pump()
-        for submitted in self.settler.submit(self.now * 1000):
-            self.journal.append(*records.encode(submitted))
+        self.submit()
         return self.mine(timestamp)
+
+    def submit(self) -> None:
+        """Write down what the settler will send, then send it."""
+        for submitted in self.settler.plan(self.now * 1000):
+            self.journal.append(*records.encode(submitted))
+        self.pump()
+        self.settler.transmit()
 
     def mine(self, timestamp: int) -> list[Outcome]:
         """Mine what is pending at ``timestamp`` and bring it into the journal."""
         self.now = max(self.now, timestamp)
         self.client.mine(timestamp)
-        seen = self.watcher.poll()
+        return self.watch()
+
+    def watch(self) -> list[Outcome]:
+        """Bring what the chain did into the journal, and follow it."""
         outcomes = []
-        for record in seen:
+        for record in self.watcher.poll():
             self.journal.append(*records.encode(record))
+            if isinstance(record, ChainReorganised):
+                self._follow_again()
+                continue
             outcome = self.auditor.apply(record)
             outcomes.append(outcome)
             if (outcome.contract, outcome.function) == ("exchange", "settle"):
                 self.settlements.append(record)
         self.replica.world.now = self.now
         self.pump()
-        assert not self.sequencer.diverged, "the chain settled what the sequencer predicted"
         return outcomes
+
+    def _follow_again(self) -> None:
+        """A replica of the chain as the journal has it now, after blocks have left it."""
+        world = mirror_world(self.deployment, self.parameters, self.genesis_time)
+        self.replica = Replica(world, self.deployment)
+        self.auditor = Auditor(self.replica)
+        self.journal.commit()
+        held = (records.decode(e.kind, e.payload) for e in self.journal.read())
+        for record in canonical(held):
+            self.auditor.apply(record)
 
     def take_settlements(self) -> list[records.ChainTransaction]:
         """Settlement transactions since the last call."""
@@ -309,33 +319,3 @@ class Venue:
         self.journal.commit()
         self.journal.close()
         self.node.stop()
-
-
-def build_sequencer(
-    deployment: Deployment, parameters: Parameters, executor: LocalAccount, now: int
-) -> Sequencer:
-    """A sequencer over a fresh world of its own, whose state is what the journal makes of it."""
-    world = mirror_world(deployment, parameters, now)
-    follower = Replica(world, deployment, check_events=False)
-    settings = Settings(
-        executor=executor.address.lower(),
-        key=coincurve_key(executor),
-        separator=settle_call.separator(deployment),
-    )
-
-    def apply_round(_: object, record: OracleRound) -> None:
-        signatures = [
-            [int.from_bytes(s[:32], "big"), int.from_bytes(s[32:], "big")]
-            for s in record.signatures
-        ]
-        words = [records.number(word) for word in record.observations]
-        follower.post_round(
-            (record.round, record.timestamp, words, records.number(record.nodes), signatures)
-        )
-
-    def apply_transaction(_: object, record: records.ChainTransaction) -> None:
-        follower.apply(record)
-
-    return Sequencer(
-        world, settings, apply_round, apply_transaction, settle_call.read_settled(deployment)
-    )

@@ -16,6 +16,9 @@ from novate.model.order import IMMEDIATE, POST_ONLY, REDUCE_ONLY, ZERO_ADDRESS, 
 from novate.model.settlement import mark_of
 from novate.model.state import World
 from novate.units import CENT, WAD, div_up
+from novate.wire import bulk
+from novate.wire.bulk import COMPACT_BYTES
+from novate.wire.records import OrderPlaced
 
 TRADED = (PERP, FUTURE, OPTION)
 
@@ -26,6 +29,12 @@ class Signer:
 
     address: str
     wallet: bool = False
+
+
+def signer_of(placed: OrderPlaced) -> Signer:
+    """Who signed an order, as the gateway found."""
+    by_key = len(placed.signature) == COMPACT_BYTES or bulk.is_bulk(placed.signature)
+    return Signer("0x" + placed.signer.hex(), not by_key)
 
 
 def require_sound(world: World, executor: str, order: Order) -> None:

@@ -3,22 +3,28 @@ reported.
 
 A deterministic fold of the journal: commands (orders, cancels, oracle rounds, chain transactions,
 batch ticks) in, events (rejections, matches with signed receipts, ends of orders, closed batches)
-out. The world here runs ahead of the chain by the batches that are closed but not yet settled; when
-the chain confirms a batch as predicted nothing more happens, and when it does not, the caller
-rebuilds from the journal. Time is the chain's, carried by the commands.
+out. The world here runs ahead of the chain by the rounds and batches that are not there yet, and is
+rebased on whatever the chain did (``engine/ahead.py``). Time is the chain's, carried by the
+commands.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from coincurve import PrivateKey
 
 from novate import errors, limits
 from novate.engine import admission
-from novate.engine.admission import Signer
+from novate.engine.admission import signer_of
+from novate.engine.ahead import (
+    Ahead,
+    AheadState,
+    ApplyRound,
+    ApplyTransaction,
+    Pending,
+    ReadSent,
+)
 from novate.engine.orders import terms_of
 from novate.engine.pending import OpenBatch, Proposal
 from novate.errors import Error, Rejected, require
@@ -28,7 +34,7 @@ from novate.model.order import Order as SignedTerms
 from novate.model.settlement import Fill, Presented
 from novate.model.state import World
 from novate.units import ppm_up
-from novate.wire import eip712, records
+from novate.wire import bulk, eip712, records
 from novate.wire.eip712 import Match
 from novate.wire.order import sort_key
 from novate.wire.records import (
@@ -36,6 +42,7 @@ from novate.wire.records import (
     BatchClosed,
     BatchDue,
     CancelRequested,
+    ChainReorganised,
     ChainTransaction,
     Matched,
     OracleRound,
@@ -46,7 +53,7 @@ from novate.wire.records import (
 
 FILLS_PER_BATCH = 100
 ACCOUNT_ROOM = 12
-COMPACT_BYTES = 64
+SKIPS = ("FillSkipped", "TradeSkipped")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,22 +63,7 @@ class Settings:
     executor: str
     key: PrivateKey
     separator: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Settled:
-    """What a settlement transaction did: matches from ``first_sequence``, and how many of ``count``
-    settled.
-    """
-
-    first_sequence: int
-    count: int
-    settled: int
-
-
-ApplyRound = Callable[[World, OracleRound], None]
-ApplyTransaction = Callable[[World, ChainTransaction], None]
-ReadSettled = Callable[[ChainTransaction], Settled | None]
+    fills_per_batch: int = FILLS_PER_BATCH
 
 
 class Sequencer:
@@ -83,7 +75,7 @@ class Sequencer:
         settings: Settings,
         apply_round: ApplyRound,
         apply_transaction: ApplyTransaction,
-        read_settled: ReadSettled,
+        read_sent: ReadSent,
     ) -> None:
         self.world = world
         self.settings = settings
@@ -92,15 +84,39 @@ class Sequencer:
         self.terms: dict[bytes, SignedTerms] = {}
         self.nonces: dict[tuple[int, bool, int], bytes] = {}
         self.next_sequence = 0
-        self.expected: deque[BatchClosed] = deque()
-        self.diverged = False
-        self._apply_round = apply_round
-        self._apply_transaction = apply_transaction
-        self._read_settled = read_settled
+        self.ahead = Ahead(world, settings.executor, apply_round, apply_transaction, self._settle)
+        self._read_sent = read_sent
         self.open_batch = OpenBatch()
+
+    @property
+    def ahead_state(self) -> AheadState:
+        """What the world holds beyond the chain."""
+        return self.ahead.state
+
+    @ahead_state.setter
+    def ahead_state(self, state: AheadState) -> None:
+        self.ahead.state = state
+
+    def confirmed_hash(self) -> str:
+        """The hash of the chain's own state, as followed so far."""
+        return self.ahead.confirmed_hash()
 
     def handle(self, command: AnyRecord) -> list[AnyRecord]:
         """Apply one command of the journal; returns the events it causes, in order."""
+        match command:
+            case ChainTransaction():
+                return self._follow(*self.ahead.follow(command, self._read_sent(command)))
+            case ChainReorganised():
+                return self._follow(*self.ahead.leave(command.first_block))
+            case _:
+                # in the middle of a block only if its watcher was killed there
+                return [*self._follow(*self.ahead.rest()), *self._command(command)]
+
+    def _follow(self, moved: bool, events: list[AnyRecord]) -> list[AnyRecord]:
+        """Close the open batch if the world has moved beneath it."""
+        return [*events, *self._close(judged=False)] if moved else events
+
+    def _command(self, command: AnyRecord) -> list[AnyRecord]:
         match command:
             case OrderPlaced():
                 return self._place(command)
@@ -109,14 +125,12 @@ class Sequencer:
             case OracleRound():
                 closed = self._close()
                 self.world.now = command.timestamp
-                self._apply_round(self.world, command)
-                return closed
+                self.ahead.add_round(command)
+                return closed + self.ahead.retry()
             case BatchDue():
                 closed = self._close()
                 self.world.now = max(self.world.now, command.due_ms // 1000)
                 return closed
-            case ChainTransaction():
-                return self._chain(command)
             case _:
                 return []
 
@@ -282,15 +296,15 @@ class Sequencer:
         """Whether the open batch should close before another order enters."""
         held = self.open_batch
         return (
-            held.count >= FILLS_PER_BATCH
+            held.count >= self.settings.fills_per_batch
             or len(held.pending.batch.accounts) > limits.ACCOUNTS_PER_BATCH_MAX - ACCOUNT_ROOM
             or len(held.orders) > limits.ORDERS_PER_BATCH_MAX - 2 * ACCOUNT_ROOM
-            or self._wallets(held.orders) > limits.SIGNATURE_BLOBS_PER_BATCH_MAX - 2
+            or self._blobs(held.orders) > limits.SIGNATURE_BLOBS_PER_BATCH_MAX - 2
         )
 
-    def _wallets(self, digests: set[bytes]) -> int:
-        """How many of the orders carry a contract wallet's signature."""
-        return sum(signer_of(self.placed[digest]).wallet for digest in digests)
+    def _blobs(self, digests: set[bytes]) -> int:
+        """How many blobs the orders' signatures take."""
+        return bulk.blobs_needed(self.placed[digest].signature for digest in digests)
 
     def _full(self, pair: set[bytes]) -> bool:
         """Whether the open batch has no room for one more match."""
@@ -300,67 +314,55 @@ class Sequencer:
             or len(held.instruments) >= limits.INSTRUMENTS_PER_BATCH_MAX
             or len(held.trades) >= limits.FILLS_PER_BATCH_MAX
             or len(self.open_batch.orders | pair) > limits.ORDERS_PER_BATCH_MAX
-            or self._wallets(self.open_batch.orders | pair) > limits.SIGNATURE_BLOBS_PER_BATCH_MAX
+            or self._blobs(self.open_batch.orders | pair) > limits.SIGNATURE_BLOBS_PER_BATCH_MAX
         )
 
-    def _close(self) -> list[AnyRecord]:
-        """Close the open batch and apply it to the world as the contract will."""
+    def _close(self, judged: bool = True) -> list[AnyRecord]:
+        """Close the open batch and apply it to the world as the contract will; not ``judged`` if
+        the world has moved beneath it since.
+        """
         held, self.open_batch = self.open_batch, OpenBatch(first_sequence=self.next_sequence)
         if held.count == 0:
             return []
-        self._settle(held)
-        closed = BatchClosed(
-            held.first_sequence,
-            held.count,
-            self.world.oracle.statuses[0].round,
-            self.world.now,
-        )
-        self.expected.append(closed)
-        return [closed]
+        settled = self.ahead.add_batch(Pending(held.first_sequence, tuple(held.fills)))
+        assert not judged or settled == (1 << held.count) - 1, "a judged match settles"
+        number = self.world.oracle.statuses[0].round
+        return [BatchClosed(held.first_sequence, held.count, number, self.world.now)]
 
-    def _settle(self, held: OpenBatch) -> None:
-        """Settle a batch on the world as the Exchange will; all was judged, so all settles."""
-        orders = {d: terms_of(self.placed[d].order) for fill in held.fills for d in fill[:2]}
+    def _settle(self, batch: Pending) -> tuple[int, int]:
+        """Settle a batch on the world as the Exchange will: what settles, and the code of the first
+        fill that does not.
+        """
+        orders = {d: terms_of(self.placed[d].order) for fill in batch.fills for d in fill[:2]}
         ranked = sorted(orders, key=lambda d: sort_key(orders[d]))
         accounts = sorted({terms.account for terms in orders.values()})
         instruments = sorted({terms.instrument for terms in orders.values()})
         presented = [self._presented(digest, orders[digest]) for digest in ranked]
         place = {digest: index for index, digest in enumerate(ranked)}
-        fills = [Fill(place[taker], place[maker], n, p) for taker, maker, n, p in held.fills]
-        with self.world.store.transaction():
-            bitmap = settlement.settle(
-                self.world,
-                self.settings.executor,
-                accounts,
-                instruments,
-                presented,
-                fills,
-                held.first_sequence,
-            )
-        assert bitmap == (1 << held.count) - 1, "a judged match settles"
-        self.world.take_events()
+        fills = [Fill(place[taker], place[maker], n, p) for taker, maker, n, p in batch.fills]
+        try:
+            with self.world.store.transaction():
+                bitmap = settlement.settle(
+                    self.world,
+                    self.settings.executor,
+                    accounts,
+                    instruments,
+                    presented,
+                    fills,
+                    batch.first_sequence,
+                )
+        except Rejected as rejected:  # the Exchange would refuse the whole batch
+            self.world.take_events()
+            return 0, rejected.error.code
+        skipped = [e for e in self.world.take_events() if e.name in SKIPS]
+        if not skipped:
+            return bitmap, 0
+        selector = int.from_bytes(skipped[0].arguments["code"], "big")
+        return bitmap, errors.BY_SELECTOR[selector].code
 
     def _presented(self, digest: bytes, terms: SignedTerms) -> Presented:
         signer = signer_of(self.placed[digest])
         return Presented(terms, signer.address, signer.wallet, signer.wallet, digest)
-
-    def _chain(self, command: ChainTransaction) -> list[AnyRecord]:
-        settled = self._read_settled(command)
-        if settled is not None and self.expected:
-            closed = self.expected[0]
-            if settled.first_sequence == closed.first_sequence:
-                self.expected.popleft()
-                self.diverged |= settled.settled != closed.count
-                return []
-        events = self._close()
-        self.world.now = max(self.world.now, command.timestamp)
-        self._apply_transaction(self.world, command)
-        return events
-
-
-def signer_of(placed: OrderPlaced) -> Signer:
-    """Who signed an order, as the gateway found."""
-    return Signer("0x" + placed.signer.hex(), len(placed.signature) != COMPACT_BYTES)
 
 
 def _time_in_force(terms: SignedTerms, fill_or_kill: bool) -> TimeInForce:

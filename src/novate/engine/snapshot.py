@@ -70,8 +70,7 @@ _ATTRIBUTES = (
     "terms",
     "nonces",
     "next_sequence",
-    "expected",
-    "diverged",
+    "ahead_state",
     "open_batch",
 )
 

@@ -8,12 +8,14 @@ nothing).
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Generic, TypeVar
 
 K = TypeVar("K")
 V = TypeVar("V")
+# One write as it can be taken back: the table's name, the key, the row before, whether it existed.
+Write = tuple[str, Any, Any, bool]
 
 
 class Table(Generic[K, V]):
@@ -69,7 +71,7 @@ class Store:
                 if existed:
                     table.rows[key] = row
                 else:
-                    del table.rows[key]
+                    table.rows.pop(key, None)
             raise
         else:
             if outer is not None:
@@ -77,10 +79,32 @@ class Store:
         finally:
             self.undo = outer
 
-    def state_hash(self) -> str:
-        """SHA-256 over all rows that differ from their table's default, in key order."""
+    @contextmanager
+    def recorded(self) -> Iterator[list[Write]]:
+        """A transaction that tells its writes, so that ``revert`` can take them back later."""
+        writes: list[Write] = []
+        with self.transaction():
+            yield writes
+            assert self.undo is not None
+            writes += [(table.name, key, row, existed) for table, key, row, existed in self.undo]
+
+    def revert(self, writes: Sequence[Write]) -> None:
+        """Take writes back, the last first; rows that others wrote since are not looked at."""
+        for name, key, row, existed in reversed(writes):
+            table = self.tables[name]
+            if self.undo is not None:
+                self.undo.append((table, key, table.rows.get(key), key in table.rows))
+            if existed:
+                table.rows[key] = row
+            else:
+                table.rows.pop(key, None)
+
+    def state_hash(self, names: Iterable[str] | None = None) -> str:
+        """SHA-256 over all rows that differ from their table's default, in key order, of the
+        tables named (all by default).
+        """
         digest = hashlib.sha256()
-        for name in sorted(self.tables):
+        for name in sorted(self.tables if names is None else names):
             table = self.tables[name]
             for key, row in table.items():
                 if row != table.default:

@@ -11,22 +11,29 @@ from collections.abc import Callable
 
 from novate import errors
 from novate.engine.orders import record_of
-from novate.engine.sequencer import COMPACT_BYTES
 from novate.errors import require
 from novate.limits import SIGNATURE_BLOB_BYTES_MAX
+from novate.model.matching import SelfTrade
 from novate.model.order import Order
-from novate.wire import eip712
+from novate.wire import bulk, eip712
+from novate.wire.bulk import COMPACT_BYTES
 from novate.wire.order import SignedOrder
 from novate.wire.records import CancelRequested, OrderPlaced
 
 Consents = Callable[[str, bytes, bytes], bool]
 MaySign = Callable[[Order, str], bool]
+IsKey = Callable[[int, str], bool]
 SCOPES = ("nonce", "below", "instrument", "all")
 WORD = 1 << 256
 
 
 def nobody_consents(owner: str, digest: bytes, blob: bytes) -> bool:
     """Without a chain to ask, no contract wallet can be heard."""
+    return False
+
+
+def no_keys(account: int, signer: str) -> bool:
+    """Without a world to ask, no account has session keys."""
     return False
 
 
@@ -43,15 +50,23 @@ class Gateway:
         separator: bytes,
         consents: Consents = nobody_consents,
         may_sign: MaySign = no_session_keys,
+        is_key: IsKey = no_keys,
     ) -> None:
         self._separator = separator
         self._consents = consents
         self._may_sign = may_sign
+        self._is_key = is_key
 
     def order(
-        self, signed: SignedOrder, received_ms: int, fill_or_kill: bool = False
+        self,
+        signed: SignedOrder,
+        received_ms: int,
+        fill_or_kill: bool = False,
+        self_trade: str = SelfTrade.CANCEL_MAKER,
+        label: str = "",
     ) -> OrderPlaced:
-        """The command for an order signed by its owner or by a session key.
+        """The command for an order signed by its owner or by a session key; what follows the
+        signed order instructs the engine.
 
         Errors: ``BadSignature`` (also for another chain or contract), ``MalformedOrder``.
         """
@@ -61,14 +76,17 @@ class Gateway:
         if signed.blob is not None:
             # 64 bytes are a compact signature; a record holds no fewer and no more than the bound
             fits = COMPACT_BYTES < len(signed.blob) <= SIGNATURE_BLOB_BYTES_MAX
-            require(fits, errors.MalformedOrder)
+            require(fits and not bulk.is_bulk(signed.blob), errors.MalformedOrder)
             require(self._consents(order.owner, digest, signed.blob), errors.BadSignature)
             signer, signature = order.owner, signed.blob
+        elif signed.bulk is not None:
+            signer = signed.bulk.signer(self._separator, order) or ""
+            self._require_known(order, signer)
+            signature = signed.bulk.encode()
         else:
             fits = 0 <= signed.r < WORD and 0 <= signed.vs < WORD
             signer = (eip712.recover(digest, signed.r, signed.vs) if fits else None) or ""
-            known = signer != "" and (signer == order.owner or self._may_sign(order, signer))
-            require(known, errors.BadSignature)
+            self._require_known(order, signer)
             signature = signed.r.to_bytes(32, "big") + signed.vs.to_bytes(32, "big")
         return OrderPlaced(
             digest=digest,
@@ -77,7 +95,26 @@ class Gateway:
             signer=bytes.fromhex(signer[2:]),
             received_ms=received_ms,
             fill_or_kill=fill_or_kill,
+            self_trade=self_trade,
+            label=label,
         )
+
+    def require_signs_for(self, account: int, signer: str) -> None:
+        """The owner, or a live session key of any scope. Errors: ``BadSignature``."""
+        owner = f"0x{account >> 96:040x}"
+        require(signer == owner or self._is_key(account, signer), errors.BadSignature)
+
+    def cancel_order(
+        self, account: int, nonce: int, signer: str, received_ms: int
+    ) -> CancelRequested:
+        """The command for a cancel of one order by whoever may sign for the account."""
+        self.require_signs_for(account, signer)
+        whole = account.to_bytes(32, "big")
+        return CancelRequested(whole, "nonce", nonce, bytes.fromhex(signer[2:]), received_ms)
+
+    def _require_known(self, order: Order, signer: str) -> None:
+        known = signer != "" and (signer == order.owner or self._may_sign(order, signer))
+        require(known, errors.BadSignature)
 
     def cancel(
         self, account: int, scope: str, value: int, signer: str, received_ms: int

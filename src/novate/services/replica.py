@@ -64,6 +64,7 @@ class Outcome:
     arguments: tuple[Any, ...]
     succeeded: bool
     events: list[Event] = field(default_factory=list)
+    calldata: bytes = b""
     unexplained: bool = False  # it reverted, but the model would have accepted it
 
 
@@ -110,7 +111,9 @@ class Replica:
             function, arguments = self._readers[address].read(record.calldata)
         except Unreadable:
             function, arguments = "", ()
-        return Outcome(self._names[address], function, arguments, record.succeeded, events)
+        return Outcome(
+            self._names[address], function, arguments, record.succeeded, events, record.calldata
+        )
 
     def _event(self, log: tuple[bytes, list[bytes], bytes]) -> Event | None:
         address = "0x" + log[0].hex()
@@ -210,6 +213,7 @@ class Replica:
             sender,
             outcome.arguments,
             self.post_round_calldata,
+            outcome.calldata,
             barred if outcome.succeeded else None,
         )
 
@@ -227,7 +231,7 @@ class Replica:
         except Unreadable:
             function, arguments = "", ()
         name = self._names[target]
-        inner = Outcome(name, function, arguments, outcome.succeeded, outcome.events)
+        inner = Outcome(name, function, arguments, outcome.succeeded, outcome.events, data)
         if (name, function) != ("timelock", "execute"):  # which the timelock's own lock refuses
             self._run(inner, timelock)
 

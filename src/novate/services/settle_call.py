@@ -8,13 +8,14 @@ from typing import Any
 from novate import errors
 from novate.chain.backend import abi_of
 from novate.chain.deployment import Deployment
-from novate.engine.sequencer import Settled
 from novate.model import novation, settlement
 from novate.model.novation import Trade
 from novate.model.order import IMMEDIATE, POST_ONLY, REDUCE_ONLY, ZERO_ADDRESS, Order
 from novate.model.settlement import Fill, Presented, Receipt
 from novate.model.state import World
+from novate.services.calldata import Reader, Unreadable
 from novate.wire import eip712
+from novate.wire.order import recovered
 from novate.wire.records import ChainTransaction
 
 USED = errors.ReceiptUsed.selector
@@ -69,14 +70,16 @@ def run(
     sender: str,
     arguments: tuple[Any, ...],
     post_round: Callable[[bytes], bool],
+    calldata: bytes,
     barred: Mapping[int, int] | None = None,
 ) -> int:
     """Execute a settlement in the model.
 
-    ``barred`` are the fills that the chain skipped, with their codes: only the chain asked the
-    contract wallets, and this is their answer. Without it no wallet consents.
+    ``calldata`` is the whole call: behind the arguments stand the proofs of bulk orders. ``barred``
+    are the fills that the chain skipped, with their codes: only the chain asked the contract
+    wallets, and this is their answer. Without it no wallet consents.
     """
-    round_call, raw_accounts, instruments, orders, fills, first_sequence = arguments[:6]
+    round_call, raw_accounts, instruments, orders, fills, first_sequence, blobs = arguments[:7]
     executor = arguments[7].lower() if len(arguments) > 7 else sender
     proofs = arguments[8] if len(arguments) > 8 else []
     if round_call:
@@ -88,7 +91,7 @@ def run(
         order = unpack_order(words, accounts, instruments, executor)
         digest = eip712.order_digest(domain, order)
         wallet = bool(words[0] >> 152 & 1)
-        signer = "" if wallet else eip712.recover(digest, words[2], words[3]) or ""
+        signer = "" if wallet else recovered(domain, order, words, blobs, calldata)
         agrees = wallet and barred is not None and consented(place, unpacked, barred)
         presented.append(Presented(order, signer, wallet, agrees, digest))
     receipts = [
@@ -138,22 +141,28 @@ def _receipt(
     return Receipt(sequence, matched_at, signer)
 
 
-def read_settled(deployment: Deployment) -> Callable[[ChainTransaction], Settled | None]:
-    """What a transaction settled, by its BatchSettled event; None for any other transaction."""
-    exchange = bytes.fromhex(deployment.addresses["exchange"][2:])
-    abi = abi_of("Exchange")
+def read_sent(
+    deployment: Deployment, executor: str
+) -> Callable[[ChainTransaction], tuple[int, int] | None]:
+    """Which batch of ours a transaction carried, by its calldata: first sequence and count.
 
-    def read(record: ChainTransaction) -> Settled | None:
-        if record.contract != exchange or not record.succeeded:
+    Only what the executor itself sent counts: anybody may settle by receipts, or under a sequence
+    of his own, whatever number he writes there.
+    """
+    exchange = bytes.fromhex(deployment.addresses["exchange"][2:])
+    sender = bytes.fromhex(executor[2:])
+    reader = Reader(abi_of("Exchange"))
+
+    def read(record: ChainTransaction) -> tuple[int, int] | None:
+        if record.contract != exchange or record.sender != sender:
             return None
-        for address, topics, data in record.events:
-            if address == exchange:
-                event = abi.decode_event(deployment.addresses["exchange"], list(topics), data)
-                if event is not None and event.name == "BatchSettled":
-                    a = event.arguments
-                    settled = int(a["settled"]).bit_count()
-                    return Settled(a["first_sequence"], a["count"], settled)
-        return None
+        try:
+            function, arguments = reader.read(record.calldata)
+        except Unreadable:
+            return None
+        if function != "settle" or (len(arguments) > 8 and arguments[8]):
+            return None
+        return arguments[5], len(arguments[4])
 
     return read
 

@@ -32,10 +32,12 @@ from novate.services.audit import Auditor
 from novate.services.priority import OutOfOrder, Priority
 from novate.services.replica import Divergence, Replica
 from novate.services.watch import Watcher
-from novate.wire import eip712, records
+from novate.wire import bulk, eip712, records
 from novate.wire.records import (
     EVENTS,
     AnyRecord,
+    Busted,
+    ChainReorganised,
     ChainTransaction,
     Genesis,
     Matched,
@@ -81,8 +83,15 @@ class Case:
         return iter(list(enumerate(self.records))[1:])
 
     def transactions(self) -> list[tuple[int, ChainTransaction]]:
-        """The chain's transactions as the journal has them."""
-        return [(n, r) for n, r in self.numbered() if isinstance(r, ChainTransaction)]
+        """The chain's transactions as the journal has them, without those that left the chain."""
+        found: list[tuple[int, ChainTransaction]] = []
+        for number, record in self.numbered():
+            if isinstance(record, ChainTransaction):
+                found.append((number, record))
+            elif isinstance(record, ChainReorganised):
+                while found and found[-1][1].block >= record.first_block:
+                    found.pop()
+        return found
 
 
 def hash_chain(case: Case, tick: Tick) -> str:
@@ -168,7 +177,7 @@ def _places(layout: dict[str, Any]) -> Iterator[tuple[str, int]]:
 def chain_transactions(case: Case, tick: Tick) -> str:
     """The journal has every transaction of ours on the chain, as it happened, in its order."""
     watcher = Watcher(case.client, case.deployment, case.deployment.block + 1)
-    actual = watcher.poll()
+    actual = [record for record in watcher.poll() if isinstance(record, ChainTransaction)]
     held = case.transactions()
     for place, (number, record) in enumerate(held):
         if place >= len(actual):
@@ -221,9 +230,13 @@ def order_signatures(case: Case, tick: Tick) -> str:
         signer = "0x" + record.signer.hex()
         if signer != terms.owner:
             raise Wrong(f"signed by {signer}, not by the account's owner", number)
+        share = bulk.decode(record.signature)
         if len(record.signature) == 64:
-            if eip712.recover(record.digest, *_halves(record.signature)) != signer:
+            if eip712.canonical(record.digest, *_halves(record.signature), signer) is None:
                 raise Wrong("the signature is not the signer's", number)
+        elif share is not None:
+            if share.signer(separator, terms) != signer:
+                raise Wrong("the signature of its tree is not the signer's", number)
         else:
             wallets += 1
         count += 1
@@ -256,8 +269,6 @@ def matching(case: Case, tick: Tick) -> str:
                 raise Wrong(str(wrong), number) from None
             except Exception as error:  # records are anybody's: what they cause is a finding
                 raise Wrong(f"cannot be followed: {error!r}", number) from None
-            if sequencer.diverged:
-                raise Wrong("settled otherwise than it was judged", number)
         try:
             priority.follow(record)
         except OutOfOrder as wrong:
@@ -269,7 +280,9 @@ def matching(case: Case, tick: Tick) -> str:
         text = f"the {type(event).__name__} that record {cause} caused is missing"
         raise Wrong(text, len(case.records))
     case.sequenced = sequencer.world
-    return f"{events} events again, {priority.matches} matches in price-time order"
+    text = f"{events} events again, {priority.matches} matches in price-time order"
+    busts = sum(isinstance(record, Busted) for record in case.records)
+    return text + (f", {busts} given up" if busts else "")
 
 
 def _require_expected(
@@ -320,7 +333,7 @@ def fresh_sequencer(case: Case) -> Sequencer:
     def apply_transaction(_: World, record: ChainTransaction) -> None:
         follower.apply(record)
 
-    read = settle_call.read_settled(deployment)
+    read = settle_call.read_sent(deployment, settings.executor)
     return Sequencer(world, settings, apply_round, apply_transaction, read)
 
 

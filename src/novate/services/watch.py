@@ -2,48 +2,140 @@
 order.
 
 It reads whole blocks with their receipts, so deposits, rounds, batches, auctions and attempts that
-failed are all seen; what went to other contracts is left out.
+failed are all seen; what went to other contracts is left out. Each block must name the one before
+it: where the chain has replaced blocks, that is told first, then what came in their place. The node
+is not believed blindly: what its answers contradict of each other is ``NodeLied``, and the same is
+asked again at the next poll.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from itertools import groupby
 from typing import Any
 
 from novate.chain.client import Client
 from novate.chain.deployment import Deployment
-from novate.wire.records import ChainTransaction
+from novate.engine.ahead import REORG_BLOCKS_MAX
+from novate.errors import NodeLied, NodeOnWrongChain, ReorgTooDeep, require
+from novate.wire.records import AnyRecord, ChainReorganised, ChainTransaction
 
 
 class Watcher:
-    """Follows one venue's contracts from a block on."""
+    """Follows one venue's contracts from a block on, ``confirmations`` blocks behind the head."""
 
-    def __init__(self, client: Client, deployment: Deployment, next_block: int) -> None:
+    def __init__(
+        self, client: Client, deployment: Deployment, next_block: int, confirmations: int = 0
+    ) -> None:
         self._client = client
         self._ours = set(deployment.acting().values())
-        self.next_block = next_block
+        self._chain_id = deployment.chain_id
+        self._confirmations = confirmations
+        self._hashes: dict[int, str] = {}
+        self.first_block = self.next_block = next_block
 
-    def poll(self) -> list[ChainTransaction]:
-        """Transactions of all blocks since the last poll."""
-        head = int(self._client.request("eth_blockNumber"), 16)
-        found: list[ChainTransaction] = []
-        for number in range(self.next_block, head + 1):
-            found += self._block(number)
-        self.next_block = head + 1
+    def poll(self) -> list[ChainTransaction | ChainReorganised]:
+        """What happened since the last poll.
+
+        Errors: ``NodeLied``, ``NodeOnWrongChain``, ``ReorgTooDeep``; raises ``RpcFault``. Then
+        nothing is lost: the next poll begins where this one ended.
+        """
+        chain_id = int(self._client.request("eth_chainId"), 16)
+        require(chain_id == self._chain_id, NodeOnWrongChain, f"it says {chain_id}")
+        found: list[ChainTransaction | ChainReorganised] = [*self._replaced()]
+        try:
+            head = int(self._client.request("eth_blockNumber"), 16) - self._confirmations
+            while self.next_block <= head:
+                rows = self._read(self.next_block)
+                if rows is None:
+                    break  # replaced while we read: told at the next poll
+                found += rows
+                self.next_block += 1
+        except Exception:
+            if not found:
+                raise
         return found
 
-    def _block(self, number: int) -> list[ChainTransaction]:
-        block = self._client.request("eth_getBlockByNumber", hex(number), True)
-        rows = [t for t in block["transactions"] if (t["to"] or "").lower() in self._ours]
-        if not rows:
+    def resume(self, held: Iterable[AnyRecord]) -> list[ChainReorganised]:
+        """Go on behind the transactions that a journal holds.
+
+        Where the chain no longer has its newest ones that is told, as by ``poll``. Errors: those of
+        ``poll``.
+        """
+        blocks = [
+            (number, list(rows))
+            for number, rows in groupby(canonical(held), key=lambda record: record.block)
+        ]
+        gone: int | None = None
+        for depth, (number, rows) in enumerate(reversed(blocks)):
+            require(depth <= REORG_BLOCKS_MAX, ReorgTooDeep)
+            self.next_block = number
+            if self._read(number, linked=False) == rows:
+                self.next_block = number + 1
+                break
+            gone = number
+            self._hashes.clear()
+        return [] if gone is None else [ChainReorganised(gone)]
+
+    def _replaced(self) -> list[ChainReorganised]:
+        """Step back behind blocks that are no longer the chain's."""
+        number = self.next_block - 1
+        while number in self._hashes:
+            block = self._client.request("eth_getBlockByNumber", hex(number), False)
+            if block is not None and block["hash"] == self._hashes[number]:
+                break
+            del self._hashes[number]
+            number -= 1
+        if number == self.next_block - 1:
             return []
-        receipts = self._client.request("eth_getBlockReceipts", hex(number))
-        by_hash = {r["transactionHash"]: r for r in receipts}
-        timestamp = int(block["timestamp"], 16)
-        return [_record(row, by_hash[row["hash"]], number, timestamp) for row in rows]
+        require(number in self._hashes or number < self.first_block, ReorgTooDeep)
+        self.next_block = number + 1
+        return [ChainReorganised(self.next_block)]
+
+    def _read(self, number: int, linked: bool = True) -> list[ChainTransaction] | None:
+        """Our transactions of a block; None if there is none, or it follows another than ours."""
+        block = self._client.request("eth_getBlockByNumber", hex(number), True)
+        if block is None:
+            return None
+        require(int(block["number"], 16) == number, NodeLied, f"block {number} has another number")
+        before = self._hashes.get(number - 1)
+        if linked and before is not None and block["parentHash"] != before:
+            return None
+        rows = [t for t in block["transactions"] if (t["to"] or "").lower() in self._ours]
+        found: list[ChainTransaction] = []
+        if rows:
+            receipts = self._client.request("eth_getBlockReceipts", hex(number)) or []
+            by_hash = {r["transactionHash"]: r for r in receipts}
+            timestamp = int(block["timestamp"], 16)
+            for row in rows:
+                receipt = by_hash.get(row["hash"])
+                sound = (
+                    receipt is not None
+                    and receipt["blockHash"] == row["blockHash"] == block["hash"]
+                    and receipt["transactionIndex"] == row["transactionIndex"]
+                )
+                require(sound, NodeLied, f"block {number}: transaction {row['hash']}")
+                more = row is not rows[-1]
+                found.append(_record(row, by_hash[row["hash"]], number, timestamp, more))
+        self._hashes[number] = block["hash"]
+        self._hashes.pop(number - REORG_BLOCKS_MAX - 1, None)
+        return found
+
+
+def canonical(held: Iterable[AnyRecord]) -> list[ChainTransaction]:
+    """The chain's transactions as a journal has them in the end, without those that left it."""
+    found: list[ChainTransaction] = []
+    for record in held:
+        if isinstance(record, ChainTransaction):
+            found.append(record)
+        elif isinstance(record, ChainReorganised):
+            while found and found[-1].block >= record.first_block:
+                found.pop()
+    return found
 
 
 def _record(
-    row: dict[str, Any], receipt: dict[str, Any], block: int, timestamp: int
+    row: dict[str, Any], receipt: dict[str, Any], block: int, timestamp: int, more: bool
 ) -> ChainTransaction:
     return ChainTransaction(
         block=block,
@@ -59,6 +151,7 @@ def _record(
             (_bytes(log["address"]), [_bytes(t) for t in log["topics"]], _bytes(log["data"]))
             for log in receipt["logs"]
         ],
+        more=more,
     )
 
 

@@ -1,13 +1,16 @@
-"""EIP-712 digests of orders and matches, packed by hand from one type table; EIP-2098 signatures.
+"""EIP-712 digests of orders, matches and cancels, packed by one type table; EIP-2098 signatures.
 
-All members are static words, so a struct hash is the Keccak-256 of the type hash and 32-byte
-integers side by side. Twins: ``contracts/order.vy``, ``contracts/lib/signature.vy``; the tests
-compare with ``eth_account``.
+All members are static words, so a struct hash is the Keccak-256 of the type hash and 32-byte words
+side by side: one packing a type, made from the table. A cancel is a message to the venue and no
+contract's. Twins: ``contracts/order.vy``, ``contracts/lib/signature.vy``; the tests compare with
+``eth_account``.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
+from struct import Struct
 from typing import Any
 
 import sha3
@@ -43,29 +46,57 @@ TYPES: dict[str, tuple[tuple[str, str], ...]] = {
         ("uint64", "sequence"),
         ("uint40", "matchedAt"),
     ),
+    "Cancel": (
+        ("bytes32", "account"),
+        ("uint8", "scope"),
+        ("uint64", "value"),
+        ("uint40", "expiry"),
+    ),
 }
+# how a member goes into its word: 32 bytes, or a big-endian integer behind zeros
+_PACKED = {
+    "bytes32": "32s",
+    "uint256": "32s",
+    "int256": "32s",
+    "uint64": "24xQ",
+    "uint40": "24xQ",
+    "uint16": "30xH",
+    "uint8": "31xB",
+    "address": "12x20s",
+}
+CANCEL_SCOPES = ("nonce", "below", "instrument", "all")
 NAME = "Novate Exchange"
 VERSION = "1"
 CURVE_ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 HALF_ORDER = CURVE_ORDER // 2  # division: constant, rounded down
-WORD = 1 << 256
 S_MASK = (1 << 255) - 1
+
+
+_hash = sha3.keccak_256
 
 
 def keccak(data: bytes) -> bytes:
     """Keccak-256."""
-    return bytes(sha3.keccak_256(data).digest())
+    return bytes(_hash(data).digest())
 
 
-def type_hash(name: str) -> bytes:
-    """Hash of a type's signature."""
-    members = ",".join(f"{kind} {member}" for kind, member in TYPES[name])
-    return keccak(f"{name}({members})".encode())
+def type_of(name: str) -> str:
+    """A type's signature, as EIP-712 encodes it."""
+    return f"{name}({','.join(f'{kind} {member}' for kind, member in TYPES[name])})"
 
 
-DOMAIN_TYPE_HASH = type_hash("EIP712Domain")
-ORDER_TYPE_HASH = type_hash("Order")
-MATCH_TYPE_HASH = type_hash("Match")
+def packing(name: str) -> Struct:
+    """How a type's hash and its members lie side by side."""
+    return Struct(">32s" + "".join(_PACKED[kind] for kind, _ in TYPES[name]))
+
+
+DOMAIN_TYPE_HASH = keccak(type_of("EIP712Domain").encode())
+ORDER_TYPE_HASH = keccak(type_of("Order").encode())
+MATCH_TYPE_HASH = keccak(type_of("Match").encode())
+CANCEL_TYPE_HASH = keccak(type_of("Cancel").encode())
+_pack_order = packing("Order").pack
+_pack_match = packing("Match").pack
+_pack_cancel = packing("Cancel").pack
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +112,17 @@ class Match:
 
 
 @dataclass(frozen=True, slots=True)
+class Cancel:
+    """A signed wish to stop orders: the scope (of ``CANCEL_SCOPES``), its value, and the second
+    after which it is void."""
+
+    account: int
+    scope: str
+    value: int
+    expiry: int
+
+
+@dataclass(frozen=True, slots=True)
 class Domain:
     """Where signatures count: one chain, one Exchange."""
 
@@ -93,37 +135,69 @@ class Domain:
         return keccak(DOMAIN_TYPE_HASH + words + int(self.contract, 16).to_bytes(32, "big"))
 
 
-def order_digest(separator: bytes, order: Order) -> bytes:
-    """What the order's account signs."""
-    words = (
-        order.account,
-        order.instrument,
-        order.lots % WORD,
-        order.price,
-        order.max_fee,
+@lru_cache(4_096)
+def address_bytes(address: str) -> bytes:
+    """The twenty bytes of an address."""
+    return bytes.fromhex(address[2:])
+
+
+def order_hash(order: Order) -> bytes:
+    """The struct hash of an order, which no domain is part of."""
+    packed = _pack_order(
+        ORDER_TYPE_HASH,
+        order.account.to_bytes(32, "big"),
+        order.instrument.to_bytes(32, "big"),
+        order.lots.to_bytes(32, "big", signed=True),
+        order.price.to_bytes(32, "big"),
+        order.max_fee.to_bytes(32, "big"),
         order.nonce,
         order.revision,
         order.expiry,
         order.exclusive_until,
         order.flags,
-        int(order.executor, 16),
+        address_bytes(order.executor),
     )
-    return _typed(separator, ORDER_TYPE_HASH + b"".join([w.to_bytes(32, "big") for w in words]))
+    return _hash(packed).digest()  # type: ignore[no-any-return]
+
+
+def order_digest(separator: bytes, order: Order) -> bytes:
+    """What the order's account signs."""
+    return typed(separator, order_hash(order))
 
 
 def match_digest(separator: bytes, match: Match) -> bytes:
     """What the executor signs for a match."""
-    words = (match.lots, match.price, match.sequence, match.matched_at)
-    packed = b"".join([w.to_bytes(32, "big") for w in words])
-    return _typed(separator, MATCH_TYPE_HASH + match.maker + match.taker + packed)
+    packed = _pack_match(
+        MATCH_TYPE_HASH,
+        match.maker,
+        match.taker,
+        match.lots,
+        match.price.to_bytes(32, "big"),
+        match.sequence,
+        match.matched_at,
+    )
+    return typed(separator, keccak(packed))
 
 
-def _typed(separator: bytes, struct: bytes) -> bytes:
-    return keccak(b"\x19\x01" + separator + keccak(struct))
+def cancel_digest(separator: bytes, cancel: Cancel) -> bytes:
+    """What an account, or a session key that may cancel, signs for the venue."""
+    packed = _pack_cancel(
+        CANCEL_TYPE_HASH,
+        cancel.account.to_bytes(32, "big"),
+        CANCEL_SCOPES.index(cancel.scope),
+        cancel.value,
+        cancel.expiry,
+    )
+    return typed(separator, keccak(packed))
 
 
-def typed_data(domain: Domain, order: Order) -> dict[str, Any]:
-    """The order as a wallet is asked to sign it (eth_signTypedData_v4)."""
+def typed(separator: bytes, struct_hash: bytes) -> bytes:
+    """The digest of a typed struct under a domain."""
+    return _hash(b"\x19\x01" + separator + struct_hash).digest()  # type: ignore[no-any-return]
+
+
+def order_members(order: Order) -> dict[str, Any]:
+    """An order's members by their names in the type table."""
     members = (
         order.account.to_bytes(32, "big"),
         order.instrument,
@@ -137,18 +211,37 @@ def typed_data(domain: Domain, order: Order) -> dict[str, Any]:
         order.flags,
         order.executor,
     )
-    return _envelope(domain, "Order", members)
+    return _named("Order", members)
+
+
+def typed_data(domain: Domain, order: Order) -> dict[str, Any]:
+    """The order as a wallet is asked to sign it (eth_signTypedData_v4)."""
+    return envelope(domain, "Order", order_members(order))
 
 
 def typed_match(domain: Domain, match: Match) -> dict[str, Any]:
     """The match as an executor's wallet is asked to sign it."""
     members = (match.maker, match.taker, match.lots, match.price, match.sequence, match.matched_at)
-    return _envelope(domain, "Match", members)
+    return envelope(domain, "Match", _named("Match", members))
 
 
-def _envelope(domain: Domain, name: str, members: tuple[Any, ...]) -> dict[str, Any]:
+def typed_cancel(domain: Domain, cancel: Cancel) -> dict[str, Any]:
+    """The cancel as a wallet is asked to sign it."""
+    scope = CANCEL_SCOPES.index(cancel.scope)
+    members = (cancel.account.to_bytes(32, "big"), scope, cancel.value, cancel.expiry)
+    return envelope(domain, "Cancel", _named("Cancel", members))
+
+
+def _named(name: str, members: tuple[Any, ...]) -> dict[str, Any]:
+    return dict(zip((member for _, member in TYPES[name]), members, strict=True))
+
+
+def envelope(
+    domain: Domain, name: str, message: dict[str, Any], types: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """A message of the named type under a domain; ``types`` are its own and those it is made of."""
     return {
-        "types": {n: [{"type": t, "name": m} for t, m in TYPES[n]] for n in ("EIP712Domain", name)},
+        "types": {"EIP712Domain": fields("EIP712Domain"), **(types or {name: fields(name)})},
         "primaryType": name,
         "domain": {
             "name": NAME,
@@ -156,8 +249,13 @@ def _envelope(domain: Domain, name: str, members: tuple[Any, ...]) -> dict[str, 
             "chainId": domain.chain_id,
             "verifyingContract": domain.contract,
         },
-        "message": dict(zip((member for _, member in TYPES[name]), members, strict=True)),
+        "message": message,
     }
+
+
+def fields(name: str) -> list[dict[str, str]]:
+    """A type's members as a wallet reads them."""
+    return [{"type": kind, "name": member} for kind, member in TYPES[name]]
 
 
 def address_of(key: PublicKey) -> str:
@@ -170,6 +268,17 @@ def sign(key: PrivateKey, digest: bytes) -> tuple[int, int]:
     signature = key.sign_recoverable(digest, hasher=None)
     r, s = int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:64], "big")
     return r, s | signature[64] << 255
+
+
+def canonical(digest: bytes, r: int, parity_and_s: int, signer: str) -> int | None:
+    """The same signature with the parity that recovers to ``signer``; None if neither does.
+
+    Who only verifies a signature never sees its parity; who settles the order must know it.
+    """
+    for found in (parity_and_s, parity_and_s ^ S_MASK + 1):
+        if recover(digest, r, found) == signer:
+            return found
+    return None
 
 
 def recover(digest: bytes, r: int, parity_and_s: int) -> str | None:

@@ -163,20 +163,42 @@ class BatchClosed(_Record, frozen=True):
     judged_at: Unsigned
 
 
+class Busted(_Record, frozen=True):
+    """Event: the venue gives a match up; ``code`` is the rejection that would meet it on the chain.
+
+    A holder of its receipt may still settle it.
+    """
+
+    sequence: Unsigned
+    code: Unsigned
+
+
 class BatchSubmitted(_Record, frozen=True):
-    """Command of the settler: a transaction carrying ``count`` matches from ``first_sequence``."""
+    """Command of the settler, written before it sends: a transaction with ``count`` matches from
+    ``first_sequence``, or none and only a round.
+
+    Everything that its bytes follow from is here or in the records before; ``carries_round`` says
+    whether ``oracle_round`` is in its calldata. Fees are wei a unit of gas. A later one with the
+    same nonce replaces it.
+    """
 
     transaction: Digest
     first_sequence: Unsigned
     count: Unsigned
     oracle_round: Unsigned
     submitted_ms: Unsigned
+    nonce: Unsigned = 0
+    gas: Unsigned = 0
+    fee_maximum: Big = "0"
+    fee_priority: Big = "0"
+    carries_round: bool = False
 
 
 class ChainTransaction(_Record, frozen=True):
     """Command of the watcher: one transaction to one of our contracts, in chain order.
 
-    ``events`` are its logs in order, each a list of address, topics and data.
+    ``events`` are its logs in order, each a list of address, topics and data; ``more``: another one
+    of the same block follows.
     """
 
     block: Unsigned
@@ -189,6 +211,15 @@ class ChainTransaction(_Record, frozen=True):
     succeeded: bool
     gas_used: Unsigned
     events: list[tuple[Address, list[bytes], bytes]]
+    more: bool = False
+
+
+class ChainReorganised(_Record, frozen=True):
+    """Command of the watcher: the blocks from ``first_block`` on left the chain, with all their
+    transactions; what replaced them follows.
+    """
+
+    first_block: Unsigned
 
 
 AnyRecord = (
@@ -201,12 +232,14 @@ AnyRecord = (
     | OracleRound
     | BatchDue
     | BatchClosed
+    | Busted
     | BatchSubmitted
     | ChainTransaction
+    | ChainReorganised
 )
 
 # What an engine answers commands with; everything else is a command.
-EVENTS = (OrderRejected, Matched, OrderDone, BatchClosed)
+EVENTS = (OrderRejected, Matched, OrderDone, BatchClosed, Busted)
 
 _ENCODER = msgspec.msgpack.Encoder(order="deterministic")
 _DECODER: msgspec.msgpack.Decoder[AnyRecord] = msgspec.msgpack.Decoder(AnyRecord)

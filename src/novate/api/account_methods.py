@@ -1,0 +1,241 @@
+"""Safety and insight: cancel on disconnect, the dead man's switch, margins, limits, what is signed.
+
+Owns: the timers of ``schedule_cancel``, one an account, kept by the venue and not by the
+connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Literal
+
+from novate.api.numbers import Number, decimal, lots, price
+from novate.api.private_methods import PlaceOrder, cancel_states, signed_order
+from novate.api.public_methods import Nothing
+from novate.api.rejections import bad
+from novate.api.rpc import Call, Parameters, method, now_us
+from novate.errors import NotAuthenticated, require
+from novate.model import ledger, waterfall
+from novate.model.margin import evaluate
+from novate.units import ORACLE_UNIT, PPM, WAD, ppm_up
+from novate.wire import eip712
+
+SWITCH_SECONDS_MIN, SWITCH_SECONDS_MAX = 5, 3_600
+
+
+class Scope(Parameters):
+    """Where cancel-on-disconnect counts: this connection (the default), as there is no other."""
+
+    scope: Literal["connection", "account"] = "connection"
+
+
+class Switch(Parameters):
+    """Seconds until the account's orders are cancelled, unless asked again; 0 takes it back."""
+
+    timeout: int
+
+
+class Margins(Parameters):
+    """A trade that is thought of."""
+
+    instrument_name: str
+    amount: Number
+    price: Number
+
+
+class Simulation(Parameters):
+    """Positions by instrument, in base units: with those held, or instead of them."""
+
+    simulated_positions: dict[str, Number]
+    add_positions: bool = True
+    currency: str = ""
+
+
+class Digest(PlaceOrder):
+    """An order as ``private/buy`` takes it, its signature ignored, with the account that signs."""
+
+    direction: Literal["buy", "sell"] = "buy"
+    signature: str = "0x" + "00" * 64
+
+
+@method("private/enable_cancel_on_disconnect", Scope, scope="trade")
+async def enable_cancel_on_disconnect(call: Call, params: Scope) -> str:
+    """Cancel the account's orders when this connection ends."""
+    require(call.session.send is not None, NotAuthenticated, "only a WebSocket can be left")
+    call.session.cancel_on_disconnect = True
+    return "ok"
+
+
+@method("private/disable_cancel_on_disconnect", Scope, scope="trade")
+async def disable_cancel_on_disconnect(call: Call, params: Scope) -> str:
+    """Leave the orders when this connection ends."""
+    call.session.cancel_on_disconnect = False
+    return "ok"
+
+
+@method("private/get_cancel_on_disconnect", Scope, scope="read")
+async def get_cancel_on_disconnect(call: Call, params: Scope) -> dict[str, Any]:
+    """Whether this connection's end cancels."""
+    return {"scope": "connection", "enabled": call.session.cancel_on_disconnect}
+
+
+@method("private/schedule_cancel", Switch, scope="trade")
+async def schedule_cancel(call: Call, params: Switch) -> dict[str, Any]:
+    """Set, renew or take back the dead man's switch of the account."""
+    switches, account = call.session.venue.switches, call.session.account
+    if params.timeout != 0 and not SWITCH_SECONDS_MIN <= params.timeout <= SWITCH_SECONDS_MAX:
+        raise bad("timeout", f"must be 0, or {SWITCH_SECONDS_MIN} to {SWITCH_SECONDS_MAX} seconds")
+    running = switches.pop(account, None)
+    if running is not None:
+        running.cancel()
+    if params.timeout:
+        switches[account] = asyncio.create_task(_cancel_later(call, params.timeout))
+    return {
+        "timeout": params.timeout,
+        "cancels_at": now_us() // 1_000 + params.timeout * 1_000,
+    }  # division: ms
+
+
+async def _cancel_later(call: Call, seconds: int) -> None:
+    await asyncio.sleep(seconds)
+    venue = call.session.venue
+    del venue.switches[call.session.account]
+    await cancel_states(call, venue.orders.open_orders(call.session.account))
+
+
+@method("private/get_margins", Margins, scope="read")
+async def get_margins(call: Call, params: Margins) -> dict[str, Any]:
+    """What the account must hold after buying, and after selling, so much at that price."""
+    venue = call.session.venue
+    item = venue.market.named(params.instrument_name)
+    size = lots("amount", params.amount, item.lot_size)
+    limit = price("price", params.price, item.tick)
+    found = {}
+    for side, change in (("buy", size), ("sell", -size)):
+        held = dict(venue.core.world.ledger.accounts[call.session.account].positions)
+        held[item.id] = held.get(item.id, 0) + change
+        held = {instrument: n for instrument, n in held.items() if n}
+        found[side] = decimal(evaluate(venue.core.world, held).margin_initial)
+    return found | {"min_price": None, "max_price": None, "price": decimal(limit)}
+
+
+@method("private/simulate_portfolio", Simulation, scope="read", cost=5)
+async def simulate_portfolio(call: Call, params: Simulation) -> dict[str, Any]:
+    """Margin of positions that are thought of, at present prices."""
+    venue = call.session.venue
+    if len(params.simulated_positions) > 128:
+        raise bad("simulated_positions", "must be at most 128")
+    world = venue.core.world
+    held: dict[int, int] = {}
+    if params.add_positions:
+        held = dict(world.ledger.accounts[call.session.account].positions)
+    for name, value in params.simulated_positions.items():
+        item, text = venue.market.named(name), str(value)
+        size = lots(f"simulated_positions.{name}", text.removeprefix("-"), item.lot_size)
+        held[item.id] = held.get(item.id, 0) + (-size if text.startswith("-") else size)
+    after = evaluate(world, {instrument: n for instrument, n in held.items() if n})
+    check = ledger.check(world, call.session.account)
+    return {
+        "initial_margin": decimal(after.margin_initial),
+        "maintenance_margin": decimal(after.margin_maintenance),
+        "worst_of_correction": decimal(after.penalty),
+        "equity": decimal(check.equity),
+        "available_funds": decimal(check.equity - after.penalty - after.margin_initial),
+    }
+
+
+@method("public/get_order_digest", Digest)
+async def get_order_digest(call: Call, params: Digest) -> dict[str, Any]:
+    """Domain, order and digest: for whoever debugs a signature."""
+    venue = call.session.venue
+    signed = signed_order(call, params, params.direction == "sell", own=False)
+    domain = eip712.Domain(venue.chain_id, venue.exchange)
+    return {
+        "domain_separator": "0x" + venue.separator.hex(),
+        "digest": "0x" + eip712.order_digest(venue.separator, signed.order).hex(),
+        "typed_data": _texts(eip712.typed_data(domain, signed.order)),
+    }
+
+
+def _texts(value: Any) -> Any:
+    """Bytes as 0x text and whole numbers as decimal text, as wallets take them."""
+    if isinstance(value, dict):
+        return {name: _texts(member) for name, member in value.items()}
+    if isinstance(value, list):
+        return [_texts(member) for member in value]
+    if isinstance(value, bytes):
+        return "0x" + value.hex()
+    return str(value) if isinstance(value, int) else value
+
+
+@method("public/get_rate_limits", Nothing)
+async def get_rate_limits(call: Call, params: Nothing) -> dict[str, Any]:
+    """Credits of an account: requests, and cancels, which have a bucket of their own."""
+    limits = call.session.venue.limits
+    return {
+        name: {"maximum": size, "refill_per_second": rate}
+        for name, (size, rate) in (("requests", limits.requests), ("cancels", limits.cancels))
+    }
+
+
+@method("public/get_risk_parameters", Nothing)
+async def get_risk_parameters(call: Call, params: Nothing) -> dict[str, Any]:
+    """What margin rests on; a change in progress has a target of its own."""
+    venue = call.session.venue
+    world = venue.core.world
+    shared = world.risk.globals
+    found = []
+    for underlying in venue.parameters.underlyings:
+        word = world.risk.parameters[underlying.id]
+        found.append(
+            {
+                "currency": underlying.name,
+                "scan_range": decimal(word.psr_now(world.now) * WAD // PPM),
+                "scan_range_target": decimal(word.psr_target * WAD // PPM),
+                "set_at": word.psr_set_at,
+                "liquidity_low_usd": word.liquidity_low * 1_000,
+                "liquidity_high_usd": word.liquidity_high * 1_000,
+                "liquidity_max": decimal(word.liquidity_max * WAD // PPM),
+                "haircut_maintenance": decimal(word.haircut_maintenance * WAD // PPM),
+                "haircut_initial": decimal(word.haircut_initial * WAD // PPM),
+                "credit": decimal(word.credit * WAD // 1_000),
+            }
+        )
+    ratio = decimal(shared.initial_ratio_ppm * WAD // PPM)
+    return {"initial_over_maintenance": ratio, "underlyings": found}
+
+
+@method("public/get_insurance", Nothing)
+async def get_insurance(call: Call, params: Nothing) -> dict[str, Any]:
+    """What stands in the layers of the waterfall, in the order in which they pay."""
+    first, insurance, second, _ = waterfall.layers(call.session.venue.core.world)
+    return {
+        "first_loss": decimal(first),
+        "insurance": decimal(insurance),
+        "second_loss": decimal(second),
+    }
+
+
+@method("public/get_signed_feeds", Nothing)
+async def get_signed_feeds(call: Call, params: Nothing) -> dict[str, Any]:
+    """The prices of the newest round, as the quorum signed them."""
+    venue = call.session.venue
+    world = venue.core.world
+    feeds = {i.feed for i in venue.parameters.instruments}
+    status = world.oracle.statuses[0]
+    return {
+        "round": status.round,
+        "timestamp": status.timestamp,
+        "feeds": [
+            {
+                "feed": feed,
+                "index_price": decimal(world.oracle.feeds[feed].index * ORACLE_UNIT),
+                "mark_price": decimal(world.oracle.feeds[feed].mark * ORACLE_UNIT),
+                "confidence": decimal(
+                    ppm_up(world.oracle.feeds[feed].confidence_ppm, PPM) * 10**12
+                ),
+                "timestamp": world.oracle.feeds[feed].timestamp,
+            }
+            for feed in sorted(feeds)
+        ],
+    }

@@ -1,0 +1,288 @@
+"""A running venue: chain, journal, engine, settler, oracle nodes and API in one process.
+
+Owns: what is started in which order, what a start finds of an earlier run (journal, snapshots,
+deployment, chain), and the clean end: no more commands, the open batch closed and sent, a snapshot
+written. Without an RPC it brings a local chain, deploys, and funds accounts for a test drive; with
+one it needs a folder that holds the ``deployment.json`` of a venue there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from eth_account.signers.local import LocalAccount
+
+from novate.api.chain_loop import ChainLoop
+from novate.api.core import Core
+from novate.api.drive import fund
+from novate.api.index_process import IndexProcess
+from novate.api.oracle_loop import OracleLoop
+from novate.api.prices import Replay
+from novate.api.server import Server
+from novate.api.supervisor import Supervisor
+from novate.api.up_config import UpConfig
+from novate.api.venue import VenueApi
+from novate.chain.backend import ClientBackend
+from novate.chain.client import Client
+from novate.chain.deploy import deploy
+from novate.chain.deployment import Deployment, Roles
+from novate.chain.node import LocalNode, NodeOptions, local_key
+from novate.config import Parameters
+from novate.engine import recovery, snapshot
+from novate.engine.journal import Journal
+from novate.engine.sequencer import Sequencer
+from novate.errors import InvalidParameter, require
+from novate.lab.prices import PriceTable
+from novate.model.order import Order
+from novate.services.boot import build_sequencer, coincurve_key, genesis_of
+from novate.services.flights import BatchTimer
+from novate.services.gateway import Gateway
+from novate.services.settle_call import separator
+from novate.services.settler import Settler
+from novate.services.watch import Watcher, canonical
+from novate.store import names
+from novate.wire import records
+from novate.wire import round as wire_round
+from novate.wire.records import AnyRecord, BatchDue
+
+# A local chain is deployed through its timelock, whose delays its clock jumps over.
+BEFORE_GENESIS_S = 7_200
+# How much of the record is played before the venue opens.
+WARM_UP_S = 600
+INDEX_BEGINS_SECONDS_MAX = 30
+_LOG = logging.getLogger("novate.host")
+
+
+def clock_ms() -> int:
+    """The wall clock in milliseconds."""
+    return time.time_ns() // 1_000_000  # division: to milliseconds
+
+
+@dataclass(slots=True)
+class Host:
+    """One venue in one folder."""
+
+    folder: Path
+    config: UpConfig
+    parameters: Parameters
+    table: PriceTable
+    rpc: str | None = None
+    executor: LocalAccount = field(default_factory=lambda: local_key("executor"))
+    supervisor: Supervisor = field(default_factory=Supervisor)
+    node: LocalNode | None = None
+    port: int = 0
+    accounts: list[LocalAccount] = field(default_factory=list)
+    client: Client = field(init=False)
+    deployment: Deployment = field(init=False)
+    journal: Journal = field(init=False)
+    sequencer: Sequencer = field(init=False)
+    core: Core = field(init=False)
+    api: VenueApi = field(init=False)
+    server: Server = field(init=False)
+    chain: ChainLoop = field(init=False)
+    oracle: OracleLoop = field(init=False)
+    index: IndexProcess = field(init=False)
+
+    async def start(self) -> None:
+        """Bring everything up; returns once the API answers.
+
+        Errors: ``JournalLocked`` (another process runs this venue), ``JournalCorrupt``,
+        ``InvalidParameter``; raises ``NodeFault``, ``RpcFault``, ``OSError``.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.journal = Journal.open(self.folder / "journal.bin", clock_ms)
+        try:
+            await asyncio.to_thread(self._chain)
+            held = await asyncio.to_thread(self._recover)
+        except BaseException:
+            self.journal.close()
+            if self.node is not None:
+                self.node.stop()
+            raise
+        self._wire(held)
+        self.supervisor.start("core", self.core.run)
+        if self.node is not None and self.sequencer.world.oracle.statuses[0].round == 0:
+            await self._warm_up()
+        self.api.store = await asyncio.to_thread(self.index.open)
+        self.supervisor.start("index", self.index.run)
+        await self._until_indexed()
+        self.port = await self.server.start(self.config.host, self.config.port)
+        self.supervisor.start("chain", self.chain.run)
+        self.supervisor.start("oracle", self.oracle.run)
+        self.supervisor.start("snapshots", self._snapshots)
+
+    async def stop(self) -> None:
+        """Take no more commands, send what is open, write a snapshot, stop."""
+        await self.server.stop()
+        await self.core.enter(BatchDue(clock_ms()))
+        for _ in range(50):
+            await asyncio.sleep(0.05)
+            if self.chain.waiting == 0:
+                break
+        await self.supervisor.stop()
+        if self.api.store is not None:
+            self.api.store.close()
+        self._snapshot()
+        self.journal.close()
+        if self.node is not None:
+            self.node.stop()
+        else:
+            self.client.close()
+
+    # Start
+
+    def _chain(self) -> None:
+        """The chain and what is deployed on it."""
+        found = self.folder / "deployment.json"
+        if self.rpc is not None:
+            require(found.exists(), InvalidParameter, f"rpc: {found} says what is deployed there")
+            self.client = Client.over_http(self.rpc)
+            self.deployment = Deployment.load(found)
+            return
+        kept = self.folder / "chain.json"
+        fresh = not (kept.exists() and found.exists())
+        started = int(time.time()) - BEFORE_GENESIS_S
+        options = NodeOptions(
+            timestamp=started, dump_state=kept, load_state=None if fresh else kept
+        )
+        self.node = LocalNode(options)
+        self.client = self.node.client()
+        if fresh:
+            require(
+                self.journal.head.sequence < 0,
+                InvalidParameter,
+                f"{self.folder} holds a journal without its chain; take another folder",
+            )
+            self.deployment = self._deployed()
+            self.deployment.save(found)
+        self.deployment = Deployment.load(found)
+        self.accounts = fund(
+            self.client, self.deployment, self.config.traders, self.config.trader_usdc, fresh
+        )
+
+    def _deployed(self) -> Deployment:
+        nodes = tuple(
+            wire_round.address_of(coincurve_key(local_key(f"oracle node {i}")).public_key)
+            for i in range(self.parameters.oracle.node_count)
+        )
+        governor, guardian = local_key("governor"), local_key("guardian")
+        roles = Roles(
+            governor.address.lower(),
+            guardian.address.lower(),
+            (self.executor.address.lower(),),
+            nodes,
+        )
+        return deploy(ClientBackend(self.client, [governor, guardian]), self.parameters, roles)
+
+    def _recover(self) -> list[AnyRecord]:
+        """The engine as the journal has it; every record, for those who follow."""
+        if self.journal.head.sequence < 0:
+            self.journal.append(*records.encode(genesis_of(self.deployment, self.parameters)))
+            self.journal.commit()
+        first = max(self.deployment.executed_at + self.deployment.funded_at)
+        found = recovery.recover(
+            self.journal,
+            lambda: build_sequencer(self.deployment, self.parameters, self.executor, first),
+        )
+        self.sequencer = found.sequencer
+        _LOG.info(
+            "engine recovered: %d records replayed, %d completed", found.replayed, found.completed
+        )
+        return [records.decode(e.kind, e.payload) for e in self.journal.read()]
+
+    def _wire(self, held: list[AnyRecord]) -> None:
+        world = self.sequencer.world
+        self.core = Core(self.journal, self.sequencer)
+        domain = separator(self.deployment)
+
+        def may_sign(order: Order, signer: str) -> bool:
+            return world.exchange.keys[order.account, signer].live(world.now)
+
+        def is_key(account: int, signer: str) -> bool:
+            return world.exchange.keys[account, signer].live(world.now)
+
+        self.api = VenueApi(
+            core=self.core,
+            parameters=self.parameters,
+            gateway=Gateway(domain, may_sign=may_sign, is_key=is_key),
+            separator=domain,
+            chain_id=self.deployment.chain_id,
+            exchange=self.deployment.addresses["exchange"],
+            executor=self.executor.address.lower(),
+            testnet=self.rpc is None,
+        )
+        self.server = Server(self.api)
+        watcher = Watcher(
+            self.client, self.deployment, self.deployment.block + 1, self.config.confirmations
+        )
+        self.chain = ChainLoop(
+            self.core,
+            self.client,
+            Settler(self.client, self.deployment, self.executor),
+            watcher,
+            BatchTimer(self.config.batch_ms),
+            self.config.block_ms,
+            clock_ms,
+        )
+        for record in held:
+            self.api.orders.follow(record)
+            self.chain.follow(record)
+        self.api.feeds.begin()
+        self.core.listeners.append(self.chain.follow)
+        self.chain.resumed = watcher.resume(held) if canonical(held) else []
+        start = int(time.time()) - WARM_UP_S
+        chain_url = self.node.http_url if self.node is not None else self.rpc
+        database = self.config.database or f"sqlite:///{self.folder / 'index.db'}"
+        self.index = IndexProcess(self.folder, database, chain_url)
+        self.oracle = OracleLoop(
+            self.core,
+            self.parameters.oracle,
+            self.deployment,
+            Replay(self.table, self.parameters, start),
+        )
+
+    async def _until_indexed(self) -> None:
+        """Wait until the read side knows the venue, as long as it takes it to begin."""
+        store = self.api.store
+        assert store is not None
+
+        def known() -> bool:
+            with store.begin() as connection:
+                return bool(names.instruments(connection))
+
+        for _ in range(INDEX_BEGINS_SECONDS_MAX * 10):
+            if await asyncio.to_thread(known):
+                return
+            await asyncio.sleep(0.1)
+        _LOG.warning("the index has not begun; its methods answer later")
+
+    async def _warm_up(self) -> None:
+        """Rounds of the last minutes, on a chain whose clock is still there: a venue whose prices
+        have just begun takes no risk for the restart grace.
+        """
+        settings, now = self.parameters.oracle, int(time.time())
+        step = settings.stale_after_seconds // 2  # division: a whole number of seconds
+        second = now - settings.restart_grace_seconds - 2 * step
+        while second < now:
+            self.chain.clock_ms = lambda at=second: at * 1_000  # type: ignore[misc]
+            await self.oracle.round(second, self.oracle.prices.seen(second))
+            self.chain.mined_ms = 0
+            await self.chain.step()
+            second += step
+        self.chain.clock_ms = clock_ms
+
+    # Hours
+
+    async def _snapshots(self) -> None:
+        """Write the engine's state down from time to time."""
+        while True:
+            await asyncio.sleep(self.config.snapshot_minutes * 60)
+            self._snapshot()
+
+    def _snapshot(self) -> None:
+        if self.journal.durable.sequence == self.journal.head.sequence:
+            snapshot.save(self.journal.path, self.journal.durable, self.sequencer)

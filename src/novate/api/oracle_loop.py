@@ -1,0 +1,91 @@
+"""The oracle nodes of a local venue: a round when it is due, or when a price has moved enough.
+
+Owns: the four nodes' keys (local ones, on a local chain), the number of the next round, and the
+hours. A node that sees nothing signs nothing; a round without a quorum is not made. Times in
+seconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from dataclasses import dataclass, field
+
+from novate.api.core import Core
+from novate.api.prices import Replay
+from novate.chain.deployment import Deployment
+from novate.chain.node import local_key
+from novate.config import Oracle
+from novate.errors import Rejected
+from novate.services.boot import coincurve_key
+from novate.services.oracle_node import Network, NodePrice, OracleNode, joint_round
+from novate.units import PPM
+from novate.wire import records
+from novate.wire import round as wire_round
+from novate.wire.records import OracleRound
+
+TOLERANCE_PPM = 50_000  # recorded venues of one day stood several percent apart
+_LOG = logging.getLogger("novate.oracle")
+
+
+@dataclass(slots=True)
+class OracleLoop:
+    """All nodes in one process."""
+
+    core: Core
+    settings: Oracle
+    deployment: Deployment
+    prices: Replay
+    nodes: list[OracleNode] = field(default_factory=list)
+    number: int = 0
+    posted_at: int = 0
+    posted: dict[int, int] = field(default_factory=dict)
+    skipped: int = 0
+
+    def __post_init__(self) -> None:
+        domain = wire_round.domain_separator(
+            self.deployment.chain_id, self.deployment.addresses["oracle"]
+        )
+        network = Network(domain, self.deployment.roles.nodes, tolerance_ppm=TOLERANCE_PPM)
+        keys = [local_key(f"oracle node {i}") for i in range(len(network.nodes))]
+        self.nodes = [OracleNode(coincurve_key(key), network) for key in keys]
+
+    async def run(self) -> None:
+        """Make rounds until cancelled."""
+        while True:
+            now = int(time.time())
+            seen = self.prices.seen(now)
+            if now > self.posted_at and self._due(now, seen):
+                await self.round(now, seen)
+            await asyncio.sleep(1)
+
+    def _due(self, now: int, seen: dict[int, dict[int, NodePrice]]) -> bool:
+        if now - self.posted_at >= self.settings.round_seconds:
+            return True
+        for feed, price in seen.get(0, {}).items():
+            before = self.posted.get(feed, price.mark)
+            if abs(price.mark - before) * PPM > before * self.settings.deviation_ppm:
+                return True
+        return False
+
+    async def round(self, now: int, seen: dict[int, dict[int, NodePrice]]) -> None:
+        """Make the round of second ``now``, if the nodes agree."""
+        for index, node in enumerate(self.nodes):
+            node.observe(seen.get(index, {}))
+        # an attempt that fails has used its number up: a node signs a number once
+        self.number = max(self.number, self.core.world.oracle.statuses[0].round) + 1
+        self.posted_at = now
+        leader = self.nodes[self.number % len(self.nodes)]
+        try:
+            signed = joint_round(leader, self.nodes, self.number, now, now)
+        except Rejected as rejected:
+            self.skipped += 1
+            _LOG.warning("no round %d: %s", self.number, rejected)
+            return
+        self.posted = {feed: price.mark for feed, price in seen.get(0, {}).items()}
+        number, timestamp, words, nodes, signatures = signed.arguments()
+        packed = [r.to_bytes(32, "big") + vs.to_bytes(32, "big") for r, vs in signatures]
+        texts = [records.big(word) for word in words]
+        record = OracleRound(number, timestamp, texts, records.big(nodes), packed)
+        await self.core.enter(record)

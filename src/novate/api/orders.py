@@ -1,0 +1,191 @@
+"""Orders and trades as clients follow them: every record folded into their present state.
+
+Owns: the state of each order by its digest (open, filled, cancelled, rejected), kept for a day
+after its end, and the trades with what became of them (matched → batched → settled | busted). A
+pure fold of the journal's records: fed from the first record again, it is the same. Sizes in lots,
+prices in wad, times in milliseconds of the venue's clock.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from novate import errors
+from novate.engine.orders import terms_of
+from novate.errors import BY_CODE
+from novate.model.order import Order
+from novate.wire import records
+from novate.wire.records import (
+    AnyRecord,
+    BatchClosed,
+    BatchSubmitted,
+    CancelRequested,
+    ChainTransaction,
+    Matched,
+    OracleRound,
+    OrderDone,
+    OrderPlaced,
+    OrderRejected,
+)
+
+KEEP_MS = 24 * 3_600_000
+TRADES_KEPT = 10_000
+
+
+@dataclass(slots=True)
+class OrderState:
+    """One order: what was signed, and how far it has come."""
+
+    digest: bytes
+    terms: Order
+    label: str
+    time_in_force: str
+    created_ms: int
+    updated_ms: int
+    state: str = "open"
+    filled: int = 0
+    cost: int = 0
+    fee: int = 0
+    reason: str = ""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the order may still trade."""
+        return self.state == "open"
+
+    @property
+    def left(self) -> int:
+        """Lots not filled."""
+        return self.terms.size - self.filled
+
+
+@dataclass(slots=True)
+class Trade:
+    """One match and what became of it."""
+
+    match: Matched
+    timestamp_ms: int
+    price: int
+    mark: int
+    index: int
+    settlement: str = "matched"
+    batch: int | None = None
+    transaction: bytes = b""
+    block: int = 0
+    reason: str = ""
+
+
+@dataclass(slots=True)
+class Orders:
+    """The fold: orders by digest and by account, trades by instrument and by sequence."""
+
+    by_digest: dict[bytes, OrderState] = field(default_factory=dict)
+    by_account: dict[int, dict[bytes, OrderState]] = field(
+        default_factory=lambda: defaultdict(dict)
+    )
+    trades: dict[int, Trade] = field(default_factory=dict)
+    by_instrument: dict[int, deque[Trade]] = field(
+        default_factory=lambda: defaultdict(lambda: deque(maxlen=TRADES_KEPT))
+    )
+    submitted: dict[bytes, BatchSubmitted] = field(default_factory=dict)
+    ended: deque[tuple[int, bytes]] = field(default_factory=deque)
+    now_ms: int = 0
+
+    def follow(self, record: AnyRecord, prices: tuple[int, int] = (0, 0)) -> None:
+        """Take in one durable record; ``prices``: mark and index of a match's instrument (wad)."""
+        match record:
+            case OrderPlaced():
+                self._placed(record)
+            case OrderRejected():
+                self._ended(record.digest, "rejected", BY_CODE[record.code].name)
+            case Matched():
+                self._matched(record, prices)
+            case OrderDone():
+                self._done(record)
+            case BatchClosed():
+                for trade in self._span(record.first_sequence, record.count):
+                    trade.settlement, trade.batch = "batched", record.first_sequence
+            case BatchSubmitted():
+                self.submitted[record.transaction] = record
+            case ChainTransaction():
+                self._settled(record)
+            case CancelRequested() | OracleRound():
+                pass
+            case _:
+                pass
+
+    def open_orders(self, account: int, instrument: int | None = None) -> list[OrderState]:
+        """Open orders of an account, oldest first."""
+        return [
+            state
+            for state in self.by_account.get(account, {}).values()
+            if state.is_open and instrument in (None, state.terms.instrument)
+        ]
+
+    def forget_old(self) -> int:
+        """Drop orders that ended more than a day ago; how many."""
+        dropped = 0
+        while self.ended and self.ended[0][0] < self.now_ms - KEEP_MS:
+            _, digest = self.ended.popleft()
+            state = self.by_digest.pop(digest)
+            del self.by_account[state.terms.account][digest]
+            dropped += 1
+        return dropped
+
+    def _placed(self, record: OrderPlaced) -> None:
+        self.now_ms = max(self.now_ms, record.received_ms)
+        terms = terms_of(record.order)
+        force = "good_til_date"
+        if terms.immediate:
+            force = "fill_or_kill" if record.fill_or_kill else "immediate_or_cancel"
+        state = OrderState(
+            record.digest, terms, record.label, force, record.received_ms, record.received_ms
+        )
+        # the same digest again is refused and leaves the first order as it is
+        if self.by_digest.setdefault(record.digest, state) is state:
+            self.by_account[terms.account][record.digest] = state
+
+    def _matched(self, record: Matched, prices: tuple[int, int]) -> None:
+        price = records.number(record.price)
+        trade = Trade(record, self.now_ms, price, *prices)
+        self.trades[record.sequence] = trade
+        self.by_instrument[record.instrument].append(trade)
+        for digest, fee in ((record.maker, record.fee_maker), (record.taker, record.fee_taker)):
+            state = self.by_digest[digest]
+            state.filled += record.lots
+            state.cost += record.lots * price
+            state.fee += records.number(fee)
+            state.updated_ms = self.now_ms
+
+    def _done(self, record: OrderDone) -> None:
+        if record.end == "replaced":
+            return
+        ends = {"filled": "filled", "unfilled": "cancelled", "evicted": "cancelled"}
+        reason = BY_CODE[record.code].name if record.code else ""
+        self._ended(record.digest, ends.get(record.end, "cancelled"), reason)
+
+    def _ended(self, digest: bytes, how: str, reason: str) -> None:
+        state = self.by_digest.get(digest)
+        if state is None or not state.is_open:
+            return
+        if how == "rejected" and reason == errors.NonceUsed.name and state.filled:
+            return
+        state.state, state.reason, state.updated_ms = how, reason, self.now_ms
+        self.ended.append((self.now_ms, digest))
+
+    def _settled(self, record: ChainTransaction) -> None:
+        batch = self.submitted.pop(record.transaction, None)
+        if batch is None:
+            return
+        for trade in self._span(batch.first_sequence, batch.count):
+            trade.settlement = "settled" if record.succeeded else "batched"
+            trade.transaction, trade.block = record.transaction, record.block
+
+    def _span(self, first: int, count: int) -> Iterator[Trade]:
+        return (
+            self.trades[sequence]
+            for sequence in range(first, first + count)
+            if sequence in self.trades
+        )

@@ -1,0 +1,311 @@
+"""Private methods: orders, positions, the account (docs/API.md).
+
+An order is signed by the account's owner or a session key before it comes here; the venue cannot
+change it. What is signed states lots, limit price, fee, nonce, expiry and flags; what is said
+beside it (label, fill-or-kill, self-trade prevention) instructs the engine only. The same signed
+order sent again gets the first one's answer, never a second order.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from novate import errors
+from novate.api.numbers import Number, decimal, lots, positive_wad, price
+from novate.api.orders import OrderState
+from novate.api.public_methods import parse_account
+from novate.api.rejections import bad
+from novate.api.rpc import Call, Parameters, method
+from novate.errors import BY_CODE, OrderNotFound, Rejected, require
+from novate.model import ledger
+from novate.model.order import IMMEDIATE, POST_ONLY, REDUCE_ONLY, ZERO_ADDRESS, Order
+from novate.units import WAD
+from novate.wire.order import SignedOrder
+from novate.wire.records import OrderRejected
+
+LABEL_MAX = 64
+SelfTrading = Literal["cancel_maker", "reject_taker", "cancel_both"]
+
+
+class PlaceOrder(Parameters):
+    """A signed order; ``max_fee`` in USD a contract (lot), ``expiry`` and times in unix seconds."""
+
+    instrument_name: str
+    amount: Number
+    price: Number
+    max_fee: Number
+    nonce: int
+    expiry: int
+    signature: str
+    account: str = ""
+    revision: int = 0
+    exclusive_until: int = 0
+    executor: str = ZERO_ADDRESS
+    type: Literal["limit"] = "limit"
+    time_in_force: Literal[
+        "good_til_cancelled", "good_til_date", "immediate_or_cancel", "fill_or_kill"
+    ] = "good_til_cancelled"
+    post_only: bool = False
+    reject_post_only: bool = True
+    reduce_only: bool = False
+    label: str = ""
+    self_trading: SelfTrading = "cancel_maker"
+
+
+class OrderId(Parameters):
+    """One order by its digest."""
+
+    order_id: str
+
+
+class Label(Parameters):
+    """Orders of a label, of one currency if given."""
+
+    label: str
+    currency: str = ""
+
+
+class InstrumentOnly(Parameters):
+    """One instrument."""
+
+    instrument_name: str
+
+
+class OpenOrders(Parameters):
+    """Open orders, of one instrument or currency if given."""
+
+    instrument_name: str = ""
+    currency: str = ""
+    kind: str = ""
+    type: str = ""
+
+
+class AccountOnly(Parameters):
+    """The session's account; ``currency`` is accepted and means the one cross-margined account."""
+
+    currency: str = ""
+    kind: str = ""
+    extended: bool = False
+
+
+class Nothing(Parameters):
+    """No parameters."""
+
+
+def signed_order(call: Call, params: PlaceOrder, sells: bool, own: bool = True) -> SignedOrder:
+    """The order that was signed, from what was sent. Errors: ``InvalidField``, those of names."""
+    session = call.session
+    item = session.venue.market.named(params.instrument_name)
+    account = parse_account(params.account) if params.account else session.account
+    require(account == session.account or not own, errors.NotOwner)
+    if len(params.label) > LABEL_MAX or not params.label.isprintable():
+        raise bad("label", f"must be at most {LABEL_MAX} printable characters")
+    immediate = params.time_in_force in ("immediate_or_cancel", "fill_or_kill")
+    flags = REDUCE_ONLY * params.reduce_only | POST_ONLY * params.post_only | IMMEDIATE * immediate
+    size = lots("amount", params.amount, item.lot_size)
+    for name in ("nonce", "expiry", "revision", "exclusive_until"):
+        if getattr(params, name) < 0:
+            raise bad(name, "must not be negative")
+    digits = params.signature.removeprefix("0x")
+    if len(digits) != 128 or set(digits.lower()) - set("0123456789abcdef"):
+        raise bad("signature", "must be 0x and 128 hexadecimal digits: r, then s with its parity")
+    order = Order(
+        account=account,
+        instrument=item.id,
+        lots=-size if sells else size,
+        price=price("price", params.price, item.tick),
+        max_fee=positive_wad("max_fee", params.max_fee),
+        nonce=params.nonce,
+        expiry=params.expiry,
+        revision=params.revision,
+        exclusive_until=params.exclusive_until,
+        flags=flags,
+        executor=params.executor.lower(),
+    )
+    return SignedOrder(order, int(digits[:64], 16), int(digits[64:], 16))
+
+
+async def place(call: Call, params: PlaceOrder, sells: bool) -> dict[str, Any]:
+    """Verify, enter, and say what became of it. Errors: those of the gateway and the engine."""
+    venue = call.session.venue
+    signed = signed_order(call, params, sells)
+    kill = params.time_in_force == "fill_or_kill"
+    now_ms = call.us_in // 1_000  # division: to milliseconds
+    command = venue.gateway.order(signed, now_ms, kill, params.self_trading, params.label)
+    known = venue.orders.by_digest.get(command.digest)
+    if known is None:
+        for event in await venue.core.submit(command):
+            if isinstance(event, OrderRejected) and event.digest == command.digest:
+                raise Rejected(BY_CODE[event.code])
+        known = venue.orders.by_digest[command.digest]
+    trades = [
+        venue.market.trade(trade)
+        for trade in venue.orders.by_instrument.get(signed.order.instrument, ())
+        if trade.match.taker == command.digest
+    ]
+    return {"order": call.session.venue.market.order(known), "trades": trades}
+
+
+@method("private/buy", PlaceOrder, scope="trade", cost=2)
+async def buy(call: Call, params: PlaceOrder) -> dict[str, Any]:
+    """Buy."""
+    return await place(call, params, sells=False)
+
+
+@method("private/sell", PlaceOrder, scope="trade", cost=2)
+async def sell(call: Call, params: PlaceOrder) -> dict[str, Any]:
+    """Sell."""
+    return await place(call, params, sells=True)
+
+
+async def cancel_states(call: Call, states: list[OrderState]) -> int:
+    """Cancel orders one by one; how many were open."""
+    venue, session = call.session.venue, call.session
+    count = 0
+    for state in states:
+        command = venue.gateway.cancel_order(
+            session.account,
+            state.terms.nonce,
+            session.signer,
+            call.us_in // 1_000,  # division: to milliseconds
+        )
+        await venue.core.submit(command, shed=False)
+        count += 1
+    return count
+
+
+@method("private/cancel", OrderId, scope="trade")
+async def cancel(call: Call, params: OrderId) -> dict[str, Any]:
+    """Take an order out of the book. Errors: ``OrderNotFound``, ``OrderNotOpen``."""
+    state = own_order(call, params.order_id)
+    require(state.is_open, errors.OrderNotOpen)
+    await cancel_states(call, [state])
+    return call.session.venue.market.order(state)
+
+
+@method("private/cancel_all", Nothing, scope="trade")
+async def cancel_all(call: Call, params: Nothing) -> int:
+    """Take every order out of the book."""
+    venue = call.session.venue
+    return await cancel_states(call, venue.orders.open_orders(call.session.account))
+
+
+@method("private/cancel_all_by_instrument", InstrumentOnly, scope="trade")
+async def cancel_all_by_instrument(call: Call, params: InstrumentOnly) -> int:
+    """Take every order of an instrument out of the book."""
+    venue = call.session.venue
+    item = venue.market.named(params.instrument_name)
+    return await cancel_states(call, venue.orders.open_orders(call.session.account, item.id))
+
+
+@method("private/cancel_by_label", Label, scope="trade")
+async def cancel_by_label(call: Call, params: Label) -> int:
+    """Take the orders of a label out of the book."""
+    orders = call.session.venue.orders.open_orders(call.session.account)
+    return await cancel_states(call, [state for state in orders if state.label == params.label])
+
+
+@method("private/get_open_orders", OpenOrders, scope="read")
+@method("private/get_open_orders_by_instrument", OpenOrders, scope="read")
+@method("private/get_open_orders_by_currency", OpenOrders, scope="read")
+async def get_open_orders(call: Call, params: OpenOrders) -> list[dict[str, Any]]:
+    """Open orders, oldest first."""
+    venue = call.session.venue
+    item = venue.market.named(params.instrument_name) if params.instrument_name else None
+    found = venue.orders.open_orders(call.session.account, item.id if item else None)
+    currency = params.currency or "any"
+    within = {listed.id for listed in venue.market.of(currency, params.kind or None)}
+    return [
+        call.session.venue.market.order(state)
+        for state in found
+        if state.terms.instrument in within
+    ]
+
+
+@method("private/get_order_state", OrderId, scope="read")
+async def get_order_state(call: Call, params: OrderId) -> dict[str, Any]:
+    """One order, up to a day after its end. Errors: ``OrderNotFound``."""
+    return call.session.venue.market.order(own_order(call, params.order_id))
+
+
+@method("private/get_order_state_by_label", Label, scope="read")
+async def get_order_state_by_label(call: Call, params: Label) -> list[dict[str, Any]]:
+    """The orders of a label."""
+    states = call.session.venue.orders.by_account.get(call.session.account, {}).values()
+    return [
+        call.session.venue.market.order(state) for state in states if state.label == params.label
+    ]
+
+
+@method("private/get_positions", AccountOnly, scope="read")
+async def get_positions(call: Call, params: AccountOnly) -> list[dict[str, Any]]:
+    """Every position."""
+    world = call.session.venue.core.world
+    held = world.ledger.accounts[call.session.account].positions
+    return [
+        position_view(call, instrument, size) for instrument, size in sorted(dict(held).items())
+    ]
+
+
+@method("private/get_position", InstrumentOnly, scope="read")
+async def get_position(call: Call, params: InstrumentOnly) -> dict[str, Any]:
+    """One position; size zero if there is none."""
+    venue = call.session.venue
+    item = venue.market.named(params.instrument_name)
+    held = dict(venue.core.world.ledger.accounts[call.session.account].positions)
+    return position_view(call, item.id, held.get(item.id, 0))
+
+
+@method("private/get_account_summary", AccountOnly, scope="read")
+async def get_account_summary(call: Call, params: AccountOnly) -> dict[str, Any]:
+    """Equity and margins at the engine's present prices."""
+    world = call.session.venue.core.world
+    check = ledger.check(world, call.session.account)
+    value = check.valuation
+    free = check.equity - value.penalty - value.margin_initial
+    return {
+        "currency": "USDC",
+        "account": f"0x{call.session.account:064x}",
+        "balance": decimal(check.cash),
+        "equity": decimal(check.equity),
+        "margin_balance": decimal(check.equity),
+        "initial_margin": decimal(value.margin_initial),
+        "maintenance_margin": decimal(value.margin_maintenance),
+        "available_funds": decimal(max(free, 0)),
+        "available_withdrawal_funds": decimal(max(min(free, check.cash), 0)),
+        "portfolio_margining_enabled": True,
+        "margin_model": "cross_pm",
+        "in_auction": check.in_auction,
+        "positions": check.positions,
+    }
+
+
+def own_order(call: Call, order_id: str) -> OrderState:
+    """An order of the session's account. Errors: ``OrderNotFound``."""
+    try:
+        digest = bytes.fromhex(order_id.removeprefix("0x"))
+    except ValueError:
+        raise bad("order_id", "must be 0x and 64 hexadecimal digits") from None
+    state = call.session.venue.orders.by_digest.get(digest)
+    if state is None or state.terms.account != call.session.account:
+        raise Rejected(OrderNotFound)
+    return state
+
+
+def position_view(call: Call, instrument: int, size: int) -> dict[str, Any]:
+    """One position as clients see it."""
+    market = call.session.venue.market
+    item = market.by_id[instrument]
+    mark, index = market.prices(instrument)
+    amount = size * item.lot_size
+    return {
+        "instrument_name": item.name,
+        "kind": item.kind,
+        "direction": "buy" if size > 0 else "sell" if size < 0 else "zero",
+        "size": decimal(amount),
+        "size_currency": decimal(amount),
+        "mark_price": decimal(mark),
+        "index_price": decimal(index),
+        "delta": decimal(amount),
+        "notional": decimal(abs(amount) * mark // WAD),  # division: reported, floored
+    }

@@ -1,0 +1,169 @@
+"""JSON-RPC 2.0: requests in, replies out, and the registry of methods.
+
+Owns: the envelope (``usIn``, ``usOut``, ``usDiff`` in microseconds), reading untrusted bytes, and
+the way a method is found and its parameters are typed. A method is an async function of a ``Call``
+and a ``msgspec.Struct`` of parameters; what it raises as ``Rejected`` becomes the reply's
+``error``, and anything else is logged under a number of its own and answered without a traceback.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from novate.api.rejections import error_object
+from novate.errors import (
+    InternalFault,
+    InvalidField,
+    MalformedMessage,
+    NotAuthenticated,
+    Rejected,
+    ScopeMissing,
+    UnknownMethod,
+    require,
+)
+
+if TYPE_CHECKING:
+    from novate.api.session import Session
+
+MESSAGE_BYTES_MAX = 65_536
+# More brackets than this cannot nest deeper than the parser's own bound, nor are they a request.
+BRACKETS_MAX = 1_024
+ID_CHARACTERS_MAX = 64
+_LOG = logging.getLogger("novate.api")
+
+
+class Request(msgspec.Struct):
+    """One request; ``id`` comes back as it was sent."""
+
+    method: str
+    jsonrpc: str = "2.0"
+    id: int | str | None = None
+    params: msgspec.Raw = msgspec.Raw(b"{}")
+
+
+class Parameters(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """Base of every method's parameters: an unknown one is refused by its name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call of a method: who asks, when it came (unix microseconds)."""
+
+    session: Session
+    us_in: int
+
+
+Handler = Callable[[Call, Any], Awaitable[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """A method: its name, parameters, the scope it needs ("" for none), and its cost in credits."""
+
+    name: str
+    parameters: type[Parameters]
+    handler: Handler
+    scope: str
+    cost: int
+
+
+METHODS: dict[str, Method] = {}
+_DECODER = msgspec.json.Decoder(Request)
+_ENCODER = msgspec.json.Encoder()
+
+
+def method(
+    name: str, parameters: type[Parameters], scope: str = "", cost: int = 1
+) -> Callable[[Handler], Handler]:
+    """Register the function below as a method."""
+
+    def keep(handler: Handler) -> Handler:
+        assert name not in METHODS, name
+        METHODS[name] = Method(name, parameters, handler, scope, cost)
+        return handler
+
+    return keep
+
+
+def read(data: bytes | str) -> Request:
+    """The request in some untrusted bytes. Errors: ``MalformedMessage``."""
+    raw = data.encode("utf-8", "surrogatepass") if isinstance(data, str) else data
+    if raw.count(b"[") + raw.count(b"{") > BRACKETS_MAX:
+        raise Rejected(MalformedMessage, f"more than {BRACKETS_MAX} brackets")
+    try:
+        request = _DECODER.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Rejected(MalformedMessage, str(error)[:200]) from None
+    sound = request.jsonrpc == "2.0" and len(str(request.id)) <= ID_CHARACTERS_MAX
+    require(sound, MalformedMessage, 'jsonrpc must be "2.0" and id at most 64 characters')
+    return request
+
+
+def typed(params: object, kind: type[Parameters]) -> Parameters:
+    """Parameters as their type. Errors: ``InvalidField``, naming the field."""
+    try:
+        if isinstance(params, msgspec.Raw):
+            found = msgspec.json.decode(bytes(params) or b"{}", type=kind)
+        else:
+            # a query string: every value is text
+            found = msgspec.convert(params, kind, strict=False)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Rejected(InvalidField, str(error)[:200]) from None
+    return found
+
+
+async def answer(session: Session, request: Request, us_in: int | None = None) -> bytes:
+    """Carry out a request and encode its reply."""
+    start = us_in if us_in is not None else now_us()
+    reply: dict[str, Any] = {"jsonrpc": "2.0", "id": request.id}
+    try:
+        reply["result"] = await dispatch(session, request.method, request.params, start)
+    except Rejected as rejected:
+        reply["error"] = error_object(rejected)
+    except Exception:
+        _LOG.exception("method %s failed", request.method[:64])
+        reply["error"] = error_object(Rejected(InternalFault))
+    return finish(session, reply, start)
+
+
+async def dispatch(session: Session, name: str, params: object, us_in: int) -> Any:
+    """The result of a method. Errors: its own, ``UnknownMethod``, ``NotAuthenticated``,
+    ``ScopeMissing``, ``TooManyRequests``.
+    """
+    found = METHODS.get(name)
+    if found is None:
+        raise Rejected(UnknownMethod, name[:64])
+    session.spend(found)
+    if found.scope:
+        require(session.account != 0, NotAuthenticated)
+        require(found.scope in session.scopes, ScopeMissing, found.scope)
+    return await found.handler(Call(session, us_in), typed(params, found.parameters))
+
+
+def finish(session: Session, reply: dict[str, Any], us_in: int) -> bytes:
+    """The bytes of a reply, with its times and whether this is a test venue."""
+    out = now_us()
+    reply |= {"usIn": us_in, "usOut": out, "usDiff": out - us_in, "testnet": session.testnet}
+    return _ENCODER.encode(reply)
+
+
+def refused(session: Session, rejected: Rejected, us_in: int) -> bytes:
+    """The reply to what was no request."""
+    return finish(session, {"jsonrpc": "2.0", "id": None, "error": error_object(rejected)}, us_in)
+
+
+def notification(channel: str, data: object) -> bytes:
+    """A message of a subscription."""
+    params = {"channel": channel, "data": data}
+    return _ENCODER.encode({"jsonrpc": "2.0", "method": "subscription", "params": params})
+
+
+def now_us() -> int:
+    """Unix time in microseconds."""
+    return time.time_ns() // 1_000  # division: to microseconds

@@ -1,0 +1,104 @@
+"""One client's connection: who it is, what it may, what it follows, how fast it may ask.
+
+Owns: authentication state, scopes, the two credit buckets of an account (cancels have their own, so
+that they are never refused for others' sake), and the outbox of a WebSocket. Credits refill with
+time; a request takes its method's cost. Times in microseconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from novate.api.rpc import Method, now_us
+from novate.errors import TooManyRequests, require
+
+if TYPE_CHECKING:
+    from novate.api.venue import VenueApi
+
+SCOPES = ("read", "trade", "quote", "withdraw")
+OUTBOX_MAX = 4_096
+
+
+@dataclass(slots=True)
+class Bucket:
+    """A bucket of credits: at most ``size``, ``rate`` more a second."""
+
+    size: int
+    rate: int
+    level: float = -1.0
+    at_us: int = 0
+
+    def take(self, cost: int, now: int) -> bool:
+        """Take credits, if they are there."""
+        if self.level < 0:
+            self.level, self.at_us = float(self.size), now
+        gained = (now - self.at_us) * self.rate / 1_000_000
+        self.level, self.at_us = min(float(self.size), self.level + gained), now
+        if self.level < cost:
+            return False
+        self.level -= cost
+        return True
+
+
+@dataclass(slots=True)
+class Credits:
+    """What an account, or a connection that has not logged in, may ask for."""
+
+    requests: Bucket
+    cancels: Bucket
+
+
+@dataclass(slots=True)
+class Limits:
+    """Sizes and refill rates of the buckets, and those of the accounts: all connections of an
+    account share one pair.
+    """
+
+    requests: tuple[int, int] = (1_000, 500)
+    cancels: tuple[int, int] = (2_000, 1_000)
+    accounts: dict[int, Credits] = field(default_factory=dict)
+
+    def fresh(self) -> Credits:
+        """Full buckets."""
+        return Credits(Bucket(*self.requests), Bucket(*self.cancels))
+
+    def of(self, account: int) -> Credits:
+        """The buckets of an account."""
+        found = self.accounts.get(account)
+        if found is None:
+            found = self.accounts[account] = self.fresh()
+        return found
+
+
+@dataclass(slots=True)
+class Session:
+    """One connection, or one HTTP request's token; ``send`` is None where nothing can be pushed."""
+
+    venue: VenueApi
+    send: Callable[[bytes], None] | None = None
+    account: int = 0
+    signer: str = ""
+    scopes: frozenset[str] = frozenset()
+    subscriptions: set[str] = field(default_factory=set)
+    cancel_on_disconnect: bool = False
+    heartbeat_s: int = 0
+    credits: Credits = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.credits = self.venue.limits.fresh()
+
+    @property
+    def testnet(self) -> bool:
+        """Whether the venue's money is play money."""
+        return self.venue.testnet
+
+    def spend(self, method: Method) -> None:
+        """Take a method's cost. Errors: ``TooManyRequests``."""
+        credits = self.credits
+        if self.account:
+            credits = self.venue.limits.of(self.account)
+        is_cancel = method.name.startswith(("private/cancel", "private/disable_cancel"))
+        bucket = credits.cancels if is_cancel else credits.requests
+        require(bucket.take(method.cost, now_us()), TooManyRequests, method.name)

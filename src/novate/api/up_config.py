@@ -1,0 +1,64 @@
+"""What a running venue is told: one TOML file, every field of it optional.
+
+Owns: the fields of ``novate up`` and their bounds. Times in milliseconds or seconds, as the name
+says.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from novate.config.reader import Section, invalid, number, text
+
+UNSET = "index.db in the folder"
+
+
+@dataclass(frozen=True, slots=True)
+class UpConfig:
+    """How a venue runs."""
+
+    host: str = text()
+    port: int = number(0, 65_535)
+    batch_ms: int = number(10, 60_000)
+    block_ms: int = number(50, 60_000)
+    confirmations: int = number(0, 64)
+    snapshot_minutes: int = number(1, 1_440)
+    traders: int = number(0, 100)
+    trader_usdc: int = number(1, 10_000_000)
+    database: str = text()
+
+
+DEFAULTS = UpConfig(
+    host="127.0.0.1",
+    port=8080,
+    batch_ms=250,
+    block_ms=1_000,
+    confirmations=0,
+    snapshot_minutes=10,
+    traders=4,
+    trader_usdc=1_000_000,
+    database="",
+)
+
+
+def load(path: Path | None) -> UpConfig:
+    """Read ``[venue]``; what it does not say is as in ``DEFAULTS``.
+
+    Errors: ``InvalidParameter``, naming the field and what it may hold; ``OSError``.
+    """
+    if path is None:
+        return DEFAULTS
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise invalid(path.name, f"is not TOML: {error}") from None
+    top = Section("", document)
+    table = top.section("venue")
+    values = asdict(DEFAULTS) | {"database": UNSET} | table.values
+    filled = Section("venue", values).fill(UpConfig)
+    if filled.database == UNSET:
+        filled = replace(filled, database="")
+    top.finish()
+    return filled

@@ -1,0 +1,59 @@
+"""What a method works with: the core, the market's views, the orders, the feeds, the gateway.
+
+Owns: the set-up of one venue's API over a core. Methods reach it through their session.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+
+from novate.api.core import Core
+from novate.api.feeds import Feeds
+from novate.api.market import Market
+from novate.api.orders import Orders
+from novate.api.session import Limits
+from novate.api.tokens import Tokens
+from novate.config import Parameters
+from novate.services.gateway import Gateway
+from novate.store.database import Database
+from novate.wire.records import AnyRecord, Matched
+
+
+@dataclass(slots=True)
+class VenueApi:
+    """One venue behind the API; ``executor`` settles, ``separator`` is the Exchange's domain."""
+
+    core: Core
+    parameters: Parameters
+    gateway: Gateway
+    separator: bytes
+    chain_id: int
+    exchange: str
+    executor: str
+    testnet: bool = True
+    store: Database | None = None
+    orders: Orders = field(default_factory=Orders)
+    market: Market = field(init=False)
+    feeds: Feeds = field(init=False)
+    tokens: Tokens = field(default_factory=Tokens)
+    limits: Limits = field(default_factory=Limits)
+    switches: dict[int, asyncio.Task[None]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.market = Market(self.core, self.parameters, self.orders)
+        self.feeds = Feeds(self.market)
+        self.core.listeners.append(self.follow)
+
+    def follow(self, record: AnyRecord) -> None:
+        """Take in one durable record, then tell who follows it."""
+        prices = (0, 0)
+        if isinstance(record, Matched):
+            prices = self.market.prices(record.instrument)
+        self.orders.follow(record, prices)
+        self.feeds.follow(record)
+
+    @property
+    def now_ms(self) -> int:
+        """The venue's clock."""
+        return max(self.orders.now_ms, self.core.world.now * 1000)

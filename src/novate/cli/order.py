@@ -1,0 +1,171 @@
+"""``novate order``: place, list and cancel orders at a running venue."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from novate.cli import client as shared
+from novate.cli.client import DEFAULT_URL, AccountId, AsJson, KeyFile, Url
+from novate.sdk import Client, Rounding
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Orders at a running venue.",
+    epilog="Example:  novate order buy BTC-PERPETUAL 0.1 99000 --key trader.key",
+)
+FIELDS = (
+    ("order_id", "order"),
+    ("instrument_name", "instrument"),
+    ("direction", "side"),
+    ("price", "price"),
+    ("amount", "amount"),
+    ("filled_amount", "filled"),
+    ("order_state", "state"),
+    ("cancel_reason", "reason"),
+    ("label", "label"),
+)
+Symbol = Annotated[str, typer.Argument(help="BTC-PERPETUAL, or BTC/USDC:USDC.")]
+Amount = Annotated[str, typer.Argument(help="Size in base units, such as 0.25.")]
+Price = Annotated[str, typer.Argument(help="Limit price in USD.")]
+Post = Annotated[bool, typer.Option("--post-only", help="Refused if it would trade at once.")]
+Reduce = Annotated[bool, typer.Option("--reduce-only", help="May only shrink a position.")]
+Force = Annotated[
+    str,
+    typer.Option(
+        "--time-in-force",
+        help="good_til_cancelled, immediate_or_cancel or fill_or_kill.",
+    ),
+]
+Label = Annotated[str, typer.Option("--label", help="A name of your own, up to 64 characters.")]
+Mode = Annotated[
+    Rounding, typer.Option("--rounding", help="What to do with a number between two steps.")
+]
+Dry = Annotated[bool, typer.Option("--dry-run", help="Sign and show it; send nothing.")]
+
+
+def _place(
+    side: str,
+    symbol: str,
+    amount: str,
+    price: str,
+    options: dict[str, Any],
+    where: tuple[str, KeyFile, AccountId],
+    mode: Rounding,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    key = shared.read_key(where[1], where[2])
+
+    def work(client: Client) -> dict[str, Any]:
+        return client.create_order(symbol, side, amount, price, **options)
+
+    placed = shared.run(where[0], key, work, mode, dry_run)
+    if dry_run:
+        shown = {"order_id": placed["order"]["order_id"]} | placed["request"]
+        shared.show_one(shown, tuple((name, name) for name in shown), as_json)
+        return
+    shared.show_one(placed["order"] if not as_json else placed, FIELDS, as_json)
+
+
+def _instructions(post: bool, reduce: bool, force: str, label: str) -> dict[str, Any]:
+    return {
+        "post_only": post,
+        "reduce_only": reduce,
+        "time_in_force": force,
+        "label": label,
+    }
+
+
+@app.command()
+def buy(
+    symbol: Symbol,
+    amount: Amount,
+    price: Price,
+    key: KeyFile = None,
+    account: AccountId = None,
+    venue: Url = DEFAULT_URL,
+    post_only: Post = False,
+    reduce_only: Reduce = False,
+    time_in_force: Force = "good_til_cancelled",
+    label: Label = "",
+    rounding: Mode = Rounding.EXACT,
+    dry_run: Dry = False,
+    as_json: AsJson = False,
+) -> None:
+    """Buy at a limit price."""
+    options = _instructions(post_only, reduce_only, time_in_force, label)
+    where = (venue, key, account)
+    _place("buy", symbol, amount, price, options, where, rounding, dry_run, as_json)
+
+
+@app.command()
+def sell(
+    symbol: Symbol,
+    amount: Amount,
+    price: Price,
+    key: KeyFile = None,
+    account: AccountId = None,
+    venue: Url = DEFAULT_URL,
+    post_only: Post = False,
+    reduce_only: Reduce = False,
+    time_in_force: Force = "good_til_cancelled",
+    label: Label = "",
+    rounding: Mode = Rounding.EXACT,
+    dry_run: Dry = False,
+    as_json: AsJson = False,
+) -> None:
+    """Sell at a limit price."""
+    options = _instructions(post_only, reduce_only, time_in_force, label)
+    where = (venue, key, account)
+    _place("sell", symbol, amount, price, options, where, rounding, dry_run, as_json)
+
+
+@app.command("list")
+def list_orders(
+    symbol: Annotated[str | None, typer.Argument(help="Of one instrument only.")] = None,
+    key: KeyFile = None,
+    account: AccountId = None,
+    venue: Url = DEFAULT_URL,
+    as_json: AsJson = False,
+) -> None:
+    """Open orders, oldest first."""
+    held = shared.read_key(key, account)
+    rows = shared.run(venue, held, lambda client: client.fetch_open_orders(symbol))
+    shared.show(rows, FIELDS, as_json, "no open orders")
+
+
+@app.command()
+def show(
+    order_id: Annotated[str, typer.Argument(help="The order's id (0x and 64 digits).")],
+    key: KeyFile = None,
+    account: AccountId = None,
+    venue: Url = DEFAULT_URL,
+    as_json: AsJson = False,
+) -> None:
+    """One order, up to a day after its end."""
+    held = shared.read_key(key, account)
+    row = shared.run(venue, held, lambda client: client.fetch_order(order_id))
+    shared.show_one(row, FIELDS, as_json)
+
+
+@app.command()
+def cancel(
+    order_id: Annotated[str | None, typer.Argument(help="One order; or use --all.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Every open order.")] = False,
+    key: KeyFile = None,
+    account: AccountId = None,
+    venue: Url = DEFAULT_URL,
+    as_json: AsJson = False,
+) -> None:
+    """Take one order, or all of them, out of the book."""
+    if (order_id is None) != everything:
+        raise typer.BadParameter("name one order, or say --all")
+    held = shared.read_key(key, account)
+    if order_id is None:
+        count = shared.run(venue, held, lambda client: client.cancel_all_orders())
+        shared.show_one({"cancelled": count}, (("cancelled", "cancelled"),), as_json)
+        return
+    row = shared.run(venue, held, lambda client: client.cancel_order(order_id))
+    shared.show_one(row, FIELDS, as_json)

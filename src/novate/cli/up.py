@@ -1,0 +1,133 @@
+"""``novate up``: a whole venue on a local chain, or on the chain behind an RPC."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import signal
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import typer
+
+from novate import config
+from novate.api import up_config
+from novate.api.host import Host
+from novate.chain.connection import RpcFault
+from novate.chain.node import NodeFault
+from novate.lab.prices import load_event, load_prices
+from novate.model.account import account_of
+
+
+class JsonLines(logging.Formatter):
+    """A log record as one JSON object a line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line."""
+        row: dict[str, Any] = {
+            "at": self.formatTime(record, "%Y-%m-%dT%H:%M:%S%z"),
+            "level": record.levelname.lower(),
+            "service": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            row["trace"] = self.formatException(record.exc_info)
+        return msgspec.json.encode(row).decode()
+
+
+def command(
+    folder: Annotated[Path, typer.Option(help="Where journal, chain and logs are kept.")] = Path(
+        "out/venue"
+    ),
+    settings: Annotated[
+        Path | None, typer.Option("--config", help="TOML file with a [venue] table (see below).")
+    ] = None,
+    rpc: Annotated[
+        str | None, typer.Option(help="A chain's URL; the folder holds its deployment.json.")
+    ] = None,
+    port: Annotated[int | None, typer.Option(help="Port of the API; 0: any free one.")] = None,
+    prices: Annotated[
+        Path | None, typer.Option(help="Bars to play, CSV or Parquet.", show_default="2025-10-10")
+    ] = None,
+    parameters: Annotated[
+        Path, typer.Option(help="The venue's parameter file.", show_default="the built-in one")
+    ] = config.DEFAULT,
+    as_json: Annotated[bool, typer.Option("--json", help="Say what is up as one line.")] = False,
+) -> None:
+    """Run a venue: chain, engine, settlement, oracle nodes and API, until interrupted.
+
+    Without --rpc it brings a local chain with play money and prints the keys of funded accounts. A
+    second start in the same folder goes on where the first ended. Fields of [venue]: host, port,
+    batch_ms, block_ms, confirmations, snapshot_minutes, traders, trader_usdc, database.
+
+    Example:  novate up --port 8080
+    """
+    found = up_config.load(settings)
+    if port is not None:
+        found = replace(found, port=port)
+    folder.mkdir(parents=True, exist_ok=True)
+    handler = logging.FileHandler(folder / "log.jsonl")
+    handler.setFormatter(JsonLines())
+    logging.getLogger("novate").addHandler(handler)
+    logging.getLogger("novate").setLevel(logging.INFO)
+    table = load_prices(prices) if prices else load_event()
+    host = Host(folder, found, config.load(parameters), table, rpc)
+    try:
+        asyncio.run(_serve(host, as_json))
+    except (NodeFault, RpcFault) as fault:
+        typer.echo(f"error: {' '.join(str(fault).split())}", err=True)
+        sys.exit(2)
+
+
+async def _serve(host: Host, as_json: bool) -> None:
+    done = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(name, done.set)
+    typer.echo("starting …", err=True)
+    await host.start()
+    typer.echo(_said(host, as_json))
+    waits = [asyncio.create_task(e.wait()) for e in (done, host.supervisor.given_up)]
+    await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    for wait in waits:
+        wait.cancel()
+    typer.echo("stopping: the open batch is sent, then a snapshot is written", err=True)
+    await host.stop()
+    if host.supervisor.given_up.is_set():
+        typer.echo(f"error: a service failed too often; see {host.folder}/log.jsonl", err=True)
+        sys.exit(1)
+
+
+def _said(host: Host, as_json: bool) -> str:
+    """What is up, and how to begin."""
+    url = f"http://{host.config.host}:{host.port}"
+    accounts = [
+        {
+            "address": key.address,
+            "account": f"0x{account_of(key.address.lower()):064x}",
+            "private_key": "0x" + bytes(key.key).hex(),
+        }
+        for key in host.accounts
+    ]
+    chain = host.node.http_url if host.node is not None else host.rpc
+    if as_json:
+        row = {"url": url, "rpc": chain, "folder": str(host.folder), "accounts": accounts}
+        return json.dumps(row)
+    lines = [
+        f"API        {url}/ws/api/v1 and {url}/api/v1",
+        f"chain      {chain} (id {host.deployment.chain_id})",
+        f"folder     {host.folder}",
+    ]
+    if accounts:
+        lines += [f"accounts   {host.config.trader_usdc:,} play USDC each; anyone knows these keys"]
+        lines += [f"  {row['address']}  {row['private_key']}" for row in accounts]
+        lines += [
+            "",
+            "try:  novate venue ticker BTC-PERPETUAL"
+            + ("" if host.port == 8080 else f" --venue {url}"),
+        ]
+    return "\n".join(lines)

@@ -1,0 +1,52 @@
+"""What can go wrong for a client, as types.
+
+Owns: the errors the SDK raises. ``ApiError`` is the venue's answer and final; ``OutcomeUnknown``
+means ask by the digest it carries; ``ConnectionLost`` means nothing was sent.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+OUTCOME_UNKNOWN = 13999
+
+
+class ClientFault(Exception):
+    """Base of what the SDK raises."""
+
+
+@dataclass
+class ApiError(ClientFault):
+    """The venue refused: Deribit's number, the registered name, what to do."""
+
+    code: int
+    name: str
+    detail: str
+    retryable: bool
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.code}): {self.detail}"
+
+
+class ConnectionLost(ClientFault):
+    """There was no connection; the request was not sent."""
+
+
+@dataclass
+class OutcomeUnknown(ClientFault):
+    """A request was sent and its answer did not come: ``order_id`` is what to ask about."""
+
+    order_id: str = ""
+
+    def __str__(self) -> str:
+        return f"the outcome is not known; ask for {self.order_id or 'it'} again"
+
+
+def fault_of(error: dict[str, Any], order_id: str = "") -> ClientFault:
+    """The fault behind an ``error`` object."""
+    data = error.get("data") or {}
+    if error["code"] == OUTCOME_UNKNOWN:
+        return OutcomeUnknown(order_id)
+    detail = data.get("detail") or data.get("reason") or ""
+    return ApiError(error["code"], error["message"], detail, bool(data.get("retryable")))

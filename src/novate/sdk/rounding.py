@@ -1,0 +1,45 @@
+"""Rounding to ticks and steps, by an explicit mode and never silently.
+
+Owns: the way from a client's number to one the venue takes. Exact decimal arithmetic. Modes:
+``EXACT`` refuses what does not fit, ``DOWN`` and ``UP`` go to the next step, ``PASSIVE`` moves a
+price away from the market (a buy down, a sell up) and an amount down.
+"""
+
+from __future__ import annotations
+
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+from enum import StrEnum
+
+
+class Rounding(StrEnum):
+    """How a number is brought to a step."""
+
+    EXACT = "exact"
+    DOWN = "down"
+    UP = "up"
+    PASSIVE = "passive"
+
+
+def to_step(value: Decimal | str | int | float, step: Decimal, mode: Rounding, up: bool) -> Decimal:
+    """``value`` on a multiple of ``step``; ``up`` is where ``PASSIVE`` goes.
+
+    Errors: ``ValueError`` in mode ``EXACT`` if it is not one, or if nothing is left.
+    """
+    number = Decimal(repr(value)) if isinstance(value, float) else Decimal(value)
+    steps = number / step
+    whole = steps.to_integral_value(ROUND_FLOOR)
+    if whole != steps:
+        if mode is Rounding.EXACT:
+            raise ValueError(f"{number} is not a multiple of {step}; choose a rounding mode")
+        if mode is Rounding.UP or (mode is Rounding.PASSIVE and up):
+            whole = steps.to_integral_value(ROUND_CEILING)
+    found = whole * step
+    if found <= 0:
+        raise ValueError(f"{number} rounds to nothing; the step is {step}")
+    return found
+
+
+def text(value: Decimal) -> str:
+    """A plain decimal without an exponent or trailing zeros."""
+    found = format(value, "f")
+    return found.rstrip("0").rstrip(".") if "." in found else found

@@ -1,0 +1,259 @@
+"""The local signer: Deribit's key and secret in, orders signed by a session key out.
+
+Owns: a server on the loopback interface that speaks Deribit's HTTP and WebSocket dialect, so that a
+bot written for Deribit trades here without changing a line. Public calls and reads are handed on;
+``buy`` and ``sell`` are rounded (prices away from the market, amounts down), numbered, signed here,
+and sent. A market order is an immediate-or-cancel limit at the mark ± 4 %. Secrets and keys never
+leave this process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+import aiohttp
+import msgspec
+from aiohttp import WSMsgType, web
+
+from novate.sdk.client import AsyncClient
+from novate.sdk.faults import ApiError, ClientFault, ConnectionLost, OutcomeUnknown
+from novate.sdk.rounding import Rounding
+from novate.sdk.signer_keys import KeyFault, Keyring, SignerKey
+from novate.sdk.transport import now_ms
+
+BODY_BYTES_MAX = 65_536
+MARKET_REACH = Decimal("0.04")
+INVALID_PARAMS, UNAUTHORIZED, UNSUPPORTED = -32602, 13004, 11042
+PASSED_ON = ("post_only", "reduce_only", "time_in_force", "label", "reject_post_only")
+TRUE = ("true", "True", "1", True)
+
+
+@dataclass(slots=True)
+class Signer:
+    """One signer in front of one venue (``url``, http or https)."""
+
+    url: str
+    keyring: Keyring
+    clients: dict[str, AsyncClient] = field(default_factory=dict)
+    runner: web.AppRunner | None = None
+    http: aiohttp.ClientSession | None = None
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    async def start(self, port: int = 0) -> int:
+        """Listen on the loopback interface; returns the port."""
+        self.http = aiohttp.ClientSession()
+        app = web.Application(client_max_size=BODY_BYTES_MAX)
+        for version in ("v1", "v2"):
+            app.router.add_get(f"/ws/api/{version}", self.websocket)
+            app.router.add_get(f"/api/{version}/public/{{name}}", self.public)
+            app.router.add_get(f"/api/{version}/private/{{name}}", self.private)
+            app.router.add_post(f"/api/{version}", self.post)
+        self.runner = web.AppRunner(app, access_log=None)
+        await self.runner.setup()
+        await web.TCPSite(self.runner, "127.0.0.1", port).start()
+        return int(self.runner.addresses[0][1])
+
+    async def stop(self) -> None:
+        """Stop listening and log out."""
+        if self.runner is not None:
+            await self.runner.cleanup()
+        for client in self.clients.values():
+            await client.__aexit__(None, None, None)
+        if self.http is not None:
+            await self.http.close()
+
+    async def client_of(self, key: SignerKey) -> AsyncClient:
+        """The logged-in connection of a key, made when first asked for."""
+        async with self.lock:
+            if key.id not in self.clients:
+                made = AsyncClient(self.url, key.key, key.scope, rounding=Rounding.PASSIVE)
+                await made.__aenter__()
+                self.clients[key.id] = made
+        return self.clients[key.id]
+
+    # HTTP
+
+    async def public(self, request: web.Request) -> web.Response:
+        """Handed on as it is."""
+        return await self._forward(request, {})
+
+    async def private(self, request: web.Request) -> web.Response:
+        """Orders are signed; the rest is handed on with the session's token."""
+        path = request.path_qs
+        header = request.headers.get("Authorization", "")
+        try:
+            key = self.keyring.by_header(header, request.method, path, "", now_ms())
+        except KeyFault as fault:
+            return _refusal(UNAUTHORIZED, "unauthorized", str(fault), 401)
+        try:
+            client = await self.client_of(key)
+            name = request.match_info["name"]
+            if name in ("buy", "sell"):
+                return web.json_response(_reply(await order(client, name, dict(request.query))))
+        except ClientFault as fault:
+            return web.json_response(_error(fault), status=400)
+        except ValueError as fault:
+            return _refusal(INVALID_PARAMS, "Invalid params", str(fault), 400)
+        return await self._forward(request, {"Authorization": f"Bearer {client.token}"})
+
+    async def _forward(self, request: web.Request, headers: dict[str, str]) -> web.Response:
+        assert self.http is not None
+        base = self.url.rstrip("/")
+        try:
+            async with self.http.get(f"{base}{request.path_qs}", headers=headers) as reply:
+                body = await reply.read()
+                return web.Response(body=body, status=reply.status, content_type="application/json")
+        except aiohttp.ClientError as error:
+            return _refusal(-32000, "unavailable", f"the venue does not answer: {error}", 502)
+
+    async def post(self, request: web.Request) -> web.Response:
+        """A JSON-RPC body; basic authorization with id and secret for private methods."""
+        try:
+            message = msgspec.json.decode(await request.read(), type=Message)
+            if not message.method.startswith("private/"):
+                return await self._passed(message)
+            login = aiohttp.BasicAuth.decode(request.headers.get("Authorization", ""))
+            key = self.keyring.by_secret(login.login, login.password)
+            client = await self.client_of(key)
+        except (KeyFault, ValueError) as fault:
+            return _refusal(UNAUTHORIZED, "unauthorized", str(fault), 401)
+        return web.json_response(await _carry_out(client, message))
+
+    async def _passed(self, message: Message) -> web.Response:
+        assert self.http is not None
+        body = msgspec.json.encode(message)
+        async with self.http.post(f"{self.url.rstrip('/')}/api/v1", data=body) as reply:
+            return web.Response(body=await reply.read(), content_type="application/json")
+
+    # WebSocket
+
+    async def websocket(self, request: web.Request) -> web.StreamResponse:
+        """A bot's connection, with a connection of its own to the venue."""
+        socket = web.WebSocketResponse(max_msg_size=BODY_BYTES_MAX)
+        await socket.prepare(request)
+        client: AsyncClient | None = AsyncClient(self.url)
+        assert client is not None
+        client.listen_all(lambda raw: asyncio.ensure_future(_send(socket, raw)))
+        await client.__aenter__()
+        try:
+            async for frame in socket:
+                if frame.type is not WSMsgType.TEXT:
+                    break
+                try:
+                    message = msgspec.json.decode(frame.data, type=Message)
+                except msgspec.DecodeError as error:
+                    await socket.send_json(_fault(None, -32700, "Parse error", str(error)))
+                    continue
+                if message.method == "public/auth":
+                    reply, key = self._login(message)
+                    if key is not None:
+                        client.assume(key.key, key.scope, Rounding.PASSIVE)
+                        await client.login()
+                else:
+                    reply = await _carry_out(client, message)
+                await socket.send_json(reply)
+        finally:
+            await client.__aexit__(None, None, None)
+        return socket
+
+    def _login(self, message: Message) -> tuple[dict[str, Any], SignerKey | None]:
+        params = {name: str(value) for name, value in message.params.items()}
+        try:
+            if params.get("grant_type") == "client_signature":
+                stamp, nonce = params.get("timestamp", ""), params.get("nonce", "")
+                text = f"{stamp}\n{nonce}\n{params.get('data', '')}"
+                key = self.keyring.by_proof(
+                    params.get("client_id", ""),
+                    stamp,
+                    nonce,
+                    text,
+                    params.get("signature", ""),
+                    now_ms(),
+                )
+            else:
+                key = self.keyring.by_secret(
+                    params.get("client_id", ""), params.get("client_secret", "")
+                )
+        except KeyFault as fault:
+            return _fault(message.id, UNAUTHORIZED, "invalid_credentials", str(fault)), None
+        grant = {"token_type": "bearer", "access_token": "local", "refresh_token": "local"}
+        grant |= {"expires_in": "31536000", "scope": key.scope}
+        return _reply(grant, message.id), key
+
+
+class Message(msgspec.Struct):
+    """A JSON-RPC request."""
+
+    method: str
+    id: int | str | None = None
+    params: dict[str, Any] = {}
+    jsonrpc: str = "2.0"
+
+
+async def order(client: AsyncClient, side: str, params: dict[str, Any]) -> dict[str, Any]:
+    """Round, sign and send Deribit's ``buy`` or ``sell``. Errors: ``ValueError``, ``ApiError``."""
+    name, amount = str(params.get("instrument_name", "")), params.get("amount")
+    if amount is None:
+        raise ValueError("amount is missing")
+    if "trigger" in params or "trigger_price" in params:
+        raise ValueError("trigger orders are not taken here")
+    more = {key: params[key] for key in PASSED_ON if key in params}
+    for flag in ("post_only", "reduce_only", "reject_post_only"):
+        if flag in more:
+            more[flag] = more[flag] in TRUE
+    kind, price = str(params.get("type", "limit")), params.get("price")
+    if kind == "market":
+        ticker = await client.fetch_ticker(name)
+        reach = 1 + MARKET_REACH if side == "buy" else 1 - MARKET_REACH
+        price = Decimal(ticker["mark_price"]) * reach
+        more["time_in_force"] = "immediate_or_cancel"
+    elif kind != "limit" or price is None:
+        raise ValueError('type must be "limit" with a price, or "market"')
+    return await client.create_order(name, side, amount, price, **more)
+
+
+async def _carry_out(client: AsyncClient, message: Message) -> dict[str, Any]:
+    scope, _, name = message.method.partition("/")
+    try:
+        if scope == "private" and name in ("buy", "sell"):
+            result = await order(client, name, message.params)
+        else:
+            result = await client.call(message.method, **message.params)
+    except ClientFault as fault:
+        return _error(fault, message.id)
+    except ValueError as fault:
+        return _fault(message.id, INVALID_PARAMS, "Invalid params", str(fault))
+    return _reply(result, message.id)
+
+
+async def _send(socket: web.WebSocketResponse, raw: bytes) -> None:
+    with contextlib.suppress(ConnectionError):
+        await socket.send_str(raw.decode())
+
+
+def _reply(result: Any, number: int | str | None = None) -> dict[str, Any]:
+    stamp = now_ms() * 1_000
+    times = {"usIn": stamp, "usOut": stamp, "usDiff": 0, "testnet": False}
+    return {"jsonrpc": "2.0", "id": number, "result": result, **times}
+
+
+def _fault(number: int | str | None, code: int, message: str, reason: str) -> dict[str, Any]:
+    error = {"code": code, "message": message, "data": {"reason": reason}}
+    return {"jsonrpc": "2.0", "id": number, "error": error, "testnet": False}
+
+
+def _error(fault: ClientFault, number: int | str | None = None) -> dict[str, Any]:
+    if isinstance(fault, ApiError):
+        return _fault(number, fault.code, fault.name, fault.detail)
+    if isinstance(fault, OutcomeUnknown):
+        return _fault(number, 13999, "outcome_unknown", str(fault))
+    assert isinstance(fault, ConnectionLost)
+    return _fault(number, -32000, "unavailable", f"the venue does not answer: {fault}")
+
+
+def _refusal(code: int, message: str, reason: str, status: int) -> web.Response:
+    return web.json_response(_fault(None, code, message, reason), status=status)

@@ -1,0 +1,161 @@
+"""The WebSocket: requests and their answers, notifications, and coming back after a loss.
+
+Owns: one connection. A request that was sent and lost its connection ends in ``OutcomeUnknown``;
+one that was not sent in ``ConnectionLost``. ``on_connect`` runs after every (re)connection and
+before anything else is sent: it logs in and follows channels anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import aiohttp
+import msgspec
+
+from novate.sdk.faults import ConnectionLost, OutcomeUnknown, fault_of
+
+ANSWER_SECONDS = 10.0
+RETRY_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+MESSAGE_BYTES_MAX = 2**24
+Push = Callable[[str, Any], None]
+
+
+class Transport:
+    """A JSON-RPC connection that comes back by itself."""
+
+    def __init__(self, url: str, push: Push, on_connect: Callable[[], Awaitable[None]]) -> None:
+        self._url = url
+        self._push = push
+        self._on_connect = on_connect
+        self._http: aiohttp.ClientSession | None = None
+        self._socket: aiohttp.ClientWebSocketResponse | None = None
+        self._waiting: dict[int, asyncio.Future[Any]] = {}
+        self._last = 0
+        self._reader: asyncio.Task[None] | None = None
+        self._ready = asyncio.Event()
+        self._closed = False
+        self._listeners: list[Callable[[bytes], Any]] = []
+        self.reconnects = 0
+
+    async def open(self) -> None:
+        """Connect and log in. Errors: ``ConnectionLost``, those of ``on_connect``."""
+        self._http = aiohttp.ClientSession()
+        try:
+            await self._connect()
+        except BaseException:
+            await self._http.close()
+            raise
+
+    async def close(self) -> None:
+        """End the connection; what still waits ends in ``OutcomeUnknown``."""
+        self._closed = True
+        if self._reader is not None:
+            self._reader.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._reader
+        if self._socket is not None:
+            await self._socket.close()
+        if self._http is not None:
+            await self._http.close()
+        self._lose()
+
+    async def call(self, method: str, params: dict[str, Any], order_id: str = "") -> Any:
+        """One request. Errors: ``ApiError``, ``OutcomeUnknown``, ``ConnectionLost``."""
+        if not self._ready.is_set():
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._ready.wait(), ANSWER_SECONDS)
+            if not self._ready.is_set():
+                raise ConnectionLost(self._url)
+        return await self._send(method, params, order_id)
+
+    def listen_all(self, listener: Callable[[bytes], Any]) -> None:
+        """Hand every notification on as it came."""
+        self._listeners.append(listener)
+
+    async def _send(self, method: str, params: dict[str, Any], order_id: str = "") -> Any:
+        assert self._socket is not None
+        self._last += 1
+        number = self._last
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._waiting[number] = future
+        body = {"jsonrpc": "2.0", "id": number, "method": method, "params": params}
+        try:
+            await self._socket.send_str(msgspec.json.encode(body).decode())
+        except (ConnectionError, aiohttp.ClientError) as error:
+            self._waiting.pop(number, None)
+            raise ConnectionLost(self._url) from error
+        try:
+            reply = await asyncio.wait_for(future, ANSWER_SECONDS)
+        except TimeoutError:
+            raise OutcomeUnknown(order_id) from None
+        finally:
+            self._waiting.pop(number, None)
+        if reply is None:
+            raise OutcomeUnknown(order_id)
+        if "error" in reply:
+            raise fault_of(reply["error"], order_id)
+        return reply["result"]
+
+    async def direct(self, method: str, params: dict[str, Any]) -> Any:
+        """A request of ``on_connect``, before others may be sent."""
+        return await self._send(method, params)
+
+    async def _connect(self) -> None:
+        assert self._http is not None
+        try:
+            self._socket = await self._http.ws_connect(
+                self._url, max_msg_size=MESSAGE_BYTES_MAX, heartbeat=30.0
+            )
+        except (aiohttp.ClientError, OSError) as error:
+            raise ConnectionLost(f"{self._url}: {error}") from error
+        self._reader = asyncio.create_task(self._read())
+        await self._on_connect()
+        self._ready.set()
+
+    async def _read(self) -> None:
+        socket = self._socket
+        assert socket is not None
+        async for message in socket:
+            if message.type is not aiohttp.WSMsgType.TEXT:
+                break
+            reply = msgspec.json.decode(message.data)
+            if reply.get("method") == "subscription":
+                for listener in self._listeners:
+                    listener(message.data.encode())
+                self._push(reply["params"]["channel"], reply["params"]["data"])
+            elif (future := self._waiting.get(reply.get("id"))) and not future.done():
+                future.set_result(reply)
+        self._ready.clear()
+        self._lose()
+        if not self._closed:
+            # a task of its own: this one is what it replaces
+            self._again = asyncio.create_task(self._reconnect())
+
+    async def _reconnect(self) -> None:
+        attempt = 0
+        while not self._closed:
+            delay = RETRY_SECONDS[min(attempt, len(RETRY_SECONDS) - 1)]
+            await asyncio.sleep(delay * (1 + random.random()))
+            try:
+                await self._connect()
+            except (ConnectionLost, OutcomeUnknown):
+                attempt += 1
+                continue
+            self.reconnects += 1
+            return
+
+    def _lose(self) -> None:
+        """Every request under way has lost its answer."""
+        for future in self._waiting.values():
+            if not future.done():
+                future.set_result(None)
+
+
+def now_ms() -> int:
+    """Unix time in milliseconds."""
+    return time.time_ns() // 1_000_000  # division: to milliseconds

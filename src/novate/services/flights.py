@@ -1,0 +1,106 @@
+"""Transactions on their way: what the settler knows about each nonce, its bounds and its patience.
+
+Times in milliseconds, of the caller's clock.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from novate.services.fees import FeePolicy
+from novate.wire.records import (
+    AnyRecord,
+    BatchClosed,
+    BatchDue,
+    BatchSubmitted,
+    Matched,
+    OracleRound,
+)
+
+DELAY_MS_MAX = 50
+
+
+@dataclass(frozen=True, slots=True)
+class SettlerOptions:
+    """Bounds and patience: transactions in flight, when one is asked about and when replaced.
+
+    ``stale_after_s`` is the oracle's: a round that is older settles nothing.
+    """
+
+    in_flight_max: int = 256
+    ask_after_ms: int = 2_000
+    stuck_after_ms: int = 15_000
+    stale_after_s: int = 60
+    fees: FeePolicy = field(default_factory=FeePolicy)
+
+
+@dataclass(slots=True)
+class Flight:
+    """One nonce: what it carries, each attempt at it, and the block that holds one of them."""
+
+    nonce: int
+    first: BatchSubmitted
+    attempts: list[BatchSubmitted]
+    asked_ms: int = 0
+    sent: bool = False
+    block: int | None = None
+
+    @property
+    def last(self) -> BatchSubmitted:
+        """The newest attempt."""
+        return self.attempts[-1]
+
+
+class BatchTimer:
+    """Closes a batch by time: the oldest match in the open batch waits ``delay_ms`` at most.
+
+    By size the sequencer closes it (``Settings.fills_per_batch``).
+    """
+
+    def __init__(self, delay_ms: int = DELAY_MS_MAX) -> None:
+        self.delay_ms = delay_ms
+        self._open = 0
+        self._since_ms: int | None = None
+
+    def follow(self, record: AnyRecord) -> None:
+        """Take note of one journal record."""
+        if isinstance(record, Matched):
+            self._open = record.sequence + 1
+        elif isinstance(record, BatchClosed) and (
+            self._open <= record.first_sequence + record.count
+        ):
+            self._open, self._since_ms = 0, None
+
+    def due(self, now_ms: int) -> list[BatchDue]:
+        """The command that closes the open batch, once it has waited."""
+        if not self._open:
+            return []
+        if self._since_ms is None:
+            self._since_ms = now_ms
+        if now_ms - self._since_ms < self.delay_ms:
+            return []
+        self._since_ms = now_ms
+        return [BatchDue(now_ms)]
+
+
+def span_of(batch: BatchSubmitted | BatchClosed) -> range:
+    """The sequences of a batch."""
+    return range(batch.first_sequence, batch.first_sequence + batch.count)
+
+
+def load_of(record: BatchSubmitted) -> tuple[int, int, int]:
+    """What a transaction is for: a batch, or only a round."""
+    return record.first_sequence, record.count, 0 if record.count else record.oracle_round
+
+
+def carries(record: BatchSubmitted, carried: int | None, item: OracleRound | BatchClosed) -> bool:
+    """Whether a transaction is for an item of the queue."""
+    if isinstance(item, OracleRound):
+        return item.round == carried
+    return (item.first_sequence, item.count) == (record.first_sequence, record.count)
+
+
+def is_known(answer: Exception) -> bool:
+    """Whether a refusal says that the node has the transaction, or a block had it."""
+    text = str(answer).lower()
+    return any(part in text for part in ("already known", "already imported", "nonce too low"))

@@ -1,0 +1,160 @@
+"""The SDK against a running venue, and its parts by themselves."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from support.venue_api import Trader, Venue, open_venue, served
+
+from novate.sdk import ApiError, AsyncClient, Rounding, SigningKey
+from novate.sdk.book import Book
+from novate.sdk.nonces import Nonces
+from novate.sdk.rounding import to_step
+from novate.sdk.symbols import to_name, to_symbol
+
+MAKER, TAKER = Trader("sdk maker"), Trader("sdk taker")
+BTC = "BTC/USDC:USDC"
+
+
+@pytest.fixture(scope="module")
+def venue(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Venue]:
+    folder: Path = tmp_path_factory.mktemp("venue")
+    made = open_venue(folder, [MAKER, TAKER])
+    yield made
+    made.close()
+
+
+def key_of(trader: Trader) -> SigningKey:
+    return SigningKey(bytes(trader.key.key))
+
+
+def test_a_maker_and_a_taker_trade_and_follow_the_book(venue: Venue) -> None:
+    async def run() -> None:
+        async with (
+            served(venue) as (_, url),
+            AsyncClient(url, key_of(MAKER)) as maker,
+            AsyncClient(url, key_of(TAKER)) as taker,
+        ):
+            book = await taker.follow_order_book(BTC)
+            placed = await maker.create_order(BTC, "sell", "0.4", 100_050, post_only=True)
+            assert placed["order"]["order_state"] == "open"
+            await maker.create_order(BTC, "buy", Decimal("0.3"), "99950", label="bid")
+            bought = await taker.create_order(
+                BTC, "buy", 0.1, 100_100, time_in_force="immediate_or_cancel"
+            )
+            assert bought["order"]["filled_amount"] == "0.1"
+            await asyncio.sleep(0.05)
+            assert not book.stale
+            assert book.bids == [(Decimal(99_950), Decimal("0.3"))]
+            assert book.asks == [(Decimal(100_050), Decimal("0.3"))]
+            positions = await maker.fetch_positions()
+            assert [(p["instrument_name"], p["size"]) for p in positions] in (
+                [],  # settles with the batch
+                [("BTC-PERPETUAL", "-0.1")],
+            )
+            assert await maker.cancel_all_orders() == 2
+            assert await maker.fetch_open_orders() == []
+
+    asyncio.run(run())
+
+
+def test_the_same_signed_order_sent_again_is_the_same_order(venue: Venue) -> None:
+    async def run() -> None:
+        async with served(venue) as (_, url), AsyncClient(url, key_of(MAKER)) as maker:
+            order_id, request = maker.sign_order(BTC, "buy", "0.1", 90_000)
+            first = await maker.send_order("buy", order_id, request)
+            again = await maker.send_order("buy", order_id, request)
+            assert first["order"]["order_id"] == again["order"]["order_id"] == order_id
+            assert len(await maker.fetch_open_orders(BTC)) == 1
+            await maker.cancel_order(order_id)
+            with pytest.raises(ApiError, match="OrderNotOpen"):
+                await maker.cancel_order(order_id)
+
+    asyncio.run(run())
+
+
+def test_a_dry_run_signs_and_sends_nothing(venue: Venue) -> None:
+    async def run() -> None:
+        async with (
+            served(venue) as (_, url),
+            AsyncClient(url, key_of(MAKER), dry_run=True) as maker,
+        ):
+            shown = await maker.create_order(BTC, "buy", "0.1", 90_000)
+            assert shown["order"]["order_state"] == "dry_run"
+            assert len(shown["request"]["signature"]) == 130
+            assert await maker.fetch_open_orders() == []
+
+    asyncio.run(run())
+
+
+def test_a_lost_connection_comes_back_logged_in_and_following(venue: Venue) -> None:
+    async def run() -> None:
+        async with served(venue) as (_, url), AsyncClient(url, key_of(MAKER)) as maker:
+            book = await maker.follow_order_book(BTC)
+            socket = maker._transport._socket
+            assert socket is not None
+            await socket.close()
+            for _ in range(100):
+                await asyncio.sleep(0.05)
+                if maker._transport.reconnects:
+                    break
+            placed = await maker.create_order(BTC, "buy", "0.2", 95_000)
+            await asyncio.sleep(0.05)
+            assert maker._transport.reconnects == 1 and not book.stale
+            assert book.bids == [(Decimal(95_000), Decimal("0.2"))]
+            await maker.cancel_order(placed["order"]["order_id"])
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("symbol", "name"),
+    [
+        ("BTC/USDC:USDC", "BTC-PERPETUAL"),
+        ("BTC/USDC:USDC-261227", "BTC-27DEC26"),
+        ("ETH/USDC:USDC-260105-4000-P", "ETH-5JAN26-4000-P"),
+    ],
+)
+def test_symbols_go_both_ways(symbol: str, name: str) -> None:
+    assert to_name(symbol) == name
+    assert to_symbol(name) == symbol
+
+
+def test_rounding_is_explicit() -> None:
+    tick = Decimal("0.5")
+    with pytest.raises(ValueError, match="not a multiple"):
+        to_step("100.3", tick, Rounding.EXACT, up=False)
+    assert to_step("100.3", tick, Rounding.DOWN, up=True) == Decimal("100.0")
+    assert to_step("100.3", tick, Rounding.PASSIVE, up=True) == Decimal("100.5")
+    assert to_step(0.1 + 0.2, Decimal("0.1"), Rounding.DOWN, up=False) == Decimal("0.3")
+    with pytest.raises(ValueError, match="nothing"):
+        to_step("0.2", tick, Rounding.DOWN, up=False)
+
+
+def test_nonces_are_each_given_once_over_threads_and_allocators(tmp_path: Path) -> None:
+    allocators = [Nonces(tmp_path / "nonces") for _ in range(4)]
+    with ThreadPoolExecutor(8) as pool:
+        taken = list(pool.map(lambda i: allocators[i % 4].take(), range(4_000)))
+    assert len(set(taken)) == len(taken)
+
+
+def test_a_damaged_nonce_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "nonces").write_text("x17\n")
+    with pytest.raises(ValueError, match="holds no nonce"):
+        Nonces(tmp_path / "nonces").take()
+
+
+def test_a_gap_or_a_wrong_checksum_makes_a_book_stale() -> None:
+    book = Book(BTC)
+    snapshot = {"type": "snapshot", "change_id": 5, "bids": [["new", "1", "2"]], "asks": []}
+    book.apply(snapshot)
+    assert not book.stale
+    book.apply({"type": "change", "change_id": 7, "prev_change_id": 6, "bids": [], "asks": []})
+    assert book.stale
+    book.apply(snapshot | {"checksum": 1})
+    assert book.stale

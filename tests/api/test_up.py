@@ -1,0 +1,133 @@
+"""``novate up`` as a process: a venue that trades, stops cleanly, and goes on where it ended."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from novate.sdk import Client, SigningKey
+
+BTC = "BTC-PERPETUAL"
+PROGRAM = "from novate.cli.main import main; main()"
+
+
+@contextmanager
+def running(folder: Path, *options: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
+    """A venue on a free port; the process and what it said."""
+    command = [sys.executable, "-c", PROGRAM, "up", "--folder", str(folder), "--port", "0"]
+    with subprocess.Popen(
+        [*command, "--json", *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            assert process.stdout is not None and process.stderr is not None
+            line = process.stdout.readline()
+            assert line, process.stderr.read()
+            yield process, json.loads(line)
+        finally:
+            if process.poll() is None:
+                process.send_signal(signal.SIGINT)
+            process.wait(30)
+
+
+def key_of(said: dict[str, Any], number: int) -> SigningKey:
+    return SigningKey(said["accounts"][number]["private_key"])
+
+
+def settled(client: Client) -> bool:
+    trades = client.fetch_trades(BTC)
+    return bool(trades) and all(t["settlement_state"] == "settled" for t in trades)
+
+
+def test_a_venue_trades_settles_and_goes_on_after_a_restart(tmp_path: Path) -> None:
+    folder = tmp_path / "venue"
+    with running(folder) as (process, said):
+        with (
+            Client(said["url"], key_of(said, 0)) as maker,
+            Client(said["url"], key_of(said, 1)) as taker,
+        ):
+            price = round(Decimal(maker.fetch_ticker(BTC)["mark_price"]))
+            placed = maker.create_order(BTC, "sell", "0.5", price + 20, label="left")
+            taker.create_order(BTC, "buy", "0.2", price + 40, time_in_force="immediate_or_cancel")
+            deadline = time.monotonic() + 20
+            while not settled(taker) and time.monotonic() < deadline:
+                time.sleep(0.1)
+            assert settled(taker)
+            before = taker.fetch_positions()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 0
+    with running(folder) as (_, said), Client(said["url"], key_of(said, 0)) as maker:
+        [order] = maker.fetch_open_orders()
+        assert order["order_id"] == placed["order"]["order_id"]
+        assert (order["filled_amount"], order["label"]) == ("0.2", "left")
+        with Client(said["url"], key_of(said, 1)) as taker:
+            after = taker.fetch_positions()
+            assert [(p["instrument_name"], p["size"]) for p in after] == [(BTC, "0.2")]
+            assert [p["size"] for p in before] == ["0.2"]
+
+
+def test_two_processes_do_not_share_a_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "venue"
+    with running(folder):
+        command = [sys.executable, "-c", PROGRAM, "up", "--folder", str(folder), "--port", "0"]
+        second = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        assert second.returncode == 2
+        assert "JournalLocked" in second.stderr and "Traceback" not in second.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[venue]\nport = 70000\n", "venue.port is 70000"),
+        ("[venue]\nprot = 80\n", "did you mean port?"),
+        ("venue", "is not TOML"),
+    ],
+)
+def test_a_wrong_setting_is_one_line(tmp_path: Path, text: str, said: str) -> None:
+    settings = tmp_path / "venue.toml"
+    settings.write_text(text)
+    command = [sys.executable, "-c", PROGRAM, "up", "--folder", str(tmp_path / "v")]
+    ended = subprocess.run(
+        [*command, "--config", str(settings)], capture_output=True, text=True, timeout=60
+    )
+    assert ended.returncode == 2 and said in ended.stderr and "Traceback" not in ended.stderr
+
+
+def test_the_past_is_answered_by_the_read_side(tmp_path: Path) -> None:
+    with (
+        running(tmp_path / "venue") as (_, said),
+        Client(said["url"], key_of(said, 0)) as maker,
+        Client(said["url"], key_of(said, 1)) as taker,
+    ):
+        price = round(Decimal(maker.fetch_ticker(BTC)["mark_price"]))
+        maker.create_order(BTC, "buy", "0.5", price - 20)
+        taker.create_order(BTC, "sell", "0.3", price - 40, time_in_force="immediate_or_cancel")
+        deadline = time.monotonic() + 30
+        rows: list[dict[str, Any]] = []
+        while time.monotonic() < deadline:
+            answer = taker.call("private/get_user_trades_by_instrument", instrument_name=BTC)
+            rows = answer["trades"]
+            if rows and rows[0]["settlement_state"] == "settled":
+                break
+            time.sleep(0.2)
+        assert [(r["direction"], r["amount"], r["liquidity"]) for r in rows] == [
+            ("sell", "0.3", "T")
+        ]
+        assert rows[0]["settlement_state"] == "settled"
+        deposits = taker.call("private/get_deposits")
+        assert [d["amount"] for d in deposits["data"]] == ["1000000"]
+        now = time.time_ns() // 10**6
+        span = {"start_timestamp": now - 600_000, "end_timestamp": now}
+        chart = maker.call(
+            "public/get_tradingview_chart_data", instrument_name=BTC, resolution="1", **span
+        )
+        assert sum(Decimal(str(v)) for v in chart["volume"]) == Decimal("0.3")

@@ -1,0 +1,196 @@
+"""A whole small venue behind the API, on a real local chain, for tests."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+import time
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import Future
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from coincurve import PrivateKey
+from eth_account.signers.local import LocalAccount
+
+from novate import config
+from novate.api.core import Core
+from novate.api.server import Server
+from novate.api.venue import VenueApi
+from novate.chain.node import local_key
+from novate.demo.venue import Venue
+from novate.model.account import account_of
+from novate.model.order import IMMEDIATE, Order
+from novate.services.boot import coincurve_key
+from novate.services.gateway import Gateway
+from novate.services.oracle_node import NodePrice
+from novate.units import ORACLE_UNIT, WAD
+from novate.wire import eip712
+from novate.wire.login import login_digest
+
+BTC, ETH = 1, 2
+PRICES = {BTC: 100_000, ETH: 4_000}
+
+
+class Trader:
+    """A key, its first account, and how it signs."""
+
+    def __init__(self, name: str) -> None:
+        self.key: LocalAccount = local_key(name)
+        self.secret: PrivateKey = coincurve_key(self.key)
+        self.address = self.key.address.lower()
+        self.account = account_of(self.address)
+        self.nonce = 0
+
+    def login(self, separator: bytes, scope: str = "read trade") -> dict[str, Any]:
+        """Parameters of ``public/auth``."""
+        stamp, self.nonce = time.time_ns() // 10**6, self.nonce + 1
+        digest = login_digest(separator, self.account, stamp, self.nonce, scope)
+        return {
+            "grant_type": "signature",
+            "account": f"0x{self.account:064x}",
+            "timestamp": stamp,
+            "nonce": self.nonce,
+            "scope": scope,
+            "signature": self.signed(digest),
+        }
+
+    def signed(self, digest: bytes) -> str:
+        """A compact signature as text."""
+        r, vs = eip712.sign(self.secret, digest)
+        return f"0x{r:064x}{vs:064x}"
+
+    def order(
+        self, api: VenueApi, amount: str, price: str, sells: bool = False, **more: Any
+    ) -> dict[str, Any]:
+        """Parameters of ``private/buy`` or ``private/sell`` on the BTC perpetual, signed."""
+        item = api.market.named(more.pop("instrument_name", "BTC-PERPETUAL"))
+        self.nonce += 1
+        size = round(float(amount) * WAD / item.lot_size)
+        force = more.get("time_in_force", "good_til_cancelled")
+        immediate = force in ("immediate_or_cancel", "fill_or_kill")
+        order = Order(
+            account=self.account,
+            instrument=item.id,
+            lots=-size if sells else size,
+            price=round(float(price) * 1000) * WAD // 1000,
+            max_fee=WAD,
+            nonce=self.nonce,
+            expiry=2**32,
+            flags=IMMEDIATE * immediate,
+        )
+        return {
+            "instrument_name": item.name,
+            "amount": amount,
+            "price": price,
+            "max_fee": "1",
+            "nonce": self.nonce,
+            "expiry": 2**32,
+            "signature": self.signed(eip712.order_digest(api.separator, order)),
+            **more,
+        }
+
+
+class Client:
+    """A WebSocket client without any of our own client code."""
+
+    def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        self.socket = socket
+        self.last = 0
+        self.pushed: list[dict[str, Any]] = []
+
+    async def call(self, method: str, **params: Any) -> dict[str, Any]:
+        """One request and its whole reply; notifications on the way are kept."""
+        self.last += 1
+        body = {"jsonrpc": "2.0", "id": self.last, "method": method, "params": params}
+        await self.socket.send_str(json.dumps(body))
+        while True:
+            reply = await asyncio.wait_for(self.socket.receive_json(), 20)
+            if reply.get("id") == self.last:
+                return reply
+            self.pushed.append(reply)
+
+    async def result(self, method: str, **params: Any) -> Any:
+        """The result of a request that must succeed."""
+        reply = await self.call(method, **params)
+        assert "result" in reply, reply
+        return reply["result"]
+
+
+def open_venue(folder: Path, traders: list[Trader]) -> Venue:
+    """Deploy on a local chain, with money for everybody and a first round of prices."""
+    venue = Venue(folder, config.load(), int(time.time()) - 600)
+    usdc, custody = venue.tokens["USDC"], venue.deployment.addresses["custody"]
+    for trader in traders:
+        usdc.send("mint", trader.address, 10**12, key=local_key("governor"))
+        usdc.send("approve", custody, 2**256 - 1, key=trader.key)
+    venue.mine(venue.now + 12)
+    for trader in traders:
+        account = trader.account.to_bytes(32, "big")
+        venue.custody.send("deposit", usdc.address, account, 10**12, key=trader.key)
+    venue.mine(venue.now + 12)
+    for step in range(3):  # past the restart grace
+        post(venue, venue.now + (60 if step else 12))
+    return venue
+
+
+def post(venue: Venue, timestamp: int) -> None:
+    """A round of unmoved prices in a block of its own."""
+    seen = {i: NodePrice(p * WAD // ORACLE_UNIT, p * WAD // ORACLE_UNIT) for i, p in PRICES.items()}
+    assert venue.post_prices(dict.fromkeys(range(4), seen), timestamp)
+    venue.settle(timestamp)
+
+
+@asynccontextmanager
+async def served(venue: Venue) -> AsyncIterator[tuple[VenueApi, str]]:
+    """The API of a venue on a free port."""
+    core = Core(venue.journal, venue.sequencer)
+    api = VenueApi(
+        core=core,
+        parameters=venue.parameters,
+        gateway=Gateway(venue.separator),
+        separator=venue.separator,
+        chain_id=venue.deployment.chain_id,
+        exchange=venue.deployment.addresses["exchange"],
+        executor=venue.executor.address.lower(),
+    )
+    server = Server(api)
+    running = asyncio.create_task(core.run())
+    port = await server.start()
+    try:
+        yield api, f"http://127.0.0.1:{port}"
+    finally:
+        await server.stop()
+        running.cancel()
+
+
+@contextmanager
+def served_in_background(venue: Venue) -> Iterator[str]:
+    """The API of a venue on a thread of its own, for clients that block."""
+    started: Future[str] = Future()
+    loop = asyncio.new_event_loop()
+    stop = asyncio.Event()
+
+    async def serve() -> None:
+        async with served(venue) as (_, url):
+            started.set_result(url)
+            await stop.wait()
+
+    thread = threading.Thread(target=lambda: loop.run_until_complete(serve()), daemon=True)
+    thread.start()
+    try:
+        yield started.result(30)
+    finally:
+        loop.call_soon_threadsafe(stop.set)
+        thread.join(30)
+        loop.close()
+
+
+@asynccontextmanager
+async def connected(url: str) -> AsyncIterator[Client]:
+    """A WebSocket to a served venue."""
+    async with aiohttp.ClientSession() as http, http.ws_connect(f"{url}/ws/api/v1") as socket:
+        yield Client(socket)
