@@ -286,7 +286,8 @@ def judge(attempt: Attempt, outcome: Outcome, why: str) -> Verdict:
     """The verdict on one mined attempt."""
     worked = attempt.worked(outcome)
     skipped = [e for e in outcome.events if e.name in ("FillSkipped", "TradeSkipped")]
-    stopped = ", ".join(_reason(e.arguments["code"]) for e in skipped) or why
+    ignored = [e.name for e in outcome.events if e.name.endswith("Ignored")]
+    stopped = ", ".join([_reason(e.arguments["code"]) for e in skipped] or ignored) or why
     return Verdict(attempt.name, "operator", worked, "" if worked else stopped)
 
 

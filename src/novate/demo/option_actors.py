@@ -20,6 +20,7 @@ UNDERLYINGS = (BTC, ETH)
 NEAREST = 3  # strikes that a maker quotes in each expiry, and one more in turn
 WIDTH_POINTS = 0.012  # half a maker's width, in volatility
 TAKER_POINTS = 0.05  # how far through the mark a taker goes
+LOWEST_SHARE = 0.6  # of the mark: a sale's fee is bounded by twice that at its limit
 BAND_SHARE = 0.035  # of 5 % in force
 SIZE_SHARE = 0.06  # of equity, the notional of a quote
 HEDGE_SHARE = 0.02  # of equity: a smaller delta is left alone
@@ -84,7 +85,8 @@ def take(
 ) -> SignedOrder | None:
     """An immediate order through the mark, or nothing where the bid would be worthless."""
     reach = half_width(option, TAKER_POINTS * (1 + 20 * desk.speed))
-    price = option.mark + reach if lots > 0 else max(option.mark - reach, option.tick)
+    lowest = max(LOWEST_SHARE * option.mark, option.tick)
+    price = option.mark + reach if lots > 0 else max(option.mark - reach, lowest)
     if lots == 0 or price < option.tick:
         return None
     return actor.order(desk, option.id, lots, price, flags)

@@ -297,6 +297,7 @@ class Sequencer:
         held = self.open_batch
         return (
             held.count >= self.settings.fills_per_batch
+            or len(held.pending.batch.instruments) >= limits.INSTRUMENTS_PER_BATCH_MAX
             or len(held.pending.batch.accounts) > limits.ACCOUNTS_PER_BATCH_MAX - ACCOUNT_ROOM
             or len(held.orders) > limits.ORDERS_PER_BATCH_MAX - 2 * ACCOUNT_ROOM
             or self._blobs(held.orders) > limits.SIGNATURE_BLOBS_PER_BATCH_MAX - 2

@@ -191,8 +191,8 @@ def _options(result: Result) -> str:
         return f"{text}; none expired in this run."
     return (
         f"{text}. {plural(result['expiries_settled'], 'expiry', 'expiries')} settled at the mean "
-        f"of the nodes' last half hour: {plural(result['accounts_paid'], 'account')} closed, "
-        f"{money(result['paid_at_expiry'])} paid from shorts to longs."
+        f"of the nodes' last half hour, for {plural(result['accounts_paid'], 'account')}; those "
+        f"in the money received {money(result['paid_at_expiry'])}."
     )
 
 

@@ -60,22 +60,23 @@ def _ladder(series: ReportData) -> str:
     heads = [
         "Expiry",
         "Strike#",
-        "Calls open#",
-        "Puts open#",
-        "Gross delta#",
-        "Gross gamma#",
-        "Gross vega#",
-        "Gross theta#",
-        "Makers' delta#",
-        "Makers' gamma#",
-        "Makers' vega#",
+        "Calls#",
+        "Puts#",
+        "Delta#",
+        "Gamma#",
+        "Vega#",
+        "Theta#",
+        "Makers: delta#",
+        "gamma#",
+        "vega#",
     ]
     at = moment(series.get("option_moment", 0))
     intro = (
-        f"At {at}. Open interest in units of the asset. Greeks in USD: delta at the forward, gamma "
-        "as the change of delta for 1 % of it, vega for a volatility point, theta a day. Gross is "
-        "what all longs hold, calls and puts; the shorts hold the opposite, so that the house "
-        "itself is flat. The makers' part is net, before their hedges in perpetuals."
+        f"At {at}. Calls and puts: open interest in units of the asset. Greeks in USD: delta at "
+        "the forward, gamma as the change of delta for 1 % of it, vega for a volatility point, "
+        "theta a day. They are gross: what all longs hold, calls and puts; the shorts hold the "
+        "opposite, so that the house itself is flat. The makers' part is net, before their hedges "
+        "in perpetuals."
     )
     return report_tables.table("Options: Greeks ladder", intro, heads, rows)
 
