@@ -35,11 +35,11 @@ def test_a_premium_to_an_accomplice_is_bounded_by_the_band_and_the_gate(core: Da
     cheap, near = ids[2], ids[0]
     for id in (cheap, near):
         exact = core.risk.view("quoted", id)[0]
-        reach = (exact + 60_000 * WAD // 8) // 20
+        reach = (exact + 60_000 * WAD // 10) // 20
         outcome = core.trade(BUYER, ACCOMPLICE, 100, int((exact + reach) // WAD) + 1, id)
         assert outcome == "PriceOutOfBand"
     # at the edge of the band the victim is not ruined: it must keep initial margin
-    price = int((core.risk.view("quoted", cheap)[0] + 60_000 * WAD // 160) // WAD)
+    price = int((core.risk.view("quoted", cheap)[0] + 60_000 * WAD // 200) // WAD)
     lots, equity = 100, core.health(BUYER).equity
     while core.trade(BUYER, ACCOMPLICE, lots, price, cheap) == "settled":
         lots *= 4

@@ -47,6 +47,15 @@ def evaluate(words: DynArray[uint256, 32]) -> IRiskModel.Valuation:
 
 
 @external
+def evaluate_slice(
+    left: DynArray[uint256, 32], taken: DynArray[uint256, 32]
+) -> (IRiskModel.Valuation, IRiskModel.Valuation):
+    """@notice The same of two portfolios."""
+    self._call_back()
+    return empty(IRiskModel.Valuation), empty(IRiskModel.Valuation)
+
+
+@external
 def accrued(instrument: uint256, market: uint256, config: uint256) -> (uint256, uint256):
     """@notice The market word as it is, and a mark of one."""
     self._call_back()

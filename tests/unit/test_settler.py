@@ -7,8 +7,8 @@ from dataclasses import replace
 import msgspec
 
 from novate.model.order import Order
+from novate.services.batch_call import signed
 from novate.services.gateway import Gateway
-from novate.services.settler import signed_order
 from novate.units import WAD
 from novate.wire import bulk, eip712
 from novate.wire.order import SignedOrder
@@ -27,15 +27,15 @@ def test_a_compact_signature_goes_to_the_chain_with_its_right_parity() -> None:
             placed.signature[:32] + bytes([placed.signature[32] ^ 128]) + placed.signature[33:]
         )
         for signature in (placed.signature, flipped):
-            found = signed_order(msgspec.structs.replace(placed, signature=signature))
+            found = signed(msgspec.structs.replace(placed, signature=signature))
             assert found == SignedOrder(order, *right)
 
 
 def test_a_share_of_a_tree_and_a_wallets_blob_stay_what_they_are() -> None:
     share = bulk.sign_bulk(key_of("alice"), SEPARATOR, [ORDER] * 3).signature(2)
     placed = Gateway(SEPARATOR).order(SignedOrder(ORDER, bulk=share), 0)
-    assert signed_order(placed) == SignedOrder(ORDER, bulk=share)
+    assert signed(placed) == SignedOrder(ORDER, bulk=share)
     blob = b"a wallet's own" * 10
     asked = Gateway(SEPARATOR, lambda owner, digest, blob: True)
     placed = asked.order(SignedOrder(ORDER, blob=blob), 0)
-    assert signed_order(placed) == SignedOrder(ORDER, blob=blob)
+    assert signed(placed) == SignedOrder(ORDER, blob=blob)

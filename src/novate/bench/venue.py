@@ -37,6 +37,7 @@ PERPS = 16
 MAIN = range(PERPS)  # perps on two underlyings and feeds
 WIDE = range(PERPS, 2 * PERPS)  # perps on eight
 DEPOSIT_USD = 1_000_000
+DEPOSIT_CAP_USD = 1_000_000_000  # all scenarios share one venue
 EXPIRY = 2**40 - 1
 FEE_MAX_LOT = WAD
 UNLIMITED = 2**256 - 1
@@ -54,7 +55,7 @@ def bench_parameters(parameters: Parameters) -> Parameters:
             replace(perp, id=i + 1, name=f"U{u}-{i}", underlying=u, feed=u)
             for i, u in [(i, i % 2) for i in MAIN] + [(i, i % FEEDS) for i in WIDE]
         ),
-        tokens=(cash_token(parameters),),
+        tokens=(replace(cash_token(parameters), deposit_cap_tokens=DEPOSIT_CAP_USD),),
     )
 
 

@@ -1,8 +1,8 @@
 """The options of the demo's venue: what is listed, the surfaces that the four nodes sign each
 minute, arrays refreshed before anybody trades, prints and the settlement of what has expired.
 
-Everything here is a transaction that anyone could send; the executor's key does, so that they stand
-in one block in the order sent. Expiries: the evening of the event (made for the demo, so that one
+Everything here is a transaction that anyone could send; one key does, so that they stand in one
+block in the order sent. Expiries: the evening of the event (made for the demo, so that one
 settles in it) and two that were really listed, or dates like them for another price file.
 """
 
@@ -105,7 +105,7 @@ class OptionMarket:
 
     def post(self, ts: int) -> None:
         """Send the surface of each underlying that a quorum signs, and refresh every expiry."""
-        world, key = self.venue.replica.world, self.venue.executor
+        world, key = self.venue.replica.world, self.venue.upkeep
         self.turn += 1
         for underlying in self.assets:
             able = [node for node in self.nodes if node.quotes.get(underlying)]
@@ -123,7 +123,7 @@ class OptionMarket:
 
     def list_all(self) -> None:
         """Once every asset has a surface: list its expiries, and their strikes around the mark."""
-        venue, world, key = self.venue, self.venue.replica.world, self.venue.executor
+        venue, world, key = self.venue, self.venue.replica.world, self.venue.upkeep
         if self.listed or not all(surfaces.newest(world, u) for u in self.assets):
             return
         for underlying in self.assets:
@@ -164,7 +164,7 @@ class OptionMarket:
 
     def expire(self, ts: int) -> None:
         """Print what has expired, and pay everybody who holds it; again until it is done."""
-        house, key = self.venue.clearinghouse, self.venue.executor
+        house, key = self.venue.clearinghouse, self.venue.upkeep
         listed = self.venue.replica.world.options.listed
         for (underlying, slot), found in listed.items():
             if found.expiry > ts:
@@ -189,5 +189,5 @@ class OptionMarket:
             signed = joint_settlement(self.settlers, underlying, expiry, ts)
         except Rejected:
             return False
-        self.surfaces.send("post_settlement", *signed.arguments(), key=self.venue.executor)
+        self.surfaces.send("post_settlement", *signed.arguments(), key=self.venue.upkeep)
         return True

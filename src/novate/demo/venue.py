@@ -61,6 +61,8 @@ class Venue:
         self.parameters = parameters
         self.now = genesis_time
         self.executor = local_key("executor")
+        # whoever brings surfaces, arrays and prints; the executor's own nonces are the settler's
+        self.upkeep = local_key("upkeep")
         self.node_keys = [coincurve_key(local_key(f"oracle node {i}")) for i in range(NODES)]
         kept = NodeOptions(timestamp=genesis_time, dump_state=folder / "chain.json")
         self.node = LocalNode(kept)

@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from msgspec.structs import replace
 from sqlalchemy import Connection, Table, select
 
 from novate.chain.abi import Event
@@ -150,7 +151,8 @@ class ChainRows:
 
     def _transaction(self, decoded: Decoded) -> None:
         record = decoded.record
-        raw = base64.b64encode(records.encode(record)[1]).decode("ascii")
+        # whether another one of its block follows is the journal's affair
+        raw = base64.b64encode(records.encode(replace(record, more=False))[1]).decode("ascii")
         row = {
             "block": record.block,
             "position": record.position,

@@ -17,17 +17,20 @@ from typing import Any
 from novate.engine import plain
 from novate.errors import Rejected, SnapshotUnusable, require
 from novate.model import account as accounts
-from novate.model import ledger
+from novate.model import ledger, margin
 from novate.model.account import Account
-from novate.model.instrument import PERP
+from novate.model.expiry import print_of
+from novate.model.instrument import FUTURE, OPTION, PERP
+from novate.model.option_id import is_dated, place_of
 from novate.model.state import World
 from novate.services.indexer_chain import ChainRows, Decoded, FillEvent, small
 from novate.services.indexer_journal import text
 from novate.services.replica import Divergence, Replica
 from novate.store import schema
-from novate.units import ORACLE_UNIT, ppm_up
+from novate.units import ORACLE_UNIT, div_down, ppm_up
 
 CHECKPOINT_TRANSACTIONS = 1_000
+CARRIED = (PERP, FUTURE)  # kinds whose gains are variation
 AUCTIONEER, CUSTODY = "auctioneer", "custody"
 NO_BASIS = (0, 0)
 
@@ -51,7 +54,9 @@ class Books:
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """A perp's lot now: its value at mark, the funding index, and the oracle's prices."""
+    """A lot of a perp or future now: its value at mark, the funding index (0 of a future), and the
+    oracle's prices.
+    """
 
     mark_lot: int
     funding_index: int
@@ -147,6 +152,12 @@ class LedgerFold:
             )
 
     def _quote(self, instrument: int) -> Quote:
+        if is_dated(instrument):
+            mark, _ = margin.quoted(self.world, instrument)
+            grid = self.world.options.grids[place_of(instrument)[0]]
+            lot = self.world.ledger.terms_of(instrument).price_lot(mark)
+            index = self.world.oracle.feeds[grid.feed].index
+            return Quote(lot, 0, index, div_down(mark, ORACLE_UNIT))
         terms, market, feed, _ = self.world.snapshot(instrument)
         return Quote(terms.mark_lot(feed.mark), market.funding_index, feed.index, feed.mark)
 
@@ -155,18 +166,20 @@ class LedgerFold:
     def _account(self, account: int, before: Account, fills: list[FillEvent]) -> None:
         after = self.world.ledger.accounts[account]
         held = dict(before.positions)
-        perps = {i for i, _ in (*before.positions, *after.positions) if self._kind(i) == PERP}
-        perps |= {f.instrument for f in fills if account in (_number(f.maker), _number(f.taker))}
-        perps |= self.books.bases.get(account, {}).keys()
-        quotes = {i: self._quote(i) for i in sorted(perps)}
+        met = {i for i, _ in (*before.positions, *after.positions)}
+        met |= {f.instrument for f in fills if account in (_number(f.maker), _number(f.taker))}
+        swept = {i for i in met if self._kind(i) in CARRIED}
+        swept |= self.books.bases.get(account, {}).keys()
+        quotes = {i: self._quote(i) for i in sorted(swept)}
         lines = [*self._flows(account, held), *self._trades(account, fills, held, quotes)]
+        lines += self._deliveries(account, held)
         lines += self._slices(account, after, held, quotes)
         lines += self._sweep(account, before, after, quotes)
         self._log(account, before, after, lines)
         self._margin(account)
 
     def _kind(self, instrument: int) -> int:
-        return self.world.ledger.terms[instrument].kind
+        return self.world.ledger.terms_of(instrument).kind
 
     def _carry(self, account: int, instrument: int, lots: int, value_lot: int, index: int) -> None:
         bases = self.books.bases.setdefault(account, {})
@@ -212,18 +225,40 @@ class LedgerFold:
                 if _number(side) != account:
                     continue
                 instrument = fill.instrument
-                price_lot = self.world.ledger.terms[instrument].price_lot(fill.price)
+                terms = self.world.ledger.terms_of(instrument)
+                price_lot = terms.price_lot(fill.price)
                 fee = ppm_up(abs(fill.lots) * price_lot, rate)
                 held[instrument] = held.get(instrument, 0) + lots
-                index = quotes[instrument].funding_index
-                self._carry(account, instrument, lots, price_lot, index)
-                line = _line("trade", -fee, fee, instrument=instrument, lots=lots)
+                premium = lots * price_lot if terms.kind == OPTION else 0
+                if terms.kind != OPTION:
+                    index = quotes[instrument].funding_index
+                    self._carry(account, instrument, lots, price_lot, index)
+                line = _line("trade", -fee - premium, fee, instrument=instrument, lots=lots)
                 line |= {
                     "held": held[instrument],
                     "price": fill.price,
                     "sequence": small(fill.sequence),
                 }
                 lines.append(line)
+        return lines
+
+    def _deliveries(self, account: int, held: dict[int, int]) -> list[dict[str, Any]]:
+        """Positions of an expiry, paid at its print: a future's as its last carrying value."""
+        assert self._decoded is not None
+        lines = []
+        for event in self._decoded.events:
+            if event.name != "ExpirySettled" or _number(event.arguments["account"]) != account:
+                continue
+            place = event.arguments["underlying"], event.arguments["slot"]
+            printed = print_of(self.world, *place)
+            for instrument in [i for i in held if is_dated(i) and place_of(i) == place]:
+                lots, paid = held.pop(instrument), printed.payoff(instrument)
+                change = lots * paid
+                if self._kind(instrument) == FUTURE:
+                    self._carry(account, instrument, -lots, paid, 0)
+                    change = 0
+                line = _line("delivery", change, instrument=instrument, lots=-lots)
+                lines.append(line | {"held": 0, "price": printed.price * ORACLE_UNIT})
         return lines
 
     def _slices(
@@ -236,7 +271,10 @@ class LedgerFold:
             lots = now.get(instrument, 0) - held.get(instrument, 0)
             if lots == 0:
                 continue
-            price = self.world.oracle.feeds[self.world.ledger.terms[instrument].feed].mark
+            if is_dated(instrument):
+                price = div_down(margin.quoted(self.world, instrument)[0], ORACLE_UNIT)
+            else:
+                price = self.world.oracle.feeds[self.world.ledger.terms[instrument].feed].mark
             if instrument in quotes:
                 quote = quotes[instrument]
                 self._carry(account, instrument, lots, quote.mark_lot, quote.funding_index)
@@ -312,7 +350,8 @@ class LedgerFold:
         assert self._rows is not None
         row, _ = accounts.load(self.world, self.world.ledger.accounts[account])
         terms = self.world.ledger.terms
-        if any(self.world.oracle.feeds[terms[i].feed].mark == 0 for i, _ in row.positions):
+        plain = [i for i, _ in row.positions if not is_dated(i)]
+        if any(self.world.oracle.feeds[terms[i].feed].mark == 0 for i in plain):
             return
         check = ledger.check_row(self.world, row)
         self._rows.add(

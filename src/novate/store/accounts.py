@@ -32,6 +32,7 @@ LOG_TYPES = (
     "withdrawal",
     "trade",
     "settlement",
+    "delivery",
     "liquidation",
     "transfer",
     "interest",

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, select
 
 from novate.errors import BY_CODE, BadQuery, UnknownInstrument, require
+from novate.model.option_id import terms_key
 from novate.store import schema
 
 CASH = "USDC"
@@ -45,10 +46,22 @@ def instrument(connection: Connection, name: str) -> Listed:
     return Listed(row.instrument, row.name, row.lot_size, row.feed)
 
 
-def instruments(connection: Connection) -> dict[int, Listed]:
+class Instruments(dict[int, Listed]):
+    """By number. A dated one is named by its number, which a later expiry may take over, and has
+    the lot of its kind and underlying.
+    """
+
+    def __missing__(self, instrument: int) -> Listed:
+        kind = dict.__getitem__(self, terms_key(instrument))
+        return Listed(instrument, f"DATED-{instrument}", kind.lot_size, kind.feed)
+
+
+def instruments(connection: Connection) -> Instruments:
     """All instruments by number."""
     rows = connection.execute(select(schema.instruments))
-    return {r.instrument: Listed(r.instrument, r.name, r.lot_size, r.feed) for r in rows}
+    return Instruments(
+        {r.instrument: Listed(r.instrument, r.name, r.lot_size, r.feed) for r in rows}
+    )
 
 
 def tokens(connection: Connection) -> dict[str, Money]:
