@@ -11,7 +11,6 @@ events' rows go on.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any
 
 from novate.engine import plain
@@ -23,6 +22,7 @@ from novate.model.expiry import print_of
 from novate.model.instrument import FUTURE, OPTION, PERP
 from novate.model.option_id import is_dated, place_of
 from novate.model.state import World
+from novate.services.indexer_books import NO_BASIS, Books, Quote
 from novate.services.indexer_chain import ChainRows, Decoded, FillEvent, small
 from novate.services.indexer_journal import text
 from novate.services.replica import Divergence, Replica
@@ -32,41 +32,10 @@ from novate.units import ORACLE_UNIT, div_down, ppm_up
 CHECKPOINT_TRANSACTIONS = 1_000
 CARRIED = (PERP, FUTURE)  # kinds whose gains are variation
 AUCTIONEER, CUSTODY = "auctioneer", "custody"
-NO_BASIS = (0, 0)
 
 
 class Stopped(Exception):
     """The ledger's rows end before this transaction, for the reason given."""
-
-
-@dataclass(slots=True)
-class Books:
-    """What is remembered of every account between transactions.
-
-    ``bases``: account -> instrument -> value at which the position is carried, and the funding
-    index in it (both for all its lots). ``balances``: after the last write.
-    """
-
-    applied: int = 0
-    bases: dict[int, dict[int, tuple[int, int]]] = field(default_factory=dict)
-    balances: dict[int, int] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Quote:
-    """A lot of a perp or future now: its value at mark, the funding index (0 of a future), and the
-    oracle's prices.
-    """
-
-    mark_lot: int
-    funding_index: int
-    index: int
-    mark: int
-
-    @property
-    def carried(self) -> int:
-        """What the ledger carries a lot at."""
-        return self.mark_lot - self.funding_index
 
 
 class LedgerFold:
