@@ -37,6 +37,7 @@ from novate.engine.journal import Journal
 from novate.engine.sequencer import Sequencer
 from novate.errors import InvalidParameter, require
 from novate.lab.prices import PriceTable
+from novate.model import session
 from novate.model.order import Order
 from novate.services.boot import build_sequencer, coincurve_key, genesis_of
 from novate.services.flights import BatchTimer
@@ -205,10 +206,14 @@ class Host:
         def is_key(account: int, signer: str) -> bool:
             return world.exchange.keys[account, signer].live(world.now)
 
+        def may_cancel(account: int, signer: str) -> bool:
+            key = world.exchange.keys[account, signer]
+            return key.live(world.now) and bool(key.scope & session.CANCEL)
+
         self.api = VenueApi(
             core=self.core,
             parameters=self.parameters,
-            gateway=Gateway(domain, may_sign=may_sign, is_key=is_key),
+            gateway=Gateway(domain, may_sign=may_sign, is_key=is_key, may_cancel=may_cancel),
             separator=domain,
             chain_id=self.deployment.chain_id,
             exchange=self.deployment.addresses["exchange"],

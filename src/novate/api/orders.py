@@ -12,7 +12,6 @@ from collections import defaultdict, deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from novate import errors
 from novate.engine.orders import terms_of
 from novate.errors import BY_CODE
 from novate.model.order import Order
@@ -49,6 +48,7 @@ class OrderState:
     cost: int = 0
     fee: int = 0
     reason: str = ""
+    again: int = 0
 
     @property
     def is_open(self) -> bool:
@@ -99,7 +99,7 @@ class Orders:
             case OrderPlaced():
                 self._placed(record)
             case OrderRejected():
-                self._ended(record.digest, "rejected", BY_CODE[record.code].name)
+                self._rejected(record)
             case Matched():
                 self._matched(record, prices)
             case OrderDone():
@@ -129,9 +129,10 @@ class Orders:
         dropped = 0
         while self.ended and self.ended[0][0] < self.now_ms - KEEP_MS:
             _, digest = self.ended.popleft()
-            state = self.by_digest.pop(digest)
-            del self.by_account[state.terms.account][digest]
-            dropped += 1
+            state = self.by_digest.get(digest)
+            if state is not None and not state.is_open:
+                del self.by_digest[digest], self.by_account[state.terms.account][digest]
+                dropped += 1
         return dropped
 
     def _placed(self, record: OrderPlaced) -> None:
@@ -143,9 +144,20 @@ class Orders:
         state = OrderState(
             record.digest, terms, record.label, force, record.received_ms, record.received_ms
         )
-        # the same digest again is refused and leaves the first order as it is
-        if self.by_digest.setdefault(record.digest, state) is state:
+        first = self.by_digest.setdefault(record.digest, state)
+        if first is state:
             self.by_account[terms.account][record.digest] = state
+        elif first.state == "rejected":
+            first.state = "open"  # what had been refused may now be taken
+        else:
+            first.again += 1  # it will be refused, and leaves the first order as it is
+
+    def _rejected(self, record: OrderRejected) -> None:
+        state = self.by_digest[record.digest]
+        if state.again:
+            state.again -= 1  # one of two copies; the other one decides
+        else:
+            self._ended(record.digest, "rejected", BY_CODE[record.code].name)
 
     def _matched(self, record: Matched, prices: tuple[int, int]) -> None:
         price = records.number(record.price)
@@ -169,8 +181,6 @@ class Orders:
     def _ended(self, digest: bytes, how: str, reason: str) -> None:
         state = self.by_digest.get(digest)
         if state is None or not state.is_open:
-            return
-        if how == "rejected" and reason == errors.NonceUsed.name and state.filled:
             return
         state.state, state.reason, state.updated_ms = how, reason, self.now_ms
         self.ended.append((self.now_ms, digest))

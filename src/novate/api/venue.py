@@ -6,6 +6,7 @@ Owns: the set-up of one venue's API over a core. Methods reach it through their 
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from dataclasses import dataclass, field
 
 from novate.api.core import Core
@@ -39,6 +40,9 @@ class VenueApi:
     tokens: Tokens = field(default_factory=Tokens)
     limits: Limits = field(default_factory=Limits)
     switches: dict[int, asyncio.Task[None]] = field(default_factory=dict)
+    placing: dict[bytes, asyncio.Future[None]] = field(default_factory=dict)
+    cut_off: Counter[str] = field(default_factory=Counter)
+    faults: int = 0
 
     def __post_init__(self) -> None:
         self.market = Market(self.core, self.parameters, self.orders)
