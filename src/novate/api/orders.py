@@ -125,8 +125,12 @@ class Orders:
         ]
 
     def forget_old(self) -> int:
-        """Drop orders that ended more than a day ago; how many."""
+        """Drop orders that ended, and trades made, more than a day ago; how many orders."""
         dropped = 0
+        for sequence, trade in list(self.trades.items()):
+            if trade.timestamp_ms >= self.now_ms - KEEP_MS:
+                break
+            del self.trades[sequence]
         while self.ended and self.ended[0][0] < self.now_ms - KEEP_MS:
             _, digest = self.ended.popleft()
             state = self.by_digest.get(digest)

@@ -142,6 +142,7 @@ async def answer(session: Session, request: Request, us_in: int | None = None) -
 
 async def outcome(session: Session, name: str, params: object, us_in: int) -> dict[str, Any]:
     """The result of a method, or its error; of a fault of ours nothing but that there was one."""
+    began = time.perf_counter()
     try:
         return {"result": await dispatch(session, name, params, us_in)}
     except Rejected as rejected:
@@ -150,6 +151,10 @@ async def outcome(session: Session, name: str, params: object, us_in: int) -> di
         session.venue.faults += 1
         _LOG.exception("method %s failed", name[:64])
         return {"error": error_object(Rejected(InternalFault))}
+    finally:
+        label = name if name in METHODS else "unknown"
+        session.venue.requests[label] += 1
+        session.venue.seconds[label] += time.perf_counter() - began
 
 
 async def dispatch(session: Session, name: str, params: object, us_in: int) -> Any:

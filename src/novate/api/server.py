@@ -16,8 +16,16 @@ from dataclasses import dataclass, field
 from weakref import WeakKeyDictionary
 
 from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST
 
-from novate.api import account_methods, history_methods, private_methods, public_methods, rpc
+from novate.api import (
+    account_methods,
+    history_methods,
+    metrics,
+    private_methods,
+    public_methods,
+    rpc,
+)
 from novate.api.connection import Connection
 from novate.api.rpc import MESSAGE_BYTES_MAX, now_us
 from novate.api.session import Session
@@ -58,6 +66,7 @@ class Server:
             app.router.add_post(f"/api/{version}/{{scope}}/{{name}}", self.post)
             app.router.add_get(f"/api/{version}/{{scope}}/{{name}}", self.get)
         app.router.add_get("/health", self.health)
+        app.router.add_get("/metrics", self.metrics)
         return app
 
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> int:
@@ -115,9 +124,14 @@ class Server:
     # HTTP
 
     async def health(self, request: web.Request) -> web.Response:
-        """Whether the venue takes commands."""
-        waiting = self.venue.core.waiting
-        return web.json_response({"ready": waiting < 10_000, "waiting": waiting})
+        """Whether the venue is ready; 503 and the parts that are not if it is not."""
+        found = metrics.health(self.venue)
+        return web.json_response(found, status=200 if found["ready"] else 503)
+
+    async def metrics(self, request: web.Request) -> web.Response:
+        """Figures for Prometheus."""
+        body = metrics.exposition(self.venue, self.connections.total())
+        return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     async def post(self, request: web.Request) -> web.Response:
         """A JSON-RPC request in the body."""
