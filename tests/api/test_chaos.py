@@ -27,8 +27,7 @@ def chaos(up: Up, events: list[str], random: Random) -> dict[str, int]:
     for event in events:
         time.sleep(random.uniform(0.3, 2.5))
         up.befall(event)
-    up.until(lambda health: health["ready"])
-    time.sleep(1)
+        up.trades_on()
     up.rest()
     return up.judge()
 

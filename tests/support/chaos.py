@@ -84,6 +84,21 @@ class Up:
             time.sleep(0.1)
         raise AssertionError(found)
 
+    def last_trade(self) -> int:
+        """How many matches there have been."""
+        path = f"/api/v1/public/get_last_trades_by_instrument?instrument_name={BTC}&count=1"
+        with urllib.request.urlopen(self.said["url"] + path, timeout=5) as reply:
+            trades = json.load(reply)["result"]["trades"]
+        return int(trades[0]["trade_seq"]) if trades else -1
+
+    def trades_on(self) -> None:
+        """Everything is ready, and there are new trades."""
+        self.until(lambda health: health["ready"])
+        before, deadline = self.last_trade(), time.monotonic() + 30
+        while self.last_trade() < before + 5:
+            assert time.monotonic() < deadline, (self.refusals, self.health())
+            time.sleep(0.2)
+
     # What befalls it
 
     def kill_venue(self) -> None:

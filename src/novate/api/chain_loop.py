@@ -76,7 +76,8 @@ class ChainLoop:
             self.mined_ms = now
             second = now // 1_000  # division: to seconds
             try:
-                self.client.mine(max(second, self.client.block().timestamp + 1))
+                # several blocks may share a second: the chain's clock never runs ahead of ours
+                self.client.mine(max(second, self.client.block().timestamp))
                 self.mined()
             except RpcFault as fault:  # a node that is away comes back, or is begun again
                 self.settler.count(fault)

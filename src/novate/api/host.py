@@ -112,6 +112,7 @@ class Host:
         self.supervisor.start("core", self.core.run)
         if self.kept is not None and self.sequencer.world.oracle.statuses[0].round == 0:
             await self._warm_up()
+            await asyncio.to_thread(self.kept.dump)  # a chain without these rounds begins in grace
         self.api.store = await asyncio.to_thread(self.index.open)
         self.supervisor.start("index", self.index.run)
         await self._until_indexed()

@@ -15,12 +15,15 @@ from dataclasses import dataclass, field
 from novate.engine.orders import terms_of
 from novate.errors import BY_CODE
 from novate.model.order import Order
+from novate.services.flights import settled_by
 from novate.wire import records
 from novate.wire.records import (
     AnyRecord,
     BatchClosed,
     BatchSubmitted,
+    Busted,
     CancelRequested,
+    ChainReorganised,
     ChainTransaction,
     Matched,
     OracleRound,
@@ -111,6 +114,13 @@ class Orders:
                 self.submitted[record.transaction] = record
             case ChainTransaction():
                 self._settled(record)
+            case ChainReorganised():
+                for trade in self.trades.values():
+                    if trade.block >= record.first_block:
+                        trade.settlement, trade.block, trade.transaction = "batched", 0, b""
+            case Busted():
+                for trade in self._span(record.sequence, 1):
+                    trade.settlement, trade.reason = "busted", BY_CODE[record.code].name
             case CancelRequested() | OracleRound():
                 pass
             case _:
@@ -127,6 +137,10 @@ class Orders:
     def forget_old(self) -> int:
         """Drop orders that ended, and trades made, more than a day ago; how many orders."""
         dropped = 0
+        for transaction, sent in list(self.submitted.items()):
+            if sent.submitted_ms >= self.now_ms - KEEP_MS:
+                break
+            del self.submitted[transaction]
         for sequence, trade in list(self.trades.items()):
             if trade.timestamp_ms >= self.now_ms - KEEP_MS:
                 break
@@ -190,12 +204,14 @@ class Orders:
         self.ended.append((self.now_ms, digest))
 
     def _settled(self, record: ChainTransaction) -> None:
-        batch = self.submitted.pop(record.transaction, None)
+        batch = self.submitted.get(record.transaction)
         if batch is None:
             return
+        settled = settled_by(record)
         for trade in self._span(batch.first_sequence, batch.count):
-            trade.settlement = "settled" if record.succeeded else "batched"
-            trade.transaction, trade.block = record.transaction, record.block
+            if trade.match.sequence in settled:
+                trade.settlement, trade.batch = "settled", batch.first_sequence
+                trade.transaction, trade.block = record.transaction, record.block
 
     def _span(self, first: int, count: int) -> Iterator[Trade]:
         return (
