@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 import pytest
+from eth_utils.crypto import keccak
 
 from novate import errors
 from novate.chain.connection import RpcFault
 from novate.chain.node import local_key
 from novate.chain.rows import Fees
+from novate.engine.ahead import REORG_BLOCKS_MAX
 from novate.errors import Rejected
 from novate.services import batch_call
 from novate.services.fees import FeePolicy
@@ -22,6 +25,7 @@ from novate.wire.records import (
     BatchClosed,
     BatchSubmitted,
     ChainReorganised,
+    ChainTransaction,
     Matched,
     OracleRound,
 )
@@ -211,3 +215,25 @@ def test_what_asking_again_does_not_cure_is_raised(settler: Settler) -> None:
     watching.found = Rejected(errors.ReorgTooDeep)
     with pytest.raises(Rejected):
         loop.turn(0)
+
+
+def mined(sent: BatchSubmitted, block: int, settled: int) -> ChainTransaction:
+    """A batch in a block, with the log that says which of its fills have settled."""
+    exchange = bytes([7]) * 20
+    topic = keccak(b"BatchSettled(address,uint256,uint256,uint256)")
+    data = b"".join(n.to_bytes(32, "big") for n in (sent.first_sequence, sent.count, settled))
+    logs = [(exchange, [topic, WORD], data), (bytes(20), [topic, WORD], data[:64] + b"\xff" * 32)]
+    return ChainTransaction(block, 0, 0, sent.transaction, bytes(20), exchange, b"", True, 1, logs)
+
+
+def test_what_a_batch_did_not_settle_can_be_sent_again_however_late(settler: Settler) -> None:
+    settler.follow(price_round(1))
+    closed(settler, 0, 3, number=1)
+    [sent] = settler.plan(0)
+    settler.follow(sent)
+    settler.follow(mined(sent, 10, settled=0b101))
+    other = mined(sent, 10 + REORG_BLOCKS_MAX, settled=0)
+    settler.follow(msgspec.structs.replace(other, transaction=bytes(32)))
+    assert settler.flights == {} and set(settler.matches) == {1}
+    settler.follow(BatchClosed(1, 1, 1, 0))
+    assert loads(settler.plan(0)) == [(1, 1, 0)]

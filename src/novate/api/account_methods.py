@@ -7,19 +7,21 @@ connection.
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import Any, Literal
 
 from novate.api.numbers import Number, decimal, lots, price
-from novate.api.private_methods import PlaceOrder, cancel_states, signed_order
+from novate.api.private_methods import PlaceOrder, cancel_for, signed_order
 from novate.api.public_methods import Nothing
 from novate.api.rejections import bad
 from novate.api.rpc import Call, Parameters, method, now_us
-from novate.errors import NotAuthenticated, require
+from novate.errors import NotAuthenticated, Rejected, require
 from novate.model import ledger, waterfall
 from novate.model.margin import evaluate
 from novate.units import ORACLE_UNIT, PPM, WAD, ppm_up
 from novate.wire import eip712
 
+_LOG = logging.getLogger("novate.api")
 SWITCH_SECONDS_MIN, SWITCH_SECONDS_MAX = 5, 3_600
 
 
@@ -100,7 +102,10 @@ async def _cancel_later(call: Call, seconds: int) -> None:
     await asyncio.sleep(seconds)
     venue = call.session.venue
     del venue.switches[call.session.account]
-    await cancel_states(call, venue.orders.open_orders(call.session.account))
+    try:
+        await cancel_for(call.session, "all", 0)
+    except Rejected as rejected:
+        _LOG.error("a dead man's switch: %s", rejected)
 
 
 @method("private/get_margins", Margins, scope="read")

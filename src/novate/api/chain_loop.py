@@ -1,19 +1,23 @@
 """The loop between journal and chain, beside the core: batches and rounds out, whole blocks in.
 
-Owns: when the settlement service takes its turns, and how what it writes enters the journal through
+Owns: when the settlement service takes its turns (``heard_at``: the
+last one without a fault, on the process's clock), and how what it writes enters the journal through
 the core. A turn runs on a thread, so that a slow node holds nobody up but this loop; the service is
-touched by one turn at a time. A local chain is mined here. Times in milliseconds.
+touched by one turn at a time. A local chain is mined here, and ``mined`` called
+after each block. Times in milliseconds.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from novate.api.core import Core
 from novate.chain.client import Client
+from novate.chain.connection import RpcFault
 from novate.services.flights import BatchTimer
 from novate.services.settlement_loop import SettlementLoop
 from novate.services.settler import Settler
@@ -34,8 +38,10 @@ class ChainLoop:
     timer: BatchTimer
     block_ms: int
     clock_ms: Callable[[], int]
+    mined: Callable[[], None] = lambda: None
     fresh: deque[AnyRecord] = field(default_factory=deque)
     mined_ms: int = 0
+    heard_at: float = field(default_factory=time.monotonic)
     resumed: list[ChainReorganised] = field(default_factory=list)
     service: SettlementLoop = field(init=False)
     _loop: asyncio.AbstractEventLoop = field(init=False)
@@ -63,12 +69,20 @@ class ChainLoop:
 
     def _turn(self, now: int) -> None:
         """On the thread."""
+        faults = self.settler.faults.total()
         self._catch_up()
         self.service.turn(now)
         if self.client.mines and now - self.mined_ms >= self.block_ms:
-            second = now // 1_000  # division: to seconds
-            self.client.mine(max(second, self.client.block().timestamp + 1))
             self.mined_ms = now
+            second = now // 1_000  # division: to seconds
+            try:
+                # several blocks may share a second: the chain's clock never runs ahead of ours
+                self.client.mine(max(second, self.client.block().timestamp))
+                self.mined()
+            except RpcFault as fault:  # a node that is away comes back, or is begun again
+                self.settler.count(fault)
+        if self.settler.faults.total() == faults:
+            self.heard_at = time.monotonic()
 
     def _write(self, made: Sequence[AnyRecord]) -> None:
         """On the thread: have the core write records, and follow them."""

@@ -1,28 +1,54 @@
 """The venue as the API sees it: commands in, durable records out.
 
 Owns: the one queue through which everything enters the journal (orders, cancels, rounds, chain
-transactions), so that its order is the journal's; group commit; and the listeners that follow every
-record after it is durable. A command's future ends with the events it caused, all of them durable:
-nothing is acknowledged before. Single-threaded: everything runs on one event loop.
+transactions), so that its order is the journal's; group commit; load shed by class; and the
+listeners that follow every record after it is durable. A command's future ends with the events it
+caused, all of them durable: nothing is acknowledged before. Single-threaded: everything runs on one
+event loop.
+
+A journal that refuses (full, read-only) loses and doubles nothing: a command it does not take is
+refused by that name; what it has taken but cannot make durable waits here, and so does everything
+behind it, until there is room. What nothing can cure (the engine or the journal failed, or a
+successor writes) is ``CoreFailed``: no further command is taken.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
+import time
+from collections import Counter
 from collections.abc import Callable
 from typing import Protocol
 
 from novate.engine.journal import Journal
-from novate.errors import OutcomeUnknown, Overloaded, Rejected, require
+from novate.errors import (
+    JournalFull,
+    JournalReadOnly,
+    OutcomeUnknown,
+    Overloaded,
+    Rejected,
+    require,
+)
 from novate.model.matching import Book
+from novate.model.order import REDUCE_ONLY
 from novate.model.state import World
 from novate.wire import records
-from novate.wire.records import AnyRecord
+from novate.wire.records import AnyRecord, CancelRequested, OrderPlaced
 
-# Commands waiting for their turn; beyond it only cancels are taken.
-QUEUE_MAX = 20_000
+# Commands waiting for their turn, beyond which a class is refused: new orders first, cancels last.
+NEW_MAX = 10_000
+REDUCE_MAX = 15_000
+CANCEL_MAX = 40_000
 BATCH_MAX = 256
 ANSWER_SECONDS_MAX = 5.0
+ROOM_SECONDS = 0.1
+_NO_ROOM = (JournalFull, JournalReadOnly)
+_LOG = logging.getLogger("novate.core")
+
+
+class CoreFailed(Exception):
+    """Nothing may go on from here; a restart reads what is durable."""
 
 
 class Engine(Protocol):
@@ -37,6 +63,7 @@ class Engine(Protocol):
 
 
 Listener = Callable[[AnyRecord], None]
+Answer = asyncio.Future[list[AnyRecord]]
 
 
 class Core:
@@ -46,10 +73,12 @@ class Core:
         self.journal = journal
         self.engine = engine
         self.listeners: list[Listener] = []
-        self.cursor = journal.durable.sequence + 1
-        self._queue: asyncio.Queue[tuple[AnyRecord, asyncio.Future[list[AnyRecord]]]] = (
-            asyncio.Queue()
-        )
+        self.failed = False
+        self.busy = False
+        self._refusal: tuple[Rejected, float] | None = None
+        self.carried_out = self.listener_faults = 0
+        self.shed: Counter[str] = Counter()
+        self._queue: asyncio.Queue[tuple[AnyRecord, Answer]] = asyncio.Queue()
 
     @property
     def world(self) -> World:
@@ -61,53 +90,164 @@ class Core:
         """How many commands wait for their turn."""
         return self._queue.qsize()
 
-    async def submit(self, command: AnyRecord, shed: bool = True) -> list[AnyRecord]:
-        """Enter a command; the events it caused, durable.
+    @property
+    def refusing(self) -> Rejected | None:
+        """Why the journal takes no new order at present; it is tried again in a moment."""
+        if self._refusal is None or time.monotonic() > self._refusal[1] + 2 * ROOM_SECONDS:
+            return None
+        return self._refusal[0]
 
-        ``shed``: refused when the queue is full (cancels and the venue's own records are not).
-        Errors: ``Overloaded`` (nothing entered), ``OutcomeUnknown`` (it may yet take effect).
+    @property
+    def settled(self) -> bool:
+        """Whether the engine stands where the durable journal ends."""
+        caught_up = self.journal.durable.sequence == self.journal.head.sequence
+        return caught_up and not self.busy and not self.failed
+
+    async def submit(self, command: AnyRecord) -> list[AnyRecord]:
+        """Enter a client's command; the events it caused, durable.
+
+        Errors: ``Overloaded``, ``JournalFull``, ``JournalReadOnly`` (nothing entered),
+        ``OutcomeUnknown`` (it may yet take effect).
         """
-        require(not shed or self.waiting < QUEUE_MAX, Overloaded)
+        kind, most = _class_of(command)
+        if self.failed or self.waiting >= most:
+            self.shed[kind] += 1
+            raise Rejected(Overloaded, f"{self.waiting} commands wait")
+        refused = self.refusing
+        if refused is not None and kind != "cancel":
+            self.shed[kind] += 1
+            raise Rejected(refused.error)
         future = self._queued(command)
         try:
             return await asyncio.wait_for(asyncio.shield(future), ANSWER_SECONDS_MAX)
         except TimeoutError:
+            # an answer that comes too late has nobody who waits for it
+            future.add_done_callback(lambda late: late.cancelled() or late.exception())
             raise Rejected(OutcomeUnknown) from None
 
     async def enter(self, record: AnyRecord) -> list[AnyRecord]:
-        """Enter a record of the venue's own; waits as long as it takes."""
-        return await self._queued(record)
+        """Enter a record of the venue's own; waits as long as it takes, also for room."""
+        while True:
+            require(not self.failed, Overloaded, "the venue stops")
+            try:
+                return await self._queued(record)
+            except Rejected as refused:
+                if refused.error not in _NO_ROOM:
+                    raise
+            await asyncio.sleep(ROOM_SECONDS)
 
-    def _queued(self, command: AnyRecord) -> asyncio.Future[list[AnyRecord]]:
-        future: asyncio.Future[list[AnyRecord]] = asyncio.get_running_loop().create_future()
+    def _queued(self, command: AnyRecord) -> Answer:
+        future: Answer = asyncio.get_running_loop().create_future()
         self._queue.put_nowait((command, future))
         return future
 
     async def run(self) -> None:
-        """Serve the queue until cancelled."""
+        """Serve the queue until cancelled. Raises ``CoreFailed``."""
+        require(not self.failed, Overloaded)
         while True:
             taken = [await self._queue.get()]
             while len(taken) < BATCH_MAX and not self._queue.empty():
                 taken.append(self._queue.get_nowait())
-            self._carry_out(taken)
+            self.busy = True
+            try:
+                await self._carry_out(taken)
+                self.busy = False
+            except Exception as error:
+                self.failed = True
+                self._give_up(taken)
+                raise CoreFailed(repr(error)) from error
             # others (replies, reads) get their turn between batches
             await asyncio.sleep(0)
 
-    def _carry_out(self, taken: list[tuple[AnyRecord, asyncio.Future[list[AnyRecord]]]]) -> None:
-        """Write the commands, carry them out, write their events, then say so."""
-        done: list[tuple[AnyRecord, list[AnyRecord], asyncio.Future[list[AnyRecord]]]] = []
-        for command, _ in taken:
-            self.journal.append(*records.encode(command))
-        self.journal.commit()
-        for command, future in taken:
+    async def _carry_out(self, taken: list[tuple[AnyRecord, Answer]]) -> None:
+        """Write the commands, carry them out, write their events, then say so.
+
+        If it is cancelled while it waits for room, the venue stays ``busy``: a restart completes
+        what is then in the journal.
+        """
+        admitted = [pair for pair in taken if self._admits(*pair)]
+        await self._commit()
+        done: list[tuple[AnyRecord, list[AnyRecord], Answer]] = []
+        for command, future in admitted:
             events = self.engine.handle(command)
             for event in events:
-                self.journal.append(*records.encode(event))
+                await self._append(event)
             done.append((command, events, future))
-        self.journal.commit()
+        await self._commit()
         for command, events, future in done:
             for record in (command, *events):
-                for listener in self.listeners:
-                    listener(record)
+                self._tell(record)
             if not future.done():
                 future.set_result(events)
+        self.carried_out += len(done)
+
+    def _admits(self, command: AnyRecord, future: Answer) -> bool:
+        """Whether the journal takes a command; one it does not take is refused and has no trace."""
+        try:
+            self.journal.append(*records.encode(command))
+        except Rejected as refused:
+            self._refuse(refused)
+            if not future.done():
+                future.set_exception(Rejected(refused.error))
+            return False
+        self._refusal = None
+        return True
+
+    async def _append(self, event: AnyRecord) -> None:
+        """Append an event that has happened, however long the disk gives no room for it."""
+        while True:
+            try:
+                self.journal.append(*records.encode(event))
+            except Rejected as refused:
+                await self._wait(refused)
+            else:
+                return
+
+    async def _commit(self) -> None:
+        """Make what was appended durable, however long the disk refuses."""
+        while True:
+            try:
+                self.journal.commit()
+            except Rejected as refused:
+                await self._wait(refused)
+            else:
+                return
+
+    async def _wait(self, refused: Rejected) -> None:
+        if not refused.error.retryable:
+            raise refused
+        self._refuse(refused)
+        await asyncio.sleep(ROOM_SECONDS)
+
+    def _refuse(self, refused: Rejected) -> None:
+        """New orders meet this refusal at once, until the journal takes a record again."""
+        if refused.error in _NO_ROOM:
+            if self._refusal is None:
+                _LOG.error("the journal refuses: %s", refused)
+            self._refusal = (refused, time.monotonic())
+
+    def _tell(self, record: AnyRecord) -> None:
+        """Tell every listener; what one of them makes of it is no reason not to acknowledge."""
+        for listener in self.listeners:
+            try:
+                listener(record)
+            except Exception:
+                self.listener_faults += 1
+                _LOG.exception("a listener failed at %s", type(record).__name__)
+
+    def _give_up(self, taken: list[tuple[AnyRecord, Answer]]) -> None:
+        """Nobody waits for an answer that will not come."""
+        while not self._queue.empty():
+            taken.append(self._queue.get_nowait())
+        for _, future in taken:
+            if not future.done():
+                future.set_exception(Rejected(OutcomeUnknown))
+
+
+def _class_of(command: AnyRecord) -> tuple[str, int]:
+    """A client's command's class, and how many may wait before it is refused."""
+    if isinstance(command, CancelRequested):
+        return "cancel", CANCEL_MAX
+    if isinstance(command, OrderPlaced) and command.order.flags & REDUCE_ONLY:
+        return "reduce", REDUCE_MAX
+    return "new", NEW_MAX

@@ -17,7 +17,8 @@ from novate.api.market import Market
 from novate.api.names import Listed
 from novate.api.numbers import decimal
 from novate.api.rpc import notification
-from novate.errors import Rejected, UnknownChannel
+from novate.api.session import CHANNELS_MAX
+from novate.errors import InvalidField, Rejected, UnknownChannel, require
 from novate.wire.records import AnyRecord, Matched, OracleRound, OrderDone, OrderPlaced
 
 if TYPE_CHECKING:
@@ -45,13 +46,14 @@ class Feeds:
     market: Market
     followers: dict[str, dict[int, Session]] = field(default_factory=lambda: defaultdict(dict))
     books: dict[int, BookFeed] = field(default_factory=lambda: defaultdict(BookFeed))
-    sequence: dict[str, int] = field(default_factory=lambda: defaultdict(int))
 
     # Subscriptions
 
     def subscribe(self, session: Session, channel: str) -> None:
         """Follow a channel; books and tickers begin with a snapshot. Errors: ``UnknownChannel``."""
         item, kind = self.parse(channel, session.account)
+        known = channel in session.subscriptions or len(session.subscriptions) < CHANNELS_MAX
+        require(known, InvalidField, f"channels: at most {CHANNELS_MAX} on one connection")
         self.followers[channel][id(session)] = session
         session.subscriptions.add(channel)
         if session.send is None or item is None:
@@ -89,13 +91,21 @@ class Feeds:
             if parts[2] != "any":
                 self.market.named(parts[2])
             return None, "user"
-        elif kind in ("price_index", "deribit_price_index", "platform_state"):
+        elif channel == "platform_state" or channel in self._indices():
             return None, kind
         else:
             known = False
         if not known:
             self._unknown(channel)
         return self.market.named(parts[1]), kind
+
+    def _indices(self) -> dict[str, Listed]:
+        """Channels of price indices, each with an instrument that shows it."""
+        return {
+            f"{kind}.{item.currency.lower()}_usdc": item
+            for item in self.market.by_id.values()
+            for kind in ("price_index", "deribit_price_index")
+        }
 
     def _unknown(self, channel: str) -> str:
         raise Rejected(UnknownChannel, channel[:96])
@@ -123,6 +133,8 @@ class Feeds:
             case OracleRound():
                 for item in self.market.by_id.values():
                     self._views(item)
+                for channel, item in self._indices().items():
+                    self._publish(channel, self._index(channel, item))
             case _:
                 pass
 
@@ -242,11 +254,18 @@ class Feeds:
         names = ("best_bid_price", "best_bid_amount", "best_ask_price", "best_ask_amount")
         return {name: ticker[name] for name in ("instrument_name", "timestamp", *names)}
 
+    def _index(self, channel: str, item: Listed) -> dict[str, Any]:
+        _, index = self.market.prices(item.id)
+        return {
+            "index_name": channel.split(".")[1],
+            "price": decimal(index),
+            "timestamp": self.market.core.world.now * 1000,
+        }
+
     def _publish(self, channel: str, data: object) -> None:
         followers = self.followers.get(channel)
         if not followers:
             return
-        self.sequence[channel] += 1
         message = notification(channel, data)
         for session in list(followers.values()):
             if session.send is not None:

@@ -9,6 +9,7 @@ one it needs a folder that holds the ``deployment.json`` of a venue there.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from dataclasses import dataclass, field
@@ -20,23 +21,26 @@ from novate.api.chain_loop import ChainLoop
 from novate.api.core import Core
 from novate.api.drive import fund
 from novate.api.index_process import IndexProcess
+from novate.api.kept_chain import KeptChain
+from novate.api.metrics import Part
 from novate.api.oracle_loop import OracleLoop
 from novate.api.prices import Replay
 from novate.api.server import Server
 from novate.api.supervisor import Supervisor
 from novate.api.up_config import UpConfig
-from novate.api.venue import VenueApi
+from novate.api.venue import Figure, VenueApi
 from novate.chain.backend import ClientBackend
 from novate.chain.client import Client
 from novate.chain.deploy import deploy
 from novate.chain.deployment import Deployment, Roles
-from novate.chain.node import LocalNode, NodeOptions, local_key
+from novate.chain.node import local_key
 from novate.config import Parameters
 from novate.engine import recovery, snapshot
 from novate.engine.journal import Journal
 from novate.engine.sequencer import Sequencer
-from novate.errors import InvalidParameter, require
+from novate.errors import InvalidParameter, Rejected, require
 from novate.lab.prices import PriceTable
+from novate.model import session
 from novate.model.order import Order
 from novate.services.boot import build_sequencer, coincurve_key, genesis_of
 from novate.services.flights import BatchTimer
@@ -54,6 +58,7 @@ BEFORE_GENESIS_S = 7_200
 # How much of the record is played before the venue opens.
 WARM_UP_S = 600
 INDEX_BEGINS_SECONDS_MAX = 30
+SILENT_SECONDS = 15
 _LOG = logging.getLogger("novate.host")
 
 
@@ -73,7 +78,7 @@ class Host:
     rpc: str | None = None
     executor: LocalAccount = field(default_factory=lambda: local_key("executor"))
     supervisor: Supervisor = field(default_factory=Supervisor)
-    node: LocalNode | None = None
+    kept: KeptChain | None = None
     port: int = 0
     accounts: list[LocalAccount] = field(default_factory=list)
     client: Client = field(init=False)
@@ -100,17 +105,20 @@ class Host:
             held = await asyncio.to_thread(self._recover)
         except BaseException:
             self.journal.close()
-            if self.node is not None:
-                self.node.stop()
+            if self.kept is not None:
+                self.kept.node.stop()
             raise
         self._wire(held)
         self.supervisor.start("core", self.core.run)
-        if self.node is not None and self.sequencer.world.oracle.statuses[0].round == 0:
+        if self.kept is not None and self.sequencer.world.oracle.statuses[0].round == 0:
             await self._warm_up()
+            await asyncio.to_thread(self.kept.dump)  # a chain without these rounds begins in grace
         self.api.store = await asyncio.to_thread(self.index.open)
         self.supervisor.start("index", self.index.run)
         await self._until_indexed()
         self.port = await self.server.start(self.config.host, self.config.port)
+        if self.kept is not None:
+            self.supervisor.start("node", self._keep_node)
         self.supervisor.start("chain", self.chain.run)
         self.supervisor.start("oracle", self.oracle.run)
         self.supervisor.start("snapshots", self._snapshots)
@@ -118,7 +126,8 @@ class Host:
     async def stop(self) -> None:
         """Take no more commands, send what is open, write a snapshot, stop."""
         await self.server.stop()
-        await self.core.enter(BatchDue(clock_ms()))
+        with contextlib.suppress(TimeoutError, Rejected):  # a disk without room, a core that failed
+            await asyncio.wait_for(self.core.enter(BatchDue(clock_ms())), 2)
         for _ in range(50):
             await asyncio.sleep(0.05)
             if self.chain.waiting == 0:
@@ -127,9 +136,12 @@ class Host:
         if self.api.store is not None:
             self.api.store.close()
         self._snapshot()
-        self.journal.close()
-        if self.node is not None:
-            self.node.stop()
+        try:
+            self.journal.close()
+        except Rejected as refused:
+            _LOG.error("the journal could not be closed in order: %s", refused)
+        if self.kept is not None:
+            await asyncio.to_thread(self.kept.stop)
         else:
             self.client.close()
 
@@ -146,23 +158,23 @@ class Host:
         kept = self.folder / "chain.json"
         fresh = not (kept.exists() and found.exists())
         started = int(time.time()) - BEFORE_GENESIS_S
-        options = NodeOptions(
-            timestamp=started, dump_state=kept, load_state=None if fresh else kept
+        require(
+            not fresh or self.journal.head.sequence < 0,
+            InvalidParameter,
+            f"{self.folder} holds a journal without its chain; take another folder",
         )
-        self.node = LocalNode(options)
-        self.client = self.node.client()
-        if fresh:
-            require(
-                self.journal.head.sequence < 0,
-                InvalidParameter,
-                f"{self.folder} holds a journal without its chain; take another folder",
-            )
-            self.deployment = self._deployed()
-            self.deployment.save(found)
-        self.deployment = Deployment.load(found)
+        self.kept = KeptChain.open(self.folder, started, fresh, self.config.block_ms)
+        self.client = self.kept.client
+        self.deployment = self._deployed() if fresh else Deployment.load(found)
         self.accounts = fund(
             self.client, self.deployment, self.config.traders, self.config.trader_usdc, fresh
         )
+        if fresh:
+            self.kept.dump()
+            # last: with this file the folder holds a venue, killed before it none
+            aside = found.with_name(found.name + ".new")
+            self.deployment.save(aside)
+            aside.rename(found)
 
     def _deployed(self) -> Deployment:
         nodes = tuple(
@@ -205,10 +217,14 @@ class Host:
         def is_key(account: int, signer: str) -> bool:
             return world.exchange.keys[account, signer].live(world.now)
 
+        def may_cancel(account: int, signer: str) -> bool:
+            key = world.exchange.keys[account, signer]
+            return key.live(world.now) and bool(key.scope & session.CANCEL)
+
         self.api = VenueApi(
             core=self.core,
             parameters=self.parameters,
-            gateway=Gateway(domain, may_sign=may_sign, is_key=is_key),
+            gateway=Gateway(domain, may_sign=may_sign, is_key=is_key, may_cancel=may_cancel),
             separator=domain,
             chain_id=self.deployment.chain_id,
             exchange=self.deployment.addresses["exchange"],
@@ -227,7 +243,10 @@ class Host:
             BatchTimer(self.config.batch_ms),
             self.config.block_ms,
             clock_ms,
+            mined=self.kept.dump_if_due if self.kept is not None else lambda: None,
         )
+        self.api.parts += [self._chain_part, self._oracle_part, self._index_part]
+        self.api.figures = self._figures
         for record in held:
             self.api.orders.follow(record)
             self.chain.follow(record)
@@ -235,7 +254,7 @@ class Host:
         self.core.listeners.append(self.chain.follow)
         self.chain.resumed = watcher.resume(held) if canonical(held) else []
         start = int(time.time()) - WARM_UP_S
-        chain_url = self.node.http_url if self.node is not None else self.rpc
+        chain_url = self.kept.node.http_url if self.kept is not None else self.rpc
         database = self.config.database or f"sqlite:///{self.folder / 'index.db'}"
         self.index = IndexProcess(self.folder, database, chain_url)
         self.oracle = OracleLoop(
@@ -275,14 +294,58 @@ class Host:
             second += step
         self.chain.clock_ms = clock_ms
 
+    # What it says of itself
+
+    def _chain_part(self) -> Part:
+        silent = int(time.monotonic() - self.chain.heard_at)
+        pid = self.kept.node.pid if self.kept is not None else None
+        begun = self.supervisor.restarts["chain"] + (self.kept.revivals if self.kept else 0)
+        return Part("chain", silent < SILENT_SECONDS, f"heard {silent} s ago", pid, begun)
+
+    def _oracle_part(self) -> Part:
+        age = int(time.time()) - self.sequencer.world.oracle.statuses[0].timestamp
+        fresh = age <= self.parameters.oracle.stale_after_seconds
+        return Part("oracle", fresh, f"round {age} s old", None, self.supervisor.restarts["oracle"])
+
+    def _index_part(self) -> Part:
+        child = self.index.child
+        lives = child is not None and child.returncode is None
+        pid = child.pid if child is not None else None
+        return Part(
+            "index", lives, "" if lives else "ended", pid, self.supervisor.restarts["index"]
+        )
+
+    def _figures(self) -> dict[str, Figure]:
+        return {
+            "settlement_faults": (
+                "Faults of the way to the chain.",
+                "fault",
+                self.chain.service.faults,
+            ),
+            "settlement_waiting": (
+                "Batches and rounds not on the chain.",
+                "kind",
+                {"all": float(self.chain.waiting)},
+            ),
+            "oracle_skipped": ("Rounds without a quorum.", "node", {"all": self.oracle.skipped}),
+        }
+
     # Hours
+
+    async def _keep_node(self) -> None:
+        """Begin the local chain's node again when it has died."""
+        assert self.kept is not None
+        while True:
+            await asyncio.to_thread(self.kept.revive_if_dead)
+            await asyncio.sleep(0.2)
 
     async def _snapshots(self) -> None:
         """Write the engine's state down from time to time."""
         while True:
             await asyncio.sleep(self.config.snapshot_minutes * 60)
             self._snapshot()
+            self.api.orders.forget_old()
 
     def _snapshot(self) -> None:
-        if self.journal.durable.sequence == self.journal.head.sequence:
+        if self.core.settled:
             snapshot.save(self.journal.path, self.journal.durable, self.sequencer)

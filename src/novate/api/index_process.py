@@ -34,12 +34,17 @@ class IndexProcess:
     async def run(self) -> None:
         """Keep the child until it ends; raises if it failed."""
         command = ["-c", PROGRAM, "index", "run", "--journal", str(self.folder / "journal.bin")]
-        command += ["--database", self.url, "--json"]
+        command += ["--database", self.url, "--json", "--while-stdin"]
         if self.rpc is not None:
             command += ["--rpc", self.rpc]
         with (self.folder / "index.log").open("ab") as log:
             self.child = await asyncio.create_subprocess_exec(
-                sys.executable, *command, stdout=log, stderr=log, start_new_session=True
+                sys.executable,
+                *command,
+                stdin=asyncio.subprocess.PIPE,  # held open for as long as this process lives
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
             )
             try:
                 code = await self.child.wait()

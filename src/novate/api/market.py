@@ -193,6 +193,7 @@ class Market:
             "batch": trade.batch,
             "transaction": "0x" + trade.transaction.hex() if trade.transaction else None,
             "block": trade.block or None,
+            "bust_reason": trade.reason or None,
         }
 
     def order(self, state: OrderState) -> dict[str, Any]:

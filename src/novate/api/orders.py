@@ -12,16 +12,18 @@ from collections import defaultdict, deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from novate import errors
 from novate.engine.orders import terms_of
 from novate.errors import BY_CODE
 from novate.model.order import Order
+from novate.services.flights import settled_by
 from novate.wire import records
 from novate.wire.records import (
     AnyRecord,
     BatchClosed,
     BatchSubmitted,
+    Busted,
     CancelRequested,
+    ChainReorganised,
     ChainTransaction,
     Matched,
     OracleRound,
@@ -49,6 +51,7 @@ class OrderState:
     cost: int = 0
     fee: int = 0
     reason: str = ""
+    again: int = 0
 
     @property
     def is_open(self) -> bool:
@@ -99,7 +102,7 @@ class Orders:
             case OrderPlaced():
                 self._placed(record)
             case OrderRejected():
-                self._ended(record.digest, "rejected", BY_CODE[record.code].name)
+                self._rejected(record)
             case Matched():
                 self._matched(record, prices)
             case OrderDone():
@@ -111,6 +114,13 @@ class Orders:
                 self.submitted[record.transaction] = record
             case ChainTransaction():
                 self._settled(record)
+            case ChainReorganised():
+                for trade in self.trades.values():
+                    if trade.block >= record.first_block:
+                        trade.settlement, trade.block, trade.transaction = "batched", 0, b""
+            case Busted():
+                for trade in self._span(record.sequence, 1):
+                    trade.settlement, trade.reason = "busted", BY_CODE[record.code].name
             case CancelRequested() | OracleRound():
                 pass
             case _:
@@ -125,13 +135,22 @@ class Orders:
         ]
 
     def forget_old(self) -> int:
-        """Drop orders that ended more than a day ago; how many."""
+        """Drop orders that ended, and trades made, more than a day ago; how many orders."""
         dropped = 0
+        for transaction, sent in list(self.submitted.items()):
+            if sent.submitted_ms >= self.now_ms - KEEP_MS:
+                break
+            del self.submitted[transaction]
+        for sequence, trade in list(self.trades.items()):
+            if trade.timestamp_ms >= self.now_ms - KEEP_MS:
+                break
+            del self.trades[sequence]
         while self.ended and self.ended[0][0] < self.now_ms - KEEP_MS:
             _, digest = self.ended.popleft()
-            state = self.by_digest.pop(digest)
-            del self.by_account[state.terms.account][digest]
-            dropped += 1
+            state = self.by_digest.get(digest)
+            if state is not None and not state.is_open:
+                del self.by_digest[digest], self.by_account[state.terms.account][digest]
+                dropped += 1
         return dropped
 
     def _placed(self, record: OrderPlaced) -> None:
@@ -143,9 +162,20 @@ class Orders:
         state = OrderState(
             record.digest, terms, record.label, force, record.received_ms, record.received_ms
         )
-        # the same digest again is refused and leaves the first order as it is
-        if self.by_digest.setdefault(record.digest, state) is state:
+        first = self.by_digest.setdefault(record.digest, state)
+        if first is state:
             self.by_account[terms.account][record.digest] = state
+        elif first.state == "rejected":
+            first.state = "open"  # what had been refused may now be taken
+        else:
+            first.again += 1  # it will be refused, and leaves the first order as it is
+
+    def _rejected(self, record: OrderRejected) -> None:
+        state = self.by_digest[record.digest]
+        if state.again:
+            state.again -= 1  # one of two copies; the other one decides
+        else:
+            self._ended(record.digest, "rejected", BY_CODE[record.code].name)
 
     def _matched(self, record: Matched, prices: tuple[int, int]) -> None:
         price = records.number(record.price)
@@ -170,18 +200,18 @@ class Orders:
         state = self.by_digest.get(digest)
         if state is None or not state.is_open:
             return
-        if how == "rejected" and reason == errors.NonceUsed.name and state.filled:
-            return
         state.state, state.reason, state.updated_ms = how, reason, self.now_ms
         self.ended.append((self.now_ms, digest))
 
     def _settled(self, record: ChainTransaction) -> None:
-        batch = self.submitted.pop(record.transaction, None)
+        batch = self.submitted.get(record.transaction)
         if batch is None:
             return
+        settled = settled_by(record)
         for trade in self._span(batch.first_sequence, batch.count):
-            trade.settlement = "settled" if record.succeeded else "batched"
-            trade.transaction, trade.block = record.transaction, record.block
+            if trade.match.sequence in settled:
+                trade.settlement, trade.batch = "settled", batch.first_sequence
+                trade.transaction, trade.block = record.transaction, record.block
 
     def _span(self, first: int, count: int) -> Iterator[Trade]:
         return (

@@ -8,22 +8,31 @@ order sent again gets the first one's answer, never a second order.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+import asyncio
+from typing import TYPE_CHECKING, Any, Literal
 
 from novate import errors
 from novate.api.numbers import Number, decimal, lots, positive_wad, price
 from novate.api.orders import OrderState
 from novate.api.public_methods import parse_account
 from novate.api.rejections import bad
-from novate.api.rpc import Call, Parameters, method
-from novate.errors import BY_CODE, OrderNotFound, Rejected, require
+from novate.api.rpc import Call, Parameters, method, now_us
+from novate.errors import REGISTRY, OrderNotFound, Rejected, require
 from novate.model import ledger
 from novate.model.order import IMMEDIATE, POST_ONLY, REDUCE_ONLY, ZERO_ADDRESS, Order
+from novate.services.gateway import is_address
 from novate.units import WAD
 from novate.wire.order import SignedOrder
-from novate.wire.records import OrderRejected
+from novate.wire.records import CancelRequested, OrderPlaced
+
+if TYPE_CHECKING:
+    from novate.api.session import Session
+    from novate.api.venue import VenueApi
 
 LABEL_MAX = 64
+LOTS_MAX = 2**43 - 1
+MONEY_MAX = 2**128 - 1
+BITS = {"nonce": 64, "expiry": 40, "revision": 16, "exclusive_until": 40}
 SelfTrading = Literal["cancel_maker", "reject_taker", "cancel_both"]
 
 
@@ -102,10 +111,12 @@ def signed_order(call: Call, params: PlaceOrder, sells: bool, own: bool = True) 
         raise bad("label", f"must be at most {LABEL_MAX} printable characters")
     immediate = params.time_in_force in ("immediate_or_cancel", "fill_or_kill")
     flags = REDUCE_ONLY * params.reduce_only | POST_ONLY * params.post_only | IMMEDIATE * immediate
-    size = lots("amount", params.amount, item.lot_size)
-    for name in ("nonce", "expiry", "revision", "exclusive_until"):
-        if getattr(params, name) < 0:
-            raise bad(name, "must not be negative")
+    size = _within("amount", lots("amount", params.amount, item.lot_size), LOTS_MAX)
+    for name, bits in BITS.items():
+        if not 0 <= getattr(params, name) < 1 << bits:
+            raise bad(name, f"must be a whole number from 0 to 2^{bits} - 1")
+    if not is_address(params.executor.lower()):
+        raise bad("executor", "must be 0x and 40 hexadecimal digits")
     digits = params.signature.removeprefix("0x")
     if len(digits) != 128 or set(digits.lower()) - set("0123456789abcdef"):
         raise bad("signature", "must be 0x and 128 hexadecimal digits: r, then s with its parity")
@@ -113,8 +124,8 @@ def signed_order(call: Call, params: PlaceOrder, sells: bool, own: bool = True) 
         account=account,
         instrument=item.id,
         lots=-size if sells else size,
-        price=price("price", params.price, item.tick),
-        max_fee=positive_wad("max_fee", params.max_fee),
+        price=_within("price", price("price", params.price, item.tick), MONEY_MAX),
+        max_fee=_within("max_fee", positive_wad("max_fee", params.max_fee), MONEY_MAX),
         nonce=params.nonce,
         expiry=params.expiry,
         revision=params.revision,
@@ -125,8 +136,16 @@ def signed_order(call: Call, params: PlaceOrder, sells: bool, own: bool = True) 
     return SignedOrder(order, int(digits[:64], 16), int(digits[64:], 16))
 
 
+def _within(name: str, value: int, most: int) -> int:
+    if value > most:
+        raise bad(name, "is too large")
+    return value
+
+
 async def place(call: Call, params: PlaceOrder, sells: bool) -> dict[str, Any]:
-    """Verify, enter, and say what became of it. Errors: those of the gateway and the engine."""
+    """Verify, enter, and say what became of it; a signed order enters once, however often and from
+    how many connections it is sent. Errors: those of the gateway and the engine.
+    """
     venue = call.session.venue
     signed = signed_order(call, params, sells)
     kill = params.time_in_force == "fill_or_kill"
@@ -134,16 +153,27 @@ async def place(call: Call, params: PlaceOrder, sells: bool) -> dict[str, Any]:
     command = venue.gateway.order(signed, now_ms, kill, params.self_trading, params.label)
     known = venue.orders.by_digest.get(command.digest)
     if known is None:
-        for event in await venue.core.submit(command):
-            if isinstance(event, OrderRejected) and event.digest == command.digest:
-                raise Rejected(BY_CODE[event.code])
+        entered = venue.placing.get(command.digest)
+        if entered is None:
+            entered = venue.placing[command.digest] = asyncio.ensure_future(_enter(venue, command))
+        await asyncio.shield(entered)
         known = venue.orders.by_digest[command.digest]
+    if known.state == "rejected":
+        raise Rejected(REGISTRY[known.reason])
     trades = [
         venue.market.trade(trade)
         for trade in venue.orders.by_instrument.get(signed.order.instrument, ())
         if trade.match.taker == command.digest
     ]
     return {"order": call.session.venue.market.order(known), "trades": trades}
+
+
+async def _enter(venue: VenueApi, command: OrderPlaced) -> None:
+    """One entry of an order, which all who send it meanwhile wait for."""
+    try:
+        await venue.core.submit(command)
+    finally:
+        del venue.placing[command.digest]
 
 
 @method("private/buy", PlaceOrder, scope="trade", cost=2)
@@ -158,25 +188,39 @@ async def sell(call: Call, params: PlaceOrder) -> dict[str, Any]:
     return await place(call, params, sells=True)
 
 
+async def cancel_for(session: Session, scope: str, value: int) -> int:
+    """Cancel what a scope covers, in one command; how many orders were open before."""
+    venue = session.venue
+    command = CancelRequested(
+        session.account.to_bytes(32, "big"),
+        scope,
+        value,
+        bytes.fromhex(session.signer[2:]),
+        now_us() // 1_000,  # division: to milliseconds
+    )
+    instrument = value if scope == "instrument" else None
+    found = venue.orders.open_orders(session.account, instrument)
+    await venue.core.submit(command)
+    return len(found)
+
+
+def require_cancels(call: Call) -> None:
+    """The session's signer may cancel. Errors: ``SessionKeyScope``."""
+    session = call.session
+    session.venue.gateway.require_cancels_for(session.account, session.signer)
+
+
 async def cancel_states(call: Call, states: list[OrderState]) -> int:
-    """Cancel orders one by one; how many were open."""
-    venue, session = call.session.venue, call.session
-    count = 0
-    for state in states:
-        command = venue.gateway.cancel_order(
-            session.account,
-            state.terms.nonce,
-            session.signer,
-            call.us_in // 1_000,  # division: to milliseconds
-        )
-        await venue.core.submit(command, shed=False)
-        count += 1
-    return count
+    """Cancel orders by their nonces; how many were open."""
+    made = [cancel_for(call.session, "nonce", state.terms.nonce) for state in states]
+    await asyncio.gather(*made)
+    return len(made)
 
 
 @method("private/cancel", OrderId, scope="trade")
 async def cancel(call: Call, params: OrderId) -> dict[str, Any]:
     """Take an order out of the book. Errors: ``OrderNotFound``, ``OrderNotOpen``."""
+    require_cancels(call)
     state = own_order(call, params.order_id)
     require(state.is_open, errors.OrderNotOpen)
     await cancel_states(call, [state])
@@ -186,21 +230,22 @@ async def cancel(call: Call, params: OrderId) -> dict[str, Any]:
 @method("private/cancel_all", Nothing, scope="trade")
 async def cancel_all(call: Call, params: Nothing) -> int:
     """Take every order out of the book."""
-    venue = call.session.venue
-    return await cancel_states(call, venue.orders.open_orders(call.session.account))
+    require_cancels(call)
+    return await cancel_for(call.session, "all", 0)
 
 
 @method("private/cancel_all_by_instrument", InstrumentOnly, scope="trade")
 async def cancel_all_by_instrument(call: Call, params: InstrumentOnly) -> int:
     """Take every order of an instrument out of the book."""
-    venue = call.session.venue
-    item = venue.market.named(params.instrument_name)
-    return await cancel_states(call, venue.orders.open_orders(call.session.account, item.id))
+    require_cancels(call)
+    item = call.session.venue.market.named(params.instrument_name)
+    return await cancel_for(call.session, "instrument", item.id)
 
 
 @method("private/cancel_by_label", Label, scope="trade")
 async def cancel_by_label(call: Call, params: Label) -> int:
     """Take the orders of a label out of the book."""
+    require_cancels(call)
     orders = call.session.venue.orders.open_orders(call.session.account)
     return await cancel_states(call, [state for state in orders if state.label == params.label])
 

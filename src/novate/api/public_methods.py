@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import novate
 from novate.api.market import DEPTH_MAX
-from novate.api.numbers import Number, decimal
+from novate.api.numbers import Number, decimal, wad
 from novate.api.rejections import bad
 from novate.api.rpc import Call, Parameters, method, now_us
 from novate.api.session import SCOPES
@@ -15,6 +15,8 @@ from novate.errors import BadSignature, require
 from novate.units import PPM, WAD
 from novate.wire import eip712
 from novate.wire.login import login_digest
+
+HEARTBEAT_SECONDS_MIN = 10
 
 
 class Nothing(Parameters):
@@ -326,9 +328,9 @@ async def unsubscribe_all(call: Call, params: Nothing) -> str:
 @method("public/set_heartbeat", Heartbeat)
 async def set_heartbeat(call: Call, params: Heartbeat) -> str:
     """Ask for a heartbeat at least every so many seconds."""
-    seconds = int(params.interval) if str(params.interval).isdecimal() else 0
-    if not 10 <= seconds <= 3_600:
-        raise bad("interval", "must be from 10 to 3600 seconds")
+    seconds = wad("interval", params.interval) // WAD  # division: whole seconds
+    if not HEARTBEAT_SECONDS_MIN <= seconds <= 3_600:
+        raise bad("interval", f"must be from {HEARTBEAT_SECONDS_MIN} to 3600 seconds")
     call.session.heartbeat_s = seconds
     return "ok"
 

@@ -9,10 +9,11 @@ and a ``msgspec.Struct`` of parameters; what it raises as ``Rejected`` becomes t
 from __future__ import annotations
 
 import logging
+import re
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 
@@ -35,6 +36,10 @@ MESSAGE_BYTES_MAX = 65_536
 # More brackets than this cannot nest deeper than the parser's own bound, nor are they a request.
 BRACKETS_MAX = 1_024
 ID_CHARACTERS_MAX = 64
+_AT = re.compile(r" - at `\$\.?([^`]+)`\Z")
+_OBJECT = re.compile(r"\AObject (?:missing required|contains unknown) field `([^`]+)`\Z", re.DOTALL)
+_SHORT = msgspec.Meta(max_length=ID_CHARACTERS_MAX)
+_SMALL = msgspec.Meta(ge=-(2**63), le=2**63 - 1)
 _LOG = logging.getLogger("novate.api")
 
 
@@ -43,7 +48,7 @@ class Request(msgspec.Struct):
 
     method: str
     jsonrpc: str = "2.0"
-    id: int | str | None = None
+    id: Annotated[int, _SMALL] | Annotated[str, _SHORT] | None = None
     params: msgspec.Raw = msgspec.Raw(b"{}")
 
 
@@ -100,8 +105,8 @@ def read(data: bytes | str) -> Request:
         request = _DECODER.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Rejected(MalformedMessage, str(error)[:200]) from None
-    sound = request.jsonrpc == "2.0" and len(str(request.id)) <= ID_CHARACTERS_MAX
-    require(sound, MalformedMessage, 'jsonrpc must be "2.0" and id at most 64 characters')
+    sound = request.jsonrpc == "2.0"
+    require(sound, MalformedMessage, 'jsonrpc: must be "2.0"')
     return request
 
 
@@ -114,27 +119,47 @@ def typed(params: object, kind: type[Parameters]) -> Parameters:
             # a query string: every value is text
             found = msgspec.convert(params, kind, strict=False)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise Rejected(InvalidField, str(error)[:200]) from None
+        raise Rejected(InvalidField, named(str(error))[:200]) from None
     return found
+
+
+def named(text: str) -> str:
+    """What is wrong with a parameter, its name first."""
+    found = _AT.search(text) or _OBJECT.search(text)
+    if found is None:
+        return f"params: {text}"
+    rest = text[: found.start()] if found.re is _AT else text
+    name = "".join(c if c.isprintable() else "?" for c in found[1][:64])
+    return f"{name}: {rest.partition(' `')[0] if found.re is _OBJECT else rest}"
 
 
 async def answer(session: Session, request: Request, us_in: int | None = None) -> bytes:
     """Carry out a request and encode its reply."""
     start = us_in if us_in is not None else now_us()
-    reply: dict[str, Any] = {"jsonrpc": "2.0", "id": request.id}
+    reply = await outcome(session, request.method, request.params, start)
+    return finish(session, {"jsonrpc": "2.0", "id": request.id} | reply, start)
+
+
+async def outcome(session: Session, name: str, params: object, us_in: int) -> dict[str, Any]:
+    """The result of a method, or its error; of a fault of ours nothing but that there was one."""
+    began = time.perf_counter()
     try:
-        reply["result"] = await dispatch(session, request.method, request.params, start)
+        return {"result": await dispatch(session, name, params, us_in)}
     except Rejected as rejected:
-        reply["error"] = error_object(rejected)
+        return {"error": error_object(rejected)}
     except Exception:
-        _LOG.exception("method %s failed", request.method[:64])
-        reply["error"] = error_object(Rejected(InternalFault))
-    return finish(session, reply, start)
+        session.venue.faults += 1
+        _LOG.exception("method %s failed", name[:64])
+        return {"error": error_object(Rejected(InternalFault))}
+    finally:
+        label = name if name in METHODS else "unknown"
+        session.venue.requests[label] += 1
+        session.venue.seconds[label] += time.perf_counter() - began
 
 
 async def dispatch(session: Session, name: str, params: object, us_in: int) -> Any:
     """The result of a method. Errors: its own, ``UnknownMethod``, ``NotAuthenticated``,
-    ``ScopeMissing``, ``TooManyRequests``.
+    ``ScopeMissing``, ``BadSignature``, ``TooManyRequests``.
     """
     found = METHODS.get(name)
     if found is None:
@@ -143,6 +168,8 @@ async def dispatch(session: Session, name: str, params: object, us_in: int) -> A
     if found.scope:
         require(session.account != 0, NotAuthenticated)
         require(found.scope in session.scopes, ScopeMissing, found.scope)
+        # a session key may have expired or been removed since the login
+        session.venue.gateway.require_signs_for(session.account, session.signer)
     return await found.handler(Call(session, us_in), typed(params, found.parameters))
 
 
@@ -162,6 +189,11 @@ def notification(channel: str, data: object) -> bytes:
     """A message of a subscription."""
     params = {"channel": channel, "data": data}
     return _ENCODER.encode({"jsonrpc": "2.0", "method": "subscription", "params": params})
+
+
+def heartbeat(kind: str) -> bytes:
+    """A ``heartbeat``, or a ``test_request`` that any request answers."""
+    return _ENCODER.encode({"jsonrpc": "2.0", "method": "heartbeat", "params": {"type": kind}})
 
 
 def now_us() -> int:

@@ -1,12 +1,13 @@
 """One client's connection: who it is, what it may, what it follows, how fast it may ask.
 
 Owns: authentication state, scopes, the two credit buckets of an account (cancels have their own, so
-that they are never refused for others' sake), and the outbox of a WebSocket. Credits refill with
+that they are never refused for others' sake), and the bounds of a connection. Credits refill with
 time; a request takes its method's cost. Times in microseconds.
 """
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
 SCOPES = ("read", "trade", "quote", "withdraw")
 OUTBOX_MAX = 4_096
+OUTBOX_BYTES_MAX = 4 << 20
+CHANNELS_MAX = 1_000
+BUCKETS_MAX = 100_000
 
 
 @dataclass(slots=True)
@@ -52,23 +56,23 @@ class Credits:
 
 @dataclass(slots=True)
 class Limits:
-    """Sizes and refill rates of the buckets, and those of the accounts: all connections of an
-    account share one pair.
+    """Sizes and refill rates of the buckets, and the buckets: all connections of an account share
+    one pair, and so do those of an address that have not logged in. Bounded: the oldest go first.
     """
 
     requests: tuple[int, int] = (1_000, 500)
     cancels: tuple[int, int] = (2_000, 1_000)
-    accounts: dict[int, Credits] = field(default_factory=dict)
+    anonymous: tuple[int, int] = (4_000, 2_000)
+    held: OrderedDict[int | str, Credits] = field(default_factory=OrderedDict)
 
-    def fresh(self) -> Credits:
-        """Full buckets."""
-        return Credits(Bucket(*self.requests), Bucket(*self.cancels))
-
-    def of(self, account: int) -> Credits:
-        """The buckets of an account."""
-        found = self.accounts.get(account)
+    def of(self, who: int | str) -> Credits:
+        """The buckets of an account, or of an address."""
+        found = self.held.get(who)
         if found is None:
-            found = self.accounts[account] = self.fresh()
+            sizes = self.requests if isinstance(who, int) else self.anonymous
+            found = self.held[who] = Credits(Bucket(*sizes), Bucket(*self.cancels))
+            if len(self.held) > BUCKETS_MAX:
+                self.held.popitem(last=False)
         return found
 
 
@@ -84,10 +88,7 @@ class Session:
     subscriptions: set[str] = field(default_factory=set)
     cancel_on_disconnect: bool = False
     heartbeat_s: int = 0
-    credits: Credits = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.credits = self.venue.limits.fresh()
+    address: str = ""
 
     @property
     def testnet(self) -> bool:
@@ -96,9 +97,7 @@ class Session:
 
     def spend(self, method: Method) -> None:
         """Take a method's cost. Errors: ``TooManyRequests``."""
-        credits = self.credits
-        if self.account:
-            credits = self.venue.limits.of(self.account)
+        credits = self.venue.limits.of(self.account or self.address)
         is_cancel = method.name.startswith(("private/cancel", "private/disable_cancel"))
         bucket = credits.cancels if is_cancel else credits.requests
         require(bucket.take(method.cost, now_us()), TooManyRequests, method.name)

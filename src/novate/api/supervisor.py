@@ -2,7 +2,7 @@
 
 Owns: the restarts, and what is said of them. A task that fails more often than ``FAILURES_MAX``
 times within ``WINDOW_SECONDS`` is not begun again: the venue stops, cleanly, instead of looking
-alive.
+alive. So it does at once if the core failed.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ import time
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+
+from novate.api.core import CoreFailed
 
 PAUSE_SECONDS = (0.1, 0.5, 1.0, 2.0, 5.0)
 FAILURES_MAX = 20
@@ -34,10 +36,11 @@ class Supervisor:
 
     async def stop(self) -> None:
         """Cancel every task and wait for it."""
-        for task in self.tasks:
+        while self.tasks:
+            # the last begun first: each may still need those before it
+            task = self.tasks.pop()
             task.cancel()
-        await asyncio.gather(*self.tasks, return_exceptions=True)
-        self.tasks.clear()
+            await asyncio.gather(task, return_exceptions=True)
 
     async def _keep(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
         failures: deque[float] = deque()
@@ -46,6 +49,10 @@ class Supervisor:
                 await work()
             except asyncio.CancelledError:
                 raise
+            except CoreFailed:
+                _LOG.critical("%s failed for good; the venue stops", name, exc_info=True)
+                self.given_up.set()
+                return
             except Exception:
                 _LOG.exception("%s failed", name)
             now = time.monotonic()

@@ -6,11 +6,14 @@ Owns: the set-up of one venue's API over a core. Methods reach it through their 
 from __future__ import annotations
 
 import asyncio
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from novate.api.core import Core
 from novate.api.feeds import Feeds
 from novate.api.market import Market
+from novate.api.metrics import Part
 from novate.api.orders import Orders
 from novate.api.session import Limits
 from novate.api.tokens import Tokens
@@ -18,6 +21,9 @@ from novate.config import Parameters
 from novate.services.gateway import Gateway
 from novate.store.database import Database
 from novate.wire.records import AnyRecord, Matched
+
+# What a figure says, the name of its label, and its values.
+Figure = tuple[str, str, Mapping[str, float]]
 
 
 @dataclass(slots=True)
@@ -39,6 +45,13 @@ class VenueApi:
     tokens: Tokens = field(default_factory=Tokens)
     limits: Limits = field(default_factory=Limits)
     switches: dict[int, asyncio.Task[None]] = field(default_factory=dict)
+    placing: dict[bytes, asyncio.Future[None]] = field(default_factory=dict)
+    cut_off: Counter[str] = field(default_factory=Counter)
+    faults: int = 0
+    requests: Counter[str] = field(default_factory=Counter)
+    seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+    parts: list[Callable[[], Part]] = field(default_factory=list)
+    figures: Callable[[], dict[str, Figure]] = dict
 
     def __post_init__(self) -> None:
         self.market = Market(self.core, self.parameters, self.orders)

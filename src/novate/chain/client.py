@@ -270,7 +270,7 @@ class Client(Connection):
         return integer(self.request("eth_blockNumber"))
 
     def set_next_timestamp(self, timestamp: int) -> None:
-        """The next block's time. Errors: ``RpcFault`` unless later than the last block's."""
+        """The next block's time. Errors: ``RpcFault`` if before the last block's."""
         self.request("evm_setNextBlockTimestamp", timestamp)
 
     def set_balance(self, address: str, wei: int) -> None:

@@ -15,7 +15,7 @@ import subprocess
 import tempfile
 import time
 import weakref
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 
@@ -107,24 +107,48 @@ class LocalNode:
     def _start(self, binary: Path) -> None:
         for _ in range(START_ATTEMPTS_MAX):
             self.port = _free_port()
-            folder = tempfile.mkdtemp(prefix="novate-")
-            self.ipc_path = Path(folder) / "anvil.ipc"
-            log = Path(folder) / "anvil.log"
-            with log.open("wb") as output:
-                process = subprocess.Popen(
-                    [str(binary), *self._flags(folder)],
-                    stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=subprocess.STDOUT,
-                    start_new_session=True,
-                )
-            self._process = process
-            self._stop = weakref.finalize(self, _stop, process, folder, os.getpid())
-            if self._ready():
+            self.ipc_path = Path(tempfile.mkdtemp(prefix="novate-")) / "anvil.ipc"
+            said = self._spawn(binary)
+            if not said:
                 return
-            said = log.read_text(errors="replace").strip()[-500:]
             self._stop()
-        raise NodeFault(f"the local chain did not start: {said or 'it said nothing'}")
+        raise NodeFault(f"the local chain did not start: {said}")
+
+    def _spawn(self, binary: Path) -> str:
+        """Begin the child at our port and socket; what it said if it did not start."""
+        folder = str(self.ipc_path.parent)
+        log = self.ipc_path.with_name("anvil.log")
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                [str(binary), *self._flags(folder)],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        self._process = process
+        self._stop = weakref.finalize(self, _stop, process, folder, os.getpid())
+        if self._ready():
+            return ""
+        return log.read_text(errors="replace").strip()[-500:] or "it said nothing"
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the child runs (or is merely stopped)."""
+        return self._process.poll() is None
+
+    def revive(self, load_state: Path) -> None:
+        """Begin a child that has died again, from a kept state, where its clients look for it.
+
+        Errors: ``NodeFault``.
+        """
+        assert not self.is_alive
+        self._stop.detach()
+        self.options = replace(self.options, load_state=load_state)
+        self.ipc_path.unlink(missing_ok=True)
+        said = self._spawn(find_anvil())
+        if said:
+            raise NodeFault(f"the local chain did not start again: {said}")
 
     def _flags(self, folder: str) -> list[str]:
         options = self.options

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -70,6 +71,9 @@ def run(
     parameters: Parameters = config.DEFAULT,
     once: Annotated[bool, typer.Option("--once", help="Stop when nothing is new.")] = False,
     interval: Annotated[float, typer.Option(min=0.05, help="Seconds between polls.")] = 0.5,
+    while_stdin: Annotated[
+        bool, typer.Option("--while-stdin", help="Stop when standard input ends: with its parent.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Bring the index up to date and keep it there, until it is told to stop.
@@ -84,6 +88,8 @@ def run(
         stop = threading.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: stop.set())
+        if while_stdin:
+            threading.Thread(target=_until_end, args=(stop,), daemon=True).start()
         while not stop.is_set():
             taken = feed.poll()
             if taken.records or taken.blocks or taken.fault:
@@ -113,6 +119,12 @@ def rebuild(
         taken = _all(feed)
         seconds = round(time.monotonic() - began, 3)
         _report(store, taken, as_json, seconds)
+
+
+def _until_end(stop: threading.Event) -> None:
+    """Whoever began this process holds the other end, and lets go of it however it ends."""
+    sys.stdin.buffer.read()
+    stop.set()
 
 
 def _all(feed: Feed) -> Taken:

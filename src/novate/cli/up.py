@@ -113,7 +113,7 @@ def _said(host: Host, as_json: bool) -> str:
         }
         for key in host.accounts
     ]
-    chain = host.node.http_url if host.node is not None else host.rpc
+    chain = host.kept.node.http_url if host.kept is not None else host.rpc
     if as_json:
         row = {"url": url, "rpc": chain, "folder": str(host.folder), "accounts": accounts}
         return json.dumps(row)

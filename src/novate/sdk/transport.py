@@ -17,7 +17,7 @@ from typing import Any
 import aiohttp
 import msgspec
 
-from novate.sdk.faults import ConnectionLost, OutcomeUnknown, fault_of
+from novate.sdk.faults import ApiError, ConnectionLost, OutcomeUnknown, fault_of
 
 ANSWER_SECONDS = 10.0
 RETRY_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
@@ -128,6 +128,10 @@ class Transport:
                 for listener in self._listeners:
                     listener(message.data.encode())
                 self._push(reply["params"]["channel"], reply["params"]["data"])
+            elif reply.get("method") == "heartbeat":
+                if reply["params"]["type"] == "test_request":
+                    body = {"jsonrpc": "2.0", "id": 0, "method": "public/test", "params": {}}
+                    await socket.send_str(msgspec.json.encode(body).decode())
             elif (future := self._waiting.get(reply.get("id"))) and not future.done():
                 future.set_result(reply)
         self._ready.clear()
@@ -143,7 +147,8 @@ class Transport:
             await asyncio.sleep(delay * (1 + random.random()))
             try:
                 await self._connect()
-            except (ConnectionLost, OutcomeUnknown):
+            except (ConnectionLost, OutcomeUnknown, ApiError):
+                # a venue that has just begun may still refuse: ask again, each time later
                 attempt += 1
                 continue
             self.reconnects += 1

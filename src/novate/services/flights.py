@@ -7,17 +7,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from eth_utils.crypto import keccak
+
 from novate.services.fees import FeePolicy
 from novate.wire.records import (
     AnyRecord,
     BatchClosed,
     BatchDue,
     BatchSubmitted,
+    ChainTransaction,
     Matched,
     OracleRound,
 )
 
 DELAY_MS_MAX = 50
+_SETTLED = keccak(b"BatchSettled(address,uint256,uint256,uint256)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +40,9 @@ class SettlerOptions:
 
 @dataclass(slots=True)
 class Flight:
-    """One nonce: what it carries, each attempt at it, and the block that holds one of them."""
+    """One nonce: what it carries, each attempt at it, the block that holds one of them, and which
+    sequences that has settled.
+    """
 
     nonce: int
     first: BatchSubmitted
@@ -44,6 +50,7 @@ class Flight:
     asked_ms: int = 0
     sent: bool = False
     block: int | None = None
+    settled: frozenset[int] = frozenset()
 
     @property
     def last(self) -> BatchSubmitted:
@@ -86,6 +93,16 @@ class BatchTimer:
 def span_of(batch: BatchSubmitted | BatchClosed) -> range:
     """The sequences of a batch."""
     return range(batch.first_sequence, batch.first_sequence + batch.count)
+
+
+def settled_by(record: ChainTransaction) -> frozenset[int]:
+    """The sequences that a transaction to the Exchange has settled, as its own log says."""
+    found: set[int] = set()
+    for address, topics, data in record.events:
+        if address == record.contract and topics[:1] == [_SETTLED] and len(data) == 96:
+            first, _, bitmap = (int.from_bytes(data[i : i + 32], "big") for i in (0, 32, 64))
+            found |= {first + place for place in range(256) if bitmap >> place & 1}
+    return frozenset(found)
 
 
 def load_of(record: BatchSubmitted) -> tuple[int, int, int]:

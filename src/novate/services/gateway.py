@@ -51,11 +51,13 @@ class Gateway:
         consents: Consents = nobody_consents,
         may_sign: MaySign = no_session_keys,
         is_key: IsKey = no_keys,
+        may_cancel: IsKey = no_keys,
     ) -> None:
         self._separator = separator
         self._consents = consents
         self._may_sign = may_sign
         self._is_key = is_key
+        self._may_cancel = may_cancel
 
     def order(
         self,
@@ -104,13 +106,10 @@ class Gateway:
         owner = f"0x{account >> 96:040x}"
         require(signer == owner or self._is_key(account, signer), errors.BadSignature)
 
-    def cancel_order(
-        self, account: int, nonce: int, signer: str, received_ms: int
-    ) -> CancelRequested:
-        """The command for a cancel of one order by whoever may sign for the account."""
-        self.require_signs_for(account, signer)
-        whole = account.to_bytes(32, "big")
-        return CancelRequested(whole, "nonce", nonce, bytes.fromhex(signer[2:]), received_ms)
+    def require_cancels_for(self, account: int, signer: str) -> None:
+        """The owner, or a live session key with the cancel scope. Errors: ``SessionKeyScope``."""
+        owner = f"0x{account >> 96:040x}"
+        require(signer == owner or self._may_cancel(account, signer), errors.SessionKeyScope)
 
     def _require_known(self, order: Order, signer: str) -> None:
         known = signer != "" and (signer == order.owner or self._may_sign(order, signer))

@@ -36,6 +36,7 @@ from novate.services.flights import (
     carries,
     is_known,
     load_of,
+    settled_by,
     span_of,
 )
 from novate.wire import records
@@ -101,7 +102,7 @@ class Settler:
             case ChainReorganised():
                 for flight in self.flights.values():
                     if flight.block is not None and flight.block >= record.first_block:
-                        flight.block, flight.sent = None, False
+                        flight.block, flight.sent, flight.settled = None, False, frozenset()
             case _:
                 pass
 
@@ -133,6 +134,7 @@ class Settler:
         nonce = self._by_hash.get(record.transaction)
         if nonce is not None and nonce in self.flights:
             self.flights[nonce].block = record.block
+            self.flights[nonce].settled = settled_by(record)
         for old in [
             f
             for f in self.flights.values()
@@ -141,7 +143,9 @@ class Settler:
             self._forget(old)
 
     def _forget(self, flight: Flight) -> None:
-        """No reorganisation reaches it: drop what only this flight needed."""
+        """No reorganisation reaches it: drop what only this flight needed. What it carried and did
+        not settle may be sent again much later.
+        """
         del self.flights[flight.nonce]
         for attempt in flight.attempts:
             self._by_hash.pop(attempt.transaction, None)
@@ -150,7 +154,7 @@ class Settler:
             self.rounds.pop(flight.first.oracle_round, None)
         spans: list[BatchSubmitted | BatchClosed] = [f.first for f in self.flights.values()]
         spans += [item for item in self.waiting if isinstance(item, BatchClosed)]
-        for sequence in span_of(flight.first):
+        for sequence in flight.settled:
             if not any(sequence in span_of(other) for other in spans):
                 self.matches.pop(sequence, None)
 

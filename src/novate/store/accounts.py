@@ -125,7 +125,7 @@ def get_transaction_log(
     table = schema.account_log
     query = select(table).where(table.c.account == names.account(account))
     if type is not None:
-        require(type in LOG_TYPES, BadQuery, f"type is one of {', '.join(LOG_TYPES)}")
+        require(type in LOG_TYPES, BadQuery, f"query: is one of {', '.join(LOG_TYPES)}")
         query = query.where(table.c.event == type)
     rows, more = fetch(connection, query, _place(table), table.c.timestamp, page, 1000)
     listed, currency = names.instruments(connection), names.cash(connection)

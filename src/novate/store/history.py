@@ -42,7 +42,7 @@ def get_funding_rate_history(
     """
     listed = names.instrument(connection, instrument_name)
     Page(start_timestamp=start_timestamp, end_timestamp=end_timestamp).check()
-    require(start_timestamp <= end_timestamp, BadQuery, "start after end")
+    require(start_timestamp <= end_timestamp, BadQuery, "start_timestamp: lies after the end")
     hour_ms = 1000 * HOUR_S
     last = min(div_down(end_timestamp, hour_ms), div_down(chain_time(connection), HOUR_S))
     first = max(-(-start_timestamp // hour_ms), last - HOURS_MAX + 1)
@@ -129,7 +129,7 @@ def get_delivery_prices(
     """
     fits = type(count) is int and 1 <= count <= DELIVERY_DAYS_MAX
     fits = fits and type(offset) is int and 0 <= offset < 2**20
-    require(fits, BadQuery, f"count is 1 to {DELIVERY_DAYS_MAX}, offset from 0")
+    require(fits, BadQuery, f"count: is 1 to {DELIVERY_DAYS_MAX}, offset from 0")
     feed = names.feed_of_index(connection, index_name)
     table = schema.feed_prices
     first = connection.execute(

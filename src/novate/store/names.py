@@ -83,21 +83,21 @@ def feed_of_index(connection: Connection, index_name: str) -> int:
     for row in connection.execute(select(table).order_by(table.c.instrument)):
         if index_name == row.name.split("-")[0].lower() + "_usd":
             return int(row.feed)
-    require(False, BadQuery, f"no index {str(index_name)[:64]}")
+    require(False, BadQuery, f"index_name: there is no {str(index_name)[:64]}")
     raise AssertionError
 
 
 def account(value: str) -> str:
     """An account as the tables hold it. Errors: ``BadQuery``."""
     sound = isinstance(value, str) and _ACCOUNT.fullmatch(value.lower())
-    require(bool(sound), BadQuery, "an account is 0x and 64 hexadecimal digits")
+    require(bool(sound), BadQuery, "account: is 0x and 64 hexadecimal digits")
     return value.lower()
 
 
 def digest(value: str) -> str:
     """An order's digest as the tables hold it. Errors: ``BadQuery``."""
     sound = isinstance(value, str) and _HASH.fullmatch(value.lower())
-    require(bool(sound), BadQuery, "an order is 0x and 64 hexadecimal digits")
+    require(bool(sound), BadQuery, "order_id: is 0x and 64 hexadecimal digits")
     return value.lower()
 
 

@@ -40,11 +40,15 @@ class Page:
     def check(self) -> None:
         """Errors: ``BadQuery``."""
         whole = type(self.count) is int and 1 <= self.count <= COUNT_MAX
-        require(whole, BadQuery, f"count is not 1 to {COUNT_MAX}")
-        require(self.sorting in (ASCENDING, DESCENDING, DEFAULT), BadQuery, "sorting")
+        require(whole, BadQuery, f"count: is not 1 to {COUNT_MAX}")
+        require(
+            self.sorting in (ASCENDING, DESCENDING, DEFAULT),
+            BadQuery,
+            "sorting: is asc, desc or default",
+        )
         for name, time in (("start", self.start_timestamp), ("end", self.end_timestamp)):
             fits = time is None or (type(time) is int and 0 <= time <= TIME_MS_MAX)
-            require(fits, BadQuery, f"{name}_timestamp")
+            require(fits, BadQuery, f"{name}_timestamp: is 0 to {TIME_MS_MAX}")
 
     @property
     def ascends(self) -> bool:
@@ -97,8 +101,8 @@ def fetch(
 
 def _read(continuation: str, count: int) -> list[int]:
     sound = isinstance(continuation, str) and _CONTINUATION.fullmatch(continuation)
-    require(bool(sound), BadQuery, "continuation")
+    require(bool(sound), BadQuery, "continuation: is none of ours")
     numbers = [int(number) for number in continuation.split(".")]
     fits = len(numbers) == count and all(number < 2**63 for number in numbers)
-    require(fits, BadQuery, "continuation of another query")
+    require(fits, BadQuery, "continuation: is of another query")
     return numbers

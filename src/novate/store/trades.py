@@ -86,7 +86,9 @@ def get_user_trades_by_instrument(
 
 
 def _sequence(value: int) -> int:
-    require(type(value) is int and 0 <= value < 2**63, BadQuery, "a sequence number")
+    require(
+        type(value) is int and 0 <= value < 2**63, BadQuery, "sequence: is a whole number from 0"
+    )
     return value
 
 
@@ -175,9 +177,13 @@ def get_tradingview_chart_data(
     """
     listed = names.instrument(connection, instrument_name)
     known = isinstance(resolution, str) and resolution in RESOLUTIONS_S
-    require(known, BadQuery, f"resolution {str(resolution)[:16]}")
+    require(known, BadQuery, f"resolution: there is none of {str(resolution)[:16]}")
     Page(start_timestamp=start_timestamp, end_timestamp=end_timestamp).check()
-    require(start_timestamp <= end_timestamp <= TIME_MS_MAX, BadQuery, "start after end")
+    require(
+        start_timestamp <= end_timestamp <= TIME_MS_MAX,
+        BadQuery,
+        "start_timestamp: lies after the end",
+    )
     width = 1000 * RESOLUTIONS_S[resolution]
     base = max(b for b in (60, 3_600, 86_400) if RESOLUTIONS_S[resolution] % b == 0)
     table = schema.candles

@@ -1,0 +1,190 @@
+"""The core's promises: what is acknowledged is there, what is refused is not, nothing is there
+twice; whatever the disk, the load or a fault does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+from support.journals import Refusing, cancel, opened, order
+
+from novate.api import core
+from novate.api.core import Core
+from novate.api.supervisor import Supervisor
+from novate.engine import journal_disk
+from novate.engine.journal import GENESIS_KIND, Journal
+from novate.engine.recovery import Follower
+from novate.errors import JournalFull, JournalReadOnly, OutcomeUnknown, Overloaded, Rejected
+from novate.model.order import REDUCE_ONLY
+from novate.wire import records
+from novate.wire.records import AnyRecord, BatchDue, OrderPlaced, OrderRejected
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Iterator[Journal]:
+    made = opened(tmp_path / "journal.bin", 1 << 17)
+    made.append(GENESIS_KIND, b"")
+    made.commit()
+    yield made
+    made.close()
+
+
+def serve(journal: Journal, work: Callable[[Core], Awaitable[None]]) -> Core:
+    """Run a core beside some work; then its journal must replay to its engine's state."""
+    made = Core(journal, Refusing())  # type: ignore[arg-type]
+
+    async def run() -> None:
+        running = asyncio.create_task(made.run())
+        await work(made)
+        running.cancel()
+
+    asyncio.run(run())
+    again = Follower(Refusing())
+    again.follow(journal.read(1))
+    assert not again.pending
+    assert again.engine.seen == made.engine.seen  # type: ignore[attr-defined]
+    return made
+
+
+async def refusal(command: Awaitable[object]) -> Rejected:
+    with pytest.raises(Rejected) as caught:
+        await command
+    return caught.value
+
+
+def digests(journal: Journal, kind: type[OrderPlaced | OrderRejected]) -> list[bytes]:
+    held = [records.decode(entry.kind, entry.payload) for entry in journal.read(1)]
+    return [record.digest for record in held if isinstance(record, kind)]
+
+
+def full(monkeypatch: pytest.MonkeyPatch, number: int = errno.ENOSPC) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(number, "as a test wants it")
+
+    for name in ("allocate", "write_at") if number == errno.EROFS else ("allocate",):
+        monkeypatch.setattr(journal_disk, name, refuse)
+
+
+def test_on_a_full_disk_orders_go_first_cancels_last_and_it_goes_on(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def work(venue: Core) -> None:
+        taken: list[int] = []
+        with monkeypatch.context() as patch:
+            full(patch)
+            for number in range(2_000):
+                try:
+                    await venue.submit(order(number))
+                except Rejected as refused:
+                    assert refused.error is JournalFull
+                    break
+                taken.append(number)
+            assert 10 < len(taken) < 2_000
+            assert (await refusal(venue.submit(order(9_000)))).error is JournalFull
+            assert venue.refusing is not None and venue.shed["new"] >= 1
+            upkeep = asyncio.create_task(upkeep_until_refused(venue))
+            for number in range(20):
+                assert await venue.submit(cancel(number)) == []
+            await asyncio.sleep(0.3)
+            assert not upkeep.done()
+        await asyncio.wait_for(upkeep, 5)
+        await venue.submit(order(9_001))
+        assert venue.settled
+        expected = [order(number).digest for number in (*taken, 9_001)]
+        assert digests(journal, OrderPlaced) == digests(journal, OrderRejected) == expected
+
+    serve(journal, work)
+
+
+async def upkeep_until_refused(venue: Core) -> None:
+    """The venue's own records wait for room; none is dropped."""
+    for number in range(200):
+        await venue.enter(BatchDue(number))
+
+
+def test_on_a_read_only_disk_what_was_taken_waits_and_happens_once(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(core, "ANSWER_SECONDS_MAX", 0.3)
+
+    async def work(venue: Core) -> None:
+        await venue.submit(order(1))
+        with monkeypatch.context() as patch:
+            full(patch, errno.EROFS)
+            assert (await refusal(venue.submit(order(2)))).error is OutcomeUnknown
+            assert (await refusal(venue.submit(order(3)))).error is JournalReadOnly
+            assert (await refusal(venue.submit(cancel(1)))).error is OutcomeUnknown
+            assert len(digests(journal, OrderPlaced)) == 1 and not venue.settled
+        await asyncio.sleep(0.3)
+        await venue.submit(order(4))
+        expected = [order(number).digest for number in (1, 2, 4)]
+        assert digests(journal, OrderPlaced) == digests(journal, OrderRejected) == expected
+
+    serve(journal, work)
+
+
+def test_load_is_shed_by_class_cancels_last(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, most in (("NEW_MAX", 10), ("REDUCE_MAX", 20), ("CANCEL_MAX", 30)):
+        monkeypatch.setattr(core, name, most)
+
+    async def run() -> None:
+        venue = Core(journal, Refusing())  # type: ignore[arg-type]  # and nobody serves it yet
+        sent: list[asyncio.Task[list[AnyRecord]]] = []
+
+        async def put(command: AnyRecord, count: int) -> None:
+            sent.extend(asyncio.create_task(venue.submit(command)) for _ in range(count))
+            await asyncio.sleep(0)
+
+        plain = order(1)
+        reducing = replace(plain, order=replace(plain.order, flags=REDUCE_ONLY))
+        for command, room in ((plain, 10), (reducing, 20), (cancel(1), 30)):
+            await put(command, room - venue.waiting)
+            assert venue.waiting == room
+            assert (await refusal(venue.submit(command))).error is Overloaded
+        assert venue.shed == {"new": 1, "reduce": 1, "cancel": 1}
+        running = asyncio.create_task(venue.run())
+        await asyncio.gather(*sent)
+        assert venue.waiting == 0 and venue.carried_out == 30
+        running.cancel()
+
+    asyncio.run(run())
+
+
+def test_a_listener_that_fails_keeps_nobody_from_an_answer(journal: Journal) -> None:
+    heard: list[AnyRecord] = []
+
+    def broken(record: AnyRecord) -> None:
+        raise RuntimeError("as a test wants it")
+
+    async def work(venue: Core) -> None:
+        venue.listeners += [broken, heard.append]
+        [event] = await venue.submit(order(1))
+        assert isinstance(event, OrderRejected) and len(heard) == 2
+        assert venue.listener_faults == 2
+
+    serve(journal, work)
+
+
+def test_an_engine_that_fails_stops_the_venue_at_once(journal: Journal) -> None:
+    class Broken(Refusing):
+        def handle(self, command: AnyRecord) -> list[AnyRecord]:
+            raise RuntimeError("as a test wants it")
+
+    async def run() -> None:
+        venue, supervisor = Core(journal, Broken()), Supervisor()  # type: ignore[arg-type]
+        supervisor.start("core", venue.run)
+        assert (await refusal(venue.submit(order(1)))).error is OutcomeUnknown
+        await asyncio.wait_for(supervisor.given_up.wait(), 2)
+        assert (await refusal(venue.submit(cancel(1)))).error is Overloaded
+        assert (await refusal(venue.enter(BatchDue(1)))).error is Overloaded
+        assert not venue.settled and not supervisor.restarts
+        await supervisor.stop()
+
+    asyncio.run(run())
