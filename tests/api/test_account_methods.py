@@ -165,3 +165,30 @@ def test_requests_beyond_the_limit_are_refused_and_cancels_are_not(venue: Venue)
                 assert await client.result("private/cancel_all") == 0
 
     asyncio.run(run())
+
+
+def test_a_position_counts_from_its_match_on(venue: Venue) -> None:
+    """Before the batch closes: a hedger who reads it does not hedge a fill twice."""
+
+    async def run() -> None:
+        async with served(venue) as (api, url), connected(url) as one, connected(url) as two:
+            for client, trader in ((one, ONE), (two, TWO)):
+                await login(client, trader, api)
+            before = [
+                await c.result("private/get_position", instrument_name=BTC) for c in (one, two)
+            ]
+            await one.result("private/sell", **ONE.order(api, "0.2", "100000", sells=True))
+            await two.result(
+                "private/buy",
+                **TWO.order(api, "0.2", "100000", time_in_force="immediate_or_cancel"),
+            )
+            after = [
+                await c.result("private/get_position", instrument_name=BTC) for c in (one, two)
+            ]
+            moved = [
+                Decimal(a["size"]) - Decimal(b["size"]) for a, b in zip(after, before, strict=True)
+            ]
+            assert moved == [Decimal("-0.2"), Decimal("0.2")]
+            assert len(await two.result("private/get_positions")) == 1
+
+    asyncio.run(run())

@@ -10,14 +10,17 @@ import asyncio
 import logging
 from typing import Any, Literal
 
+import msgspec
+
 from novate.api.numbers import Number, decimal, lots, price
-from novate.api.private_methods import PlaceOrder, cancel_for, signed_order
+from novate.api.private_methods import PlaceOrder, cancel_for, held_by, signed_order
 from novate.api.public_methods import Nothing
 from novate.api.rejections import bad
 from novate.api.rpc import Call, Parameters, method, now_us
-from novate.errors import NotAuthenticated, Rejected, require
+from novate.errors import NotAuthenticated, OrderNotFound, Rejected, require
 from novate.model import ledger, waterfall
 from novate.model.margin import evaluate
+from novate.services.batch_call import exit_data
 from novate.units import ORACLE_UNIT, PPM, WAD, ppm_up
 from novate.wire import eip712
 
@@ -51,6 +54,18 @@ class Simulation(Parameters):
     simulated_positions: dict[str, Number]
     add_positions: bool = True
     currency: str = ""
+
+
+class Underwater(Parameters):
+    """How many accounts at most."""
+
+    count: int = 20
+
+
+class ExitRequest(Parameters):
+    """A match of the account's by its number, or else its last one."""
+
+    trade_seq: int | None = None
 
 
 class Digest(PlaceOrder):
@@ -117,7 +132,7 @@ async def get_margins(call: Call, params: Margins) -> dict[str, Any]:
     limit = price("price", params.price, item.tick)
     found = {}
     for side, change in (("buy", size), ("sell", -size)):
-        held = dict(venue.core.world.ledger.accounts[call.session.account].positions)
+        held = held_by(call)
         held[item.id] = held.get(item.id, 0) + change
         held = {instrument: n for instrument, n in held.items() if n}
         found[side] = decimal(evaluate(venue.core.world, held).margin_initial)
@@ -131,9 +146,7 @@ async def simulate_portfolio(call: Call, params: Simulation) -> dict[str, Any]:
     if len(params.simulated_positions) > 128:
         raise bad("simulated_positions", "must be at most 128")
     world = venue.core.world
-    held: dict[int, int] = {}
-    if params.add_positions:
-        held = dict(world.ledger.accounts[call.session.account].positions)
+    held = held_by(call) if params.add_positions else {}
     for name, value in params.simulated_positions.items():
         item, text = venue.market.named(name), str(value)
         size = lots(f"simulated_positions.{name}", text.removeprefix("-"), item.lot_size)
@@ -244,3 +257,52 @@ async def get_signed_feeds(call: Call, params: Nothing) -> dict[str, Any]:
             for feed in sorted(feeds)
         ],
     }
+
+
+@method("public/get_liquidatable", Underwater, cost=20)
+async def get_liquidatable(call: Call, params: Underwater) -> list[dict[str, Any]]:
+    """Accounts below their maintenance margin, the one with most missing first, with or without an
+    auction. The Auctioneer has the last word: anyone may start an auction there and bid.
+    """
+    if not 1 <= params.count <= 100:
+        raise bad("count", "must be from 1 to 100")
+    world = call.session.venue.core.world
+    found = []
+    for account, row in world.ledger.accounts.items():
+        if not row.positions:
+            continue
+        check = ledger.check(world, account)
+        missing = check.valuation.margin_maintenance - check.equity
+        if missing > 0:
+            found.append((missing, account, check))
+    found.sort(key=lambda item: item[:2], reverse=True)
+    return [
+        {
+            "account": f"0x{account:064x}",
+            "equity": decimal(check.equity),
+            "maintenance_margin": decimal(check.valuation.margin_maintenance),
+            "in_auction": check.in_auction,
+        }
+        for _, account, check in found[: params.count]
+    ]
+
+
+@method("private/get_forced_exit_data", ExitRequest, scope="read")
+async def get_forced_exit_data(call: Call, params: ExitRequest) -> Any:
+    """A match's document: with it, a key and an RPC one settles and leaves without this venue.
+
+    Errors: ``OrderNotFound`` unless the account is a side of that match.
+    """
+    venue, account = call.session.venue, call.session.account.to_bytes(32, "big")
+    trades = venue.orders.trades
+    wanted = reversed(trades) if params.trade_seq is None else [params.trade_seq]
+    for sequence in wanted:
+        match = trades[sequence].match if sequence in trades else None
+        if match is None or account not in (match.taker_account, match.maker_account):
+            continue
+        require(venue.deployment is not None, OrderNotFound)
+        assert venue.deployment is not None
+        taker, maker = (venue.core.engine.placed[d] for d in (match.taker, match.maker))
+        made = exit_data(venue.deployment, match, taker, maker, venue.executor)
+        return msgspec.to_builtins(made)
+    raise Rejected(OrderNotFound)

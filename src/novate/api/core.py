@@ -56,6 +56,7 @@ class Engine(Protocol):
 
     world: World
     book: Book
+    placed: dict[bytes, OrderPlaced]
 
     def handle(self, command: AnyRecord) -> list[AnyRecord]:
         """Apply one command; the events it causes."""

@@ -230,6 +230,7 @@ class Host:
             exchange=self.deployment.addresses["exchange"],
             executor=self.executor.address.lower(),
             testnet=self.rpc is None,
+            deployment=self.deployment,
         )
         self.server = Server(self.api)
         watcher = Watcher(

@@ -285,10 +285,10 @@ async def get_order_state_by_label(call: Call, params: Label) -> list[dict[str, 
 @method("private/get_positions", AccountOnly, scope="read")
 async def get_positions(call: Call, params: AccountOnly) -> list[dict[str, Any]]:
     """Every position."""
-    world = call.session.venue.core.world
-    held = world.ledger.accounts[call.session.account].positions
     return [
-        position_view(call, instrument, size) for instrument, size in sorted(dict(held).items())
+        position_view(call, instrument, size)
+        for instrument, size in sorted(held_by(call).items())
+        if size
     ]
 
 
@@ -297,8 +297,7 @@ async def get_position(call: Call, params: InstrumentOnly) -> dict[str, Any]:
     """One position; size zero if there is none."""
     venue = call.session.venue
     item = venue.market.named(params.instrument_name)
-    held = dict(venue.core.world.ledger.accounts[call.session.account].positions)
-    return position_view(call, item.id, held.get(item.id, 0))
+    return position_view(call, item.id, held_by(call).get(item.id, 0))
 
 
 @method("private/get_account_summary", AccountOnly, scope="read")
@@ -335,6 +334,24 @@ def own_order(call: Call, order_id: str) -> OrderState:
     if state is None or state.terms.account != call.session.account:
         raise Rejected(OrderNotFound)
     return state
+
+
+def held_by(call: Call) -> dict[int, int]:
+    """The account's lots by instrument, with the matches of the batch that is still open: whoever
+    hedges what he reads here does not hedge a fill twice.
+    """
+    venue, account = call.session.venue, call.session.account
+    held = dict(venue.core.world.ledger.accounts[account].positions)
+    raw = account.to_bytes(32, "big")
+    for trade in reversed(venue.orders.trades.values()):
+        if trade.settlement != "matched":
+            break
+        match = trade.match
+        for side, sign in ((match.taker_account, 1), (match.maker_account, -1)):
+            if side == raw:
+                lots = match.lots if match.taker_buys else -match.lots
+                held[match.instrument] = held.get(match.instrument, 0) + sign * lots
+    return held
 
 
 def position_view(call: Call, instrument: int, size: int) -> dict[str, Any]:

@@ -238,6 +238,7 @@ async def get_domain(call: Call, params: Nothing) -> dict[str, Any]:
         "chain_id": venue.chain_id,
         "exchange": venue.exchange,
         "executor": venue.executor,
+        "contracts": venue.deployment.addresses if venue.deployment is not None else {},
         "maker_commission": decimal(fees.maker_ppm * WAD // PPM),
         "taker_commission": decimal(fees.taker_ppm * WAD // PPM),
     }

@@ -17,6 +17,7 @@ from novate.api.metrics import Part
 from novate.api.orders import Orders
 from novate.api.session import Limits
 from novate.api.tokens import Tokens
+from novate.chain.deployment import Deployment
 from novate.config import Parameters
 from novate.services.gateway import Gateway
 from novate.store.database import Database
@@ -39,6 +40,7 @@ class VenueApi:
     executor: str
     testnet: bool = True
     store: Database | None = None
+    deployment: Deployment | None = None
     orders: Orders = field(default_factory=Orders)
     market: Market = field(init=False)
     feeds: Feeds = field(init=False)

@@ -37,6 +37,7 @@ class Transport:
         self._waiting: dict[int, asyncio.Future[Any]] = {}
         self._last = 0
         self._reader: asyncio.Task[None] | None = None
+        self._again: asyncio.Task[None] | None = None
         self._ready = asyncio.Event()
         self._closed = False
         self._listeners: list[Callable[[bytes], Any]] = []
@@ -54,10 +55,10 @@ class Transport:
     async def close(self) -> None:
         """End the connection; what still waits ends in ``OutcomeUnknown``."""
         self._closed = True
-        if self._reader is not None:
-            self._reader.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._reader
+        for task in (self._again, self._reader):
+            if task is not None:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
         if self._socket is not None:
             await self._socket.close()
         if self._http is not None:
