@@ -35,12 +35,14 @@ class Need(IntEnum):
 NEEDS = {
     "OracleRound": Need.UPKEEP,
     "BatchDue": Need.UPKEEP,
+    "ChainReorganised": Need.UPKEEP,
     "ChainTransaction": Need.UPKEEP,
     "CancelRequested": Need.CANCEL,
     "OrderRejected": Need.ANSWER,
     "Matched": Need.ANSWER,
     "OrderDone": Need.ANSWER,
     "BatchClosed": Need.ANSWER,
+    "Busted": Need.ANSWER,
     "BatchSubmitted": Need.ANSWER,
 }
 
