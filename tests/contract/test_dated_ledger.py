@@ -173,12 +173,12 @@ def test_a_trade_of_what_is_not_listed_is_skipped(core: Dated) -> None:
     )
 
 
-def test_an_option_s_band_is_a_share_of_its_mark_and_an_eighth_of_its_forward(core: Dated) -> None:
+def test_an_option_s_band_is_a_share_of_its_mark_and_a_tenth_of_its_forward(core: Dated) -> None:
     slot, ids = core.list_all(BITCOIN, 0, STRIKES)
     core.refresh(BITCOIN, slot)
     for id in (ids[2], ids[4]):  # at the money, and a call worth four dollars
         exact = core.risk.view("quoted", id)[0]
-        reach = (exact + 60_000 * WAD // 8) * 5 // 100
+        reach = (exact + 60_000 * WAD // 10) * 5 // 100
         highest = int((exact + reach) // WAD)
         assert core.trade(BUYER, SELLER, 1, highest + 1, id) == "PriceOutOfBand"
         assert core.trade(BUYER, SELLER, 1, highest, id) == "settled"

@@ -34,6 +34,17 @@ struct Book:
     interest: uint256          # 1e-5 of lots times |delta|, 2**-30
     gauge: uint256             # what `_widen` of rows returns
 
+# Options one after another that have expiry, forward and charges in common
+struct Run:
+    key: uint256               # what their rows have in common, and the slot
+    before: uint256            # `sums[0]` before them
+    net: int256
+    gross: uint256
+    delta: int256              # lots times delta, 2**-30
+    charged: uint256           # |lots| times |delta|, 2**-30, where there is a charge
+    gap: uint256               # ppm of the forward
+    spared: uint256            # of lots times gap, what long options are worth less than that
+
 # What they come to; of an underlying without dated positions, its linear delta
 struct Part:
     totals: lanes.Totals
@@ -66,7 +77,11 @@ CALENDAR_VEGA_INVERSE: constant(uint256) = 4
 VEGA_DEPTH_INVERSE: constant(uint256) = 10
 DELTA_ONE: constant(int256) = 2**30
 VEGA_SPAN: constant(int256) = 2**80
-BIAS: constant(uint256) = 2**15
+BIAS: constant(int256) = 2**15
+# of a row: all but mark, delta and clip; the charge; the clip
+COMMON: constant(uint256) = (M56 << 56) | (M108 << 148)
+CHARGE: constant(uint256) = M16 << 191
+CLIP: constant(uint256) = 15 << 144
 LOTS_OFFSET: constant(int256) = 2**43
 M16: constant(uint256) = 2**16 - 1
 M20: constant(uint256) = 2**20 - 1
@@ -75,6 +90,7 @@ M36: constant(uint256) = 2**36 - 1
 M44: constant(uint256) = 2**44 - 1
 M56: constant(uint256) = 2**56 - 1
 M64: constant(uint256) = 2**64 - 1
+M108: constant(uint256) = 2**108 - 1
 
 
 @internal
@@ -84,13 +100,11 @@ def _collect(
     """@notice Sums over the dated positions of an underlying; rows are built where none are."""
     book: Book = empty(Book)
     book.gauge = seen
+    run: Run = empty(Run)
     found: uint256[48] = empty(uint256[48])
     fetched: uint256 = 32   # of the four words from here on
     shared: uint256 = max_value(uint256)  # the head seen last, and what rows have of it
     common: uint256 = 0
-    kept: uint256 = 0       # the same of the option seen last, with its clip
-    charge: uint256 = 0
-    cut: uint256 = 0
     for i: uint256 in range(len(words), bound=32):
         rest: uint256 = words[i]
         for j: uint256 in range(4):
@@ -112,51 +126,80 @@ def _collect(
                     shared = found[unsafe_add(at, 2)]
                     common = dated_rows._common(key, shared, status, base)
                 array = found[at]
-                row = dated_rows._keep(key, array, found[unsafe_add(at, 1)], shared, common)
+                row = common | dated_rows._own(key, found[unsafe_add(at, 1)], shared)
+                rows.rows[key] = row
+                dated_rows.arrays[key] = array
             # a lane holds 44 bits, so the difference stays within +-2**43
             lots: int256 = unsafe_sub(convert(convert(lane & M44, bytes32), int256), LOTS_OFFSET)
             slot: uint256 = (lane >> 55) & 15
-            if row >> 144 != kept:
+            if (row & COMMON) | slot != run.key:
                 if (row >> 188) & 7 != dated_rows.KIND_OPTION:
                     book = self._add_other(book, slot, lots, row)
                     continue
-                kept = row >> 144
-                charge = (row >> 191) & M16
-                cut = lanes.clipped(kept << 252)
-                book.scale = (row >> 148) & M36
-                book.gauge = rows._widen(book.gauge, row)
-            forward: uint256 = (row >> 56) & M56
-            gap: uint256 = unsafe_mul(forward, GAP_PPM)
-            size: uint256 = convert(convert(lots, bytes32), uint256)
+                book = self._closed(book, run)
+                run = empty(Run)
+                run.key = (row & COMMON) | slot
+                run.before = book.totals.sums[0]
+                run.gap = unsafe_mul((row >> 56) & M56, GAP_PPM)
+            q: uint256 = convert(convert(lots, bytes32), uint256)
+            book.totals.sums[0] = unsafe_add(
+                book.totals.sums[0], unsafe_mul(q, array & lanes.SPREAD_MASK)
+            )
+            book.totals.sums[1] = unsafe_add(
+                book.totals.sums[1], unsafe_mul(q, (array >> 16) & lanes.SPREAD_MASK)
+            )
+            book.totals.sums[2] = unsafe_add(
+                book.totals.sums[2], unsafe_mul(q, (array >> 32) & lanes.SPREAD_MASK)
+            )
+            book.totals.sums[3] = unsafe_add(
+                book.totals.sums[3], unsafe_mul(q, (array >> 48) & lanes.SPREAD_MASK)
+            )
+            run.net = unsafe_add(run.net, lots)
+            mark: uint256 = row & M56
+            book.marks = unsafe_add(book.marks, unsafe_mul(lots, convert(convert(mark, bytes32), int256)))
             if lots < 0:
-                size = unsafe_sub(0, size)
-                book.shorts = unsafe_add(book.shorts, unsafe_mul(size, forward))
-            else:
-                gap = min(gap, unsafe_mul(row & M56, units.PPM))
-            book.gap = unsafe_add(book.gap, unsafe_mul(size, gap))
-            mark: int256 = convert(convert(row & M56, bytes32), int256)
-            book.marks = unsafe_add(book.marks, unsafe_mul(lots, mark))
-            book.totals.sums = lanes.added(book.totals.sums, array, lots)
-            book.totals.net = unsafe_add(book.totals.net, lots)
-            book.totals.gross = unsafe_add(book.totals.gross, size)
-            book.totals.cut = unsafe_add(book.totals.cut, unsafe_mul(size, cut))
-            delta: int256 = self._delta(row, forward)
-            vega: int256 = convert(convert(unsafe_sub(array & M16, BIAS), bytes32), int256)
-            vega = unsafe_mul(lots, unsafe_add(unsafe_mul(delta, VEGA_SPAN), vega))
-            book.tenors[slot] = unsafe_add(book.tenors[slot], vega)
-            if charge != 0:
-                size = unsafe_mul(size, unsafe_mul(charge, units.magnitude(delta)))
-                book.interest = unsafe_add(book.interest, size)
-    return book
+                q = unsafe_sub(0, q)
+            elif unsafe_mul(mark, units.PPM) < run.gap:
+                mark = unsafe_sub(run.gap, unsafe_mul(mark, units.PPM))
+                run.spared = unsafe_add(run.spared, unsafe_mul(q, mark))
+            run.gross = unsafe_add(run.gross, q)
+            delta: int256 = convert(convert(row << 112, bytes32), int256) >> 224
+            run.delta = unsafe_add(run.delta, unsafe_mul(lots, delta))
+            if row & CHARGE != 0:
+                run.charged = unsafe_add(run.charged, unsafe_mul(q, units.magnitude(delta)))
+            if row & CLIP != 0:
+                cut: uint256 = lanes.clipped(row << 108)
+                book.totals.cut = unsafe_add(book.totals.cut, unsafe_mul(q, cut))
+    return self._closed(book, run)
 
 
 @internal
 @pure
-def _delta(row: uint256, forward: uint256) -> int256:
-    """@notice Delta of a lot in oracle units, 2**-30."""
-    # a delta of 32 bits, a forward of 56
-    delta: int256 = convert(convert(row << 112, bytes32), int256) >> 224
-    return unsafe_mul(delta, convert(convert(forward, bytes32), int256))
+def _closed(given: Book, run: Run) -> Book:
+    """@notice The sums with those of options that have `run.key` in common."""
+    book: Book = given
+    if run.key == 0:
+        return book
+    book.totals.net = unsafe_add(book.totals.net, run.net)
+    book.totals.gross = unsafe_add(book.totals.gross, run.gross)
+    forward: uint256 = (run.key >> 56) & M56
+    # gross less net is twice what is short
+    net: uint256 = convert(convert(run.net, bytes32), uint256)
+    shorts: uint256 = unsafe_sub(run.gross, net) >> 1
+    book.shorts = unsafe_add(book.shorts, unsafe_mul(shorts, forward))
+    book.gap = unsafe_add(book.gap, unsafe_sub(unsafe_mul(run.gross, run.gap), run.spared))
+    delta: int256 = unsafe_mul(run.delta, convert(convert(forward, bytes32), int256))
+    # lane 0 is the vega; of the sum of its lots, within 2**63, the lowest 64 bits are kept
+    lane: uint256 = unsafe_sub(book.totals.sums[0], run.before) << 192
+    vega: int256 = unsafe_sub(convert(convert(lane, bytes32), int256) >> 192, unsafe_mul(BIAS, run.net))
+    slot: uint256 = run.key & 15
+    sum: int256 = unsafe_add(unsafe_mul(delta, VEGA_SPAN), vega)
+    book.tenors[slot] = unsafe_add(book.tenors[slot], sum)
+    book.scale = (run.key >> 148) & M36
+    book.gauge = rows._widen(book.gauge, run.key)
+    charge: uint256 = (run.key >> 191) & M16
+    book.interest = unsafe_add(book.interest, unsafe_mul(unsafe_mul(run.charged, forward), charge))
+    return book
 
 
 @internal

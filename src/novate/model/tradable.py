@@ -14,7 +14,7 @@ from novate.model import ledger, margin, option_series, oracle
 from novate.model.instrument import OPTION, PERP, Market, Terms
 from novate.model.option_id import is_dated
 from novate.model.option_series import Interest
-from novate.units import ORACLE_UNIT, PPM, ppm_down, ppm_up
+from novate.units import ORACLE_UNIT, PPM, div_down, ppm_down, ppm_up
 
 if TYPE_CHECKING:
     from novate.model.state import World
@@ -74,7 +74,7 @@ def _dated(world: World, instrument: int, terms: Terms) -> Listing:
     room = min(max(terms.open_interest_cap - interest.open_interest, 0), interest.room)
     lowest, highest = _band(world, mark)
     if terms.kind == OPTION:
-        reach = ppm_down(mark + (forward >> 3), world.ledger.config.trade_band_ppm)
+        reach = ppm_down(mark + div_down(forward, 10), world.ledger.config.trade_band_ppm)
         lowest, highest = max(mark - reach, 1), mark + reach
     reducing = interest.phase == option_series.REDUCTIONS_ONLY
     return Listing(terms, Market(), lowest, highest, room, reducing)
