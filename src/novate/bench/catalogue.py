@@ -28,7 +28,9 @@ ONE = (
     "Both accounts hold one position in the traded perp and add to it; both gated at initial margin"
 )
 STALE = "The same with every array stale, so that the transaction builds each of them."
-OPTIONS = "options on 2 underlyings, 2 expiries each, half of them short; arrays stored and usable"
+WIDE = "The same of options on 2 underlyings, 2 expiries each."
+STORED = "half of them short; arrays stored and usable"
+OPTIONS = f"options on 1 underlying, 2 expiries, {STORED}"
 SCENARIOS = (
     Scenario(
         "trade_single",
@@ -117,14 +119,19 @@ SCENARIOS = (
     ),
     Scenario(
         "margin_view_16",
-        f"The transaction that asks for equity and both margins of an account of 16 {OPTIONS}.",
+        f"Equity and both margins of an account of 16 {OPTIONS}: the gas of a transaction that "
+        "asks for them, without its 21,000 and its call data, which a contract that asks does not "
+        "pay.",
         d.margin_view(16, False),
     ),
     Scenario("margin_view_16_stale", STALE, d.margin_view(16, True)),
-    Scenario("margin_view_64", "The same with 64 options.", d.margin_view(64, False)),
+    Scenario("margin_view_16_wide", WIDE, d.margin_view(16, False, True)),
+    Scenario("margin_view_64", "margin_view_16 with 64 options.", d.margin_view(64, False)),
     Scenario("margin_view_64_stale", STALE, d.margin_view(64, True)),
-    Scenario("check_128", "The same with 128 options.", d.margin_view(128, False)),
+    Scenario("margin_view_64_wide", WIDE, d.margin_view(64, False, True)),
+    Scenario("check_128", "margin_view_16 with 128 options.", d.margin_view(128, False)),
     Scenario("check_128_stale", STALE, d.margin_view(128, True)),
+    Scenario("check_128_wide", WIDE, d.margin_view(128, False, True)),
     Scenario(
         "trade_16",
         "One fill of a resting and an immediate signed order in an option that both accounts "
@@ -132,8 +139,10 @@ SCENARIOS = (
         d.trade(16, False),
     ),
     Scenario("trade_16_stale", STALE, d.trade(16, True)),
-    Scenario("trade_64", "The same with 64 options each.", d.trade(64, False)),
+    Scenario("trade_16_wide", WIDE, d.trade(16, False, True)),
+    Scenario("trade_64", "trade_16 with 64 options each.", d.trade(64, False)),
     Scenario("trade_64_stale", STALE, d.trade(64, True)),
+    Scenario("trade_64_wide", WIDE, d.trade(64, False, True)),
     Scenario(
         "expiry_position",
         "A position, of eight accounts of 32 options each of one printed expiry, paid and closed "
@@ -142,8 +151,8 @@ SCENARIOS = (
     ),
     Scenario(
         "liquidation_step_128",
-        f"A bid for all that is on sale of an account of 128 {OPTIONS}; the bidder's new account "
-        "holds cash and no position.",
+        "A bid for all that is on sale of an account of 128 options on 2 underlyings, 2 expiries "
+        f"each, {STORED}; the bidder's new account holds cash and no position.",
         d.liquidation_step_128(False),
     ),
     Scenario("liquidation_step_128_stale", STALE, d.liquidation_step_128(True)),

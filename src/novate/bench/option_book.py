@@ -1,5 +1,5 @@
-"""A venue with options to measure on: two underlyings, two expiries of each, sixteen strikes, calls
-and puts; 128 options in all, and one expiry of an hour or two whenever one is asked for.
+"""A venue with options to measure on: two underlyings, two expiries of each, 32 strikes, calls and
+puts; 128 options of each underlying, and one expiry of an hour or two whenever one is asked for.
 
 Fresh: prices, surfaces and stored arrays of now. Stale: prices and surfaces moved on, so that a
 valuation builds every array anew.
@@ -22,7 +22,8 @@ from novate.wire.surfaces import domain_separator, signed_settlement, signed_sur
 
 UNDERLYINGS = (1, 2)
 DAYS = (30, 60)
-STRIKES = 16
+STRIKES = 32
+BELOW = 8  # of the strikes, below the price
 STEP_USD = 1_000
 HOUR_S = 3_600
 VOLATILITY_PERCENT = 60
@@ -50,7 +51,7 @@ class OptionBook:
                 self.add(underlying, expiry)
 
     def add(self, underlying: int, expiry: int) -> list[int]:
-        """List an expiry with sixteen strikes around the first price; its options."""
+        """List an expiry with strikes around the first price; its options."""
         venue = self.venue
         venue.send(venue.executor, "options", "list_expiry", underlying, expiry)
         slot = venue.view("surfaces", "slot_of", underlying, expiry)
@@ -60,7 +61,7 @@ class OptionBook:
         for place in range(STRIKES):
             if place % 8 == 0:
                 self.see()
-            strike = (middle - STRIKES // 2 + place) * step  # division: half of them
+            strike = (middle - BELOW + place) * step
             venue.send(venue.executor, "options", "list_strike", underlying, slot, strike)
         return self.ids(underlying, expiry)
 
@@ -80,9 +81,9 @@ class OptionBook:
         self.see()
         return expiry, self.add(underlying, expiry)
 
-    def far(self, count: int) -> list[int]:
-        """``count`` of the 128 options: as many of each underlying, expiry, call and put."""
-        series = [self.ids(u, e) for u in UNDERLYINGS for e in self.expiries[u][-len(DAYS) :]]
+    def far(self, count: int, underlyings: Sequence[int] = UNDERLYINGS) -> list[int]:
+        """``count`` options: as many of each underlying, expiry, call and put."""
+        series = [self.ids(u, e) for u in underlyings for e in self.expiries[u][-len(DAYS) :]]
         each = div_down(count, len(series))
         return sorted(id for ids in series for id in ids[:each])
 

@@ -2,18 +2,20 @@
 the effect, and returns the gas.
 
 Each comes twice: with arrays stored at the prices and surfaces of now, and with all of them stale,
-so that the transaction builds every one it needs.
+so that the transaction builds every one it needs. Where it matters, on one underlying and on two.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from novate.bench.option_book import LOTS, OptionBook, option_book
+from novate.bench.option_book import LOTS, UNDERLYINGS, OptionBook, option_book
 from novate.bench.venue import Trader, Venue, trader
+from novate.chain.backend import Call
 from novate.units import div_up
 
 SETTLED_TOGETHER = 8
+SETTLED_EACH = 32
 DEBTOR_USD = 250_000  # for short calls and long puts of 700,000 USD
 RISE_PPM = 49_000  # within the oracle's move bound
 RISES_MAX = 12
@@ -29,28 +31,40 @@ def _ready(book: OptionBook, stale: bool) -> None:
         book.stale()
 
 
-def margin_view(count: int, stale: bool) -> Callable[[Venue], int]:
-    """A transaction that values an account of ``count`` options at both margins."""
+def margin_view(count: int, stale: bool, wide: bool = False) -> Callable[[Venue], int]:
+    """A valuation of an account of ``count`` options at both margins: what a contract that asks for
+    it pays, which is the transaction's gas but for what it costs to send one.
+    """
 
     def measure(venue: Venue) -> int:
         book = option_book(venue)
-        owner, other = _pair(f"view {count} {stale}")
-        book.pair(owner, other, book.far(count))
+        owner, other = _pair(f"view {count} {stale} {wide}")
+        book.pair(owner, other, book.far(count, _underlyings(wide)))
         _ready(book, stale)
         gas = venue.send(venue.executor, "clearinghouse", "check", owner.word)
         assert venue.view("clearinghouse", "check", owner.word)[4][2] > 0
-        return gas
+        return gas - _sending(venue.call("clearinghouse", "check", owner.word))
 
     return measure
 
 
-def trade(count: int, stale: bool) -> Callable[[Venue], int]:
+def _underlyings(wide: bool) -> tuple[int, ...]:
+    return UNDERLYINGS if wide else UNDERLYINGS[:1]
+
+
+def _sending(call: Call) -> int:
+    """What every transaction pays, and each byte of its call (EIP-2028)."""
+    zeros = call.data.count(0)
+    return 21_000 + 4 * zeros + 16 * (len(call.data) - zeros)
+
+
+def trade(count: int, stale: bool, wide: bool = False) -> Callable[[Venue], int]:
     """A fill of two signed orders in an option that both accounts hold, with ``count`` each."""
 
     def measure(venue: Venue) -> int:
         book = option_book(venue)
-        taker, maker = _pair(f"trade {count} {stale}")
-        ids = book.far(count)
+        taker, maker = _pair(f"trade {count} {stale} {wide}")
+        ids = book.far(count, _underlyings(wide))
         book.pair(taker, maker, ids)
         _ready(book, stale)
         before = venue.positions(taker)[ids[1]]
@@ -67,6 +81,7 @@ def expiry_position(venue: Venue) -> int:
     """A position, of eight accounts of 32 options each, paid and closed in one transaction."""
     book = option_book(venue)
     expiry, ids = book.near(1)
+    ids = ids[:SETTLED_EACH]
     owners: list[Trader] = []
     for number in range(SETTLED_TOGETHER // 2):  # division: pairs
         taker, maker = _pair("expiring", number)

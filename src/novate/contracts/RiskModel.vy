@@ -44,6 +44,16 @@ exports: (
     risk_parameters.stale_drift_ppm_s,
 )
 
+# Gains of all underlyings by lane, each times its credit, and the credit's other terms; `more` is
+# what initial margin adds to them while a change of parameters ramps
+struct Together:
+    gains: int256[16]
+    more: int256[16]
+    base: uint256
+    more_base: int256
+    more_scan: uint256
+    ramped: bool
+
 UNDERLYINGS_MAX: constant(uint256) = 16
 # of packed positions: the four instruments
 INSTRUMENTS: constant(uint256) = M20 * (2**44 + 2**108 + 2**172 + 2**236)
@@ -143,23 +153,70 @@ def evaluate_slice(
 @reentrant
 def evaluate_dated(words: DynArray[uint256, 32]) -> IRiskModel.Valuation:
     """
-    @notice What `evaluate` says of positions with options or dated futures among them, but for the
-            flag of silence and grace. It calls here, so that the memory which this takes costs
-            nothing to a valuation without them.
+    @notice What `evaluate` says of positions with options or dated futures among them. It calls
+            here, so that the memory which this takes costs nothing to a valuation without them.
     """
     linear: DynArray[uint256, 32] = []
     dated: uint256 = 0
     linear, dated = dated_rows._linear_of(words)
     status: uint256 = staticcall rows.ORACLE.status()
-    held: linear_margin.Held = linear_margin._gather(linear, status)
-    return self._total_dated(words, dated, held, status)
-
-
-@internal
-def _pass_on(words: DynArray[uint256, 32], flags: uint256) -> IRiskModel.Valuation:
-    """@notice The valuation with dated positions, and what `evaluate` knows of the round."""
-    v: IRiskModel.Valuation = extcall IRiskModel(self).evaluate_dated(words)
-    v.flags |= flags
+    base: uint256 = rows._base(status)
+    held: linear_margin.Held = empty(linear_margin.Held)
+    if len(linear) != 0:
+        held = linear_margin._gather(linear, status)
+    v: IRiskModel.Valuation = empty(IRiskModel.Valuation)
+    v.value_linear = held.value_linear
+    v.value_spot = held.value_spot
+    v.flags = rows._silence(status)
+    sums: charges.Charges = empty(charges.Charges)
+    together: Together = empty(Together)
+    added: uint256 = 0
+    minimum: uint256 = 0
+    used: uint256 = held.used | dated
+    alone: bool = used & unsafe_sub(used, 1) == 0  # without any it wraps, and is alone too
+    for u: uint256 in range(UNDERLYINGS_MAX):
+        if used >> u == 0:
+            break
+        if (used >> u) & 1 == 0:
+            continue
+        delta: int256 = linear_margin._delta(held.sums[u])
+        part: option_risk.Part = empty(option_risk.Part)
+        if (dated >> u) & 1 == 1:
+            part = option_risk.part(words, u, status, base, delta, held.gauge[u])
+        else:
+            part = option_risk.linear_part(delta, held.gauge[u])
+        # Bounds over sixteen underlyings: values and add-ons below 2**180, scans below 2**200
+        v.value_linear = unsafe_add(v.value_linear, part.value_linear)
+        v.value_spot = unsafe_add(v.value_spot, part.value_spot)
+        held.charges = unsafe_add(held.charges, part.interest)
+        minimum = unsafe_add(minimum, part.minimum)
+        v.flags |= (part.gauge >> 72) & 1
+        confidence: uint256 = part.gauge & M24
+        adverse: uint256 = (part.gauge >> 24) & M24 if part.delta > 0 else part.gauge >> 48 & M24
+        v.bonus = unsafe_add(v.bonus, units.ppm_down(part.size, confidence))
+        v.penalty = unsafe_add(v.penalty, units.ppm_up(part.size, max(confidence, adverse)))
+        added = unsafe_add(added, unsafe_add(part.added, units.ppm_up(part.size, confidence)))
+        rates: option_risk.Rates = option_risk.rates(u, part.psr, part.size, part.vega)
+        gains: int256[16] = lanes.profit(part.totals, part.quantum_lot, part.linear, rates.psr)
+        scan: uint256 = lanes.loss(gains)
+        sums.scan = unsafe_add(sums.scan, scan)
+        sums.liquidity = unsafe_add(sums.liquidity, rates.liquidity)
+        # the initial one is the larger
+        more: uint256 = unsafe_sub(rates.liquidity_initial, rates.liquidity)
+        sums.more_liquidity = unsafe_add(sums.more_liquidity, more)
+        # of one alone the credit is nothing
+        if not alone or rates.psr_initial != rates.psr:
+            together = self._join(together, part, rates, gains, scan)
+    if not alone:
+        sums = self._credit(sums, together)
+    sums.more_scan = together.more_scan
+    v.liquidity = sums.liquidity
+    added = unsafe_add(added, units.div_up(held.charges, 100_000))
+    v = linear_margin._with_margins(v, sums, added, held.haircut, held.haircut_initial)
+    # short options need so much at least, beside the haircuts
+    v.margin_maintenance = max(v.margin_maintenance, minimum + held.haircut)
+    least: uint256 = units.ppm_up(minimum, risk_parameters.shared >> 232)
+    v.margin_initial = max(v.margin_initial, least + held.haircut_initial)
     return v
 
 
@@ -170,93 +227,52 @@ def _value(words: DynArray[uint256, 32]) -> IRiskModel.Valuation:
         return empty(IRiskModel.Valuation)
     status: uint256 = staticcall rows.ORACLE.status()
     held: linear_margin.Held = linear_margin._gather(words, status)
-    held.flags |= rows._silence(status)
-    if held.flags >= linear_margin.DATED:
-        return self._pass_on(words, held.flags ^ linear_margin.DATED)
+    if held.flags == linear_margin.DATED:
+        return extcall IRiskModel(self).evaluate_dated(words)
+    held.flags = rows._silence(status)
     return linear_margin._total(held)
 
 
 @internal
-def _total_dated(
-    words: DynArray[uint256, 32], dated: uint256, held: linear_margin.Held, status: uint256
-) -> IRiskModel.Valuation:
-    """@notice The same with options or dated futures of some underlyings (docs/SPEC.md §4)."""
-    v: IRiskModel.Valuation = empty(IRiskModel.Valuation)
-    v.value_linear = held.value_linear
-    v.value_spot = held.value_spot
-    sums: charges.Charges = empty(charges.Charges)
-    interest: uint256 = held.charges
-    added: uint256 = 0
-    minimum: uint256 = 0
-    joint: int256[16] = empty(int256[16])        # gains by lane, times credits
-    more: int256[16] = empty(int256[16])         # what initial margin adds
-    ramped: bool = False
-    base: uint256 = rows._base(status)
-    used: uint256 = held.used | dated
-    for u: uint256 in range(UNDERLYINGS_MAX):
-        if (used >> u) & 1 == 0:
-            continue
-        part: option_risk.Part = empty(option_risk.Part)
-        delta: int256 = linear_margin._delta(held.sums[u])
-        if (dated >> u) & 1 == 1:
-            part = option_risk.part(words, u, status, base, delta, held.gauge[u])
-        else:
-            part = option_risk.linear_part(delta, held.gauge[u])
-        v.value_linear += part.value_linear
-        v.value_spot += part.value_spot
-        interest += part.interest
-        minimum += part.minimum
-        added += part.added
-        v = self._add_doubt(v, part.gauge, part.size, part.delta > 0)
-        added += units.ppm_up(part.size, part.gauge & M24)
-
-        rates: option_risk.Rates = option_risk.rates(u, part.psr, part.size, part.vega)
-        gains: int256[16] = lanes.profit(part.totals, part.quantum_lot, part.linear, rates.psr)
-        c: charges.Charges = empty(charges.Charges)
-        c.scan = lanes.loss(gains)
-        c.liquidity = rates.liquidity
-        c.more_liquidity = rates.liquidity_initial - rates.liquidity
-        if used & unsafe_sub(used, 1) != 0:  # of one alone the credit is nothing
-            c.base = rates.credit * c.scan // 1000
-            joint = option_risk.joined(joint, gains, convert(rates.credit, int256))
-        if rates.psr_initial != rates.psr or rates.credit_initial != rates.credit:
-            ramped = True
-            more = option_risk.joined(more, gains, -convert(rates.credit, int256))
-            gains = lanes.profit(part.totals, part.quantum_lot, part.linear, rates.psr_initial)
-            more = option_risk.joined(more, gains, convert(rates.credit_initial, int256))
-            scan: uint256 = lanes.loss(gains)
-            c.more_scan = scan - c.scan
-            base_initial: uint256 = rates.credit_initial * scan // 1000
-            c.more_base = convert(base_initial, int256) - convert(c.base, int256)
-        sums = charges._plus(sums, c)
-    if used & unsafe_sub(used, 1) == 0:
-        sums.more_base = 0
-    else:
-        # a loss below 2**208 in thousandths; `_saving` takes what joins in 1e-9
-        together: int256 = convert(lanes.loss(joint) * units.PPM, int256)
-        sums.cross = together
-        if ramped:
-            joint = option_risk.joined(joint, more, 1)
-            sums.more_cross = convert(lanes.loss(joint) * units.PPM, int256) - together
-    v.liquidity = sums.liquidity
-    added += units.div_up(interest, 100_000)
-    v = linear_margin._with_margins(v, sums, added, held.haircut, held.haircut_initial)
-    # short options need so much at least, beside the haircuts
-    v.margin_maintenance = max(v.margin_maintenance, minimum + held.haircut)
-    least: uint256 = units.ppm_up(minimum, risk_parameters.shared >> 232)
-    v.margin_initial = max(v.margin_initial, least + held.haircut_initial)
-    return v
+@pure
+def _join(
+    given: Together,
+    part: option_risk.Part,
+    rates: option_risk.Rates,
+    gains: int256[16],
+    scan: uint256,
+) -> Together:
+    """@notice Add an underlying's gains at maintenance, and what initial margin adds to them."""
+    t: Together = given
+    # credits below 2**10, scans below 2**193, those of initial margin by signed differences
+    base: uint256 = unsafe_div(unsafe_mul(rates.credit, scan), 1000)
+    t.base = unsafe_add(t.base, base)
+    t.gains = option_risk.joined(t.gains, gains, convert(rates.credit, int256))
+    if rates.psr_initial != rates.psr or rates.credit_initial != rates.credit:
+        t.ramped = True
+        t.more = option_risk.joined(t.more, gains, -convert(rates.credit, int256))
+        initial: int256[16] = lanes.profit(
+            part.totals, part.quantum_lot, part.linear, rates.psr_initial
+        )
+        t.more = option_risk.joined(t.more, initial, convert(rates.credit_initial, int256))
+        scan_initial: uint256 = lanes.loss(initial)
+        # a wider scan range is never kinder
+        t.more_scan += scan_initial - scan
+        base_initial: uint256 = unsafe_div(unsafe_mul(rates.credit_initial, scan_initial), 1000)
+        base = unsafe_sub(base_initial, base)
+        t.more_base = unsafe_add(t.more_base, convert(convert(base, bytes32), int256))
+    return t
 
 
 @internal
 @pure
-def _add_doubt(
-    given: IRiskModel.Valuation, gauge: uint256, size: uint256, long: bool
-) -> IRiskModel.Valuation:
-    """@notice Add the corrections of one underlying, and whether one of its feeds is stale."""
-    v: IRiskModel.Valuation = given
-    v.flags |= (gauge >> 72) & 1
-    adverse: uint256 = (gauge >> 24) & M24 if long else (gauge >> 48) & M24
-    v.bonus += units.ppm_down(size, gauge & M24)
-    v.penalty += units.ppm_up(size, max(gauge & M24, adverse))
-    return v
+def _credit(given: charges.Charges, together: Together) -> charges.Charges:
+    """@notice The terms of the credit: a loss below 2**208 in thousandths, for `_saving` in 1e-9"""
+    sums: charges.Charges = given
+    sums.base = together.base
+    sums.more_base = together.more_base
+    sums.cross = convert(lanes.loss(together.gains) * units.PPM, int256)
+    if together.ramped:
+        joint: int256[16] = option_risk.joined(together.gains, together.more, 1)
+        sums.more_cross = convert(lanes.loss(joint) * units.PPM, int256) - sums.cross
+    return sums

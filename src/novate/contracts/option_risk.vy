@@ -9,6 +9,7 @@
 """
 
 from lib import lanes
+from lib import option_id
 from lib import units
 import dated_rows
 import risk_parameters
@@ -25,6 +26,7 @@ struct Book:
     totals: lanes.Totals
     # by expiry slot: [vega, quanta, signed 80 | delta, 2**-30, the rest], as one signed sum
     tenors: int256[16]
+    slots: uint256             # bitmap of the tenors in use
     marks: int256              # of options
     forwards: int256           # of futures that live
     prints: int256             # of futures that are printed
@@ -82,10 +84,15 @@ BIAS: constant(int256) = 2**15
 COMMON: constant(uint256) = (M56 << 56) | (M108 << 148)
 CHARGE: constant(uint256) = M16 << 191
 CLIP: constant(uint256) = 15 << 144
+# of a row and of an info word: mark and delta
+OWN: constant(uint256) = M56 | (M32 << 112)
+OPTION: constant(uint256) = dated_rows.KIND_OPTION << 188
 LOTS_OFFSET: constant(int256) = 2**43
+M8: constant(uint256) = 2**8 - 1
 M16: constant(uint256) = 2**16 - 1
 M20: constant(uint256) = 2**20 - 1
 M24: constant(uint256) = 2**24 - 1
+M32: constant(uint256) = 2**32 - 1
 M36: constant(uint256) = 2**36 - 1
 M44: constant(uint256) = 2**44 - 1
 M56: constant(uint256) = 2**56 - 1
@@ -105,6 +112,7 @@ def _collect(
     fetched: uint256 = 32   # of the four words from here on
     shared: uint256 = max_value(uint256)  # the head seen last, and what rows have of it
     common: uint256 = 0
+    plain: uint256 = 0      # the forward that options of it are built at, if it is not a print
     for i: uint256 in range(len(words), bound=32):
         rest: uint256 = words[i]
         for j: uint256 in range(4):
@@ -125,8 +133,16 @@ def _collect(
                 if found[unsafe_add(at, 2)] != shared:
                     shared = found[unsafe_add(at, 2)]
                     common = dated_rows._common(key, shared, status, base)
+                    plain = shared & M56
+                    if (shared >> 72) & M8 == dated_rows.STATE_PRINTED:
+                        plain = max_value(uint256)
                 array = found[at]
-                row = common | dated_rows._own(key, found[unsafe_add(at, 1)], shared)
+                row = found[unsafe_add(at, 1)]
+                if (row >> 56) & M56 == plain and key & option_id.FUTURE == 0:
+                    # an option built at this very forward: `_own` of it
+                    row = common | OPTION | (row & OWN) | ((row >> 252) << 144)
+                else:
+                    row = common | dated_rows._own(key, row, shared)
                 rows.rows[key] = row
                 dated_rows.arrays[key] = array
             # a lane holds 44 bits, so the difference stays within +-2**43
@@ -195,6 +211,7 @@ def _closed(given: Book, run: Run) -> Book:
     slot: uint256 = run.key & 15
     sum: int256 = unsafe_add(unsafe_mul(delta, VEGA_SPAN), vega)
     book.tenors[slot] = unsafe_add(book.tenors[slot], sum)
+    book.slots |= 1 << slot
     book.scale = (run.key >> 148) & M36
     book.gauge = rows._widen(book.gauge, run.key)
     charge: uint256 = (run.key >> 191) & M16
@@ -219,6 +236,7 @@ def _add_other(given: Book, slot: uint256, lots: int256, row: uint256) -> Book:
         book.forwards = unsafe_add(book.forwards, value)
         delta: int256 = unsafe_mul(value, DELTA_ONE)
         book.tenors[slot] = unsafe_add(book.tenors[slot], unsafe_mul(delta, VEGA_SPAN))
+        book.slots |= 1 << slot
         charge: uint256 = unsafe_mul(units.magnitude(delta), (row >> 191) & M16)
         book.interest = unsafe_add(book.interest, charge)
     return book
@@ -227,7 +245,7 @@ def _add_other(given: Book, slot: uint256, lots: int256, row: uint256) -> Book:
 @internal
 @pure
 def _tenors(
-    tenors: int256[16], scale: int256, linear: int256
+    tenors: int256[16], slots: uint256, scale: int256, linear: int256
 ) -> (int256, uint256, uint256, uint256):
     """
     @notice Sum of the deltas of all tenors and what they cancel of each other, 2**-30 wad; size of
@@ -239,9 +257,12 @@ def _tenors(
     longs: int256 = max(total, 0)
     vega: int256 = 0
     vega_longs: int256 = 0
-    for sum: int256 in tenors:
-        if sum == 0:
+    for slot: uint256 in range(16):
+        if slots >> slot == 0:
+            break
+        if (slots >> slot) & 1 == 0:
             continue
+        sum: int256 = tenors[slot]
         low: int256 = convert(convert(sum, bytes32) << 176, int256) >> 176
         delta: int256 = unsafe_mul(unsafe_sub(sum, low) >> 80, scale)
         total = unsafe_add(total, delta)
@@ -282,7 +303,7 @@ def part(
     offset: uint256 = 0
     vega: uint256 = 0
     offset_vega: uint256 = 0
-    p.delta, offset, vega, offset_vega = self._tenors(book.tenors, scale, linear)
+    p.delta, offset, vega, offset_vega = self._tenors(book.tenors, book.slots, scale, linear)
     # sizes below 2**170
     p.size = self._ones_up(units.magnitude(p.delta))
     p.added = units.div_up(unsafe_mul(book.gap, book.scale), units.PPM)

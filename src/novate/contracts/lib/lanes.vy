@@ -16,7 +16,7 @@ BIAS: constant(int256) = 2**15
 EVERY_64: constant(uint256) = 1 + 2**64 + 2**128 + 2**192
 SPREAD_MASK: constant(uint256) = 65_535 * EVERY_64
 SPREAD_BIAS: constant(uint256) = 2**63 * EVERY_64
-MASK_64: constant(uint256) = 2**64 - 1
+LANE: constant(int256) = 2**64 - 1
 LOTS_SUM_MAX: constant(uint256) = 2**47 - 1
 PERCENT_PPM: constant(int256) = 100 * 10**6
 FLOOR_OFFSET: constant(int256) = 2**200
@@ -45,7 +45,7 @@ def added(sums: uint256[4], array: uint256, lots: int256) -> uint256[4]:
     @notice The sums of `Totals` with a position of `lots` (within 2**63; at most 2**32 positions).
     """
     # Sums wrap on purpose: modulo 2**256 they are the signed sums of four lanes side by side, which
-    # `lane_sums` reads back once it knows that all |lots| add up to less than 2**47
+    # `profit` reads back once it knows that all |lots| add up to less than 2**47
     q: uint256 = convert(convert(lots, bytes32), uint256)
     return [
         unsafe_add(sums[0], unsafe_mul(q, array & SPREAD_MASK)),
@@ -57,69 +57,61 @@ def added(sums: uint256[4], array: uint256, lots: int256) -> uint256[4]:
 
 @internal
 @pure
-def lane_sums(totals: Totals) -> int256[16]:
-    """@notice Gains of the positions by lane, in quanta times lots, exact."""
-    errors.require(totals.gross <= LOTS_SUM_MAX, errors.LotsOutOfRange)
-    # |sum of a lane| <= gross * 65535 < 2**63: with the bias each of the four is within [0, 2**64),
-    # so that none borrows from its neighbour; |net| <= gross keeps the offset within 2**64
-    offset: int256 = unsafe_add(2**63, unsafe_mul(BIAS, totals.net))
-    found: int256[16] = empty(int256[16])
-    word: uint256 = unsafe_add(totals.sums[0], SPREAD_BIAS)
-    found[0] = unsafe_sub(convert(word & MASK_64, int256), offset)
-    found[4] = unsafe_sub(convert((word >> 64) & MASK_64, int256), offset)
-    found[8] = unsafe_sub(convert((word >> 128) & MASK_64, int256), offset)
-    found[12] = unsafe_sub(convert(word >> 192, int256), offset)
-    word = unsafe_add(totals.sums[1], SPREAD_BIAS)
-    found[1] = unsafe_sub(convert(word & MASK_64, int256), offset)
-    found[5] = unsafe_sub(convert((word >> 64) & MASK_64, int256), offset)
-    found[9] = unsafe_sub(convert((word >> 128) & MASK_64, int256), offset)
-    found[13] = unsafe_sub(convert(word >> 192, int256), offset)
-    word = unsafe_add(totals.sums[2], SPREAD_BIAS)
-    found[2] = unsafe_sub(convert(word & MASK_64, int256), offset)
-    found[6] = unsafe_sub(convert((word >> 64) & MASK_64, int256), offset)
-    found[10] = unsafe_sub(convert((word >> 128) & MASK_64, int256), offset)
-    found[14] = unsafe_sub(convert(word >> 192, int256), offset)
-    word = unsafe_add(totals.sums[3], SPREAD_BIAS)
-    found[3] = unsafe_sub(convert(word & MASK_64, int256), offset)
-    found[7] = unsafe_sub(convert((word >> 64) & MASK_64, int256), offset)
-    found[11] = unsafe_sub(convert((word >> 128) & MASK_64, int256), offset)
-    found[15] = unsafe_sub(convert(word >> 192, int256), offset)
-    return found
-
-
-@internal
-@pure
 def profit(totals: Totals, quantum_lot: uint256, linear: int256, psr: uint256) -> int256[16]:
     """
     @notice Gains by lane, wad, of options (a quantum of a lot is `quantum_lot` wei, below 2**128)
             and of a linear dollar delta (within 2**160, psr below 2**20), rounded down.
     """
-    # lanes are within 2**64, so their products within 2**192; the scan range within 2**180
-    unit: int256 = convert(quantum_lot, int256)
-    span: int256 = unsafe_mul(linear, convert(psr, int256))
-    found: int256[16] = self.lane_sums(totals)
-    found[0] = unsafe_mul(found[0], unit)
-    found[1] = unsafe_mul(found[1], unit)
+    errors.require(totals.gross <= LOTS_SUM_MAX, errors.LotsOutOfRange)
+    # |sum of a lane| <= gross * 65535 < 2**63: with the bias each of the four is within [0, 2**64),
+    # so that none borrows from its neighbour; |net| <= gross keeps the offset within 2**64. Gains
+    # in quanta are within 2**64, so their products within 2**192; the scan range within 2**180
+    offset: int256 = unsafe_add(2**63, unsafe_mul(BIAS, totals.net))
+    unit: int256 = convert(convert(quantum_lot, bytes32), int256)
+    found: int256[16] = empty(int256[16])
+    word: int256 = convert(convert(unsafe_add(totals.sums[0], SPREAD_BIAS), bytes32), int256)
+    found[0] = unsafe_mul(unsafe_sub(word & LANE, offset), unit)
+    found[4] = unsafe_mul(unsafe_sub((word >> 64) & LANE, offset), unit)
+    found[8] = unsafe_mul(unsafe_sub((word >> 128) & LANE, offset), unit)
+    found[12] = unsafe_mul(unsafe_sub((word >> 192) & LANE, offset), unit)
+    word = convert(convert(unsafe_add(totals.sums[1], SPREAD_BIAS), bytes32), int256)
+    found[1] = unsafe_mul(unsafe_sub(word & LANE, offset), unit)
+    found[5] = unsafe_mul(unsafe_sub((word >> 64) & LANE, offset), unit)
+    found[9] = unsafe_mul(unsafe_sub((word >> 128) & LANE, offset), unit)
+    found[13] = unsafe_mul(unsafe_sub((word >> 192) & LANE, offset), unit)
+    word = convert(convert(unsafe_add(totals.sums[2], SPREAD_BIAS), bytes32), int256)
+    found[2] = unsafe_mul(unsafe_sub(word & LANE, offset), unit)
+    found[6] = unsafe_mul(unsafe_sub((word >> 64) & LANE, offset), unit)
+    found[10] = unsafe_mul(unsafe_sub((word >> 128) & LANE, offset), unit)
+    found[14] = unsafe_mul(unsafe_sub((word >> 192) & LANE, offset), unit)
+    word = convert(convert(unsafe_add(totals.sums[3], SPREAD_BIAS), bytes32), int256)
+    found[3] = unsafe_mul(unsafe_sub(word & LANE, offset), unit)
+    found[7] = unsafe_mul(unsafe_sub((word >> 64) & LANE, offset), unit)
+    found[11] = unsafe_mul(unsafe_sub((word >> 128) & LANE, offset), unit)
+    found[15] = unsafe_mul(unsafe_sub((word >> 192) & LANE, offset), unit)
+    if linear == 0:
+        return found
+    span: int256 = unsafe_mul(linear, convert(convert(psr, bytes32), int256))
     move: int256 = self._floor(unsafe_mul(15, span))
-    found[2] = unsafe_add(unsafe_mul(found[2], unit), move)
-    found[3] = unsafe_add(unsafe_mul(found[3], unit), move)
+    found[2] = unsafe_add(found[2], move)
+    found[3] = unsafe_add(found[3], move)
     move = self._floor(unsafe_mul(-15, span))
-    found[4] = unsafe_add(unsafe_mul(found[4], unit), move)
-    found[5] = unsafe_add(unsafe_mul(found[5], unit), move)
+    found[4] = unsafe_add(found[4], move)
+    found[5] = unsafe_add(found[5], move)
     move = self._floor(unsafe_mul(50, span))
-    found[6] = unsafe_add(unsafe_mul(found[6], unit), move)
-    found[7] = unsafe_add(unsafe_mul(found[7], unit), move)
+    found[6] = unsafe_add(found[6], move)
+    found[7] = unsafe_add(found[7], move)
     move = self._floor(unsafe_mul(-50, span))
-    found[8] = unsafe_add(unsafe_mul(found[8], unit), move)
-    found[9] = unsafe_add(unsafe_mul(found[9], unit), move)
+    found[8] = unsafe_add(found[8], move)
+    found[9] = unsafe_add(found[9], move)
     move = self._floor(unsafe_mul(100, span))
-    found[10] = unsafe_add(unsafe_mul(found[10], unit), move)
-    found[11] = unsafe_add(unsafe_mul(found[11], unit), move)
-    found[14] = unsafe_add(unsafe_mul(found[14], unit), move)
+    found[10] = unsafe_add(found[10], move)
+    found[11] = unsafe_add(found[11], move)
+    found[14] = unsafe_add(found[14], move)
     move = self._floor(unsafe_mul(-100, span))
-    found[12] = unsafe_add(unsafe_mul(found[12], unit), move)
-    found[13] = unsafe_add(unsafe_mul(found[13], unit), move)
-    found[15] = unsafe_add(unsafe_mul(found[15], unit), move)
+    found[12] = unsafe_add(found[12], move)
+    found[13] = unsafe_add(found[13], move)
+    found[15] = unsafe_add(found[15], move)
     return found
 
 
