@@ -35,7 +35,7 @@ def said(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
 def environment(said: dict[str, Any], number: int) -> dict[str, str]:
     path = os.pathsep.join([str(ROOT / "src"), os.environ.get("PYTHONPATH", "")])
     more = {"NOVATE_KEY": said["accounts"][number]["private_key"], "BOT_SECRET": SECRET}
-    return os.environ | more | {"PYTHONPATH": path}
+    return os.environ | more | {"PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}
 
 
 def run(said: dict[str, Any], number: int, name: str, *arguments: str) -> str:
@@ -122,9 +122,9 @@ def test_whoever_leaves_gets_the_document_of_his_match(said: dict[str, Any]) -> 
 
 
 def crash(path: Path) -> Path:
-    """Ten quiet minutes, which the venue begins with, then a fall within one."""
+    """Ten quiet minutes, which the venue begins with, then a fall of a fifth in each of four."""
     rows = ["timestamp,symbol,open,high,low,close"]
-    levels = [100_000] * 10 + [65_000] * 60
+    levels = [100_000] * 10 + [80_000, 64_000, 51_000] + [40_000] * 60
     for symbol, scale in (("BTC", 1), ("ETH", 25)):
         for minute, level in enumerate(levels):
             before = levels[minute - 1] if minute else level
