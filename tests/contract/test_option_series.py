@@ -196,6 +196,24 @@ def test_a_future_carries_nothing_but_its_own_interest(listed: OptionsBench) -> 
     assert found == (0, 11 << 168, Head(FORWARD, GRID.feed, 16, LIVE, 11).pack())
 
 
+def test_what_is_stale_of_a_page_is_built_together_and_each_as_if_alone(
+    bench: OptionsBench,
+) -> None:
+    """More strikes than one build has, calls beside puts, two expiries in turn, one id twice."""
+    near = bench.list(*range(50_000, 55_500, 500))
+    far = bench.list(60_000, 61_000, day=1)
+    bench.set_open_interest(near[3], 7)
+    ids = [*near[:2], far[1], near[2], far[1], far[2], *near[3:13:2], *near[14:21:2], near[3]]
+    assert len(ids) == 16 and len({id >> 6 for id in ids if id in near}) > 8
+    found = bench.lanes(*ids)
+    assert found == [bench.lanes(id)[0] for id in ids]
+    assert all(head for _, _, head in found)
+    assert Info.unpack(found[6][1]).open_interest == Info.unpack(found[15][1]).open_interest == 7
+    bench.both("refresh", BTC, 0)
+    # interest is summed up anew
+    assert [lane[:2] for lane in bench.lanes(*ids)] == [lane[:2] for lane in found]
+
+
 def test_lanes_of_several_expiries_and_others_keep_their_places(bench: OptionsBench) -> None:
     near, far = bench.list(60_000, 61_000), bench.list(60_000, 62_000, day=1)
     for slot in (0, 1):

@@ -7,7 +7,7 @@ from typing import Any
 
 from novate.chain.harness import Chain, actor
 from novate.errors import Rejected
-from novate.model import margin, option_lanes, option_listing, option_series, options
+from novate.model import margin, option_lanes, option_listing, option_series, options, oracle
 from novate.model.arrays import Info
 from novate.model.margin import RiskParameters
 from novate.model.option_listing import Grid
@@ -187,10 +187,18 @@ class OptionsBench:
         words = [0] * 4
         for place, id in enumerate(ids):
             words[place // 4] |= (id << 44 | 2**43 + 1) << 64 * (place % 4)
-        found = self.both("lane_words", words)
-        lanes = [tuple(found[3 * i : 3 * i + 3]) for i in range(16)]
+        found, epoch = self.both("lane_words", words)
+        lanes = [tuple(lane) for lane in found]
+        if len({id >> 15 for id in ids if id >> 19}) == 1:  # of one underlying: as margin asks
+            given = self.options.view("lane_words", words, self.known(ids[0] >> 15 & 15))
+            assert plain(given) == plain((found, epoch))
         assert lanes[len(ids) :] == [(0, 0, 0)] * (16 - len(ids))
         return lanes[: len(ids)]
+
+    def known(self, underlying: int) -> int:
+        """What margin has at hand when it asks for lanes: scan range and age limit."""
+        stale_after = oracle.status(self.world).stale_after
+        return options.scan_range(self.world, underlying) | stale_after << 20
 
     def usable(self, id: int) -> bool:
         """Whether an array may be used; contract and model agree."""

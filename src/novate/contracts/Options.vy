@@ -39,13 +39,12 @@ exports: (
 exports: (
     option_arrays.refresh,
     option_arrays.words,
-    option_arrays.usable,
     option_arrays.epoch,
     option_arrays.epoch_now,
     option_arrays.generation,
     option_arrays.greeks,
 )
-exports: option_lanes.lane_words
+exports: (option_lanes.lane_words, option_lanes.usable)
 exports: (
     option_series.set_exposure_limits,
     option_series.move_interest,

@@ -116,31 +116,6 @@ def words(ids: DynArray[uint256, IDS_MAX]) -> DynArray[uint256[2], IDS_MAX]:
 @external
 @view
 @reentrant
-def usable(id: uint256) -> bool:
-    """
-    @notice Whether the stored array of an option may be used now: not expired, at most 60 s old,
-            the forward within 25 bp of its own, surface and epoch the same, and the epoch one that
-            a refresh would leave in force.
-    """
-    if not option_id.is_option(id):
-        return False
-    underlying: uint256 = option_id.underlying(id)
-    slot: uint256 = option_id.slot(id)
-    info: uint256 = option_listing.infos[id]
-    expiry: uint256 = option_listing.expiries[option_id.place(id)] & M40
-    if block.timestamp >= expiry:
-        return False
-    forward: uint256 = self._mark(option_listing._feed_of(underlying, slot))
-    epoch: uint256 = option_listing._epoch(underlying)
-    if epoch != self._epoch_now(underlying):
-        return False
-    generation: uint256 = self._generation(underlying, epoch)
-    return lanes.usable(info, forward, block.timestamp, generation)
-
-
-@external
-@view
-@reentrant
 def epoch(underlying: uint256) -> uint256:
     """@notice The epoch word of an underlying; 0 before its first refresh."""
     return option_listing._epoch(underlying)
@@ -231,7 +206,7 @@ def _store(
             vega = unsafe_add(vega, unsafe_mul(unsafe_add(of_call, of_put), each))
         # at most 32 strikes: within 20 bits
         call = unsafe_add(call, 1 << option_id.STRIKE_SHIFT)
-    key: uint256 = underlying * option_listing.SLOTS_MAX + slot
+    key: uint256 = (underlying << 4) | slot  # both below 16
     sums: uint256 = delta << option_listing.DELTA_SHIFT
     sums |= vega << option_listing.VEGA_SHIFT
     option_listing.expiries[key] = (option_listing.expiries[key] & ~SUMS) | sums
@@ -270,27 +245,32 @@ def _begin(underlying: uint256, feed: uint256, stale_after: uint256) -> uint256:
 def _epoch_now(underlying: uint256) -> uint256:
     """@notice The epoch word in force, or the one that would begin now."""
     reference: uint256 = self._mark(option_listing._grid_feed(underlying))
-    return self._epoch(underlying, option_listing._epoch(underlying), reference)
+    return self._epoch(underlying, option_listing._epoch(underlying), reference, 0)
 
 
 @internal
 @view
-def _epoch(underlying: uint256, old: uint256, reference: uint256) -> uint256:
+def _epoch(underlying: uint256, old: uint256, reference: uint256, given: uint256) -> uint256:
     """
     @notice The epoch word `old`, or a new one once the reference has left a tenth around its own,
-            or the scan range has changed. The reference is the mark of the grid's feed for all
-            expiries: were it the forward of the one refreshed, two of them apart could end each
-            other's epochs.
+            or the scan range (`given`, or asked for if that is zero) has changed. The reference is
+            the mark of the grid's feed for all expiries: were it the forward of the one refreshed,
+            two of them apart could end each other's epochs.
     """
     if reference == 0:
         return old
-    psr: uint256 = self._psr(underlying)
+    psr: uint256 = given
+    if psr == 0:
+        psr = self._psr(underlying)
     before: uint256 = (old >> 56) & M56
-    move: uint256 = max(reference, before) - min(reference, before)
-    if move * EPOCH_MOVE_INVERSE <= before and (old >> 112) & M20 == psr:
+    # unsafe: marks have 56 bits, psr has 20, an epoch word has 180
+    move: uint256 = unsafe_sub(reference, before)
+    if reference < before:
+        move = unsafe_sub(before, reference)
+    if unsafe_mul(move, EPOCH_MOVE_INVERSE) <= before and (old >> 112) & M20 == psr:
         return old
-    quantum: uint256 = units.div_up(4 * psr * reference, QUANTUM_DIVISOR)
-    count: uint256 = ((old >> 172) + 1) & M8
+    quantum: uint256 = units.div_up(unsafe_mul(reference << 2, psr), QUANTUM_DIVISOR)
+    count: uint256 = unsafe_add(old >> 172, 1) & M8
     word: uint256 = quantum | (reference << 56) | (psr << 112)
     return word | (block.timestamp << 132) | (count << 172)
 
@@ -316,7 +296,7 @@ def _psr(underlying: uint256) -> uint256:
     if word == 0:
         return PSR_MAX
     target: uint256 = (word >> 20) & M20
-    if block.timestamp - ((word >> 40) & M32) >= DAY_S:
+    if block.timestamp >= unsafe_add((word >> 40) & M32, DAY_S):  # 32 bits
         return target
     return max(word & M20, target)
 
@@ -336,7 +316,8 @@ def _fresh_surface(
     """@notice The surface word of a slot. Errors: StaleSurface, if old or of another expiry."""
     word: uint256 = staticcall option_listing.SURFACES.surface(underlying, slot)
     fresh: bool = (word >> 156) & M40 == expiry
-    fresh = fresh and block.timestamp <= ((word >> 196) & M40) + stale_after
+    # 40 and 16 bits
+    fresh = fresh and block.timestamp <= unsafe_add((word >> 196) & M40, stale_after)
     errors.require(fresh, errors.StaleSurface)
     return word
 

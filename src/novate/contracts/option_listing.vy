@@ -152,7 +152,7 @@ def list_expiry(underlying: uint256, expiry: uint256) -> uint256:
     errors.require(on_grid, errors.ExpiryOffGrid)
     slot: uint256 = staticcall SURFACES.slot_of(underlying, expiry)
     assert slot < SLOTS_MAX
-    key: uint256 = underlying * SLOTS_MAX + slot
+    key: uint256 = (underlying << 4) | slot  # both below 16
     old: uint256 = self.expiries[key]
     errors.require(old & M40 != expiry, errors.AlreadyListed)
     errors.require(old & M40 <= block.timestamp, errors.SlotInUse)
@@ -178,18 +178,19 @@ def list_strike(underlying: uint256, slot: uint256, strike: uint256) -> uint256:
     count: uint256 = self._live(underlying, slot)[1]
     errors.require(strike % (grid & M56) == 0, errors.StrikeOffGrid)
     forward: uint256 = self._fresh_mark(self._feed_of(underlying, slot), self._stale_after())
-    in_range: bool = strike <= PRICE_MAX and strike <= forward * STRIKE_REACH
-    in_range = in_range and strike * STRIKE_REACH >= forward
+    # unsafe: a mark has 56 bits, and so has a strike that gets as far as to be multiplied
+    in_range: bool = strike <= PRICE_MAX and strike <= unsafe_mul(forward, STRIKE_REACH)
+    in_range = in_range and unsafe_mul(strike, STRIKE_REACH) >= forward
     errors.require(in_range, errors.StrikeOutOfRange)
     listed: DynArray[uint256, STRIKES_MAX] = self._strikes(underlying, slot, count)
     errors.require(strike not in listed, errors.AlreadyListed)
     errors.require(count < STRIKES_MAX, errors.TooManyItems)
 
-    key: uint256 = underlying * SLOTS_MAX + slot
-    at: uint256 = key * (STRIKES_MAX // 4) + count // 4
+    key: uint256 = (underlying << 4) | slot  # both below 16
+    at: uint256 = (key << 3) | (count >> 2)  # four a word: 32 are eight words
     word: uint256 = strike
     if count % 4 != 0:  # the first of a word clears what an earlier expiry left in it
-        word = self.strikes[at] | (strike << (64 * (count % 4)))
+        word = self.strikes[at] | (strike << ((count & 3) << 6))
     self.strikes[at] = word
     self.expiries[key] += 1 << STRIKES_SHIFT  # below 32 before: eight bits
     id: uint256 = option_id.call_id(underlying, slot, count)
@@ -223,7 +224,7 @@ def listed(underlying: uint256, slot: uint256) -> (uint256, DynArray[uint256, ST
             stays until another takes its slot. Errors: UnknownInstrument.
     """
     errors.require(underlying < UNDERLYINGS_MAX and slot < SLOTS_MAX, errors.UnknownInstrument)
-    word: uint256 = self.expiries[underlying * SLOTS_MAX + slot]
+    word: uint256 = self.expiries[(underlying << 4) | slot]
     return word & M40, self._strikes(underlying, slot, (word >> STRIKES_SHIFT) & M8)
 
 
@@ -254,8 +255,8 @@ def _terms(id: uint256) -> (uint256, uint256):
 @view
 def _strike(key: uint256, index: uint256) -> uint256:
     """@notice A strike (index below 32) of the slot at `key` (below 256)."""
-    packed: uint256 = self.strikes[key * (STRIKES_MAX // 4) + index // 4]
-    return (packed >> (64 * (index % 4))) & M64
+    packed: uint256 = self.strikes[(key << 3) | (index >> 2)]  # eight words each
+    return (packed >> ((index & 3) << 6)) & M64
 
 
 @internal
@@ -273,7 +274,7 @@ def _open_grid(underlying: uint256) -> uint256:
 def _live(underlying: uint256, slot: uint256) -> (uint256, uint256):
     """@notice Expiry of a slot and how many strikes it has; not over. Errors: UnknownInstrument."""
     errors.require(underlying < UNDERLYINGS_MAX and slot < SLOTS_MAX, errors.UnknownInstrument)
-    word: uint256 = self.expiries[underlying * SLOTS_MAX + slot]
+    word: uint256 = self.expiries[(underlying << 4) | slot]
     errors.require(word & M40 > block.timestamp, errors.UnknownInstrument)
     return word & M40, (word >> STRIKES_SHIFT) & M8
 
@@ -285,11 +286,11 @@ def _strikes(
 ) -> DynArray[uint256, STRIKES_MAX]:
     """@notice The first `count` (at most 32) strikes of a slot."""
     found: DynArray[uint256, STRIKES_MAX] = []
-    at: uint256 = (underlying * SLOTS_MAX + slot) * (STRIKES_MAX // 4)
+    at: uint256 = ((underlying << 4) | slot) << 3  # eight words each; both below 16
     word: uint256 = 0
     for i: uint256 in range(count, bound=STRIKES_MAX):
         if i % 4 == 0:
-            word = self.strikes[at + i // 4]
+            word = self.strikes[at | (i >> 2)]
         found.append(word & M64)
         word = word >> 64
     return found
@@ -308,7 +309,7 @@ def _clear(underlying: uint256, slot: uint256, count: uint256):
 @internal
 def _set_forward_feed(underlying: uint256, slot: uint256, entry: uint256):
     """@notice Keep the entry (at most 256) of a slot."""
-    key: uint256 = underlying * SLOTS_MAX + slot
+    key: uint256 = (underlying << 4) | slot  # both below 16
     kept: uint256 = self.expiries[key] & ~(M16 << FEED_SHIFT)
     self.expiries[key] = kept | (entry << FEED_SHIFT)
     log ForwardFeedSet(underlying=underlying, slot=slot, entry=entry)
@@ -318,9 +319,10 @@ def _set_forward_feed(underlying: uint256, slot: uint256, entry: uint256):
 @view
 def _feed_of(underlying: uint256, slot: uint256) -> uint256:
     """@notice The feed whose mark is the forward of a slot."""
-    entry: uint256 = (self.expiries[underlying * SLOTS_MAX + slot] >> FEED_SHIFT) & M16
+    # both below 16
+    entry: uint256 = (self.expiries[(underlying << 4) | slot] >> FEED_SHIFT) & M16
     if entry != 0:
-        return entry - 1
+        return unsafe_sub(entry, 1)  # not zero
     return self._grid_feed(underlying)
 
 
@@ -350,5 +352,7 @@ def _stale_after() -> uint256:
 def _fresh_mark(feed: uint256, stale_after: uint256) -> uint256:
     """@notice The mark of a feed. Errors: StalePrice, also for a feed without a price."""
     word: uint256 = staticcall ORACLE.feed(feed)
-    errors.require(block.timestamp <= ((word >> 192) & M32) + stale_after, errors.StalePrice)
+    seen_at: uint256 = (word >> 192) & M32
+    # 32 and 16 bits
+    errors.require(block.timestamp <= unsafe_add(seen_at, stale_after), errors.StalePrice)
     return (word >> 56) & M56

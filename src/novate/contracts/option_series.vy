@@ -126,7 +126,9 @@ def interest(id: uint256) -> uint256:
     if not option_id.is_dated(id):
         return 0
     key: uint256 = option_id.place(id)
-    shared: option_lanes.Frame = option_lanes._frame(key, empty(option_lanes.Frame))
+    shared: option_lanes.Frame = option_lanes._frame(
+        id >> option_id.SLOT_SHIFT, empty(option_lanes.Frame), 0
+    )
     info: uint256 = option_listing.infos[id]
     open: uint256 = (info >> option_listing.INTEREST_SHIFT) & option_listing.M44
     if not option_lanes._is_listed(id, option_listing.expiries[key]):
@@ -134,12 +136,12 @@ def interest(id: uint256) -> uint256:
     if shared.expiry <= block.timestamp:
         return open | (OVER << 88)
     is_future: bool = option_id.is_future(id)
-    if shared.forward == 0 or (not is_future and not option_lanes._is_priced(shared)):
+    if shared.forward == 0 or (not is_future and option_lanes._priced_by(shared) == 0):
         return 0
     phase: uint256 = OPEN
     if shared.expiry - block.timestamp <= CLOSING_S:
         phase = REDUCTIONS_ONLY
-    if block.timestamp > shared.seen_at + option_listing._stale_after():
+    if block.timestamp > unsafe_add(shared.seen_at, option_listing._stale_after()):  # 32 bits
         phase = REDUCTIONS_ONLY
     if shared.state == option_lanes.LIVE_OLD_SURFACE and not is_future:
         phase = REDUCTIONS_ONLY
@@ -160,7 +162,7 @@ def settlement(
     in_bounds: bool = underlying < option_listing.UNDERLYINGS_MAX
     in_bounds = in_bounds and slot < option_listing.SLOTS_MAX
     errors.require(in_bounds, errors.UnknownInstrument)
-    word: uint256 = option_listing.expiries[underlying * option_listing.SLOTS_MAX + slot]
+    word: uint256 = option_listing.expiries[(underlying << 4) | slot]
     expiry: uint256 = word & M40
     errors.require(expiry != 0, errors.UnknownInstrument)
     errors.require(expiry <= block.timestamp, errors.ExpiryNotReached)
@@ -240,7 +242,7 @@ def _room(shared: option_lanes.Frame, id: uint256, info: uint256) -> uint256:
             over its own, rounded down. gamma F^2 = vega / (sigma T), with the volatility at the
             money, makes a limit of gamma one of vega.
     """
-    word: uint256 = self.exposure_limits[shared.key >> 4]
+    word: uint256 = self.exposure_limits[(shared.place >> 4) & 15]
     vega: uint256 = self._amounts(id, info)[1]
     if word == 0 or vega == 0:
         return ROOM_MAX
@@ -259,6 +261,6 @@ def _room(shared: option_lanes.Frame, id: uint256, info: uint256) -> uint256:
     lot: uint256 = 10 ** ((shared.head >> option_lanes.LOT_EXPONENT_SHIFT) & M8)
     # limits are below 2**128, with sigma T below 2**4, times 2**123; a lot has at most 10**19 wei
     cap: uint256 = limit * LIMIT_SCALE // (shared.forward * lot << 56)
-    total: uint256 = option_listing.expiries[shared.key] >> option_listing.VEGA_SHIFT
+    total: uint256 = option_listing.expiries[shared.place & M8] >> option_listing.VEGA_SHIFT
     total = total & option_listing.M70
     return min((max(cap, total) - total) // vega, ROOM_MAX)

@@ -58,13 +58,20 @@ class Head:
         return Head(**packed.unpack(word, HEAD_FIELDS))
 
 
-def lane_words(world: World, positions: Sequence[int]) -> list[int]:
+def lane_words(world: World, positions: Sequence[int]) -> tuple[list[tuple[int, int, int]], int]:
     """Array, info and head word of up to sixteen packed positions, lane by lane; zeros where
-    nothing dated is listed and priced.
+    nothing dated is listed and priced; and the epoch word of now of the underlying of the last
+    dated one, if any of the last ones of that underlying is of an expiry listed and not printed.
     """
     assert 4 * len(positions) == POSITIONS_MAX
-    lanes = [word >> 64 * i for word in positions for i in range(4)]
-    return [word for lane in lanes for word in words_of(world, lane >> 44 & 2**20 - 1)]
+    ids = [word >> 64 * i + 44 & 2**20 - 1 for word in positions for i in range(4)]
+    epoch, before = 0, None
+    for underlying, slot in (place_of(id) for id in ids if id >> 19):
+        epoch, before = epoch if underlying == before else 0, underlying
+        listed = world.options.listed[underlying, slot].expiry != 0
+        if listed and head_of(world, underlying, slot).state != PRINTED:
+            epoch = epoch_now(world, underlying)
+    return [words_of(world, id) for id in ids], epoch
 
 
 def words_of(world: World, id: int) -> tuple[int, int, int]:

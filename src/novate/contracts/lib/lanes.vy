@@ -229,11 +229,16 @@ def usable(info: uint256, forward: uint256, now: uint256, generation: uint256) -
             most four times a round, so that its eight bits cannot come round in a minute.
     """
     timestamp: uint256 = (info >> 212) & (2**32 - 1)
-    if now < timestamp or now > timestamp + AGE_MAX:
+    # unsafe: a timestamp has 32 bits, prices have 56
+    if now < timestamp or now > unsafe_add(timestamp, AGE_MAX):
         return False
     built_at: uint256 = (info >> 56) & PRICE_MASK
-    drift: uint256 = max(forward, built_at) - min(forward, built_at)
-    return drift * DRIFT_MAX_INVERSE <= built_at and generation & 255 == (info >> 244) & 255
+    drift: uint256 = unsafe_sub(forward, built_at)
+    if forward < built_at:
+        drift = unsafe_sub(built_at, forward)
+    if unsafe_mul(drift, DRIFT_MAX_INVERSE) > built_at:
+        return False
+    return (generation ^ (info >> 244)) & 255 == 0
 
 
 @internal
