@@ -130,6 +130,8 @@ def lane_words(positions: uint256[4], known: uint256 = 0) -> Page:
                     strikes,
                 )
                 for at: uint256 in range(lane, 16, bound=16):
+                    if slots == 0:
+                        break
                     place: uint256 = (slots >> option_id.SLOT_SHIFT) & 15
                     if place != 0:
                         own: uint256 = slots & OWN_BITS
