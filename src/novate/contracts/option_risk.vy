@@ -101,17 +101,19 @@ M108: constant(uint256) = 2**108 - 1
 
 
 @internal
-def _collect(
+def collect(
     words: DynArray[uint256, 32], underlying: uint256, status: uint256, base: uint256, seen: uint256
 ) -> Book:
     """@notice Sums over the dated positions of an underlying; rows are built where none are."""
     book: Book = empty(Book)
     book.gauge = seen
     run: Run = empty(Run)
-    found: uint256[48] = empty(uint256[48])
+    found: uint256[3][16] = empty(uint256[3][16])
     fetched: uint256 = 32   # of the four words from here on
     shared: uint256 = max_value(uint256)  # the head seen last, and what rows have of it
     common: uint256 = 0
+    # whether this transaction has any row with an array of the underlying
+    known: bool = dated_rows.epochs[underlying | (base >> 16)] != 0
     plain: uint256 = 0      # the forward that options of it are built at, if it is not a print
     for i: uint256 in range(len(words), bound=32):
         rest: uint256 = words[i]
@@ -121,23 +123,26 @@ def _collect(
             if lane >> 59 != 16 | underlying:
                 continue
             key: uint256 = base | (lane >> 44)
-            row: uint256 = rows.rows[key]
+            row: uint256 = 0
             array: uint256 = 0
+            if known:
+                row = rows.rows[key]
             if row != 0:
                 array = dated_rows.arrays[key]
             else:
                 if fetched != i & 28:
                     fetched = i & 28
-                    found = dated_rows._fetch(words, fetched, underlying)
-                at: uint256 = unsafe_add(unsafe_mul(i & 3, 12), unsafe_mul(j, 3))  # at most 45
-                if found[unsafe_add(at, 2)] != shared:
-                    shared = found[unsafe_add(at, 2)]
+                    page: uint256[4] = dated_rows._page(words, fetched, underlying)
+                    found = staticcall dated_rows.OPTIONS.lane_words(page)
+                own: uint256[3] = found[((i & 3) << 2) | j]  # below 16
+                if own[2] != shared:
+                    shared = own[2]
                     common = dated_rows._common(key, shared, status, base)
                     plain = shared & M56
                     if (shared >> 72) & M8 == dated_rows.STATE_PRINTED:
                         plain = max_value(uint256)
-                array = found[at]
-                row = found[unsafe_add(at, 1)]
+                array = own[0]
+                row = own[1]
                 if (row >> 56) & M56 == plain and key & option_id.FUTURE == 0:
                     # an option built at this very forward: `_own` of it
                     row = common | OPTION | (row & OWN) | ((row >> 252) << 144)
@@ -276,19 +281,11 @@ def _tenors(
 
 
 @internal
-def part(
-    words: DynArray[uint256, 32],
-    underlying: uint256,
-    status: uint256,
-    base: uint256,
-    linear: int256,
-    gauge: uint256,
-) -> Part:
+def part(book: Book, underlying: uint256, base: uint256, linear: int256) -> Part:
     """
-    @notice What an account's dated positions of an underlying come to, beside the linear delta and
-            the gauge of its perpetuals and spot.
+    @notice What an account's dated positions of an underlying come to, beside the linear delta of
+            its perpetuals and spot.
     """
-    book: Book = self._collect(words, underlying, status, base, gauge)
     scale: int256 = convert(book.scale, int256)
     p: Part = empty(Part)
     p.gauge = book.gauge
