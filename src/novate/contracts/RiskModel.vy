@@ -269,7 +269,7 @@ def _join(
 @internal
 @pure
 def _credit(given: charges.Charges, together: Together) -> charges.Charges:
-    """@notice The terms of the credit: a loss below 2**208 in thousandths, for `_saving` in 1e-9"""
+    """@notice The terms of the credit: a loss below 2**208 in thousandths, in 1e-9."""
     sums: charges.Charges = given
     sums.base = together.base
     sums.more_base = together.more_base
