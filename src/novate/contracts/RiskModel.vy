@@ -182,7 +182,8 @@ def evaluate_dated(words: DynArray[uint256, 32]) -> IRiskModel.Valuation:
         delta: int256 = linear_margin._delta(held.sums[u])
         part: option_risk.Part = empty(option_risk.Part)
         if (dated >> u) & 1 == 1:
-            part = option_risk.part(words, u, status, base, delta, held.gauge[u])
+            book: option_risk.Book = option_risk.collect(words, u, status, base, held.gauge[u])
+            part = option_risk.part(book, u, base, delta)
         else:
             part = option_risk.linear_part(delta, held.gauge[u])
         # Bounds over sixteen underlyings: values and add-ons below 2**180, scans below 2**200
@@ -225,12 +226,13 @@ def _value(words: DynArray[uint256, 32]) -> IRiskModel.Valuation:
     """@notice What positions are worth and must hold."""
     if len(words) == 0:
         return empty(IRiskModel.Valuation)
-    status: uint256 = staticcall rows.ORACLE.status()
-    held: linear_margin.Held = linear_margin._gather(words, status)
-    if held.flags == linear_margin.DATED:
-        return extcall IRiskModel(self).evaluate_dated(words)
-    held.flags = rows._silence(status)
-    return linear_margin._total(held)
+    if words[0] & dated_rows.DATED_LANES == 0:
+        status: uint256 = staticcall rows.ORACLE.status()
+        held: linear_margin.Held = linear_margin._gather(words, status)
+        if held.flags != linear_margin.DATED:
+            held.flags = rows._silence(status)
+            return linear_margin._total(held)
+    return extcall IRiskModel(self).evaluate_dated(words)
 
 
 @internal
@@ -267,7 +269,7 @@ def _join(
 @internal
 @pure
 def _credit(given: charges.Charges, together: Together) -> charges.Charges:
-    """@notice The terms of the credit: a loss below 2**208 in thousandths, for `_saving` in 1e-9"""
+    """@notice The terms of the credit: a loss below 2**208 in thousandths, in 1e-9."""
     sums: charges.Charges = given
     sums.base = together.base
     sums.more_base = together.more_base

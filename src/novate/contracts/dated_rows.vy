@@ -9,13 +9,17 @@
         base unit, rounded as Options rounds them; charges are rounded up.
 """
 
-from interfaces import IOptions
 from lib import lanes
 from lib import option_id
 from lib import units
 import rows
 
 uses: rows
+
+# What is called of Options: IOptions, but for words by lane, each an array's, an info and a head
+interface Lanes:
+    def lane_words(positions: uint256[4]) -> uint256[3][16]: view
+    def epoch_now(underlying: uint256) -> uint256: view
 
 # A dated row: [mark 56 | forward 56 | delta signed 32 (2**-30) | clip 4 | scale 36 | underlying 4 |
 # kind 3 | charge 16 | stale 1 | confidence 24 | deviation signed 24]; money of a lot is a price
@@ -37,7 +41,7 @@ DATED_LANES: constant(uint256) = 2**63 + 2**127 + 2**191 + 2**255
 EVERY_59: constant(uint256) = 2**59 + 2**123 + 2**187 + 2**251
 PLACES: constant(uint256) = 31 * EVERY_59     # and the underlying of dated ones
 
-OPTIONS: immutable(IOptions)
+OPTIONS: immutable(Lanes)
 
 arrays: transient(uint256[2 * rows.SECOND_ROUND])     # option -> risk array, like `rows.rows`
 epochs: transient(uint256[2 * 16])                    # underlying -> the epoch of its arrays
@@ -45,7 +49,7 @@ epochs: transient(uint256[2 * 16])                    # underlying -> the epoch 
 
 @deploy
 def __init__(options: address):
-    OPTIONS = IOptions(options)
+    OPTIONS = Lanes(options)
 
 
 @external
@@ -61,11 +65,11 @@ def quoted(id: uint256) -> (uint256, uint256):
     base: uint256 = rows._base(status)
     row: uint256 = rows.rows[base | id]
     if row == 0:
-        found: uint256[48] = staticcall OPTIONS.lane_words([id << 44, 0, 0, 0])
-        if found[2] == 0:
+        found: uint256[3][16] = staticcall OPTIONS.lane_words([id << 44, 0, 0, 0])
+        if found[0][2] == 0:
             return 0, 0
-        common: uint256 = self._common(id, found[2], status, base)
-        row = self._keep(base | id, found[0], found[1], found[2], common)
+        # not kept: a valuation asks for it among others
+        row = ((found[0][2] & M56) << 56) | self._own(id, found[0][1], found[0][2])
     return (row & M56) * units.ORACLE_UNIT, ((row >> 56) & M56) * units.ORACLE_UNIT
 
 
@@ -101,11 +105,9 @@ def _linear_of(words: DynArray[uint256, 32]) -> (DynArray[uint256, 32], uint256)
 
 
 @internal
-@view
-def _fetch(words: DynArray[uint256, 32], first: uint256, underlying: uint256) -> uint256[48]:
-    """
-    @notice What Options says of an underlying's positions in four words from `first` (below 32) on.
-    """
+@pure
+def _page(words: DynArray[uint256, 32], first: uint256, underlying: uint256) -> uint256[4]:
+    """@notice An underlying's positions among four words from `first` (below 32) on."""
     page: uint256[4] = empty(uint256[4])
     own: uint256 = unsafe_mul(16 | underlying, EVERY_59)  # below 32, in each of four lanes
     for i: uint256 in range(4):
@@ -120,19 +122,7 @@ def _fetch(words: DynArray[uint256, 32], first: uint256, underlying: uint256) ->
             if (rest >> 59) & 31 == 16 | underlying:
                 page[i] |= (rest & M64) << (lane << 6)
             rest = rest >> 64
-    return staticcall OPTIONS.lane_words(page)
-
-
-@internal
-def _keep(
-    key: uint256, array: uint256, info: uint256, head: uint256, common: uint256
-) -> uint256:
-    """@notice Put a row in the cache, and an option's array; returns the row."""
-    row: uint256 = common | self._own(key, info, head)
-    rows.rows[key] = row
-    if key & option_id.FUTURE == 0:
-        self.arrays[key] = array
-    return row
+    return page
 
 
 @internal

@@ -94,7 +94,14 @@ def _gather(words: DynArray[uint256, 32], status: uint256) -> Held:
                     if (row >> 188) & 7 != KIND_SPOT:
                         held.flags = DATED
                         return held
-                    held = self._add_spot(held, underlying, total, lots, row)
+                    spot: uint256 = convert(lots, uint256) * ((row >> 96) & M88)
+                    held.sums[underlying] = total + spot
+                    held.value_spot += convert(spot, int256)
+                    haircut: uint256 = 0
+                    initial: uint256 = 0
+                    haircut, initial = self._haircuts(underlying, spot)
+                    held.haircut += haircut
+                    held.haircut_initial += initial
                     continue
                 total = (total & M184) | (row & SHARED)
             # |lots| < 2**43 and notional_lot < 2**88: the product is below 2**131
@@ -117,11 +124,8 @@ def _gather(words: DynArray[uint256, 32], status: uint256) -> Held:
 
 @internal
 @view
-def _add_spot(held: Held, underlying: uint256, total: uint256, lots: int256, row: uint256) -> Held:
-    """@notice Add a position of spot collateral and its haircuts, each rounded up."""
-    h: Held = held
-    spot: uint256 = convert(lots, uint256) * ((row >> 96) & M88)
-    h.sums[underlying] = total + spot
+def _haircuts(underlying: uint256, spot: uint256) -> (uint256, uint256):
+    """@notice Haircuts of spot collateral at maintenance and initial margin, each rounded up."""
     target: uint256 = 0
     old: uint256 = 0
     elapsed: uint256 = 0
@@ -133,10 +137,7 @@ def _add_spot(held: Held, underlying: uint256, total: uint256, lots: int256, row
         (old >> 160) & M20, (target >> 160) & M20, elapsed
     )
     initial = max(initial, (target >> 160) & M20)
-    h.value_spot += convert(spot, int256)
-    h.haircut += units.ppm_up(spot, maintenance)
-    h.haircut_initial += units.ppm_up(spot, initial)
-    return h
+    return units.ppm_up(spot, maintenance), units.ppm_up(spot, initial)
 
 
 @internal

@@ -101,17 +101,18 @@ M108: constant(uint256) = 2**108 - 1
 
 
 @internal
-def _collect(
+def collect(
     words: DynArray[uint256, 32], underlying: uint256, status: uint256, base: uint256, seen: uint256
 ) -> Book:
     """@notice Sums over the dated positions of an underlying; rows are built where none are."""
     book: Book = empty(Book)
     book.gauge = seen
     run: Run = empty(Run)
-    found: uint256[48] = empty(uint256[48])
+    found: uint256[3][16] = empty(uint256[3][16])
     fetched: uint256 = 32   # of the four words from here on
     shared: uint256 = max_value(uint256)  # the head seen last, and what rows have of it
     common: uint256 = 0
+    known: bool = dated_rows.epochs[underlying | (base >> 16)] != 0  # there may be rows
     plain: uint256 = 0      # the forward that options of it are built at, if it is not a print
     for i: uint256 in range(len(words), bound=32):
         rest: uint256 = words[i]
@@ -121,25 +122,22 @@ def _collect(
             if lane >> 59 != 16 | underlying:
                 continue
             key: uint256 = base | (lane >> 44)
-            row: uint256 = rows.rows[key]
-            array: uint256 = 0
-            if row != 0:
-                array = dated_rows.arrays[key]
-            else:
+            row: uint256 = rows.rows[key] if known else 0
+            array: uint256 = dated_rows.arrays[key] if row != 0 else 0
+            if row == 0:
                 if fetched != i & 28:
                     fetched = i & 28
-                    found = dated_rows._fetch(words, fetched, underlying)
-                at: uint256 = unsafe_add(unsafe_mul(i & 3, 12), unsafe_mul(j, 3))  # at most 45
-                if found[unsafe_add(at, 2)] != shared:
-                    shared = found[unsafe_add(at, 2)]
+                    page: uint256[4] = dated_rows._page(words, fetched, underlying)
+                    found = staticcall dated_rows.OPTIONS.lane_words(page)
+                own: uint256[3] = found[((i & 3) << 2) | j]  # below 16
+                if own[2] != shared:
+                    shared = own[2]
                     common = dated_rows._common(key, shared, status, base)
-                    plain = shared & M56
-                    if (shared >> 72) & M8 == dated_rows.STATE_PRINTED:
-                        plain = max_value(uint256)
-                array = found[at]
-                row = found[unsafe_add(at, 1)]
+                    printed: bool = (shared >> 72) & M8 == dated_rows.STATE_PRINTED
+                    plain = max_value(uint256) if printed else shared & M56
+                array = own[0]
+                row = own[1]
                 if (row >> 56) & M56 == plain and key & option_id.FUTURE == 0:
-                    # an option built at this very forward: `_own` of it
                     row = common | OPTION | (row & OWN) | ((row >> 252) << 144)
                 else:
                     row = common | dated_rows._own(key, row, shared)
@@ -153,26 +151,12 @@ def _collect(
                     book = self._add_other(book, slot, lots, row)
                     continue
                 book = self._closed(book, run)
-                run = empty(Run)
-                run.key = (row & COMMON) | slot
-                run.before = book.totals.sums[0]
-                run.gap = unsafe_mul((row >> 56) & M56, GAP_PPM)
+                run = self._opened((row & COMMON) | slot, book.totals.sums[0])
             q: uint256 = convert(convert(lots, bytes32), uint256)
-            book.totals.sums[0] = unsafe_add(
-                book.totals.sums[0], unsafe_mul(q, array & lanes.SPREAD_MASK)
-            )
-            book.totals.sums[1] = unsafe_add(
-                book.totals.sums[1], unsafe_mul(q, (array >> 16) & lanes.SPREAD_MASK)
-            )
-            book.totals.sums[2] = unsafe_add(
-                book.totals.sums[2], unsafe_mul(q, (array >> 32) & lanes.SPREAD_MASK)
-            )
-            book.totals.sums[3] = unsafe_add(
-                book.totals.sums[3], unsafe_mul(q, (array >> 48) & lanes.SPREAD_MASK)
-            )
+            book.totals.sums = lanes.added(book.totals.sums, array, lots)
             run.net = unsafe_add(run.net, lots)
             mark: uint256 = row & M56
-            book.marks = unsafe_add(book.marks, unsafe_mul(lots, convert(convert(mark, bytes32), int256)))
+            book.marks = unsafe_add(book.marks, unsafe_mul(lots, convert(mark, int256)))
             if lots < 0:
                 q = unsafe_sub(0, q)
             elif unsafe_mul(mark, units.PPM) < run.gap:
@@ -191,11 +175,24 @@ def _collect(
 
 @internal
 @pure
+def _opened(key: uint256, before: uint256) -> Run:
+    """@notice Options to come that have `key` in common, when `sums[0]` is `before`."""
+    run: Run = empty(Run)
+    run.key = key
+    run.before = before
+    # a forward of 56 bits
+    run.gap = unsafe_mul((key >> 56) & M56, GAP_PPM)
+    return run
+
+
+@internal
+@pure
 def _closed(given: Book, run: Run) -> Book:
     """@notice The sums with those of options that have `run.key` in common."""
     book: Book = given
     if run.key == 0:
         return book
+    # the bounds of `Book`
     book.totals.net = unsafe_add(book.totals.net, run.net)
     book.totals.gross = unsafe_add(book.totals.gross, run.gross)
     forward: uint256 = (run.key >> 56) & M56
@@ -205,9 +202,10 @@ def _closed(given: Book, run: Run) -> Book:
     book.shorts = unsafe_add(book.shorts, unsafe_mul(shorts, forward))
     book.gap = unsafe_add(book.gap, unsafe_sub(unsafe_mul(run.gross, run.gap), run.spared))
     delta: int256 = unsafe_mul(run.delta, convert(convert(forward, bytes32), int256))
-    # lane 0 is the vega; of the sum of its lots, within 2**63, the lowest 64 bits are kept
+    # lane 0 is the vega; of the sum of its lots the lowest 64 bits are kept, which is within 2**63
     lane: uint256 = unsafe_sub(book.totals.sums[0], run.before) << 192
-    vega: int256 = unsafe_sub(convert(convert(lane, bytes32), int256) >> 192, unsafe_mul(BIAS, run.net))
+    vega: int256 = convert(convert(lane, bytes32), int256) >> 192
+    vega = unsafe_sub(vega, unsafe_mul(BIAS, run.net))  # below 2**64
     slot: uint256 = run.key & 15
     sum: int256 = unsafe_add(unsafe_mul(delta, VEGA_SPAN), vega)
     book.tenors[slot] = unsafe_add(book.tenors[slot], sum)
@@ -276,19 +274,11 @@ def _tenors(
 
 
 @internal
-def part(
-    words: DynArray[uint256, 32],
-    underlying: uint256,
-    status: uint256,
-    base: uint256,
-    linear: int256,
-    gauge: uint256,
-) -> Part:
+def part(book: Book, underlying: uint256, base: uint256, linear: int256) -> Part:
     """
-    @notice What an account's dated positions of an underlying come to, beside the linear delta and
-            the gauge of its perpetuals and spot.
+    @notice What an account's dated positions of an underlying come to, beside the linear delta of
+            its perpetuals and spot.
     """
-    book: Book = self._collect(words, underlying, status, base, gauge)
     scale: int256 = convert(book.scale, int256)
     p: Part = empty(Part)
     p.gauge = book.gauge

@@ -154,7 +154,7 @@ def _booking(word: uint256, owners: uint256, item: Item) -> Booking:
     if unsafe_sub(price, item.band & M128) > item.band >> 128:
         return Booking(fault=errors.PriceOutOfBand, lots=0, booked=0)
     lots: int256 = convert(convert(size, bytes32), int256)
-    if (word >> 24) & 1 == 0:
+    if word & 2**24 == 0:
         lots = unsafe_sub(0, lots)  # 44 bits
     # a price in the band is below 2**84, a lot_size below 2**64, an index below 2**95: the product
     # with 44 bits of lots is below 2**139
