@@ -278,7 +278,7 @@ def transition(world: World, underlying: int) -> Transition:
     return target, world.risk.earlier[underlying], elapsed
 
 
-def _liquidity(size: int, parameters: RiskParameters) -> int:
+def liquidity(size: int, parameters: RiskParameters) -> int:
     """What closing a dollar delta may cost beyond the mark: a ramp of size, rounded up."""
     low, high = parameters.liquidity_low * THOUSAND_USD, parameters.liquidity_high * THOUSAND_USD
     numerator, denominator = ramp(size, low, high, parameters.liquidity_max)
@@ -302,9 +302,9 @@ def _add_underlying(sums: _Sums, group: _Underlying, ramped: Transition, now: in
         sums.scan[key] += scan
         sums.base[key] += div_down(credit * scan, 1000)
         sums.cross[key] += credit * psr * group.delta
-    liquidity = between_up(_liquidity(size, old), _liquidity(size, target), elapsed)
-    sums.liquidity += liquidity
-    sums.liquidity_initial += max(liquidity, _liquidity(size, target))
+    charge = between_up(liquidity(size, old), liquidity(size, target), elapsed)
+    sums.liquidity += charge
+    sums.liquidity_initial += max(charge, liquidity(size, target))
     sums.added += ppm_up(size, group.confidence)
     sums.bonus += ppm_down(size, group.confidence)
     adverse = group.fall if group.delta > 0 else group.rise
