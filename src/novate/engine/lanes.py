@@ -29,13 +29,13 @@ FEWEST = 8  # positions that an account has room for at first
 class Lanes:
     """The accounts of one engine."""
 
-    def __init__(self, world: World, accounts: int = 64) -> None:
+    def __init__(self, world: World, accounts: int = 64, positions: int = 64 * FEWEST) -> None:
         self.round = Round(world)
         self.count = 0
         self.accounts: Words = np.zeros((accounts, layout.ACCOUNT_COLUMNS), np.int64)
         self.standings: Reals = np.zeros((accounts, layout.STANDING_COLUMNS))
-        self.positions: Words = np.zeros(accounts * FEWEST, np.int64)
-        self.orders: Words = np.zeros((accounts * FEWEST, layout.ORDER_COLUMNS), np.int64)
+        self.positions: Words = np.zeros(positions, np.int64)
+        self.orders: Words = np.zeros((positions, layout.ORDER_COLUMNS), np.int64)
         self._used = 0
         self._question: Words = np.zeros((1, layout.QUESTION_COLUMNS), np.int64)
         self._money: Reals = np.zeros(1)
@@ -46,8 +46,7 @@ class Lanes:
     def add(self) -> int:
         """A new account, without money or positions; its number."""
         if self.count == len(self.accounts):
-            self.accounts = np.concatenate((self.accounts, 0 * self.accounts))
-            self.standings = np.concatenate((self.standings, 0 * self.standings))
+            self._double_accounts()
         self.count += 1
         return self.count - 1
 
@@ -65,6 +64,20 @@ class Lanes:
             reach = reaches.get(instrument)
             self.orders[at] = 0 if reach is None else _columns(reach)
         self.accounts[account, layout.COUNT] = len(wanted)
+
+    def add_many(self, places: Words, lots: Words) -> None:
+        """New accounts at once, each with as many positions: a row of places and one of lots."""
+        accounts, count = places.shape
+        begin, end = self.count, self.count + accounts
+        while end > len(self.accounts):
+            self._double_accounts()
+        while self._used + accounts * count > len(self.positions):
+            self._double_positions()
+        used = slice(self._used, self._used + accounts * count)
+        self.positions[used] = (lots << layout.PLACE_BITS | places).ravel()
+        self.accounts[begin:end, layout.FIRST] = np.arange(used.start, used.stop, count)
+        self.accounts[begin:end, layout.COUNT] = self.accounts[begin:end, layout.ROOM] = count
+        self.count, self._used = end, used.stop
 
     def fill(self, account: int, instrument: int, lots: int) -> None:
         """A position changed by ``lots``."""
@@ -97,13 +110,20 @@ class Lanes:
             return
         room = max(FEWEST, 2 * room, wanted)
         while self._used + room > len(self.positions):
-            self.positions = np.concatenate((self.positions, 0 * self.positions))
-            self.orders = np.concatenate((self.orders, 0 * self.orders))
+            self._double_positions()
         there = self._used
         self.positions[there : there + count] = self.positions[first : first + count]
         self.orders[there : there + count] = self.orders[first : first + count]
         self.accounts[account] = there, count, room
         self._used += room
+
+    def _double_accounts(self) -> None:
+        self.accounts = np.concatenate((self.accounts, np.zeros_like(self.accounts)))
+        self.standings = np.concatenate((self.standings, np.zeros_like(self.standings)))
+
+    def _double_positions(self) -> None:
+        self.positions = np.concatenate((self.positions, np.zeros_like(self.positions)))
+        self.orders = np.concatenate((self.orders, np.zeros_like(self.orders)))
 
     # Answers
 

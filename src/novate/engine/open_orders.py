@@ -22,7 +22,7 @@ from novate.model.state import World
 
 @dataclass(slots=True)
 class Exposure:
-    """One account's orders in one instrument: sums, and (price, identity) of each side, ascending."""
+    """One account's orders in an instrument: sums; (price, identity) of each side, ascending."""
 
     reach: Reach = field(default_factory=Reach)
     notional: int = 0
