@@ -26,7 +26,6 @@ from novate.engine.lanes_layout import (
     ASKED_PLACE,
     BUYS,
     MONEY,
-    ORDER_COLUMNS,
     PLACE_BITS,
     PLACE_MASK,
     QUESTION_COLUMNS,
@@ -172,47 +171,39 @@ def _seconds(run: Callable[[], Any], runs: int) -> float:
 
 
 class _Exact:
-    """The same questions to the exact model, about a sample."""
+    """The same questions to the exact model, about a sample: rows before and after, open orders."""
 
     def __init__(self, lanes: Lanes, world: World, questions: Words) -> None:
-        self.lanes, self.world, self.questions = lanes, world, questions
-
-    def row(self, account: int, lots: int = 0, place: int = 0) -> Account:
-        """An account's row, with ``lots`` more in a place."""
-        positions = []
-        for word in self.lanes.positions[account * POSITIONS : (account + 1) * POSITIONS].tolist():
-            held = word & PLACE_MASK
-            total = (word >> PLACE_BITS) + (lots if held == place else 0)
-            if total:
-                positions.append((held + 1, total))
-        cash = int(self.lanes.standings[account, MONEY])
-        return Account(cash=cash, positions=tuple(sorted(positions)))
+        self.world = world
+        self.before: list[Account] = []
+        self.after: list[Account] = []
+        self.reaches: list[dict[int, Reach]] = []
+        for account, place, lots, column in questions.tolist():
+            held, orders = {}, {}
+            for at in range(account * POSITIONS, (account + 1) * POSITIONS):
+                word = int(lanes.positions[at])
+                held[1 + (word & PLACE_MASK)] = word >> PLACE_BITS
+                orders[1 + (word & PLACE_MASK)] = lanes.orders[at].tolist()
+            orders[1 + place][column] += lots
+            self.reaches.append({number: Reach(*columns) for number, columns in orders.items()})
+            cash = int(lanes.standings[account, MONEY])
+            row = Account(cash=cash, positions=tuple(sorted(held.items())))
+            self.before.append(row)
+            self.after.append(ledger.change_lots(row, 1 + place, lots))
 
     def round(self) -> list[int]:
         """Equity of each account asked about."""
-        rows = [self.row(account) for account in self.questions[:, ASKED_ACCOUNT].tolist()]
-        return [ledger.check_row(self.world, row).equity for row in rows]
+        return [ledger.check_row(self.world, row).equity for row in self.before]
 
     def holds(self) -> list[bool]:
         """Whether each account can hold its open orders and one more."""
-        found = []
-        for account, place, lots, column in self.questions.tolist():
-            reaches = {}
-            for at in range(account * POSITIONS, (account + 1) * POSITIONS):
-                orders: list[int] = self.lanes.orders[at].tolist()
-                held = int(self.lanes.positions[at]) & PLACE_MASK
-                orders[column] += lots if held == place else 0
-                reaches[held + 1] = Reach(*orders[:ORDER_COLUMNS])
-            found.append(open_margin.funded(self.world, self.row(account), reaches, 0))
-        return found
+        asked = zip(self.before, self.reaches, strict=True)
+        return [open_margin.funded(self.world, row, reaches, 0) for row, reaches in asked]
 
     def passes(self) -> list[bool]:
         """Whether each account passes the gate with lots more."""
-        found = []
-        for account, place, lots, _ in self.questions.tolist():
-            after = ledger.check_row(self.world, self.row(account, lots, place))
-            found.append(ledger.passes_gate(self.world, self.row(account), after))
-        return found
+        world, asked = self.world, zip(self.before, self.after, strict=True)
+        return [ledger.passes_gate(world, row, ledger.check_row(world, end)) for row, end in asked]
 
 
 def measure(accounts: int = ACCOUNTS, runs: int = 5) -> MarginReport:
@@ -233,7 +224,7 @@ def measure(accounts: int = ACCOUNTS, runs: int = 5) -> MarginReport:
     gate_s = _seconds(lambda: lanes.passes(questions, money, True), runs)
     holds, passes = lanes.all_hold(questions, money), lanes.passes(questions, money, True)
     exact = _Exact(lanes, world, questions[:SAMPLE])
-    asked = len(exact.questions)
+    asked = len(exact.before)
     exact_pace = Pace(*(_seconds(run, 1) for run in (exact.round, exact.holds, exact.passes)))
     wrong = sum(
         int(found) not in (TOO_CLOSE, right)

@@ -17,6 +17,7 @@ from novate.engine import lanes_gate as gate
 from novate.engine import lanes_kernel as kernel
 from novate.engine import lanes_worst as worst
 from novate.engine.book_entry import fingerprint
+from novate.engine.book_memory import address, fetch
 from novate.engine.lanes_kernel import Span, Tables, inlined
 from novate.engine.lanes_layout import (
     ASKED_ACCOUNT,
@@ -27,6 +28,7 @@ from novate.engine.lanes_layout import (
     FIRST,
     MONEY,
     NO_PLACE,
+    ORDER_COLUMNS,
     NOBODY,
     PASSES,
     STANDING_COLUMNS,
@@ -35,11 +37,25 @@ from novate.engine.lanes_layout import (
     Words,
 )
 
+AHEAD = 4  # questions whose rows are asked for early
+LINE = 8  # words of a cache line
+
 
 @inlined
 def _span(accounts: Words, account: int) -> Span:
     """Where an account's positions are."""
     return accounts[account, FIRST], accounts[account, COUNT]
+
+
+@inlined
+def _look(positions: Words, orders: Words, span: Span) -> None:
+    """Bring an account's rows near that are read soon."""
+    first, count = np.uint64(span[0]), np.uint64(span[1])
+    words, rows = address(positions), address(orders)
+    for line in range(0, count, LINE):
+        fetch(words, first + np.uint64(line))
+    for line in range(0, count * ORDER_COLUMNS, LINE):
+        fetch(rows, first * np.uint64(ORDER_COLUMNS) + np.uint64(line))
 
 
 @inlined
@@ -84,6 +100,9 @@ def _holds(
 ) -> None:
     sums = np.empty(SUMS)
     for number in range(len(questions)):
+        if number + AHEAD < len(questions):
+            soon = _span(accounts, questions[number + AHEAD, ASKED_ACCOUNT])
+            _look(positions, orders, soon)
         span = _span(accounts, questions[number, ASKED_ACCOUNT])
         answers[number] = worst.worst(
             tables,
