@@ -52,6 +52,7 @@ SEED ?= 1
 nightly: lint  ## Everything, with long seeds and large samples, and a million simulated operations
 	@$(BIN)/python -m pytest -q -n 2 -m "nightly or not nightly" --hypothesis-profile=nightly --timeout=3600
 	@$(BIN)/python -m novate.sim --seed $(SEED) --seeds $$((101 - $(SEED))) --operations 10000
+	@$(BIN)/python -m novate.sim --dated --seed 1 --seeds 10 --operations 5000
 
 demo: setup  ## A real crash through the venue, start to finish
 	@$(BIN)/novate demo

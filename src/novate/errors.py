@@ -284,6 +284,17 @@ StaleSurface = _r(
     True,
     "The volatility surface has no slice of this expiry, or it is too old.",
 )
+ExpiryNotReached = _r(3022, "ExpiryNotReached", 425, True, "The expiry has not been reached yet.")
+MissingPrint = _r(
+    3023, "MissingPrint", 425, True, "No settlement price of this expiry has been posted yet."
+)
+SettlementNotHonest = _r(
+    3024,
+    "SettlementNotHonest",
+    400,
+    False,
+    "The proposed settlement price strays from this node's own mean.",
+)
 
 # 4xxx: custody
 UnknownToken = _r(4001, "UnknownToken", 404, False, "The token is not accepted.")

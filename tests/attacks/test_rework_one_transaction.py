@@ -50,7 +50,7 @@ class Plot:
                 assert core.set_parameters(0, parameters) is None
         core.settle_in(200)
         governor = core.address["timelock"]
-        peers = (core.risk.address, governor, governor, governor, governor)
+        peers = (core.risk.address, *[governor] * 4, core.options.address)
         core.by("timelock", core.clearinghouse, "set_peers", *peers)
         core.by("timelock", core.clearinghouse, "set_venue", governor, True)
         self.bundle = core.chain.deploy("Bundle", root=CONTRACTS)

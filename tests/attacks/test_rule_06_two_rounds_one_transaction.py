@@ -46,7 +46,8 @@ def wrapper(core: Clearing) -> Contract:
         made.address,
         *(core.address[r] for r in ("auctioneer", "waterfall")),
     ]
-    core.by("timelock", core.clearinghouse, "set_peers", *peers, core.address["guardian"])
+    others = core.address["guardian"], core.address["options"]
+    core.by("timelock", core.clearinghouse, "set_peers", *peers, *others)
     core.by("timelock", core.clearinghouse, "set_venue", made.address, True)
     return made
 

@@ -1,9 +1,12 @@
-"""``novate demo`` end to end, short: a sum that adds up, a report that stands alone, bad files."""
+"""``novate demo`` end to end, short: a sum that adds up, options that expire, a report that stands
+alone, bad files.
+"""
 
 from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,16 +15,29 @@ from novate.cli import demo
 from novate.cli import main as cli
 from novate.config import load
 from novate.demo.run import Crash
-from novate.lab.prices import load_event
+from novate.lab.prices import PriceTable, load_event
+from novate.lab.smiles import load_smiles
 from novate.web.report_data import Result
 
-MINUTES = 15
+MINUTES = 48
+START = 1_760_116_500  # 17:15 UTC
+EVENING = 1_760_119_200  # 18:00 UTC; the last half hour before it is for reductions only
+
+
+def late(table: PriceTable) -> PriceTable:
+    """The event from START on."""
+    series = {
+        key: replace(each, bars=tuple(bar for bar in each.bars if bar.ts >= START))
+        for key, each in table.series.items()
+    }
+    return replace(table, series=series)
 
 
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Result]:
     folder = tmp_path_factory.mktemp("demo")
-    crash = Crash(folder, load(), load_event(), seed=1, minutes=MINUTES)
+    prices, smiles = late(load_event()), load_smiles()
+    crash = Crash(folder, load(), prices, 1, MINUTES, smiles=smiles, evening=EVENING)
     try:
         return folder, crash.run(lambda done, total, text: None)
     finally:
@@ -42,6 +58,25 @@ def test_nothing_is_lost_and_nothing_is_busted(ran: tuple[Path, Result]) -> None
     assert result["users_without_positions_loss"] == "0"
     assert result["invariants"] and all(result["invariants"].values())
     assert demo.sound(result)
+
+
+def test_options_trade_and_the_evening_is_printed_and_paid(ran: tuple[Path, Result]) -> None:
+    _, result = ran
+    assert (
+        result["options_listed"] == 96
+    )  # two assets, three expiries, eight strikes, calls and puts
+    assert result["option_fills"] > 0 and float(result["option_premium"]) > 0
+    assert result["surfaces_posted"] == 2 * MINUTES
+    assert result["expiries_settled"] == 2 and result["accounts_paid"] > 0
+    assert float(result["paid_at_expiry"]) > 0
+    assert 0 <= result["scan_shortfall_bp"] < 60
+
+
+def test_the_report_shows_the_options(ran: tuple[Path, Result]) -> None:
+    page = (ran[0] / "report.html").read_text()
+    for heading in ("Greeks ladder", "Worst account", "Sixteen lanes against the exact grid"):
+        assert heading in page, heading
+    assert "(modelled)" in page and "Against the measured marks" in page
 
 
 def test_the_report_needs_nothing_from_elsewhere(ran: tuple[Path, Result]) -> None:

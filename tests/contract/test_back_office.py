@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from support.clearing import BUYER, SELLER, Clearing, name_of_refusal
-from support.core import BTC, TERMS, word
+from support.core import BTC, ROLES, TERMS, word
 from support.rogue import (
     INSTRUMENT,
     ONE,
@@ -40,12 +40,13 @@ CALLS: list[tuple[Any, ...]] = [
     ("set_caps", INSTRUMENT, 5, 3),
     ("set_config", OTHER_CONFIG),
     ("set_debt_cap", 7),
-    ("set_peers", *[actor(f"peer {i}") for i in range(5)]),
+    ("set_peers", *[actor(f"peer {i}") for i in range(6)]),
     ("set_venue", STRANGER, True),
     ("pause", 60),
     ("move_cash", bytes(32), word(ONE), 0),  # the source is filled in: an account of the waterfall
     ("cut_gains", word(ONE), 1),
     ("distribute_fees",),
+    ("settle_expiry", [word(ONE)], 0, 0),
 ]
 NAMES = [call[0] for call in CALLS]
 
@@ -260,7 +261,7 @@ GUARDS: list[tuple[str, tuple[Any, ...], errors.Error]] = [
     ("timelock", ("set_debt_cap", 10**27 + 1), errors.OutOfBounds),
     ("guardian", ("pause", 0), errors.OutOfBounds),
     ("waterfall", ("move_cash", word(BUYER), word(SELLER), 1), errors.NotOwner),
-    ("venue", ("set_peers", *[STRANGER] * 5), errors.NotAuthorized),
+    ("venue", ("set_peers", *[STRANGER] * 6), errors.NotAuthorized),
     ("venue", ("set_venue", STRANGER, True), errors.NotAuthorized),
     ("venue", ("cut_gains", word(BUYER), 1), errors.NotAuthorized),
 ]
@@ -323,7 +324,7 @@ def state(core: Clearing) -> list[Any]:
 
 
 def test_called_directly_the_office_knows_no_peer(core: Clearing) -> None:
-    for name, caller in {**core.address, "stranger": STRANGER}.items():
+    for name, caller in {**{r: core.address[r] for r in ROLES}, "stranger": STRANGER}.items():
         for function, arguments in (
             ("move_cash", (word(core.layer(2)), word(BUYER), 0)),
             ("cut_gains", (word(BUYER), 1)),
@@ -353,7 +354,7 @@ def test_what_is_done_to_the_office_itself_is_nothing_to_the_clearinghouse(
     )
     for call in (
         ("set_venue", STRANGER, True),
-        ("set_peers", *[STRANGER] * 5),
+        ("set_peers", *[STRANGER] * 6),
         ("set_debt_cap", 1),
         ("list_instrument", 9, TERMS[BTC].pack()),
     ):

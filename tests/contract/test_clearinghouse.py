@@ -19,7 +19,7 @@ from support.clearing import (
     name_of_refusal,
     pack_positions,
 )
-from support.core import BTC, ETH, ORACLE_PER_USD, TERMS, WETH, trader, word
+from support.core import BTC, ETH, ORACLE_PER_USD, ROLES, TERMS, WETH, trader, word
 
 from novate.chain.harness import CallReverted, actor
 from novate.model import ledger
@@ -51,14 +51,14 @@ PROTECTED: list[tuple[str, tuple[Any, ...], str]] = [
     ("set_caps", (BTC, 1, 1), "timelock"),
     ("set_config", (Config().pack(),), "timelock"),
     ("set_debt_cap", (1,), "timelock"),
-    ("set_peers", (STRANGER,) * 5, "timelock"),
+    ("set_peers", (STRANGER,) * 6, "timelock"),
     ("set_venue", (STRANGER, True), "timelock"),
     ("pause", (60,), "guardian"),
 ]
 
 
 def test_each_protected_function_obeys_one_role_only(core: Clearing) -> None:
-    callers = {**core.address, "stranger": STRANGER}
+    callers = {**{role: core.address[role] for role in ROLES}, "stranger": STRANGER}
     for function, arguments, role in PROTECTED:
         for name, caller in callers.items():
             if name != role:
@@ -553,9 +553,9 @@ def test_the_debt_cap_is_bounded(core: Clearing) -> None:
 
 
 def test_peers_and_venues_are_set_by_governance(core: Clearing) -> None:
-    peers = [actor(f"peer {i}") for i in range(5)]
+    peers = [actor(f"peer {i}") for i in range(6)]
     core.by("timelock", core.clearinghouse, "set_peers", *peers)
-    names = ("risk_model", "custody", "auctioneer", "waterfall", "guardian")
+    names = ("risk_model", "custody", "auctioneer", "waterfall", "guardian", "options")
     event = core.chain.events()[0]
     assert event.name == "PeersSet" and event.arguments == dict(zip(names, peers, strict=True))
     assert [core.clearinghouse.view(name) for name in names] == peers

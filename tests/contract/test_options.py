@@ -9,7 +9,6 @@ from dataclasses import replace
 
 import pytest
 
-from novate.chain.harness import actor
 from novate.errors import Rejected
 from novate.model import arrays, options
 from novate.model.arrays import Info
@@ -18,6 +17,7 @@ from novate.model.options import Epoch
 from novate.units import DAY_S, ORACLE_UNIT
 from tests.support.options import (
     BTC,
+    CONTRACTS,
     ETH,
     FORWARD,
     GOVERNOR,
@@ -440,13 +440,13 @@ def test_a_change_of_the_scan_range_starts_an_epoch_and_the_end_of_its_ramp_if_i
     assert (epoch().psr, epoch().count) == (target, 2)
 
 
-def test_arrays_wait_for_a_scan_range(bench: OptionsBench) -> None:
+def test_without_parameters_arrays_span_the_widest_scan_range(bench: OptionsBench) -> None:
     bench.set_surface(0, underlying=ETH)
     bench.both("set_grid", ETH, GRID.pack())
     bench.both("list_expiry", ETH, bench.expiries[0])
     bench.both("list_strike", ETH, 0, FORWARD)
-    with refused("MissingParameter"):
-        bench.both("refresh", ETH, 0)
+    assert bench.both("refresh", ETH, 0) == 4
+    assert Epoch.unpack(bench.options.view("epoch", ETH)).psr == 900_000
 
 
 @pytest.mark.parametrize("place", [(BTC, 1), (BTC, SLOTS_AND_MORE), (SLOTS_AND_MORE, 0), (ETH, 0)])
@@ -529,7 +529,8 @@ def test_an_array_is_usable_while_its_surface_stands(bench: OptionsBench) -> Non
 def test_what_is_no_options_id_is_not_usable_and_has_no_words(bench: OptionsBench) -> None:
     call, _ = bench.list(60_000)
     bench.both("refresh", BTC, 0)
-    for id in (0, 1, call & (2**19 - 1), call | 2, call | 32, call | 2**20, 2**256 - 1):
+    beyond = (call & (2**19 - 1), call | 2**20, 2**256 - 1)
+    for id in (0, 1, call | 2, call | 3, call | 4, call | 32, *beyond):
         assert not bench.usable(id)
         with refused("UnknownInstrument"):
             bench.both("greeks", id)
@@ -592,10 +593,10 @@ def test_governance_is_the_constructors(bench: OptionsBench) -> None:
 def test_options_work_on_signed_prices_and_surfaces() -> None:
     """With the Oracle and Surfaces of the venue: the next surface makes the arrays stale."""
     venue = SurfacesBench()
-    risk = venue.chain.deploy("RiskModel", GOVERNOR, actor("clearinghouse"), venue.contract.address)
-    risk.call("set_parameters", BTC, RISK.pack(), sender=GOVERNOR)
+    ledger = venue.chain.deploy("SettableLedger", root=CONTRACTS)
+    ledger.call("set_parameters", BTC, RISK.pack())
     builder = venue.chain.deploy("ArrayBuilder")
-    peers = (venue.contract, venue.surfaces, risk, builder)
+    peers = (venue.contract, venue.surfaces, ledger, builder)
     found = venue.chain.deploy("Options", GOVERNOR, *(peer.address for peer in peers))
     grid = replace(GRID, period=3_600, offset=venue.start % 3_600)
     found.call("set_grid", BTC, grid.pack(), sender=GOVERNOR)

@@ -14,7 +14,11 @@ def total(
 ) -> lanes.Totals:
     totals: lanes.Totals = empty(lanes.Totals)
     for i: uint256 in range(len(arrays), bound=128):
-        totals = lanes.accumulate(totals, arrays[i], clipped[i], lots[i])
+        size: uint256 = convert(abs(lots[i]), uint256)
+        totals.sums = lanes.added(totals.sums, arrays[i], lots[i])
+        totals.net += lots[i]
+        totals.gross += size
+        totals.cut += size * clipped[i]
     return totals
 
 
@@ -42,7 +46,8 @@ def scan(
     psr: uint256,
 ) -> (uint256, uint256):
     totals: lanes.Totals = self.total(arrays, clipped, lots)
-    return lanes.scan(totals, quantum_lot, linear, psr), lanes.rounding(totals, quantum_lot)
+    scan: uint256 = lanes.loss(lanes.profit(totals, quantum_lot, linear, psr))
+    return scan, lanes.rounding(totals, quantum_lot)
 
 
 @external
@@ -93,10 +98,12 @@ def gas_of_accumulate(array: uint256, lots: int256) -> (uint256, uint256):
     """@notice Gas of one position, and of the scan of the totals."""
     totals: lanes.Totals = empty(lanes.Totals)
     before: uint256 = msg.gas
-    totals = lanes.accumulate(totals, array, 0, lots)
+    totals.sums = lanes.added(totals.sums, array, lots)
+    totals.net += lots
+    totals.gross += convert(abs(lots), uint256)
     spent: uint256 = before - msg.gas
     before = msg.gas
-    worst: uint256 = lanes.scan(totals, 10**15, 10**18, 150_000)
+    worst: uint256 = lanes.loss(lanes.profit(totals, 10**15, 10**18, 150_000))
     return spent, before - msg.gas
 
 

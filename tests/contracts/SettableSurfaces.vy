@@ -1,6 +1,6 @@
 # pragma version 0.4.3
 # SPDX-License-Identifier: AGPL-3.0-only
-"""@title Surface words and generation by hand, without signatures"""
+"""@title Surface words, generation and settlement prints by hand, without signatures"""
 
 from interfaces import ISurfaces
 from lib import errors
@@ -8,13 +8,22 @@ from lib import errors
 implements: ISurfaces
 
 words: uint256[256]
-generations: uint256[16]
+# [zero 64 | timestamp 40 | generation 8]
+statuses: uint256[16]
+prices: HashMap[uint256, HashMap[uint256, uint256]]
 
 
 @external
 def set_word(underlying: uint256, slot: uint256, word: uint256):
+    """@notice A slice of now, which makes the whole surface one of now."""
     self.words[underlying * 16 + slot] = word
-    self.generations[underlying] = (self.generations[underlying] + 1) % 256
+    generation: uint256 = ((self.statuses[underlying] >> 104) + 1) % 256
+    self.statuses[underlying] = (block.timestamp << 64) | (generation << 104)
+
+
+@external
+def set_price(underlying: uint256, expiry: uint256, price: uint256):
+    self.prices[underlying][expiry] = price
 
 
 @external
@@ -36,10 +45,16 @@ def slot_of(underlying: uint256, expiry: uint256) -> uint256:
 @external
 @view
 def status_of(underlying: uint256) -> uint256:
-    return self.generations[underlying] << 104
+    return self.statuses[underlying]
+
+
+@external
+@view
+def settlement_price(underlying: uint256, expiry: uint256) -> uint256:
+    return self.prices[underlying][expiry]
 
 
 @external
 @view
 def generation(underlying: uint256) -> uint256:
-    return self.generations[underlying]
+    return self.statuses[underlying] >> 104

@@ -1,25 +1,38 @@
 """Options by contract and model: the same ids, outcomes, events and words, bit for bit, over random
-listing, refreshing, moving prices, surfaces and scan ranges, and the turn of expiries."""
+listing, refreshing, trading, moving prices, surfaces, prints and scan ranges, and the turn of
+expiries. What margin reads is never refused."""
 
 from __future__ import annotations
 
 import random
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from novate.chain.harness import Chain
 from novate.errors import Rejected
 from novate.model import options
-from novate.model.option_id import OptionId, is_option
+from novate.model.arrays import Info
+from novate.model.option_id import (
+    OptionId,
+    future_id,
+    is_dated,
+    is_future,
+    is_option,
+    place_of,
+    terms_key,
+)
+from novate.model.option_lanes import Head
 from novate.model.option_listing import ids_of
-from novate.units import DAY_S
+from novate.model.option_series import Interest
+from novate.units import DAY_S, div_down
 from tests.support.options import BTC, GOVERNOR, GRID, RISK, USD, OptionsBench
 
 CONTRACTS = Path(__file__).parents[1] / "contracts"
 SLOTS = 3
-STEPS = 150
+STEPS = 200
 IDS_SAMPLED = 8
 
 
@@ -34,6 +47,11 @@ def test_ids_say_the_same_on_chain() -> None:
         id = draw.choice(
             (draw.randrange(2**20), made.pack() | draw.choice((0, 1, 2, 32, 33)), 1 << 20)
         )
+        assert library.view("kinds", id) == (is_dated(id), is_option(id), is_future(id))
+        if is_dated(id):
+            underlying, slot = place_of(id)
+            assert library.view("places", id) == (underlying * 16 + slot, terms_key(id))
+            assert library.view("future_id", underlying, slot) == future_id(underlying, slot)
         found = library.view("fields", id)
         assert found[0] == is_option(id)
         if found[0]:
@@ -52,7 +70,7 @@ class Run:
         self.forward = 60_000 * USD
         self.done: dict[str, int] = {}
 
-    def attempt(self, function: str, *arguments: int) -> None:
+    def attempt(self, function: str, *arguments: Any) -> None:
         """Run on both; count what came of it."""
         try:
             self.bench.both(function, *arguments)
@@ -64,21 +82,56 @@ class Run:
     def move(self) -> None:
         """Time, prices and perhaps surfaces and parameters move on."""
         draw, bench = self.draw, self.bench
-        bench.advance(draw.choice((0, 3, 40, 70, DAY_S // 2)))
+        bench.advance(draw.choice((0, 3, 3, 40, 40, 70, DAY_S // 2)))
         self.forward = int(self.forward * draw.choice((1, 1.001, 0.97, 1.05, 0.93)))
         if draw.random() < 0.8:
             bench.set_price(GRID.feed, self.forward)
             bench.set_price(7, int(self.forward * 1.004))
         for slot, expiry in enumerate(bench.expiries):
             if expiry <= bench.world.now:
-                bench.expiries[slot] += SLOTS * DAY_S
-                bench.set_surface(slot, draw.randint(20, 150))
+                self.end(slot, expiry)
             elif draw.random() < 0.6:
                 bench.set_surface(slot, draw.randint(20, 150))
         set_at = bench.world.risk.parameters[BTC].psr_set_at
         if bench.world.now - set_at >= DAY_S:
             last = bench.world.risk.parameters[BTC].psr_target
             bench.set_risk(replace(RISK, psr_target=last * draw.choice((99, 100, 105)) // 100))
+
+    def end(self, slot: int, expiry: int) -> None:
+        """An expiry is over: it waits, is printed, or is settled and gives way to another."""
+        draw, bench = self.draw, self.bench
+        if draw.random() < 0.2:
+            return
+        if draw.random() < 0.5:
+            bench.set_settlement(expiry, int(self.forward * draw.choice((0.9, 1, 1.2))))
+            return
+        held = bench.world.options.series[BTC, slot].open
+        self.attempt("close_interest", BTC, slot, held)
+        bench.expiries[slot] += SLOTS * DAY_S
+        bench.set_surface(slot, draw.randint(20, 150))
+
+    def trade(self) -> None:
+        """Open interest of some instruments rises or falls, listed or not."""
+        draw, world = self.draw, self.bench.world
+        ids = sorted({self.instrument() for _ in range(draw.randint(1, 4))})
+        changes = []
+        for id in ids:
+            held = Info.unpack(world.options.infos[id]).open_interest
+            # what is settled stays in the info until the slot is taken over
+            left = div_down(world.options.series[place_of(id)].open, len(ids))
+            changes.append(draw.randint(-min(held, left), 10**6))
+        self.attempt("move_interest", ids, changes)
+
+    def instrument(self) -> int:
+        """An id that may be listed, seldom one that says nothing."""
+        draw = self.draw
+        slot = draw.randrange(SLOTS + 1)
+        count = len(self.bench.world.options.listed[BTC, slot].strikes)
+        if count and draw.random() < 0.8:
+            return OptionId(BTC, slot, draw.randrange(count), draw.random() < 0.5).pack()
+        if draw.random() < 0.4:
+            return future_id(BTC, slot) | draw.choice((0, 0, 0, 1, 64))
+        return OptionId(BTC, slot, draw.randrange(4), draw.random() < 0.5).pack()
 
     def act(self) -> None:
         """One operation by anyone, good or bad; or a forward by governance."""
@@ -91,10 +144,15 @@ class Run:
         elif kind < 0.5:
             near = int(self.forward * 2.718 ** draw.gauss(0, 0.7)) // GRID.step * GRID.step
             self.attempt("list_strike", BTC, slot, near + draw.choice((0, 0, 0, 1)))
-        elif kind < 0.95:
+        elif kind < 0.75:
             self.attempt("refresh", BTC, slot)
+        elif kind < 0.9:
+            self.trade()
+        elif kind < 0.95:
+            limits = (draw.choice((0, 1, 10**4)) for _ in range(2))
+            self.attempt("set_exposure_limits", BTC, *limits)
         else:
-            entry = draw.choice((0, 8))
+            entry = draw.choice((0, 8, 9))
             bench.both("set_forward_feed", BTC, slot, entry, sender=GOVERNOR)
 
     def compare(self) -> None:
@@ -103,6 +161,19 @@ class Run:
         world = bench.world
         assert bench.options.view("epoch", BTC) == world.options.epochs[BTC]
         assert bench.options.view("generation", BTC) == options.generation(world, BTC)
+        bench.both("epoch_now", BTC)
+        for slot in range(SLOTS + 1):
+            assert bench.options.view("series", BTC, slot) == world.options.series[BTC, slot].pack()
+            self.attempt("settlement", BTC, slot)
+        asked = [self.instrument() for _ in range(draw.randint(1, 16))]
+        for array, info, head in bench.lanes(*asked):
+            state = Head.unpack(head).state
+            assert (head == 0) <= (array == info == 0)
+            self.done[f"state {state}"] = self.done.get(f"state {state}", 0) + 1
+        for id in asked[:4]:
+            found = Interest.unpack(bench.both("interest", id))
+            self.done[f"phase {found.phase}"] = self.done.get(f"phase {found.phase}", 0) + 1
+            self.done["limited"] = self.done.get("limited", 0) + (0 < found.room < 2**44 - 1)
         every = [id for slot in range(SLOTS) for id in ids_of(BTC, slot, 8)]
         for id in draw.sample(every, IDS_SAMPLED):
             bench.stored(id)
@@ -128,5 +199,11 @@ def test_a_random_history_is_the_same_on_chain(seed: int) -> None:
         run.compare()
     for outcome in ("list_expiry", "list_strike", "refresh", "usable", "greeks"):
         assert run.done.get(outcome, 0) >= 5, run.done
-    for outcome in ("refresh: StalePrice", "refresh: StaleSurface", "refresh: UnknownInstrument"):
+    for outcome in (
+        *("refresh: StalePrice", "refresh: StaleSurface", "refresh: UnknownInstrument"),
+        *("move_interest", "move_interest: UnknownInstrument", "close_interest", "settlement"),
+        *("settlement: MissingPrint", "settlement: ExpiryNotReached"),
+        *(f"state {state}" for state in range(5)),
+        *("phase 0", "phase 2", "phase 3", "limited"),
+    ):
         assert run.done.get(outcome, 0) >= 1, run.done

@@ -37,7 +37,8 @@ class Bench:
         self.chain = Chain()
         self.markets = self.chain.deploy("SettableMarkets", root=TEST_CONTRACTS)
         self.oracle = self.chain.deploy("SettableOracle", root=TEST_CONTRACTS)
-        peers = TIMELOCK, self.markets.address, self.oracle.address
+        self.options = self.chain.deploy("SettableOptions", root=TEST_CONTRACTS)
+        peers = TIMELOCK, self.markets.address, self.oracle.address, self.options.address
         self.risk = self.chain.deploy("RiskModel", *peers)
         self.world = World(self.chain.timestamp, {"timelock": TIMELOCK})
         self.parameters()
@@ -57,7 +58,8 @@ class Bench:
     def accrued(self, instrument: int, market: int) -> tuple[int, int]:
         """What a RiskModel of the same prices tells its Clearinghouse, a plain address."""
         config, asking = self.world.ledger.config.pack(), actor("asking clearinghouse")
-        model = self.chain.deploy("RiskModel", TIMELOCK, asking, self.oracle.address)
+        peers = TIMELOCK, asking, self.oracle.address, self.options.address
+        model = self.chain.deploy("RiskModel", *peers)
         found: tuple[int, int] = model.call("accrued", instrument, market, config, sender=asking)
         return found
 
@@ -117,7 +119,7 @@ class Bench:
 
     def instruments(self) -> list[int]:
         """As many ids as an account can hold, up to the largest."""
-        return [*range(1, HELD_MAX), 2**20 - 1]
+        return [*range(1, HELD_MAX), 2**19 - 1]
 
     def holding(self) -> dict[int, int]:
         """Some of them in any order; spot is never short."""

@@ -16,6 +16,7 @@ import pytest
 from novate.model import ledger
 from novate.sim import run
 from novate.sim.checkers import Checker
+from novate.sim.dated import DATED_KINDS
 from novate.sim.desk import person
 from novate.sim.upkeep import Simulation
 from novate.sim.workload import KINDS, Tally, Workload
@@ -24,6 +25,19 @@ from novate.units import WAD
 
 SEEDS = [1, 2, 3, 4]
 OPERATIONS = 5_250
+DATED_SEEDS = [31, 32]
+DATED_OPERATIONS = 2_600
+DATED_HAPPENED = (
+    "Fill",
+    "SliceSold",
+    "SurfacesPosted",
+    "ExpiryListed",
+    "StrikeListed",
+    "EpochStarted",
+    "ArraysRefreshed",
+    "SettlementPrinted",
+    "ExpirySettled",
+)
 HAPPENED = ("Fill", "SliceSold", "WrittenOff", "LayerPaid", "HaircutExecuted", "Withdrawn")
 
 
@@ -47,6 +61,19 @@ def test_contracts_equal_model_and_invariants_hold(seed: int, tallies: Path) -> 
     found = [path.read_bytes() for path in sorted(tallies.glob("*.pickle"))]
     if len(found) == len(SEEDS):
         judge_coverage([pickle.loads(item) for item in found])
+
+
+@pytest.mark.parametrize("seed", DATED_SEEDS)
+def test_contracts_equal_model_with_options_and_futures(seed: int) -> None:
+    """Surfaces, listing, refreshing, trading, prints, expiry and liquidation, all drawn at random.
+
+    What each kind of operation can come to is the sum of both seeds' business; here each happens.
+    """
+    tally = run.simulate(seed, DATED_OPERATIONS, dated=True)
+    assert tally.outcomes.total() >= DATED_OPERATIONS
+    happened = {kind for kind, outcome in tally.outcomes if outcome == "accepted"}
+    assert happened >= DATED_KINDS.keys()
+    assert not [name for name in DATED_HAPPENED if not tally.events[name]]
 
 
 def judge_coverage(found: list[Tally]) -> None:
@@ -90,7 +117,8 @@ def test_money_from_nowhere_breaks_an_invariant_at_once(funded: tuple[Workload, 
     workload, account = funded
     both, custody = workload.both, workload.stranger
     both.address["custody"] = both.world.addresses["custody"] = custody
-    peers = [both.address[role] for role in ("custody", "auctioneer", "waterfall", "guardian")]
+    roles = ("custody", "auctioneer", "waterfall", "guardian", "options")
+    peers = [both.address[role] for role in roles]
     governor = both.address["timelock"]
     both.clearinghouse.call("set_peers", both.risk.address, *peers, sender=governor)
     with pytest.raises(Difference, match="I01"):

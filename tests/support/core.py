@@ -70,9 +70,7 @@ class Core:
         self.clearinghouse = self.chain.deploy(
             "Clearinghouse", governor, config.pack(), self.office.address
         )
-        self.risk = self.chain.deploy(
-            "RiskModel", governor, self.clearinghouse.address, self.oracle.address
-        )
+        self._deploy_options()
         self.world = World(self.chain.timestamp, self.address)
         self.world.ledger.borrow["index"] = ledger.BorrowIndex(0, self.chain.timestamp)
         self.domain = wire_round.domain_separator(CHAIN_ID, self.oracle.address)
@@ -82,6 +80,18 @@ class Core:
         self.post(btc_usd * ORACLE_PER_USD, eth_usd * ORACLE_PER_USD)
         self.advance(200)
         self.post(btc_usd * ORACLE_PER_USD, eth_usd * ORACLE_PER_USD)
+
+    def _deploy_options(self) -> None:
+        governor, deploy = self.address["timelock"], self.chain.deploy
+        house, oracle_address = self.clearinghouse.address, self.oracle.address
+        self.surfaces = deploy("Surfaces", governor, oracle_address)
+        builder = deploy("ArrayBuilder")
+        self.options = deploy(
+            "Options", governor, oracle_address, self.surfaces.address, house, builder.address
+        )
+        self.risk = deploy("RiskModel", governor, house, oracle_address, self.options.address)
+        self.address["options"] = self.options.address.lower()
+        self.address["clearinghouse"] = house.lower()
 
     def _govern(self) -> None:
         a, world = self.address, self.world
@@ -93,7 +103,8 @@ class Core:
         for feed in (0, 1):
             self.by("timelock", self.oracle, "register_feed", feed)
             oracle.register_feed(world, a["timelock"], feed)
-        peers = (self.risk.address, a["custody"], a["auctioneer"], a["waterfall"], a["guardian"])
+        roles = ("custody", "auctioneer", "waterfall", "guardian", "options")
+        peers = (self.risk.address, *(a[role] for role in roles))
         self.by("timelock", self.clearinghouse, "set_peers", *peers)
         self.by("timelock", self.clearinghouse, "set_venue", a["venue"], True)
         world.ledger.venues[a["venue"]] = True
@@ -232,7 +243,11 @@ class Core:
         word = stored if market is None else market
         asking = actor("asking clearinghouse")
         model = self.chain.deploy(
-            "RiskModel", self.address["timelock"], asking, self.oracle.address
+            "RiskModel",
+            self.address["timelock"],
+            asking,
+            self.oracle.address,
+            self.options.address,
         )
         found: tuple[int, int] = model.call("accrued", instrument, word, config, sender=asking)
         return found

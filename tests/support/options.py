@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from novate.chain.compile import layout_of
 from novate.chain.harness import Chain, actor
 from novate.errors import Rejected
-from novate.model import margin, option_listing, options
+from novate.model import margin, option_lanes, option_listing, option_series, options
 from novate.model.arrays import Info
 from novate.model.margin import RiskParameters
 from novate.model.option_listing import Grid
@@ -34,7 +32,20 @@ RISK = RiskParameters(
     interest_high=1_000_000,
 )
 LISTING = ("set_grid", "set_forward_feed", "list_expiry", "list_strike")
-GOVERNED = ("set_grid", "set_forward_feed")
+SERIES = (
+    "set_exposure_limits",
+    "move_interest",
+    "close_interest",
+    "interest",
+    "settlement",
+)
+GOVERNED = ("set_grid", "set_forward_feed", "set_exposure_limits")
+LEDGERS = ("move_interest", "close_interest")
+
+
+def plain(found: Any) -> Any:
+    """Sequences as tuples, all the way down."""
+    return tuple(plain(each) for each in found) if isinstance(found, (list, tuple)) else found
 
 
 class OptionsBench:
@@ -47,11 +58,12 @@ class OptionsBench:
         self.oracle = deploy("SettableOracle", root=CONTRACTS)
         self.surfaces = deploy("SettableSurfaces", root=CONTRACTS)
         self.builder = deploy("ArrayBuilder")
-        self.risk = deploy("RiskModel", GOVERNOR, actor("clearinghouse"), self.oracle.address)
+        self.ledger = deploy("SettableLedger", root=CONTRACTS)
+        self.world.addresses["clearinghouse"] = self.ledger.address
         self.options = deploy(
             "Options",
             GOVERNOR,
-            *(x.address for x in (self.oracle, self.surfaces, self.risk, self.builder)),
+            *(x.address for x in (self.oracle, self.surfaces, self.ledger, self.builder)),
         )
         self.oracle.call("set_status", Status().pack())
         self.set_price(GRID.feed, FORWARD)
@@ -78,8 +90,9 @@ class OptionsBench:
 
     def set_risk(self, parameters: RiskParameters, underlying: int = BTC) -> None:
         """Parameters of an underlying, by governance."""
-        self.risk.call("set_parameters", underlying, parameters.pack(), sender=GOVERNOR)
         margin.set_parameters(self.world, GOVERNOR, underlying, parameters)
+        word = self.world.risk.parameters[underlying].pack()
+        self.ledger.call("set_parameters", underlying, word)
 
     def set_surface(
         self, slot: int, percent: int = 60, expiry: int | None = None, underlying: int = BTC
@@ -99,20 +112,27 @@ class OptionsBench:
         )
         return word
 
+    def set_settlement(self, expiry: int, price: int, underlying: int = BTC) -> None:
+        """Print what an expiry settles at."""
+        self.surfaces.call("set_price", underlying, expiry, price)
+        self.world.surfaces.prints[underlying, expiry] = price
+
     def set_open_interest(self, id: int, lots: int) -> None:
-        """Write the open interest of an option, which nothing trades yet, into both states."""
-        info = replace(Info.unpack(self.world.options.infos[id]), open_interest=lots).pack()
-        self.world.options.infos[id] = info
-        slot = layout_of("Options")["storage_layout"]["option_listing"]["infos"]["slot"]
-        self.chain.evm.insert_account_storage(self.options.address, slot + id, info)
+        """The Clearinghouse moves the open interest of an instrument."""
+        change = lots - Info.unpack(self.world.options.infos[id]).open_interest
+        self.both("move_interest", [id], [change])
 
     # Operations
 
     def both(self, function: str, *arguments: Any, sender: str | None = None) -> Any:
         """Run it on contract and model: the same result or rejection, and the same events."""
-        caller = sender or (GOVERNOR if function in GOVERNED else STRANGER)
+        caller = sender or self._caller(function)
         module: Any = option_listing if function in LISTING else options
-        authority = (caller,) if function in GOVERNED else ()
+        if function in SERIES:
+            module = option_series
+        elif function == "lane_words":
+            module = option_lanes
+        authority = (caller,) if function in (*GOVERNED, *LEDGERS) else ()
         before, events = self.world.state_hash(), len(self.world.events)
         try:
             with self.world.store.transaction():
@@ -123,19 +143,32 @@ class OptionsBench:
             name = self.refusal(function, *arguments, sender=caller)
             assert name == rejection.error.name, (function, arguments, name)
             raise
-        found = self.options.call(function, *arguments, sender=caller)
-        assert found == expected, (function, arguments)
+        found = self._run(function, *arguments, sender=caller)
+        assert plain(found) == plain(expected), (function, arguments)
         logged = [(e.name, e.arguments) for e in self.chain.events()]
         assert logged == [(e.name, e.arguments) for e in self.world.events[events:]]
         return found
 
+    def _caller(self, function: str) -> str:
+        """Who may call it."""
+        if function in LEDGERS:
+            return self.ledger.address
+        return GOVERNOR if function in GOVERNED else STRANGER
+
     def refusal(self, function: str, *arguments: Any, sender: str = STRANGER) -> str:
         """The name of the contract's rejection; empty if it accepts (and then it has)."""
         try:
-            self.options.call(function, *arguments, sender=sender)
+            self._run(function, *arguments, sender=sender)
         except Rejected as rejection:
             return rejection.error.name
         return ""
+
+    def _run(self, function: str, *arguments: Any, sender: str) -> Any:
+        """A transaction of the sender, or of whoever has the ledger do it."""
+        if sender != self.ledger.address:
+            return self.options.call(function, *arguments, sender=sender)
+        data = self.options.abi.encode_call(function, *arguments)
+        return self.ledger.call("run", self.options.address, data)
 
     def list(self, *strikes_usd: int, day: int = 0) -> list[int]:
         """List an expiry and strikes of it; the ids of calls and puts."""
@@ -148,6 +181,16 @@ class OptionsBench:
         [found] = self.options.view("words", [id])
         assert tuple(found) == options.words(self.world, [id])[0]
         return tuple(found)
+
+    def lanes(self, *ids: int) -> list[tuple[int, int, int]]:
+        """Array, info and head of up to sixteen instruments; contract and model agree."""
+        words = [0] * 4
+        for place, id in enumerate(ids):
+            words[place // 4] |= (id << 44 | 2**43 + 1) << 64 * (place % 4)
+        found = self.both("lane_words", words)
+        lanes = [tuple(found[3 * i : 3 * i + 3]) for i in range(16)]
+        assert lanes[len(ids) :] == [(0, 0, 0)] * (16 - len(ids))
+        return lanes[: len(ids)]
 
     def usable(self, id: int) -> bool:
         """Whether an array may be used; contract and model agree."""

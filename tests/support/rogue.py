@@ -32,7 +32,7 @@ class Rogue:
         self.clearinghouse = self.chain.deploy(
             "Clearinghouse", self.peer.address, Config().pack(), self.office.address
         )
-        self.run("set_peers", *[self.peer.address] * 5)
+        self.run("set_peers", *[self.peer.address] * 6)
         self.run("set_venue", self.peer.address, True)
         self.run("list_instrument", INSTRUMENT, TERMS.pack())
         self.run("set_debt_cap", WAD)

@@ -47,7 +47,8 @@ class Venue(Core):
         for role in ("custody", "waterfall", "auctioneer"):
             self.address[role] = getattr(self, role).address.lower()
         self.world.addresses.update(self.address)
-        peers = [self.address[r] for r in ("custody", "auctioneer", "waterfall", "guardian")]
+        roles = ("custody", "auctioneer", "waterfall", "guardian", "options")
+        peers = [self.address[role] for role in roles]
         self.by("timelock", self.clearinghouse, "set_peers", self.risk.address, *peers)
         self.by("timelock", self.waterfall, "set_auctioneer", self.address["auctioneer"])
         limits = (STALE_AFTER_S, RESTART_GRACE_S, 50_000)

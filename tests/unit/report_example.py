@@ -8,6 +8,10 @@ from novate.web.report_data import (
     AssetPrices,
     Cheat,
     Column,
+    Greeks,
+    GridRow,
+    HeatMap,
+    LadderRow,
     Liquidation,
     NodeStats,
     ReportData,
@@ -72,6 +76,15 @@ def result() -> Result:
         "cheats_attempted": 9,
         "cheats_succeeded": 0,
         "gas_per_fill_median": 34_120,
+        "options_listed": 96,
+        "option_fills": 412,
+        "option_premium": "1834210.55",
+        "surfaces_posted": 840,
+        "array_refreshes": 2_520,
+        "expiries_settled": 2,
+        "accounts_paid": 77,
+        "paid_at_expiry": "402118.4",
+        "scan_shortfall_bp": 3.2,
         "invariants": {f"I{k:02}_rule": True for k in range(1, 16)},
         "journal_head": "0x" + "ab" * 32,
         "wall_s": 187.4,
@@ -139,6 +152,59 @@ def cheats() -> list[Cheat]:
     ]
 
 
+def greeks(size: float) -> Greeks:
+    """Greeks that grow with a size."""
+    return {"delta": 9_000 * size, "gamma": 310 * size, "vega": 120 * size, "theta": -80 * size}
+
+
+def ladder() -> list[LadderRow]:
+    """Two strikes of two expiries."""
+    return [
+        {
+            "asset": "BTC",
+            "expiry": expiry,
+            "strike": strike,
+            "calls": 12.5 + k,
+            "puts": 8.0,
+            "gross": greeks(20.5 + k),
+            "makers": greeks(-4.0 - k),
+        }
+        for expiry in (START + 21_600, START + 1_782_000)
+        for k, strike in enumerate((110_000.0, 115_000.0))
+    ]
+
+
+def heat_map() -> HeatMap:
+    """A short straddle: every large move loses."""
+    spots, vols = [-20.0, -10.0, 0.0, 10.0, 20.0], [50.0, 0.0, -30.0]
+    return {
+        "account": "straddle 3",
+        "holds": "4 options, 1 perpetual",
+        "equity": "48000",
+        "maintenance": "51000",
+        "spots": spots,
+        "vols": vols,
+        "change": [[-180 * s * s - 300 * v for s in spots] for v in vols],
+    }
+
+
+def grid() -> list[GridRow]:
+    """Eleven portfolios, of which the first is 3.2 bp short of the exact grid."""
+    return [
+        {
+            "account": f"straddle {k}",
+            "kind": "straddle",
+            "asset": "BTC",
+            "options": 4,
+            "notional": 1_000_000.0,
+            "scan": 150_000.0 + 400 * k,
+            "exact": 150_320.0,
+            "charged": 1_500.0,
+        }
+        for k in range(11)
+    ]
+
+
 def series() -> ReportData:
     """Seven hours, a minute a round."""
     swing = [abs(sin(m / 9)) for m in range(MINUTES)]
@@ -172,6 +238,16 @@ def series() -> ReportData:
             "Oracle quorum": "3 of 4",
             "Move bound": "5 % a round",
         },
+        "cheat_settlements": 24,
+        "surfaces": {
+            "BTC": {"31 Oct, at the money": [42 + 17 * n for n in near]},
+            "ETH": {"31 Oct, at the money": [67 + 27 * n for n in near]},
+        },
+        "surface_check": "Against okx marks: 0.4 points at most.",
+        "option_moment": START + 60 * LOW_AT,
+        "ladder": ladder(),
+        "heat_map": heat_map(),
+        "grid": grid(),
         "findings": [{"code": 8006, "name": "PriceGap", "row": 251, "text": "no bar for 780 s"}],
         "sources": ["gemini BTCUSD and ETHUSD: trades of each minute"],
     }

@@ -38,6 +38,10 @@ def test_lot_and_tick_of_the_shipped_instruments(parameters: Parameters) -> None
     assert sizes[2][0] == WAD // 1_000_000
 
 
+def test_strikes_step_in_oracle_units(parameters: Parameters) -> None:
+    assert [o.strike_step for o in parameters.options] == [1_000 * 10**10, 50 * 10**10]
+
+
 def test_money_in_usd_becomes_wad(parameters: Parameters) -> None:
     assert parameters.waterfall.insurance_wad == 1_000_000 * WAD
     assert parameters.margin.credit_cap_wad == 5_000_000 * WAD
@@ -133,6 +137,33 @@ def test_a_missing_field_is_named(tmp_path: Path, old: str, new: str, field: str
             "instrument[2].lot_size_wad must be a power of ten",
         ),
         ("decimals = 18\n", "decimals = 5\n", "token[1].decimals is 5"),
+        (
+            "[[option]]\nunderlying = 1\n",
+            "[[option]]\nunderlying = 2\n",
+            "option.underlying occurs twice",
+        ),
+        (
+            "[[option]]\nunderlying = 1\n",
+            "[[option]]\nunderlying = 7\n",
+            "option[0].underlying names no [[underlying]] (7)",
+        ),
+        (
+            "lot_size_wad = 10_000_000_000_000_000     # 0.01 BTC",
+            "lot_size_wad = 20_000_000_000_000_000     # 0.02 BTC",
+            "option[0].lot_size_wad must be a power of ten",
+        ),
+        ("offset_seconds = 0\n", "offset_seconds = 3_600\n", "option[0].offset_seconds must be"),
+        ("period_seconds = 3_600\n", "period_seconds = 60\n", "option[0].period_seconds is 60"),
+        (
+            "future_tick_wad = 500_000_000_000_000_000 ",
+            "future_tick_wad = 500_000_000_000_000_001 ",
+            "option[0].future_tick_wad times lot_size_wad",
+        ),
+        (
+            "position_cap_lots = 50_000 ",
+            "position_cap_lots = 200_001 ",
+            "option[0].position_cap_lots",
+        ),
         (
             "liquidity_low_thousand_usd = 5_000",
             "liquidity_low_thousand_usd = 100_000",

@@ -81,6 +81,12 @@ def test_every_section_and_chart_is_present(page: str) -> None:
         "Cheats",
         "Parameters",
         "Findings in the price file",
+        "Options: volatility surfaces",
+        "BTC implied volatility on chain",
+        "Options: Greeks ladder",
+        "Worst account: spot × volatility",
+        "Sixteen lanes against the exact grid",
+        "Options: least covered by the lanes",
     ):
         assert wanted in headings, wanted
 
@@ -100,6 +106,52 @@ def test_key_figures_are_on_the_page(page: str) -> None:
         "0x" + "ab" * 32,
     ):
         assert figure in page, figure
+
+
+def test_the_options_have_their_figures(page: str) -> None:
+    for figure in (
+        "96 options stood listed; 412 fills of them moved $1,834,210.55 of premium",
+        "2 expiries settled at the mean of the nodes",
+        "Against okx marks: 0.4 points at most.",
+        "fall short in 1, by at most 3.2 bp",
+        "11 of 11 are covered in full",
+        "equity $48,000.00 against a maintenance margin of $51,000.00",
+    ):
+        assert figure in page, figure
+
+
+def test_the_ladder_sums_each_expiry(page: str) -> None:
+    table = page.split("Options: Greeks ladder")[1].split("</table>")[0]
+    rows = re.findall(r"<tr>(.*?)</tr>", table)[1:]
+    cells = [re.findall(r"<td[^>]*>(.*?)</td>", row) for row in rows]
+    assert len(cells) == 6
+    for first, second, whole in (cells[:3], cells[3:]):
+        for place in (2, 3):
+            added = float(first[place]) + float(second[place])
+            assert float(whole[place]) == pytest.approx(added)
+        assert whole[0] == first[0] + ", all"
+
+
+def test_a_cell_that_loses_more_than_the_equity_is_outlined(page: str) -> None:
+    found = report_example.heat_map()
+    lost = sum(-value > float(found["equity"]) for line in found["change"] for value in line)
+    assert page.count('class="cell lost"') == lost > 0
+    assert page.count('class="cell') == 15
+
+
+def test_codes_are_not_numbers_and_cheats_are_not_batches(page: str) -> None:
+    assert "<td>8006</td>" in page and "8,006" not in page
+    assert "24 more of the 421 settlement transactions were the cheating operator" in page
+    assert "settled on chain in 397 batches" in page
+
+
+def test_a_run_without_options_says_so() -> None:
+    result, series = report_example.result(), report_example.series()
+    result["options_listed"] = 0
+    for key in ("surfaces", "ladder", "heat_map", "grid"):
+        del series[key]  # type: ignore[misc]
+    page = render(result, series)
+    assert "No volatility surface was posted" in page and "stood listed" not in page
 
 
 def test_the_low_names_the_silent_node(page: str) -> None:
@@ -128,6 +180,9 @@ def test_names_from_outside_are_escaped() -> None:
     series["liquidations"][36]["position"] = hostile
     series["nodes"][0]["name"] = hostile
     series["cheats"][0]["stopped_by"] = hostile
+    series["surfaces"] = {hostile: {hostile: [40.0] * report_example.MINUTES}}
+    series["heat_map"]["account"] = series["heat_map"]["holds"] = hostile
+    series["grid"][0]["account"] = series["ladder"][0]["asset"] = hostile
     page = render(result, series)
     assert "<script" not in page and 'alert("' not in page
     outline(page)

@@ -26,6 +26,7 @@ RATES = {
         gap_ppm=0,
         short_option_ppm=10_000,
         charge_rounding=False,
+        charge_at_index=True,
     )
     for name, index, psr in (("BTC", 65_000, 150_000), ("ETH", 3_000, 180_000))
 }

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from novate.bench import option_scenarios as d
 from novate.bench import options as o
 from novate.bench import scenarios as s
 from novate.bench.venue import Venue
@@ -26,6 +27,8 @@ FIRST = "Slots of accounts, orders and positions are zero before"
 ONE = (
     "Both accounts hold one position in the traded perp and add to it; both gated at initial margin"
 )
+STALE = "The same with every array stale, so that the transaction builds each of them."
+OPTIONS = "options on 2 underlyings, 2 expiries each, half of them short; arrays stored and usable"
 SCENARIOS = (
     Scenario(
         "trade_single",
@@ -112,4 +115,36 @@ SCENARIOS = (
         "calls and puts, after price and surface moved.",
         o.expiry_refresh_32,
     ),
+    Scenario(
+        "margin_view_16",
+        f"The transaction that asks for equity and both margins of an account of 16 {OPTIONS}.",
+        d.margin_view(16, False),
+    ),
+    Scenario("margin_view_16_stale", STALE, d.margin_view(16, True)),
+    Scenario("margin_view_64", "The same with 64 options.", d.margin_view(64, False)),
+    Scenario("margin_view_64_stale", STALE, d.margin_view(64, True)),
+    Scenario("check_128", "The same with 128 options.", d.margin_view(128, False)),
+    Scenario("check_128_stale", STALE, d.margin_view(128, True)),
+    Scenario(
+        "trade_16",
+        "One fill of a resting and an immediate signed order in an option that both accounts "
+        f"hold, with 16 {OPTIONS}; both gated at initial margin.",
+        d.trade(16, False),
+    ),
+    Scenario("trade_16_stale", STALE, d.trade(16, True)),
+    Scenario("trade_64", "The same with 64 options each.", d.trade(64, False)),
+    Scenario("trade_64_stale", STALE, d.trade(64, True)),
+    Scenario(
+        "expiry_position",
+        "A position, of eight accounts of 32 options each of one printed expiry, paid and closed "
+        "in one transaction; its gas / 256, rounded up.",
+        d.expiry_position,
+    ),
+    Scenario(
+        "liquidation_step_128",
+        f"A bid for all that is on sale of an account of 128 {OPTIONS}; the bidder's new account "
+        "holds cash and no position.",
+        d.liquidation_step_128(False),
+    ),
+    Scenario("liquidation_step_128_stale", STALE, d.liquidation_step_128(True)),
 )

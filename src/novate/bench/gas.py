@@ -29,6 +29,14 @@ TARGETS = {
     "liquidation_bid_16": 330_000,
     "array_refresh": 34_000,
     "expiry_refresh_32": 2_200_000,
+    "margin_view_16": 130_000,
+    "margin_view_64": 480_000,
+    "check_128": 900_000,
+    "trade_16": 350_000,
+    "trade_64": 850_000,
+    "expiry_position": 3_000,
+    "liquidation_step_128": 16_700_000,
+    "liquidation_step_128_stale": 16_700_000,
 }
 BASELINES = {
     "trade_single": ("Derive v2", 1_060_000),

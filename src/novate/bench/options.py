@@ -1,8 +1,8 @@
 """Gas of refreshing the stored arrays of an expiry: the options' contracts beside the venue's
 oracle and risk model, with a real surface signed by the quorum.
 
-Source of what is measured: docs/SPEC.md §14. The contracts are the governor's own here, as the
-venue's deployment does not know them yet.
+Source of what is measured: docs/SPEC.md §14. The contracts are the governor's own here, beside the
+venue's, which take governance by its timelock only.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class OptionVenue:
             governor,
             oracle,
             self.addresses["Surfaces"],
-            venue.addresses["risk_model"],
+            venue.addresses["clearinghouse"],
             builder,
         )
         self.domain = domain_separator(venue.deployment.chain_id, self.addresses["Surfaces"])

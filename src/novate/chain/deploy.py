@@ -69,7 +69,10 @@ def _deploy_contracts(
     put("clearinghouse", timelock, config_of(parameters).pack(), made["back_office"])
     deployed_at = backend.now()
     house, oracle = made["clearinghouse"], made["oracle"]
-    put("risk_model", timelock, house, oracle)
+    put("surfaces", timelock, oracle)
+    put("array_builder")
+    put("options", timelock, oracle, made["surfaces"], house, made["array_builder"])
+    put("risk_model", timelock, house, oracle, made["options"])
     put("custody", timelock, house)
     put("waterfall", timelock, house)
     put("auctioneer", timelock, house, made["waterfall"], oracle)

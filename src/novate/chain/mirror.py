@@ -7,10 +7,27 @@ from collections.abc import Callable
 from typing import Any
 
 from novate.chain.deployment import Deployment, configuration_hash
-from novate.chain.plan import cash_token, config_of, governance_calls, layer_deposits, terms_of
+from novate.chain.plan import (
+    cash_token,
+    config_of,
+    dated_terms_of,
+    governance_calls,
+    layer_deposits,
+    terms_of,
+)
 from novate.config import Parameters
 from novate.errors import InvalidParameter, require
-from novate.model import custody, ledger, margin, oracle, venue, waterfall
+from novate.model import (
+    custody,
+    ledger,
+    margin,
+    option_listing,
+    option_series,
+    oracle,
+    surfaces,
+    venue,
+    waterfall,
+)
 from novate.model.account import BorrowIndex, account_of
 from novate.model.margin import RiskGlobals, RiskParameters
 from novate.model.state import World
@@ -51,6 +68,8 @@ def mirror_world(deployment: Deployment, parameters: Parameters, now: int) -> Wo
 def _twins(parameters: Parameters) -> dict[tuple[str, str], Twin]:
     """(contract, function) -> its twin, called with (world, caller, *arguments)."""
     terms = {instrument.id: terms_of(instrument) for instrument in parameters.instruments}
+    for market in parameters.options:
+        terms |= dated_terms_of(market)
 
     def list_instrument(world: World, caller: str, instrument: int, word: int) -> None:
         assert terms[instrument].pack() == word
@@ -78,6 +97,9 @@ def _twins(parameters: Parameters) -> dict[tuple[str, str], Twin]:
         ("clearinghouse", "list_instrument"): list_instrument,
         ("risk_model", "set_globals"): set_globals,
         ("risk_model", "set_parameters"): set_parameters,
+        ("surfaces", "register_underlying"): surfaces.register_underlying,
+        ("options", "set_grid"): option_listing.set_grid,
+        ("options", "set_exposure_limits"): option_series.set_exposure_limits,
         ("exchange", "set_fees"): venue.set_fees,
         ("exchange", "set_windows"): venue.set_windows,
         ("exchange", "set_executor"): venue.set_executor,

@@ -7,15 +7,17 @@ Contracts and model are configured from this one list (deploy.py, mirror.py): th
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from novate.chain.deployment import Roles
-from novate.config import Instrument, Parameters, Token, Underlying
+from novate.config import LOT_SIZES, Instrument, Option, Parameters, Token, Underlying
 from novate.errors import InvalidParameter, require
-from novate.model.instrument import Terms
+from novate.model.instrument import FUTURE, LOT_EXPONENTS, OPTION, Terms
 from novate.model.ledger import Config
 from novate.model.margin import RiskParameters
+from novate.model.option_id import OptionId, future_id, terms_key
+from novate.model.option_listing import Grid
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +87,7 @@ def governance_calls(
         *_oracle(parameters, roles),
         *_clearinghouse(parameters, addresses, roles),
         *_risk_model(parameters),
+        *_options(parameters),
         *_exchange(parameters, roles),
         *_waterfall(parameters, addresses),
         *_custody(parameters, tokens),
@@ -110,7 +113,9 @@ def _clearinghouse(
     parameters: Parameters, addresses: Mapping[str, str], roles: Roles
 ) -> Iterator[GovernanceCall]:
     peers = tuple(addresses[name] for name in ("risk_model", "custody", "auctioneer", "waterfall"))
-    yield GovernanceCall("clearinghouse", "set_peers", (*peers, roles.guardian))
+    yield GovernanceCall(
+        "clearinghouse", "set_peers", (*peers, roles.guardian, addresses["options"])
+    )
     yield GovernanceCall("clearinghouse", "set_venue", (addresses["exchange"], True))
     yield GovernanceCall("clearinghouse", "set_debt_cap", (parameters.settlement.debt_cap_wad,))
     for instrument in parameters.instruments:
@@ -125,6 +130,47 @@ def _risk_model(parameters: Parameters) -> Iterator[GovernanceCall]:
     for underlying in parameters.underlyings:
         arguments = underlying.id, risk_parameters_of(underlying).pack()
         yield GovernanceCall("risk_model", "set_parameters", arguments)
+
+
+def grid_of(market: Option) -> Grid:
+    """The grid that options and futures of an underlying are listed on."""
+    return Grid(
+        step=market.strike_step,
+        tenor_max=market.tenor_max_seconds,
+        period=market.period_seconds,
+        offset=market.offset_seconds,
+        lot_exponent=LOT_SIZES.index(market.lot_size_wad) + LOT_EXPONENTS[0],
+        feed=market.feed,
+        enabled=True,
+    )
+
+
+def dated_terms_of(market: Option) -> dict[int, Terms]:
+    """Terms of all options and of all futures of an underlying, by their key."""
+    option = Terms(
+        lot_size=market.lot_size_wad,
+        tick=market.tick_wad,
+        open_interest_cap=market.open_interest_cap_lots,
+        position_cap=market.position_cap_lots,
+        underlying=market.underlying,
+        feed=0,
+        kind=OPTION,
+    )
+    future = replace(option, tick=market.future_tick_wad, kind=FUTURE)
+    key = OptionId(market.underlying, 0, 0, False).pack()
+    return {terms_key(key): option, terms_key(future_id(market.underlying, 0)): future}
+
+
+def _options(parameters: Parameters) -> Iterator[GovernanceCall]:
+    """Grids before terms, whose lots must be theirs."""
+    for market in parameters.options:
+        underlying = market.underlying
+        limits = market.vega_limit_thousand_usd, market.gamma_limit_thousand_usd
+        yield GovernanceCall("surfaces", "register_underlying", (underlying,))
+        yield GovernanceCall("options", "set_grid", (underlying, grid_of(market).pack()))
+        yield GovernanceCall("options", "set_exposure_limits", (underlying, *limits))
+        for key, terms in dated_terms_of(market).items():
+            yield GovernanceCall("clearinghouse", "list_instrument", (key, terms.pack()))
 
 
 def _exchange(parameters: Parameters, roles: Roles) -> Iterator[GovernanceCall]:

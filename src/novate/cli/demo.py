@@ -15,6 +15,7 @@ from novate import config
 from novate.chain.node import NodeFault
 from novate.demo.run import Crash
 from novate.lab.prices import load_event, load_prices
+from novate.lab.smiles import load_smiles
 from novate.web.report_data import Result
 
 
@@ -54,7 +55,8 @@ def command(
         )
     try:
         event = prices.stem if prices else "crash of 2025-10-10"
-        crash = Crash(out, config.load(), table, seed, minutes, event)
+        smiles = None if prices else load_smiles()
+        crash = Crash(out, config.load(), table, seed, minutes, event, smiles)
     except NodeFault as fault:
         raise OSError(str(fault)) from fault
     columns = (

@@ -15,11 +15,12 @@ from pathlib import Path
 from novate import limits
 from novate.config.reader import Section, amount, invalid, number, sections, text
 from novate.model.instrument import LOT_EXPONENTS
-from novate.units import PPM, WAD, Lots, Ppb, Ppm, Seconds, Wad
+from novate.units import DAY_S, ORACLE_UNIT, PPM, WAD, Lots, Ppb, Ppm, Seconds, Wad
 
 DEFAULT = Path(__file__).parent / "parameters.toml"
 KINDS = {"perp": 1, "spot": 4}
 LOT_SIZES = tuple(10**exponent for exponent in LOT_EXPONENTS)
+OPTION_CAP_LOTS_MAX = 2**40 - 1  # so that 128 positions stay below 2**47 lots
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +113,30 @@ class Instrument:
 
 
 @dataclass(frozen=True, slots=True)
+class Option:
+    """The grid and the terms of all options and dated futures of one underlying; one lot size."""
+
+    underlying: int = number(0, limits.UNDERLYINGS_MAX - 1)
+    feed: int = number(0, limits.FEEDS_MAX - 1)
+    strike_step_usd: int = number(1, 1_000_000)
+    tenor_max_seconds: Seconds = number(DAY_S, 3 * 365 * DAY_S)
+    period_seconds: Seconds = number(3_600, 28 * DAY_S)
+    offset_seconds: Seconds = number(0, 28 * DAY_S - 1)
+    lot_size_wad: Wad = number(10**10, 10**18)
+    tick_wad: Wad = number(1, 2**63 - 1)
+    future_tick_wad: Wad = number(1, 2**63 - 1)
+    open_interest_cap_lots: Lots = number(0, OPTION_CAP_LOTS_MAX)
+    position_cap_lots: Lots = number(0, OPTION_CAP_LOTS_MAX)
+    vega_limit_thousand_usd: int = number(0, 2**24 - 1)
+    gamma_limit_thousand_usd: int = number(0, 2**24 - 1)
+
+    @property
+    def strike_step(self) -> int:
+        """The step of strikes in oracle units (1e8 wei); exact."""
+        return self.strike_step_usd * WAD // ORACLE_UNIT  # division: exact
+
+
+@dataclass(frozen=True, slots=True)
 class Token:
     """A collateral token; instrument 0 is cash."""
 
@@ -159,6 +184,7 @@ class Parameters:
     margin: Margin
     underlyings: tuple[Underlying, ...]
     instruments: tuple[Instrument, ...]
+    options: tuple[Option, ...]
     tokens: tuple[Token, ...]
     waterfall: Waterfall
     timelock_local: Timelock
@@ -181,6 +207,7 @@ def load(path: Path = DEFAULT) -> Parameters:
         margin=top.read("margin", Margin),
         underlyings=sections(top, "underlying", Underlying),
         instruments=sections(top, "instrument", Instrument),
+        options=sections(top, "option", Option),
         tokens=sections(top, "token", Token),
         waterfall=top.read("waterfall", Waterfall),
         timelock_local=timelock.read("local", Timelock),
@@ -202,12 +229,15 @@ def _consistent(parameters: Parameters) -> None:
         _underlying(f"underlying[{index}]", underlying)
     for index, instrument in enumerate(parameters.instruments):
         _instrument(f"instrument[{index}]", instrument, underlyings)
+    for index, option in enumerate(parameters.options):
+        _option(f"option[{index}]", option, underlyings)
     spots = {i.id: i for i in parameters.instruments if i.kind == "spot"}
     for index, token in enumerate(parameters.tokens):
         _token(f"token[{index}]", token, spots)
     _unique("underlying", "id", [item.id for item in parameters.underlyings])
     _unique("instrument", "id", [item.id for item in parameters.instruments])
     _unique("instrument", "name", [item.name for item in parameters.instruments])
+    _unique("option", "underlying", [item.underlying for item in parameters.options])
     _unique("token", "name", [item.name for item in parameters.tokens])
 
 
@@ -220,15 +250,23 @@ def _underlying(place: str, underlying: Underlying) -> None:
         raise invalid(f"{place}.haircut_maintenance_ppm", "must not exceed haircut_initial_ppm")
 
 
-def _instrument(place: str, instrument: Instrument, underlyings: set[int]) -> None:
-    if instrument.lot_size_wad not in LOT_SIZES:
+def _instrument(place: str, listed: Instrument | Option, underlyings: set[int]) -> None:
+    if listed.lot_size_wad not in LOT_SIZES:
         raise invalid(f"{place}.lot_size_wad", "must be a power of ten, like 1_000_000_000_000_000")
-    if instrument.lot_size_wad * instrument.tick_wad % WAD:
+    if listed.lot_size_wad * listed.tick_wad % WAD:
         raise invalid(f"{place}.tick_wad", "times lot_size_wad must be a multiple of 1e18")
-    if instrument.position_cap_lots > instrument.open_interest_cap_lots:
+    if listed.position_cap_lots > listed.open_interest_cap_lots:
         raise invalid(f"{place}.position_cap_lots", "must not exceed open_interest_cap_lots")
-    if instrument.underlying not in underlyings:
-        raise invalid(f"{place}.underlying", f"names no [[underlying]] ({instrument.underlying})")
+    if listed.underlying not in underlyings:
+        raise invalid(f"{place}.underlying", f"names no [[underlying]] ({listed.underlying})")
+
+
+def _option(place: str, option: Option, underlyings: set[int]) -> None:
+    _instrument(place, option, underlyings)
+    if option.lot_size_wad * option.future_tick_wad % WAD:
+        raise invalid(f"{place}.future_tick_wad", "times lot_size_wad must be a multiple of 1e18")
+    if option.offset_seconds >= option.period_seconds:
+        raise invalid(f"{place}.offset_seconds", "must be below period_seconds")
 
 
 def _token(place: str, token: Token, spots: dict[int, Instrument]) -> None:

@@ -8,15 +8,18 @@
         directly it acts on an empty ledger of its own: no peer is set there, and nothing reads it.
 """
 
+import expiry
 import layers
 import ledger
 import markets
 
 initializes: ledger
+initializes: expiry[ledger := ledger]
 initializes: layers[ledger := ledger]
 initializes: markets[ledger := ledger]
 
 # waterfall, everyone
+exports: expiry.settle_expiry
 exports: (layers.move_cash, layers.cut_gains, layers.distribute_fees)
 # governance and guardian
 exports: (

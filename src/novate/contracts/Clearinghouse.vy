@@ -17,10 +17,12 @@ import ledger
 import ledger_views
 import markets
 import novation
+import tradable
 import transfers
 
 initializes: ledger
-initializes: novation[ledger := ledger]
+initializes: tradable[ledger := ledger]
+initializes: novation[ledger := ledger, tradable := tradable]
 initializes: transfers[ledger := ledger]
 initializes: ledger_views[ledger := ledger]
 initializes: markets[ledger := ledger]
@@ -51,6 +53,7 @@ exports: (
     ledger.auctioneer,
     ledger.waterfall,
     ledger.guardian,
+    ledger.options,
     ledger.venues,
 )
 

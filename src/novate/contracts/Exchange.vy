@@ -14,6 +14,7 @@
 
 from interfaces import IClearinghouse
 from interfaces import IOracle
+from interfaces import IRiskModel
 from lib import errors
 from lib import signature
 from lib import units
@@ -159,14 +160,14 @@ def settle(
             i = trade.next(sent, i)
         a: bytes32 = accounts[pair[0] & order.M8]
         b: bytes32 = accounts[(pair[0] >> 8) & order.M8]
-        n: uint256 = (pair[0] >> 16) & order.M8
+        id: uint256 = instruments[(pair[0] >> 16) & order.M8]
         if (settled >> i) & 1 == 1:
             s: uint256 = receipts[i][0] if mode == BY_RECEIPT else unsafe_add(first_sequence, i)
-            log Fill(maker=b, taker=a, word=trade.log_word(pair[0], instruments[n], s))
+            log Fill(maker=b, taker=a, word=trade.log_word(pair[0], id, s))
         else:
             t: uint256 = fills[i] & order.M8
             m: uint256 = (fills[i] >> 8) & order.M8
-            states[t], states[m] = self._refund(fills[i], states[t], states[m], a, b, terms[n])
+            states[t], states[m] = self._refund(fills[i], states[t], states[m], a, b, id)
         i = unsafe_add(i, 1)
     cursor = fill_state.NOWHERE
     for state: uint256 in states:
@@ -326,7 +327,8 @@ def _weigh(
         if bar != empty(bytes4):
             code = convert(bar, uint256)
     if code == 0 and (state_taker | state_maker) & trade.KEYED != 0:
-        if not session.spend(fill, state_taker, state_maker, a, b, terms, self._mark(terms)):
+        mark: uint256 = self._mark(instrument, terms)
+        if not session.spend(fill, state_taker, state_maker, a, b, terms, mark):
             code = convert(errors.SessionKeyBudget, uint256)
     if code == 0:
         return word
@@ -337,21 +339,23 @@ def _weigh(
 @internal
 def _refund(
     fill: uint256, taker: uint256, maker: uint256, account_taker: bytes32, account_maker: bytes32,
-    terms: uint256,
+    instrument: uint256,
 ) -> (uint256, uint256):
     """@notice States of both orders of a fill that was refused: lots and session budgets back."""
     if (taker | maker) & trade.KEYED != 0:
-        session.give_back(
-            fill, taker, maker, account_taker, account_maker, terms, self._mark(terms)
-        )
+        terms: uint256 = (staticcall CLEARINGHOUSE.market(instrument))[0]
+        mark: uint256 = self._mark(instrument, terms)
+        session.give_back(fill, taker, maker, account_taker, account_maker, terms, mark)
     lots: uint256 = (fill << 28) & trade.LEFT_BITS
     return taker + lots, maker + lots
 
 
 @internal
-@view
-def _mark(terms: uint256) -> uint256:
-    """@notice The instrument's mark in wad, now."""
+def _mark(instrument: uint256, terms: uint256) -> uint256:
+    """@notice The instrument's mark in wad, now: of its feed, or a dated one's as it is valued."""
+    if instrument >> 19 == 1:
+        risk: IRiskModel = staticcall CLEARINGHOUSE.risk_model()
+        return (extcall risk.quoted(instrument))[0]
     feed: uint256 = staticcall ORACLE.feed((terms >> 240) & order.M8)
     return ((feed >> 56) & order.M56) * units.ORACLE_UNIT
 

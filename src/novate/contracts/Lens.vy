@@ -11,7 +11,14 @@
 from ethereum.ercs import IERC20
 from interfaces import IClearinghouse
 from interfaces import ICustody
+from interfaces import IRiskModel
 from lib import errors
+from lib import option_id
+
+# price, delta, gamma, vega (per 1.00) and theta (per year) of a base unit, wad (docs/SPEC.md §14)
+interface IGreeks:
+    def greeks(id: uint256) -> (uint256, int256, uint256, uint256, int256): view
+    def interest(id: uint256) -> uint256: view
 
 struct Portfolio:
     cash: int256
@@ -34,6 +41,15 @@ struct Margin:
     flags: uint256           # 1 a held feed is stale, 2 restart grace
     in_auction: bool
 
+# What options and dated futures of one underlying add up to, wad of USD, each position rounded
+# toward zero
+struct Greeks:
+    underlying: uint256
+    delta: int256            # for a move of 100 %: lots times forward for a future
+    gamma: int256            # change of delta for a move of 1 %
+    vega: int256             # for one volatility point
+    theta: int256            # for a day
+
 struct Sheet:
     token: address
     instrument: uint256
@@ -46,9 +62,13 @@ struct Solvency:
     assets: uint256          # cash tokens on the sheet, wad
     claims: int256           # cash, immature gains and unsettled variation of the page, wad
     gap: int256              # assets - claims: fees not yet distributed and rounding; over all
-                             # accounts never below zero
+                             # accounts never below zero, but for what positions of an expiry that
+                             # is being settled still pay
     sheets: DynArray[Sheet, 16]
 
+UNDERLYINGS_MAX: constant(uint256) = 16
+PHASE_EXPIRED: constant(uint256) = 3
+WAD: constant(int256) = 10**18
 MASK_64: constant(uint256) = 2**64 - 1
 MASK_44: constant(uint256) = 2**44 - 1
 UNBOUNDED: constant(uint256) = 2**128 - 1
@@ -106,6 +126,64 @@ def margin(account: bytes32) -> Margin:
         flags=check.valuation.flags,
         in_auction=check.in_auction,
     )
+
+
+@external
+def greeks(account: bytes32) -> DynArray[Greeks, UNDERLYINGS_MAX]:
+    """
+    @notice Greeks of an account's options and dated futures at the forwards and surfaces of now,
+            underlyings ascending; what has expired is left out. A perp or spot adds to delta what
+            its lots are worth, and nothing else.
+    @custom:errors StalePrice, StaleSurface
+    """
+    sums: Greeks[UNDERLYINGS_MAX] = empty(Greeks[UNDERLYINGS_MAX])
+    held: uint256 = 0
+    words: DynArray[uint256, 32] = staticcall CLEARINGHOUSE.positions(account)
+    for word: uint256 in words:
+        for lane: uint256 in range(4):
+            position: uint256 = (word >> (64 * lane)) & MASK_64
+            if position != 0 and option_id.is_dated(position >> 44):
+                u: uint256 = option_id.underlying(position >> 44)
+                lots: int256 = convert(position & MASK_44, int256) - 2**43
+                sums[u] = self._add_greeks(sums[u], position >> 44, lots)
+                held |= 1 << u
+    found: DynArray[Greeks, UNDERLYINGS_MAX] = []
+    for u: uint256 in range(UNDERLYINGS_MAX):
+        if (held >> u) & 1 == 1:
+            sums[u].underlying = u
+            found.append(sums[u])
+    return found
+
+
+@internal
+def _add_greeks(sums: Greeks, instrument: uint256, lots: int256) -> Greeks:
+    """@notice The sums with one position more."""
+    options: IGreeks = IGreeks(staticcall CLEARINGHOUSE.options())
+    if (staticcall options.interest(instrument)) >> 88 == PHASE_EXPIRED:
+        return sums
+    risk: IRiskModel = staticcall CLEARINGHOUSE.risk_model()
+    mark: uint256 = 0
+    quoted: uint256 = 0
+    mark, quoted = extcall risk.quoted(instrument)
+    forward: int256 = convert(quoted, int256)
+    lot_size: uint256 = (staticcall CLEARINGHOUSE.market(instrument))[0] & MASK_64
+    size: int256 = lots * convert(lot_size, int256)
+    total: Greeks = sums
+    if option_id.is_future(instrument):
+        total.delta += size * forward // WAD
+        return total
+    price: uint256 = 0
+    delta: int256 = 0
+    gamma: uint256 = 0
+    vega: uint256 = 0
+    theta: int256 = 0
+    price, delta, gamma, vega, theta = staticcall options.greeks(instrument)
+    total.delta += size * delta // WAD * forward // WAD
+    bent: int256 = convert(gamma, int256) * forward // WAD * forward // WAD
+    total.gamma += size * bent // (100 * WAD)
+    total.vega += size * convert(vega, int256) // (100 * WAD)
+    total.theta += size * theta // (365 * WAD)
+    return total
 
 
 @external

@@ -2,19 +2,29 @@
 # pragma nonreentrancy on
 # SPDX-License-Identifier: AGPL-3.0-only
 """
-@title Options: European options on a committed grid, and their risk arrays (docs/SPEC.md §14)
-@notice Holds no money and no positions. Governance commits to a grid of strikes and expiries an
-        underlying, anyone lists what lies on it, and anyone brings the stored arrays of an expiry
-        up to date. Twins: novate/model/option_listing.py, novate/model/options.py.
+@title Options: European options and dated futures on a committed grid, and their risk arrays
+        (docs/SPEC.md §14)
+@notice Holds no money and no positions, but counts their open interest for the Clearinghouse.
+        Governance commits to a grid of strikes and expiries an underlying, anyone lists what lies
+        on it, and anyone brings the stored arrays of an expiry up to date. Twins:
+        novate/model/option_listing.py, novate/model/options.py, novate/model/option_series.py.
 @custom:kill Governance can close the listing of an underlying. What is listed stays, and its arrays
     can be refreshed and read as long as prices and surfaces come.
 """
 
 import option_arrays
+import option_lanes
 import option_listing
+import option_series
 
 initializes: option_listing
 initializes: option_arrays[option_listing := option_listing]
+initializes: option_lanes[option_arrays := option_arrays, option_listing := option_listing]
+initializes: option_series[
+    option_arrays := option_arrays,
+    option_lanes := option_lanes,
+    option_listing := option_listing,
+]
 
 exports: (
     option_listing.set_grid,
@@ -31,15 +41,26 @@ exports: (
     option_arrays.words,
     option_arrays.usable,
     option_arrays.epoch,
+    option_arrays.epoch_now,
     option_arrays.generation,
     option_arrays.greeks,
+)
+exports: option_lanes.lane_words
+exports: (
+    option_series.set_exposure_limits,
+    option_series.move_interest,
+    option_series.close_interest,
+    option_series.interest,
+    option_series.settlement,
+    option_series.series,
+    option_series.limits,
 )
 
 
 @deploy
 def __init__(
-    governor: address, oracle: address, surfaces: address, risk_model: address, builder: address
+    governor: address, oracle: address, surfaces: address, clearinghouse: address, builder: address
 ):
-    """@notice No grid yet; the five are for good."""
+    """@notice No grid yet; the five are for good. The Clearinghouse names the risk model."""
     option_listing.__init__(governor, oracle, surfaces)
-    option_arrays.__init__(risk_model, builder)
+    option_arrays.__init__(clearinghouse, builder)

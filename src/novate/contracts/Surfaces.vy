@@ -2,13 +2,15 @@
 # pragma nonreentrancy on
 # SPDX-License-Identifier: AGPL-3.0-only
 """
-@title Surfaces: volatility surfaces by signed quorum (docs/SPEC.md §13)
+@title Surfaces: volatility surfaces and settlement prints by signed quorum (docs/SPEC.md §13)
 @notice 2f+1 of the Oracle's 3f+1 nodes sign the slices of all active expiries of one underlying, so
         whoever posts them cannot choose among surfaces. An older round is ignored; a surface with
-        an arbitrage in it, or one that jumps, is refused, whoever signed it. Node set, quorum and
-        staleness limit are the Oracle's. Twin: novate/model/surfaces.py.
-@custom:kill Governance cannot stop surfaces, only replace the Oracle's nodes. If no surface comes,
-    the words grow old: the contracts that read this one judge their age.
+        an arbitrage in it, or one that jumps, is refused, whoever signed it. The same quorum signs,
+        once, what an expiry settles at. Node set, quorum and staleness limit are the Oracle's.
+        Twins: novate/model/surfaces.py, novate/model/settlement_prints.py.
+@custom:kill Governance cannot stop surfaces or prints, only replace the Oracle's nodes. If no
+    surface comes, the words grow old: the contracts that read this one judge their age. If no print
+    comes, what has expired keeps its intrinsic value at the mark of the day until one does.
 """
 
 from interfaces import INodes
@@ -16,10 +18,12 @@ from interfaces import ISurfaces
 from lib import errors
 from lib import signature
 from snekmate.utils import eip712_domain_separator as eip712
+import settlement_prints
 import surface_slots
 
 implements: ISurfaces
 initializes: eip712
+initializes: settlement_prints
 initializes: surface_slots
 exports: eip712.eip712Domain
 
@@ -41,6 +45,9 @@ UNDERLYINGS_MAX: constant(uint256) = 16
 
 SURFACES_TYPE_HASH: constant(bytes32) = keccak256(
     "Surfaces(uint64 round,uint64 timestamp,uint256 underlying,uint256[] words)"
+)
+SETTLEMENT_TYPE_HASH: constant(bytes32) = keccak256(
+    "Settlement(uint256 underlying,uint256 expiry,uint256 price)"
 )
 
 MASK_8: constant(uint256) = 2**8 - 1
@@ -121,6 +128,35 @@ def post_surfaces(
 
 
 @external
+def post_settlement(
+    underlying: uint256,
+    expiry: uint256,
+    price: uint256,
+    nodes: uint256,
+    signatures: DynArray[uint256[2], SIGNATURES_MAX],
+) -> bool:
+    """
+    @notice Post what an expiry settles at, once it is reached; anyone may. False if it is printed
+            already, whatever is posted.
+    @param price Oracle units (1e8 wei a base unit)
+    @param nodes As in `post_surfaces`
+    @param signatures (r, yParityAndS) over the EIP-712 digest of Settlement(underlying, expiry,
+        price)
+    @custom:errors UnknownUnderlying, ExpiryNotReached, ZeroPrice, OutOfBounds, QuorumNotReached,
+        DuplicateSigner, BadSignature
+    """
+    errors.require(self._is_registered(underlying), errors.UnknownUnderlying)
+    if not settlement_prints.is_new(underlying, expiry, price):
+        return False
+    digest: bytes32 = eip712._hash_typed_data_v4(
+        keccak256(abi_encode(SETTLEMENT_TYPE_HASH, underlying, expiry, price))
+    )
+    self._check_quorum(staticcall ORACLE.status(), digest, nodes, signatures)
+    settlement_prints.keep(underlying, expiry, price)
+    return True
+
+
+@external
 def register_underlying(underlying: uint256):
     """@notice Accept surfaces of `underlying` from now on; doing it twice changes nothing."""
     errors.require(msg.sender == GOVERNOR, errors.NotAuthorized)
@@ -177,11 +213,17 @@ def generation(underlying: uint256) -> uint256:
 @external
 @view
 @reentrant
+def settlement_price(underlying: uint256, expiry: uint256) -> uint256:
+    """@notice What an expiry settles at, oracle units; 0: not printed yet."""
+    return settlement_prints.price(underlying, expiry)
+
+
+@external
+@view
+@reentrant
 def is_registered(underlying: uint256) -> bool:
     """@notice Whether surfaces of `underlying` are accepted."""
-    if underlying >= UNDERLYINGS_MAX:
-        return False
-    return surface_slots._statuses[underlying] & surface_slots.REGISTERED != 0
+    return self._is_registered(underlying)
 
 
 @external
@@ -198,6 +240,15 @@ def governor() -> address:
 def oracle() -> address:
     """@notice Whose nodes sign, and whose staleness limit holds."""
     return ORACLE.address
+
+
+@internal
+@view
+def _is_registered(underlying: uint256) -> bool:
+    """@notice Whether surfaces and prints of `underlying` are accepted."""
+    if underlying >= UNDERLYINGS_MAX:
+        return False
+    return surface_slots._statuses[underlying] & surface_slots.REGISTERED != 0
 
 
 @internal

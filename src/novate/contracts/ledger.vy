@@ -8,6 +8,7 @@
         excess returned to cash. Holds I01 (only credit, debit make or end claims), I03 (one gate).
 """
 
+from interfaces import IOptions
 from interfaces import IRiskModel
 from lib import units
 
@@ -52,7 +53,9 @@ custody: public(address)                     # may credit and debit
 auctioneer: public(address)                  # may move slices and flag auctions
 waterfall: public(address)                   # owns the layers: moves their cash, cuts gains
 guardian: public(address)                    # may pause increases
+options: public(IOptions)                    # lists and prices options and dated futures
 venues: public(HashMap[address, bool])       # may novate
+unpaired: int256[256]                        # underlying, slot: long less short lots settled
 perps: DynArray[uint256, 64]              # every listed perp: a new config accrues them all
 
 
@@ -329,7 +332,13 @@ def _passes(
 
 @internal
 def _move_interest(instrument: uint256, change: int256):
-    """@notice Open interest (spot: lots outstanding) follows a change of positions."""
+    """
+    @notice Open interest (spot: lots outstanding) follows a change of positions; of options and
+            dated futures in Options.
+    """
+    if instrument >> 19 == 1:
+        extcall self.options.move_interest([instrument], [change])
+        return
     market: uint256 = self.books[instrument][1]
     interest: uint256 = convert(convert(market & M44, int256) + change, uint256)
     assert interest <= M44

@@ -5,6 +5,7 @@
 @title Raw views of the ledger (docs/SPEC.md §2, §5): words as stored, nothing computed
 """
 
+from lib import option_id
 import ledger
 
 uses: ledger
@@ -17,8 +18,14 @@ M96: constant(uint256) = 2**96 - 1
 @view
 @reentrant
 def market(instrument: uint256) -> (uint256, uint256, uint256):
-    """@notice Terms, market and config words."""
-    return ledger.books[instrument][0], ledger.books[instrument][1], ledger.config
+    """
+    @notice Terms, market and config words. The terms of a dated instrument stand under the key of
+            its kind and underlying, also while it is not listed itself; it has no market word.
+    """
+    key: uint256 = instrument
+    if instrument >> 19 == 1:
+        key = option_id.terms_key(instrument)
+    return ledger.books[key][0], ledger.books[instrument][1], ledger.config
 
 
 @external

@@ -8,8 +8,10 @@
         never stops reductions.
 """
 
+from interfaces import IOptions
 from interfaces import IRiskModel
 from lib import errors
+from lib import option_id
 from lib import units
 import ledger
 
@@ -34,14 +36,20 @@ event PeersSet:
     auctioneer: address
     waterfall: address
     guardian: address
+    options: address
 
 event VenueSet:
     venue: indexed(address)
     approved: bool
 
 KIND_PERP: constant(uint256) = 1
+KIND_FUTURE: constant(uint256) = 2
+KIND_OPTION: constant(uint256) = 3
 KIND_SPOT: constant(uint256) = 4
 UNDERLYINGS_MAX: constant(uint256) = 16
+LOTS_LIMIT: constant(uint256) = 2**43
+# so that 128 positions of an account stay below 2**47 lots, which the sums of arrays hold (§12)
+LOTS_LIMIT_DATED: constant(uint256) = 2**40
 PERPS_MAX: constant(uint256) = 64
 PAUSE_SECONDS_MAX: constant(uint256) = 7 * 86400
 M24: constant(uint256) = 2**24 - 1
@@ -58,16 +66,43 @@ def _only_governor():
 
 
 @internal
-@pure
+@view
 def _check_terms(instrument: uint256, terms: uint256):
     kind: uint256 = terms >> 248
     lot_size: uint256 = terms & M64
     tick: uint256 = (terms >> 64) & M80
-    fits: bool = instrument > 0 and instrument < 2**20 and (kind == KIND_PERP or kind == KIND_SPOT)
-    fits = fits and self._lot_exponent(lot_size) != 0
+    fits: bool = self._lot_exponent(lot_size) != 0
     fits = fits and tick > 0 and lot_size * tick % units.WAD == 0
-    fits = fits and (terms >> 144) & M44 < 2**43 and (terms >> 188) & M44 < 2**43
-    errors.require(fits and (terms >> 232) & 255 < UNDERLYINGS_MAX, errors.BadTerms)
+    fits = fits and (terms >> 232) & 255 < UNDERLYINGS_MAX
+    fits = fits and self._caps_fit(instrument, (terms >> 144) & M44, (terms >> 188) & M44)
+    if option_id.is_dated(instrument):
+        fits = fits and self._fits_key(instrument, terms)
+    else:
+        listed: bool = kind == KIND_PERP or kind == KIND_SPOT
+        fits = fits and listed and instrument > 0 and instrument < 2**19
+    errors.require(fits, errors.BadTerms)
+
+
+@internal
+@view
+def _fits_key(key: uint256, terms: uint256) -> bool:
+    """
+    @notice Whether these are terms of all options, or all futures, of the key's underlying: their
+            lot is that of its grid, so that risk arrays may be added.
+    """
+    underlying: uint256 = option_id.underlying(key)
+    kind: uint256 = KIND_FUTURE if option_id.is_future(key) else KIND_OPTION
+    fits: bool = option_id.terms_key(key) == key and terms >> 248 == kind
+    fits = fits and (terms >> 232) & 65535 == underlying  # no feed: the slot's own prices it
+    grid: uint256 = staticcall ledger.options.grid(underlying)
+    return fits and (grid >> 136) & 255 == self._lot_exponent(terms & M64)
+
+
+@internal
+@pure
+def _caps_fit(instrument: uint256, open_interest_cap: uint256, position_cap: uint256) -> bool:
+    limit: uint256 = LOTS_LIMIT_DATED if option_id.is_dated(instrument) else LOTS_LIMIT
+    return open_interest_cap < limit and position_cap < limit
 
 
 @internal
@@ -85,18 +120,23 @@ def _lot_exponent(lot_size: uint256) -> uint256:
 
 @external
 def list_instrument(instrument: uint256, terms: uint256):
-    """@notice Governance: list an instrument, once."""
+    """
+    @notice Governance: list an instrument, once; or the terms of all options, or all futures, of an
+            underlying under their key (`lib/option_id.vy`). Which of those exist, Options says.
+    """
     self._only_governor()
     self._check_terms(instrument, terms)
     errors.require(ledger.books[instrument][0] == 0, errors.AlreadyListed)
     ledger.books[instrument][0] = terms
+    log InstrumentListed(instrument=instrument, terms=terms)
+    if option_id.is_dated(instrument):
+        return  # no market word: open interest is Options', and there is no funding
     fields: uint256 = (self._lot_exponent(terms & M64) << 44) | (((terms >> 240) & 255) << 52)
     fields |= (((terms >> 232) & 255) << 60) | ((terms >> 248) << 68)
     ledger.books[instrument][1] = fields | (block.timestamp << 96)
     if terms >> 248 == KIND_PERP:
         errors.require(len(ledger.perps) < PERPS_MAX, errors.TooManyItems)
         ledger.perps.append(instrument)
-    log InstrumentListed(instrument=instrument, terms=terms)
 
 
 @external
@@ -105,7 +145,8 @@ def set_caps(instrument: uint256, open_interest_cap: uint256, position_cap: uint
     self._only_governor()
     terms: uint256 = ledger.books[instrument][0]
     errors.require(terms != 0, errors.UnknownInstrument)
-    errors.require(open_interest_cap < 2**43 and position_cap < 2**43, errors.BadTerms)
+    fits: bool = self._caps_fit(instrument, open_interest_cap, position_cap)
+    errors.require(fits, errors.BadTerms)
     mask: uint256 = (2**88 - 1) << 144
     terms = (terms & ~mask) | (open_interest_cap << 144) | (position_cap << 188)
     ledger.books[instrument][0] = terms
@@ -157,6 +198,7 @@ def set_peers(
     auctioneer: address,
     waterfall: address,
     guardian: address,
+    options: address,
 ):
     """@notice Governance: the contracts that act on the ledger."""
     self._only_governor()
@@ -165,12 +207,14 @@ def set_peers(
     ledger.auctioneer = auctioneer
     ledger.waterfall = waterfall
     ledger.guardian = guardian
+    ledger.options = IOptions(options)
     log PeersSet(
         risk_model=risk_model,
         custody=custody,
         auctioneer=auctioneer,
         waterfall=waterfall,
         guardian=guardian,
+        options=options,
     )
 
 

@@ -12,10 +12,11 @@
 from interfaces import IRiskModel
 from lib import errors
 from lib import positions
-from lib import units
 import ledger
+import tradable
 
 uses: ledger
+uses: tradable
 
 event TradeSkipped:
     index: uint256
@@ -30,33 +31,13 @@ FEES_ABOVE: constant(uint256) = (2**40 - 1) * 2**88 + (2**40 - 1) * 2**216
 LANE_BIAS: constant(uint256) = 2**63 + 2**127 + 2**191 + 2**255
 # each round but the last removes an account or closes an instrument to increases
 ROUNDS_MAX: constant(uint256) = 50
-KIND_PERP: constant(uint256) = 1
-M24: constant(uint256) = 2**24 - 1
 M44: constant(uint256) = 2**44 - 1
 M64: constant(uint256) = 2**64 - 1
-M80: constant(uint256) = 2**80 - 1
 M128: constant(uint256) = 2**128 - 1
-
-# A traded instrument; zeros for what is no listed perp
-struct Item:
-    terms: uint256
-    band: uint256                               # lowest price 128 | how far up it goes 128
-    index: int256                               # funding, wad a lot
-
-struct Listing:
-    width: uint256                              # how many
-    instruments: uint256[INSTRUMENTS_MAX]
-    items: Item[INSTRUMENTS_MAX]
-
-# What a trade does, or why it cannot
-struct Booking:
-    fault: bytes4
-    lots: int256                                # the taker gains
-    booked: int256                              # the taker's variation loses, the maker's gains
 
 # What the trades of a batch come to for one account
 struct Net:
-    money: int256                               # variation + fees * 2**160 (_variation, _fees)
+    money: int256                               # variation + cash paid * 2**160 (_variation, _paid)
     lots: int256[4]                             # packed (_lane)
 
 # positions of each touched account once its trades are applied
@@ -74,10 +55,9 @@ def novate(
     """@notice Venues only: settle what can be; bitmap of the settled, an event for each other."""
     errors.require(ledger.venues[msg.sender], errors.NotVenue)
     owners: uint256 = self._owners(accounts)
-    listing: Listing = self._listing(instruments)
+    listing: tradable.Listing = tradable._listing(instruments)
     skipped: uint256 = 0
-    # bit 16: all increases are paused; bit k: instrument k is closed to increases by its cap
-    closed: uint256 = 65536 if block.timestamp < ledger.config >> 208 else 0
+    closed: uint256 = listing.closed  # and bit k: instrument k is closed to increases by its cap
     for _: uint256 in range(ROUNDS_MAX):
         touched: uint256 = 0
         money: int256[ACCOUNTS_MAX] = empty(int256[ACCOUNTS_MAX])
@@ -93,8 +73,8 @@ def novate(
             at: uint256 = (word >> 16) & 255
             cell: uint256 = unsafe_add(taker << 2, at >> 2)  # indices are below 256
             cell_maker: uint256 = unsafe_add(maker << 2, at >> 2)
-            item: Item = listing.items[at]
-            booking: Booking = self._booking(word, owners, item)
+            item: tradable.Item = listing.items[at]
+            booking: tradable.Booking = tradable._booking(word, owners, item)
             if closed | ((word >> 24) & 6) != 0 and booking.fault == ledger.NO_ERROR:
                 booking.fault = self._reduction_fault(
                     word, [accounts[taker], accounts[maker]], [lots[cell], lots[cell_maker]],
@@ -105,7 +85,8 @@ def novate(
                 log TradeSkipped(index=i, code=booking.fault)
                 continue
             assert pair[1] & FEES_ABOVE == 0
-            # at most 100 trades: lots of 44 bits, bookings below 2**139, fees of 88 bits
+            # at most 100 trades: lots of 44 bits, bookings below 2**139, fees of 88 and premiums of
+            # 86 bits
             moved: int256 = booking.lots << ((at & 3) << 6)
             lots[cell] = unsafe_add(lots[cell], moved)
             lots[cell_maker] = unsafe_sub(lots[cell_maker], moved)
@@ -168,37 +149,9 @@ def _variation(money: int256) -> int256:
 
 @internal
 @pure
-def _fees(money: int256) -> uint256:
-    """@notice The upper part; fees of 100 trades are below 2**95."""
-    return convert(unsafe_sub(money, (money << 96) >> 96), uint256) >> 160  # what is left is >= 0
-
-
-@internal
-def _listing(instruments: DynArray[uint256, INSTRUMENTS_MAX]) -> Listing:
-    """@notice The traded instruments, which ascend; funding of the perps among them accrues."""
-    found: Listing = empty(Listing)
-    band: uint256 = ledger.config & M24
-    last: uint256 = 0
-    for instrument: uint256 in instruments:
-        errors.require(instrument > last, errors.NotAscending)
-        last = instrument
-        k: uint256 = found.width
-        found.width = unsafe_add(k, 1)  # at most 16
-        found.instruments[k] = instrument
-        terms: uint256 = ledger.books[instrument][0]
-        if terms >> 248 == KIND_PERP:
-            market: uint256 = 0
-            mark: uint256 = 0
-            market, mark = ledger._accrue(instrument)
-            if mark == 0:
-                continue  # no price yet: nothing to trade at
-            lowest: uint256 = units.ppm_up(mark, units.PPM - band)
-            found.items[k] = Item(
-                terms=terms,
-                band=lowest | ((units.ppm_down(mark, units.PPM + band) - lowest) << 128),
-                index=convert(convert(market, bytes32), int256) >> 160,
-            )
-    return found
+def _paid(money: int256) -> int256:
+    """@notice The upper part, signed; fees and premiums of 100 trades are below 2**95 in size."""
+    return unsafe_sub(money, (money << 96) >> 96) >> 160  # a multiple of 2**160
 
 
 @internal
@@ -215,48 +168,14 @@ def _lane(sums: int256, at: uint256) -> int256:
 
 
 @internal
-@pure
-def _booking(word: uint256, owners: uint256, item: Item) -> Booking:
-    """
-    @notice The first reason why a trade cannot settle whatever the accounts hold, or the lots the
-            taker gains and what it books for them: lots * (price of a lot - funding index). The
-            price of a lot is exact, as lot_size * tick is a multiple of 1e18.
-    """
-    # an index beyond the accounts shifts to no owner
-    taker: uint256 = (owners >> ((word & 255) << 3)) & 255
-    maker: uint256 = (owners >> ((word >> 5) & 2040)) & 255
-    assert unsafe_mul(taker, maker) != 0  # of 8 bits each
-    if (word >> 32) & M44 == 0:
-        return Booking(fault=errors.ZeroLots, lots=0, booked=0)
-    if taker == maker:
-        return Booking(fault=errors.SelfMatch, lots=0, booked=0)
-    terms: uint256 = item.terms
-    if terms == 0:
-        return Booking(fault=errors.UnknownInstrument, lots=0, booked=0)
-    price: uint256 = (word >> 76) & M128
-    if price % ((terms >> 64) & M80) != 0:
-        return Booking(fault=errors.OffTick, lots=0, booked=0)
-    # a price below the lowest wraps around to more than the band is wide
-    if unsafe_sub(price, item.band & M128) > item.band >> 128:
-        return Booking(fault=errors.PriceOutOfBand, lots=0, booked=0)
-    lots: int256 = convert(convert((word >> 32) & M44, bytes32), int256)
-    if (word >> 24) & 1 == 0:
-        lots = unsafe_sub(0, lots)  # 44 bits
-    # a price in the band is below 2**84, a lot_size below 2**64, an index below 2**95: the product
-    # with 44 bits of lots is below 2**139
-    lot: uint256 = unsafe_div(unsafe_mul(price, terms & M64), units.WAD)
-    booked: int256 = unsafe_mul(lots, unsafe_sub(convert(lot, int256), item.index))
-    return Booking(fault=ledger.NO_ERROR, lots=lots, booked=booked)
-
-
-@internal
 @view
 def _reduction_fault(
     word: uint256, accounts: bytes32[2], lots: int256[2], instrument: uint256, closed: uint256
 ) -> bytes4:
     """
-    @notice Pause, reduce-only and caps: all ask whether a side's running position shrinks without
-            turning. Taker first, then maker; `lots` packed (_lane).
+    @notice Pause, reduce-only (of the instrument, then of an order) and caps: all ask whether a
+            side's running position shrinks without turning. Taker first, then maker; `lots` packed
+            (_lane).
     """
     signed: int256 = convert((word >> 32) & M44, int256)
     if (word >> 24) & 1 == 0:
@@ -265,8 +184,10 @@ def _reduction_fault(
     taker_reduces: bool = self._reduces(accounts[0], instrument, self._lane(lots[0], at), signed)
     maker_reduces: bool = self._reduces(accounts[1], instrument, self._lane(lots[1], at), -signed)
     increases: bool = not (taker_reduces or maker_reduces)
-    if increases and closed >> 16 == 1:
+    if increases and (closed >> 16) & 1 == 1:
         return errors.Paused
+    if increases and (closed >> (at + tradable.REDUCING_SHIFT)) & 1 == 1:
+        return errors.ReduceOnly
     flags: uint256 = word >> 24
     if (flags & 2 != 0 and not taker_reduces) or (flags & 4 != 0 and not maker_reduces):
         return errors.ReduceOnly
@@ -292,7 +213,7 @@ def _reduces(account: bytes32, instrument: uint256, running: int256, change: int
 def _gate(
     a: uint256,
     account: bytes32,
-    listing: Listing,
+    listing: tradable.Listing,
     net: Net,
     interest: int256[INSTRUMENTS_MAX],
 ) -> (bytes4, int256[INSTRUMENTS_MAX]):
@@ -336,7 +257,7 @@ def _gate(
         moved[k] = unsafe_add(moved[k], unsafe_sub(max(after, 0), max(held, 0)))
     value: IRiskModel.Valuation = ledger._evaluate(words)
     row: ledger.Row = before
-    row.cash -= convert(self._fees(net.money), int256)
+    row.cash -= self._paid(net.money)
     row.variation += self._variation(net.money)
     fresh: uint256 = ledger.FLAG_STALE | ledger.FLAG_GRACE
     if not ledger._passes(account, before, ledger._equity(row, value), value, fresh):
@@ -361,7 +282,7 @@ def _failure_of(word: uint256, failed: uint256) -> bytes4:
 
 @internal
 @view
-def _crowded(listing: Listing, interest: int256[INSTRUMENTS_MAX]) -> uint256:
+def _crowded(listing: tradable.Listing, interest: int256[INSTRUMENTS_MAX]) -> uint256:
     """@notice Bitmap of instruments whose open interest would rise above its cap."""
     found: uint256 = 0
     for k: uint256 in range(listing.width, bound=INSTRUMENTS_MAX):
@@ -378,15 +299,15 @@ def _settle_all(
     accounts: DynArray[bytes32, ACCOUNTS_MAX], money: int256[ACCOUNTS_MAX], touched: uint256
 ):
     """@notice Write every touched account, swept at its new value, and the pot."""
-    collected: uint256 = 0
+    collected: int256 = 0                         # premiums cancel
     debt: int256 = 0
     for a: uint256 in range(len(accounts), bound=ACCOUNTS_MAX):
         if (touched >> a) & 1 == 0:
             continue
         row: ledger.Row = ledger._load(accounts[a])
-        fees: uint256 = self._fees(money[a])
-        collected += fees + row.owed
-        row.cash -= convert(fees, int256)
+        paid: int256 = self._paid(money[a])
+        collected += paid + convert(row.owed, int256)
+        row.cash -= paid
         row.variation += self._variation(money[a])
         row = ledger._sweep(row, self.value_after[a])
         count: uint256 = self.count_after[a]
@@ -395,4 +316,4 @@ def _settle_all(
             words.append(self.words_after[a][i])
         ledger._store_words(accounts[a], words, row.count)
         debt += ledger._store(accounts[a], row, count)
-    ledger._book(collected, debt)
+    ledger._book(convert(collected, uint256), debt)

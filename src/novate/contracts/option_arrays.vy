@@ -4,12 +4,14 @@
 """
 @title Option arrays: the stored words of listed options, refreshed by anyone (docs/SPEC.md §14;
         twin of novate/model/options.py)
-@notice Owns the epochs: quantum and scan range that all arrays of an underlying share, so that
-        lanes of two quanta are never added. An expiry is always refreshed whole. Prices and the
-        quantum in oracle units, psr in ppm; the quantum is rounded up, marks and Greeks down.
+@notice Begins the epochs: quantum and scan range that all arrays of an underlying share, so that
+        lanes of two quanta are never added. An expiry is always refreshed whole, and with it what
+        its open interest amounts to. Prices and the quantum in oracle units, psr in ppm; the
+        quantum is rounded up, marks and Greeks down.
 """
 
 from interfaces import IArrayBuilder
+from interfaces import IClearinghouse
 from interfaces import IRiskParameters
 from lib import black76
 from lib import errors
@@ -37,23 +39,27 @@ IDS_MAX: constant(uint256) = 16
 DAY_S: constant(uint256) = 86_400
 YEAR_S: constant(uint256) = 31_536_000
 EPOCH_MOVE_INVERSE: constant(uint256) = 10
+DELTA_ONE: constant(uint256) = 2**20
+PSR_MAX: constant(uint256) = 900_000
 QUANTUM_DIVISOR: constant(uint256) = 2**15 * 10**6
 M8: constant(uint256) = 2**8 - 1
 M20: constant(uint256) = 2**20 - 1
 M32: constant(uint256) = 2**32 - 1
 M40: constant(uint256) = 2**40 - 1
 M56: constant(uint256) = 2**56 - 1
+# in an info word; the lowest four bits of vega are left out
+VEGA_SHIFT: constant(uint256) = 148
+GENERATION_SHIFT: constant(uint256) = 244
+# delta and vega of an expiry's word
+SUMS: constant(uint256) = (2**140 - 1) << 64
 
-RISK_MODEL: immutable(IRiskParameters)
+CLEARINGHOUSE: immutable(IClearinghouse)
 BUILDER: immutable(IArrayBuilder)
-
-# By underlying: [quantum 56 | reference 56 | psr 20 | started_at 40 | count 8]
-epochs: uint256[option_listing.UNDERLYINGS_MAX]
 
 
 @deploy
-def __init__(risk_model: address, builder: address):
-    RISK_MODEL = IRiskParameters(risk_model)
+def __init__(clearinghouse: address, builder: address):
+    CLEARINGHOUSE = IClearinghouse(clearinghouse)
     BUILDER = IArrayBuilder(builder)
 
 
@@ -62,7 +68,7 @@ def refresh(underlying: uint256, slot: uint256) -> uint256:
     """
     @notice Build the arrays of all options of one expiry anew, at the forward and the surface of
             now; anyone may. Returns how many words were written.
-    @custom:errors UnknownInstrument, StalePrice, StaleSurface, MissingParameter
+    @custom:errors UnknownInstrument, StalePrice, StaleSurface
     """
     expiry: uint256 = 0
     count: uint256 = 0
@@ -71,7 +77,7 @@ def refresh(underlying: uint256, slot: uint256) -> uint256:
     feed: uint256 = option_listing._feed_of(underlying, slot)
     forward: uint256 = option_listing._fresh_mark(feed, stale_after)
     word: uint256 = self._fresh_surface(underlying, slot, expiry, stale_after)
-    epoch: uint256 = self._epoch(underlying, feed, forward, stale_after)
+    epoch: uint256 = self._begin(underlying, feed, stale_after)
     generation: uint256 = self._generation(underlying, epoch)
     built: DynArray[uint256[4], option_listing.STRIKES_MAX] = staticcall BUILDER.build_expiry(
         forward,
@@ -81,7 +87,7 @@ def refresh(underlying: uint256, slot: uint256) -> uint256:
         epoch & M56,
         option_listing._strikes(underlying, slot, count),
     )
-    self._store(option_id.call_id(underlying, slot, 0), built, generation << 244)
+    self._store(underlying, slot, built, generation << GENERATION_SHIFT)
     log ArraysRefreshed(
         underlying=underlying,
         slot=slot,
@@ -113,19 +119,22 @@ def words(ids: DynArray[uint256, IDS_MAX]) -> DynArray[uint256[2], IDS_MAX]:
 def usable(id: uint256) -> bool:
     """
     @notice Whether the stored array of an option may be used now: not expired, at most 60 s old,
-            the forward within 25 bp of its own, surface and epoch the same.
+            the forward within 25 bp of its own, surface and epoch the same, and the epoch one that
+            a refresh would leave in force.
     """
     if not option_id.is_option(id):
         return False
     underlying: uint256 = option_id.underlying(id)
     slot: uint256 = option_id.slot(id)
     info: uint256 = option_listing.infos[id]
-    expiry: uint256 = option_listing.expiries[underlying * 16 + slot] & M40
-    if info == 0 or block.timestamp >= expiry:
+    expiry: uint256 = option_listing.expiries[option_id.place(id)] & M40
+    if block.timestamp >= expiry:
         return False
-    feed: uint256 = option_listing._feed_of(underlying, slot)
-    forward: uint256 = (staticcall option_listing.ORACLE.feed(feed) >> 56) & M56
-    generation: uint256 = self._generation(underlying, self.epochs[underlying])
+    forward: uint256 = self._mark(option_listing._feed_of(underlying, slot))
+    epoch: uint256 = option_listing._epoch(underlying)
+    if epoch != self._epoch_now(underlying):
+        return False
+    generation: uint256 = self._generation(underlying, epoch)
     return lanes.usable(info, forward, block.timestamp, generation)
 
 
@@ -134,7 +143,18 @@ def usable(id: uint256) -> bool:
 @reentrant
 def epoch(underlying: uint256) -> uint256:
     """@notice The epoch word of an underlying; 0 before its first refresh."""
-    return self.epochs[underlying]
+    return option_listing._epoch(underlying)
+
+
+@external
+@view
+@reentrant
+def epoch_now(underlying: uint256) -> uint256:
+    """
+    @notice The epoch word in force, or the one that a refresh would begin now, at the last price
+            even if it is old; 0 before any price.
+    """
+    return self._epoch_now(underlying)
 
 
 @external
@@ -142,7 +162,7 @@ def epoch(underlying: uint256) -> uint256:
 @reentrant
 def generation(underlying: uint256) -> uint256:
     """@notice What a usable array of `underlying` is stamped with: surfaces plus epochs so far."""
-    return self._generation(underlying, self.epochs[underlying])
+    return self._generation(underlying, option_listing._epoch(underlying))
 
 
 @external
@@ -168,7 +188,7 @@ def greeks(id: uint256) -> black76.Greeks:
     k: int256 = fixed_point.log_ratio(strike, forward)
     variance: uint256 = surface.total_variance_at(word, k, block.timestamp)
     # |k| < 40 for prices of 56 bits: variance below 2**104 at x96, times 2**25 and 2**120
-    sigma: uint256 = isqrt((variance * YEAR_S * (units.WAD * units.WAD) // seconds) >> 96)
+    sigma: uint256 = self._root((variance * YEAR_S * (units.WAD * units.WAD) // seconds) >> 96)
     return black76.black76(
         forward * units.ORACLE_UNIT,
         strike * units.ORACLE_UNIT,
@@ -180,39 +200,91 @@ def greeks(id: uint256) -> black76.Greeks:
 
 @internal
 def _store(
-    first: uint256,
+    underlying: uint256,
+    slot: uint256,
     built: DynArray[uint256[4], option_listing.STRIKES_MAX],
     generation: uint256,
 ):
-    """@notice Keep the words of calls and puts; the open interest of each stays as it was."""
-    call: uint256 = first
+    """
+    @notice Keep the words of calls and puts, the open interest of each as it was, and sum up what
+            it amounts to.
+    """
+    call: uint256 = option_id.call_id(underlying, slot, 0)
+    # 64 options of less than 2**44 lots, |delta| at most 2**20, vega below 2**20: sums below 2**70
+    delta: uint256 = 0
+    vega: uint256 = 0
     for pair: uint256[4] in built:
         put: uint256 = call | option_id.PUT
-        kept: uint256 = option_listing.infos[call] & option_listing.OPEN_INTEREST
+        of_call: uint256 = option_listing.infos[call] & option_listing.OPEN_INTEREST
+        of_put: uint256 = option_listing.infos[put] & option_listing.OPEN_INTEREST
         option_listing.arrays[call] = pair[0]
-        option_listing.infos[call] = pair[1] | generation | kept
-        kept = option_listing.infos[put] & option_listing.OPEN_INTEREST
+        option_listing.infos[call] = pair[1] | generation | of_call
         option_listing.arrays[put] = pair[2]
-        option_listing.infos[put] = pair[3] | generation | kept
+        option_listing.infos[put] = pair[3] | generation | of_put
+        if of_call | of_put != 0:
+            of_call = of_call >> option_listing.INTEREST_SHIFT
+            of_put = of_put >> option_listing.INTEREST_SHIFT
+            # both have the same vega
+            delta = unsafe_add(delta, unsafe_mul(of_call, self._size_of_delta(pair[1])))
+            delta = unsafe_add(delta, unsafe_mul(of_put, self._size_of_delta(pair[3])))
+            each: uint256 = self._vega_of(pair[1])
+            vega = unsafe_add(vega, unsafe_mul(unsafe_add(of_call, of_put), each))
         # at most 32 strikes: within 20 bits
         call = unsafe_add(call, 1 << option_id.STRIKE_SHIFT)
+    key: uint256 = underlying * option_listing.SLOTS_MAX + slot
+    sums: uint256 = delta << option_listing.DELTA_SHIFT
+    sums |= vega << option_listing.VEGA_SHIFT
+    option_listing.expiries[key] = (option_listing.expiries[key] & ~SUMS) | sums
 
 
 @internal
-def _epoch(
-    underlying: uint256, feed: uint256, forward: uint256, stale_after: uint256
-) -> uint256:
-    """
-    @notice The epoch word in force: a new one once the reference has left a tenth around its own,
-            or the scan range has changed. The reference is the grid's feed for all expiries: were
-            it the forward of the one refreshed, two of them apart could end each other's epochs.
-    """
-    reference: uint256 = forward
-    grid_feed: uint256 = (option_listing.grids[underlying] >> 144) & M8
+@pure
+def _size_of_delta(info: uint256) -> uint256:
+    """@notice |delta| of an info word, in 2**-20, rounded down."""
+    return units.magnitude(lanes.delta(info)) >> 10
+
+
+@internal
+@pure
+def _vega_of(info: uint256) -> uint256:
+    """@notice Vega of an info word, in 2**-20 of the forward, rounded down."""
+    return (info >> VEGA_SHIFT) & M20
+
+
+@internal
+def _begin(underlying: uint256, feed: uint256, stale_after: uint256) -> uint256:
+    """@notice The epoch word in force, which begins now if it must. Errors: StalePrice."""
+    grid_feed: uint256 = option_listing._grid_feed(underlying)
     if feed != grid_feed:
-        reference = option_listing._fresh_mark(grid_feed, stale_after)
+        option_listing._fresh_mark(grid_feed, stale_after)
+    word: uint256 = self._epoch_now(underlying)
+    if word != option_listing._epoch(underlying):
+        grid: uint256 = option_listing.epochs[underlying] >> option_listing.EPOCH_BITS
+        option_listing.epochs[underlying] = word | (grid << option_listing.EPOCH_BITS)
+        log EpochStarted(underlying=underlying, word=word)
+    return word
+
+
+@internal
+@view
+def _epoch_now(underlying: uint256) -> uint256:
+    """@notice The epoch word in force, or the one that would begin now."""
+    reference: uint256 = self._mark(option_listing._grid_feed(underlying))
+    return self._epoch(underlying, option_listing._epoch(underlying), reference)
+
+
+@internal
+@view
+def _epoch(underlying: uint256, old: uint256, reference: uint256) -> uint256:
+    """
+    @notice The epoch word `old`, or a new one once the reference has left a tenth around its own,
+            or the scan range has changed. The reference is the mark of the grid's feed for all
+            expiries: were it the forward of the one refreshed, two of them apart could end each
+            other's epochs.
+    """
+    if reference == 0:
+        return old
     psr: uint256 = self._psr(underlying)
-    old: uint256 = self.epochs[underlying]
     before: uint256 = (old >> 56) & M56
     move: uint256 = max(reference, before) - min(reference, before)
     if move * EPOCH_MOVE_INVERSE <= before and (old >> 112) & M20 == psr:
@@ -220,10 +292,14 @@ def _epoch(
     quantum: uint256 = units.div_up(4 * psr * reference, QUANTUM_DIVISOR)
     count: uint256 = ((old >> 172) + 1) & M8
     word: uint256 = quantum | (reference << 56) | (psr << 112)
-    word |= (block.timestamp << 132) | (count << 172)
-    self.epochs[underlying] = word
-    log EpochStarted(underlying=underlying, word=word)
-    return word
+    return word | (block.timestamp << 132) | (count << 172)
+
+
+@internal
+@view
+def _mark(feed: uint256) -> uint256:
+    """@notice The mark of a feed, however old; 0 before its first."""
+    return (staticcall option_listing.ORACLE.feed(feed) >> 56) & M56
 
 
 @internal
@@ -231,15 +307,25 @@ def _epoch(
 def _psr(underlying: uint256) -> uint256:
     """
     @notice The scan range (ppm) of arrays: the target, or while a change ramps in the larger of its
-            two ends. Never less than what stands now or is to come, as one array serves both
-            margins; and constant over the ramp, as every other range is another epoch.
+            two ends; the widest that arrays take while there are no parameters. Never less than
+            what stands now or is to come, as one array serves both margins; and constant over the
+            ramp, as every other range is another epoch.
     """
-    word: uint256 = staticcall RISK_MODEL.parameters(underlying)
-    errors.require(word != 0, errors.MissingParameter)
+    model: address = (staticcall CLEARINGHOUSE.risk_model()).address
+    word: uint256 = staticcall IRiskParameters(model).parameters(underlying)
+    if word == 0:
+        return PSR_MAX
     target: uint256 = (word >> 20) & M20
     if block.timestamp - ((word >> 40) & M32) >= DAY_S:
         return target
     return max(word & M20, target)
+
+
+@internal
+@pure
+def _root(x: uint256) -> uint256:
+    """@notice The square root, rounded down, in one place: the compiler writes it out at each."""
+    return isqrt(x)
 
 
 @internal

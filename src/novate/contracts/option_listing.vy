@@ -4,10 +4,11 @@
 """
 @title Option listing: grids, expiries and strikes (docs/SPEC.md §14; twin of
         novate/model/option_listing.py)
-@notice Owns the grid of each underlying, what is listed on it, and the two words of each option.
-        Governance sets the grid within bounds; anyone lists what lies on it. Prices and strikes in
-        oracle units of 1e8 wei a base unit, times in seconds. Nothing is rounded.
-        An option that is not listed, or not built since, has an info word of zero.
+@notice Owns the grid of each underlying, what is listed on it, the two words of each option and
+        the open interest. Governance sets the grid within bounds; anyone lists what lies on it.
+        Prices and strikes in oracle units of 1e8 wei a base unit, times in seconds. Nothing is
+        rounded. An option that was not built since it was listed has an info word with nothing but
+        open interest in it; a dated future's never has more.
 """
 
 from interfaces import IOracle
@@ -53,9 +54,21 @@ M16: constant(uint256) = 2**16 - 1
 M24: constant(uint256) = 2**24 - 1
 M32: constant(uint256) = 2**32 - 1
 M40: constant(uint256) = 2**40 - 1
+M44: constant(uint256) = 2**44 - 1
 M56: constant(uint256) = 2**56 - 1
 M64: constant(uint256) = 2**64 - 1
-OPEN_INTEREST: constant(uint256) = (2**44 - 1) << 168
+M70: constant(uint256) = 2**70 - 1
+EPOCH_BITS: constant(uint256) = 180
+GRID_FEED_SHIFT: constant(uint256) = EPOCH_BITS + 8
+# in an expiry's word
+STRIKES_SHIFT: constant(uint256) = 40
+FEED_SHIFT: constant(uint256) = 48
+DELTA_SHIFT: constant(uint256) = 64
+VEGA_SHIFT: constant(uint256) = 134
+OPEN_SHIFT: constant(uint256) = 204
+# in an info word
+INTEREST_SHIFT: constant(uint256) = 168
+OPEN_INTEREST: constant(uint256) = M44 << INTEREST_SHIFT
 
 GOVERNOR: immutable(address)
 ORACLE: immutable(IOracle)
@@ -64,9 +77,12 @@ SURFACES: immutable(ISurfaces)
 # By underlying: [step 56 | tenor_max 32 | period 24 | offset 24 | lot_exponent 8 | feed 8 |
 # enabled 1]; its feed is the reference of the quantum, and the forward of slots without their own
 grids: uint256[UNDERLYINGS_MAX]
-# By underlying: sixteen bits a slot, its forward's feed plus one; 0: the grid's
-forward_feeds: uint256[UNDERLYINGS_MAX]
-# By underlying and slot: [expiry 40 | strikes 8]
+# By underlying: the epoch word [quantum 56 | reference 56 | psr 20 | started_at 40 | count 8], then
+# the grid's [lot_exponent 8 | feed 8], so that pricing reads one word
+epochs: uint256[UNDERLYINGS_MAX]
+# By underlying and slot: [expiry 40 | strikes 8 | feed of its forward plus one, 0: the grid's, 16],
+# then its series: [delta 70 | vega 70 | open 52], lots of its options times |delta| (2**-20), times
+# vega (2**-20 of the forward), and all open lots, the future's too
 expiries: uint256[UNDERLYINGS_MAX * SLOTS_MAX]
 # By underlying and slot: strikes in the order of listing, four of 64 bits a word
 strikes: uint256[UNDERLYINGS_MAX * SLOTS_MAX * STRIKES_MAX // 4]
@@ -103,6 +119,7 @@ def set_grid(underlying: uint256, word: uint256):
     old: uint256 = self.grids[underlying]
     errors.require(old == 0 or (old >> 136) & M8 == lot_exponent, errors.BadTerms)
     self.grids[underlying] = word
+    self.epochs[underlying] = self._epoch(underlying) | (((word >> 136) & M16) << EPOCH_BITS)
     log GridSet(underlying=underlying, word=word)
 
 
@@ -123,9 +140,9 @@ def set_forward_feed(underlying: uint256, slot: uint256, entry: uint256):
 @external
 def list_expiry(underlying: uint256, expiry: uint256) -> uint256:
     """
-    @notice List an expiry on the grid, without strikes yet; anyone may. Takes the slot of an expiry
-            that is over, if nothing of it is open; a forward feed of its own goes with it, that it
-            does not price the next. Returns the slot.
+    @notice List an expiry on the grid and its future, without strikes yet; anyone may. Takes the
+            slot of an expiry that is over, if nothing of it is open; a forward feed of its own goes
+            with it, that it does not price the next. Returns the slot.
     @custom:errors ListingClosed, ExpiryOffGrid, MissingExpiry, AlreadyListed, SlotInUse
     """
     grid: uint256 = self._open_grid(underlying)
@@ -139,10 +156,12 @@ def list_expiry(underlying: uint256, expiry: uint256) -> uint256:
     old: uint256 = self.expiries[key]
     errors.require(old & M40 != expiry, errors.AlreadyListed)
     errors.require(old & M40 <= block.timestamp, errors.SlotInUse)
-    self._clear(option_id.call_id(underlying, slot, 0), old >> 40)
-    if old != 0 and (self.forward_feeds[underlying] >> (16 * slot)) & M16 != 0:
-        self._set_forward_feed(underlying, slot, 0)
-    self.expiries[key] = expiry
+    if old & M40 != 0:
+        errors.require(old >> OPEN_SHIFT == 0, errors.SlotInUse)
+        self._clear(underlying, slot, (old >> STRIKES_SHIFT) & M8)
+        if (old >> FEED_SHIFT) & M16 != 0:
+            self._set_forward_feed(underlying, slot, 0)
+    self.expiries[key] = expiry | (self.expiries[key] & (M16 << FEED_SHIFT))
     log ExpiryListed(underlying=underlying, slot=slot, expiry=expiry)
     return slot
 
@@ -156,9 +175,7 @@ def list_strike(underlying: uint256, slot: uint256, strike: uint256) -> uint256:
         AlreadyListed, TooManyItems
     """
     grid: uint256 = self._open_grid(underlying)
-    expiry: uint256 = 0
-    count: uint256 = 0
-    expiry, count = self._live(underlying, slot)
+    count: uint256 = self._live(underlying, slot)[1]
     errors.require(strike % (grid & M56) == 0, errors.StrikeOffGrid)
     forward: uint256 = self._fresh_mark(self._feed_of(underlying, slot), self._stale_after())
     in_range: bool = strike <= PRICE_MAX and strike <= forward * STRIKE_REACH
@@ -174,7 +191,7 @@ def list_strike(underlying: uint256, slot: uint256, strike: uint256) -> uint256:
     if count % 4 != 0:  # the first of a word clears what an earlier expiry left in it
         word = self.strikes[at] | (strike << (64 * (count % 4)))
     self.strikes[at] = word
-    self.expiries[key] = expiry | ((count + 1) << 40)
+    self.expiries[key] += 1 << STRIKES_SHIFT  # below 32 before: eight bits
     id: uint256 = option_id.call_id(underlying, slot, count)
     log StrikeListed(underlying=underlying, slot=slot, id=id, strike=strike)
     return id
@@ -207,7 +224,7 @@ def listed(underlying: uint256, slot: uint256) -> (uint256, DynArray[uint256, ST
     """
     errors.require(underlying < UNDERLYINGS_MAX and slot < SLOTS_MAX, errors.UnknownInstrument)
     word: uint256 = self.expiries[underlying * SLOTS_MAX + slot]
-    return word & M40, self._strikes(underlying, slot, word >> 40)
+    return word & M40, self._strikes(underlying, slot, (word >> STRIKES_SHIFT) & M8)
 
 
 @external
@@ -226,13 +243,19 @@ def terms(id: uint256) -> (uint256, uint256):
 def _terms(id: uint256) -> (uint256, uint256):
     """@notice Expiry and strike of a listed option. Errors: UnknownInstrument."""
     errors.require(option_id.is_option(id), errors.UnknownInstrument)
-    # the id without the option bit and below the slot: underlying and slot, below 256
-    key: uint256 = (id >> option_id.SLOT_SHIFT) & 255
+    key: uint256 = option_id.place(id)
     word: uint256 = self.expiries[key]
     index: uint256 = option_id.strike_index(id)
-    errors.require(index < word >> 40, errors.UnknownInstrument)
+    errors.require(index < (word >> STRIKES_SHIFT) & M8, errors.UnknownInstrument)
+    return word & M40, self._strike(key, index)
+
+
+@internal
+@view
+def _strike(key: uint256, index: uint256) -> uint256:
+    """@notice A strike (index below 32) of the slot at `key` (below 256)."""
     packed: uint256 = self.strikes[key * (STRIKES_MAX // 4) + index // 4]
-    return word & M40, (packed >> (64 * (index % 4))) & M64
+    return (packed >> (64 * (index % 4))) & M64
 
 
 @internal
@@ -252,7 +275,7 @@ def _live(underlying: uint256, slot: uint256) -> (uint256, uint256):
     errors.require(underlying < UNDERLYINGS_MAX and slot < SLOTS_MAX, errors.UnknownInstrument)
     word: uint256 = self.expiries[underlying * SLOTS_MAX + slot]
     errors.require(word & M40 > block.timestamp, errors.UnknownInstrument)
-    return word & M40, word >> 40
+    return word & M40, (word >> STRIKES_SHIFT) & M8
 
 
 @internal
@@ -273,24 +296,21 @@ def _strikes(
 
 
 @internal
-def _clear(first: uint256, count: uint256):
-    """
-    @notice Forget the words of a slot's options, that none of them serves the next expiry's.
-            Errors: SlotInUse if one is still open.
-    """
+def _clear(underlying: uint256, slot: uint256, count: uint256):
+    """@notice Forget a slot's words, that none of them serves the next expiry's instruments."""
+    self.infos[option_id.future_id(underlying, slot)] = 0
     for i: uint256 in range(count, bound=STRIKES_MAX):
-        call: uint256 = first + (i << option_id.STRIKE_SHIFT)
-        for id: uint256 in [call, call | option_id.PUT]:
-            errors.require(self.infos[id] & OPEN_INTEREST == 0, errors.SlotInUse)
-            self.infos[id] = 0
+        call: uint256 = option_id.call_id(underlying, slot, i)
+        self.infos[call] = 0
+        self.infos[call | option_id.PUT] = 0
 
 
 @internal
 def _set_forward_feed(underlying: uint256, slot: uint256, entry: uint256):
     """@notice Keep the entry (at most 256) of a slot."""
-    place: uint256 = 16 * slot
-    kept: uint256 = self.forward_feeds[underlying] & ~(M16 << place)
-    self.forward_feeds[underlying] = kept | (entry << place)
+    key: uint256 = underlying * SLOTS_MAX + slot
+    kept: uint256 = self.expiries[key] & ~(M16 << FEED_SHIFT)
+    self.expiries[key] = kept | (entry << FEED_SHIFT)
     log ForwardFeedSet(underlying=underlying, slot=slot, entry=entry)
 
 
@@ -298,10 +318,24 @@ def _set_forward_feed(underlying: uint256, slot: uint256, entry: uint256):
 @view
 def _feed_of(underlying: uint256, slot: uint256) -> uint256:
     """@notice The feed whose mark is the forward of a slot."""
-    entry: uint256 = (self.forward_feeds[underlying] >> (16 * slot)) & M16
+    entry: uint256 = (self.expiries[underlying * SLOTS_MAX + slot] >> FEED_SHIFT) & M16
     if entry != 0:
         return entry - 1
-    return (self.grids[underlying] >> 144) & M8
+    return self._grid_feed(underlying)
+
+
+@internal
+@view
+def _grid_feed(underlying: uint256) -> uint256:
+    """@notice The feed of the grid: the reference of quanta."""
+    return self.epochs[underlying] >> GRID_FEED_SHIFT
+
+
+@internal
+@view
+def _epoch(underlying: uint256) -> uint256:
+    """@notice The stored epoch word; 0 before the first."""
+    return self.epochs[underlying] & ((1 << EPOCH_BITS) - 1)
 
 
 @internal

@@ -24,6 +24,7 @@ event GlobalsSet:
 
 UNDERLYINGS_MAX: constant(uint256) = 16
 DAY_S: constant(uint256) = 86400
+THOUSAND_USD: constant(uint256) = 10**21
 M10: constant(uint256) = 2**10 - 1
 M16: constant(uint256) = 2**16 - 1
 M20: constant(uint256) = 2**20 - 1
@@ -166,6 +167,21 @@ def transition(underlying: uint256) -> (uint256, uint256, uint256):
     if elapsed >= DAY_S:
         return target, target, DAY_S
     return target, self.earlier[underlying], elapsed
+
+
+@internal
+@pure
+def liquidity(size: uint256, word: uint256) -> uint256:
+    """
+    @notice What closing a dollar delta may cost beyond the mark: a ramp between two sizes, rounded
+            up.
+    """
+    low: uint256 = unsafe_mul((word >> 72) & M24, THOUSAND_USD)  # below 2**94
+    if size <= low:
+        return 0
+    high: uint256 = unsafe_mul((word >> 96) & M24, THOUSAND_USD)
+    rate: uint256 = ((word >> 120) & M20) * (min(size, high) - low)
+    return units.div_up(size * rate, (high - low) * units.PPM)
 
 
 @internal

@@ -43,6 +43,8 @@ rows: transient(uint256[2 * SECOND_ROUND])     # instrument -> row word
 # feed -> [index 56 | mark 56 | funding is charged until 32 | resumed_at 32 |
 # funding target signed 31 | stale 1 | confidence 24 | deviation signed 24]
 quotes: transient(uint256[2 * SECOND_FEEDS])
+# feed -> [stale 1 | confidence 24 | deviation signed 24 | 1], for who needs no more of it
+gauges: transient(uint256[2 * SECOND_FEEDS])
 
 
 @deploy
@@ -89,11 +91,13 @@ def _base(status: uint256) -> uint256:
 @internal
 @pure
 def _page(words: DynArray[uint256, 32], start: uint256) -> uint256[4]:
-    """@notice Up to four packed words from `start` on."""
+    """@notice Up to four packed words from `start` (below 32) on."""
     page: uint256[4] = empty(uint256[4])
     for i: uint256 in range(4):
-        if start + i < len(words):
-            page[i] = words[start + i]
+        at: uint256 = unsafe_add(start, i)  # below 36
+        if at >= len(words):
+            break
+        page[i] = words[at]
     return page
 
 
@@ -128,22 +132,63 @@ def _quote(id: uint256, status: uint256, base: uint256, config: uint256) -> uint
     feed: uint256 = staticcall ORACLE.feed(id)
     if feed == 0:
         return 0  # no price yet; not kept
-    mark: uint256 = (feed >> 56) & M56
-    stale_after: uint256 = (status >> 144) & M16
-    charged_until: uint256 = ((feed >> 192) & M32) + stale_after
-    gauge: uint256 = 0
-    confidence: uint256 = (feed >> 168) & M24
-    if block.timestamp > charged_until:
-        gauge = 1
-        drift: uint256 = (block.timestamp - charged_until) * risk_parameters.stale_drift_ppm_s
-        confidence = min(confidence + min(drift, STALE_WIDENING_PPM_MAX), M24)
-    gauge |= (confidence << 1) | (self._deviation(mark, (feed >> 112) & M56) << 25)
-    end: uint256 = min(block.timestamp, charged_until)
+    end: uint256 = min(block.timestamp, unsafe_add((feed >> 192) & M32, (status >> 144) & M16))
     target: uint256 = units.unsigned(funding.target(feed, config), M31)
     quote: uint256 = (feed & M112) | (end << 112) | ((feed >> 224) << 144) | (target << 176)
-    quote |= gauge << 207
+    quote |= self._gauge(feed, status) << 207
     self.quotes[at] = quote
     return quote
+
+
+@internal
+@view
+def _gauge(feed: uint256, status: uint256) -> uint256:
+    """@notice [stale 1 | confidence 24 | deviation signed 24] of a feed word that has a price."""
+    gauge: uint256 = 0
+    confidence: uint256 = (feed >> 168) & M24
+    # a time of 32 bits
+    fresh_until: uint256 = unsafe_add((feed >> 192) & M32, (status >> 144) & M16)
+    if block.timestamp > fresh_until:
+        gauge = 1
+        drift: uint256 = (block.timestamp - fresh_until) * risk_parameters.stale_drift_ppm_s
+        confidence = min(confidence + min(drift, STALE_WIDENING_PPM_MAX), M24)
+    deviation: uint256 = self._deviation((feed >> 56) & M56, (feed >> 112) & M56)
+    return gauge | (confidence << 1) | (deviation << 25)
+
+
+@internal
+def _gauge_of(id: uint256, status: uint256, base: uint256) -> uint256:
+    """@notice The gauge of a feed, asked for once in a transaction."""
+    at: uint256 = id | (base >> 12)  # 8 bits; 0 or 256
+    kept: uint256 = self.gauges[at]
+    if kept == 0 and self.quotes[at] != 0:
+        kept = self.quotes[at] >> 207
+    elif kept == 0:
+        feed: uint256 = staticcall ORACLE.feed(id)
+        # a row of what has no price must not stay in the cache
+        assert feed != 0
+        kept = self._gauge(feed, status) | (1 << 49)
+        self.gauges[at] = kept
+    return kept & (2**49 - 1)
+
+
+@internal
+@pure
+def _widen(gauge: uint256, row: uint256) -> uint256:
+    """
+    @notice The largest confidence (24 bits), fall (24) and rise (24) over the held instruments, and
+            whether a feed is stale.
+    """
+    confidence: uint256 = max(gauge & M24, (row >> 208) & M24)
+    fall: uint256 = (gauge >> 24) & M24
+    rise: uint256 = (gauge >> 48) & M24
+    deviation: uint256 = row >> 232
+    if deviation >> 23 == 1:
+        fall = max(fall, unsafe_sub(2**24, deviation))  # magnitude of 24 negative bits
+    else:
+        rise = max(rise, deviation)
+    stale: uint256 = ((gauge >> 72) | (row >> 207)) & 1
+    return confidence | (fall << 24) | (rise << 48) | (stale << 72)
 
 
 @internal
@@ -191,6 +236,17 @@ def _accrue(
     target: int256 = convert(convert(quote << 49, bytes32), int256) >> 225
     resumed_at: uint256 = (quote >> 144) & M32
     return funding.step(market, lot_index, resumed_at, (quote >> 112) & M32, target, slope)
+
+
+@internal
+@view
+def _interest_charge(underlying: uint256, interest: uint256) -> uint256:
+    """@notice Charge on the open interest (wad) of a whole market or expiry, 1e-5, rounded up."""
+    parameters: uint256 = risk_parameters.parameters[underlying]
+    # a time of 32 bits
+    if block.timestamp < unsafe_add((parameters >> 40) & M32, risk_parameters.DAY_S):
+        return self._ramped_interest_rate(underlying, interest)
+    return self._interest_rate(interest, parameters)
 
 
 @internal

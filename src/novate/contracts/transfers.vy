@@ -28,6 +28,10 @@ KIND_SPOT: constant(uint256) = 4
 NUMBER_INSURANCE: constant(uint256) = 2
 M44: constant(uint256) = 2**44 - 1
 
+# of the slice at hand: dated instruments and by how many lots their open interest changes
+moves: transient(int256[2][128])
+moves_count: transient(uint256)
+
 
 @external
 def credit(account: bytes32, instrument: uint256, amount: uint256):
@@ -178,6 +182,7 @@ def transfer_slice(
     )
     left: IRiskModel.Valuation = ledger._evaluate(words)
     held: IRiskModel.Valuation = ledger._evaluate(taken)
+    self._move_dated()
     if other.count == 0:
         # values are linear in lots, and each lot is now with one of the two
         value.value_linear = left.value_linear + held.value_linear
@@ -216,7 +221,7 @@ def _slice(
 ) -> (DynArray[uint256, 32], uint256, DynArray[uint256, 32], uint256):
     """
     @notice Both portfolios after the slice; open interest follows where the bidder held the other
-            side.
+            side: of perps here, of dated instruments by `_move_dated`.
     """
     row: DynArray[uint256, 32] = words
     other: DynArray[uint256, 32] = words_bidder
@@ -260,10 +265,25 @@ def _slice(
             other, m, held = self._change(other, m, instrument, moved)
             opened: int256 = max(lots - moved, 0) + max(held + moved, 0)
             opened -= max(lots, 0) + max(held, 0)
-            if opened != 0:
+            if opened != 0 and instrument >> 19 == 1:
+                self.moves[self.moves_count] = [convert(instrument, int256), opened]
+                self.moves_count += 1
+            elif opened != 0:
                 # a perp, as spot is held long only: its funding accrues before a change (rule 2)
                 market: uint256 = 0
                 mark: uint256 = 0
                 market, mark = ledger._accrue(instrument)
                 ledger._move_interest(instrument, opened)
     return row, n, other, m
+
+
+@internal
+def _move_dated():
+    """
+    @notice Open interest of the dated instruments of a slice: once all is valued, since what an
+            expiry is charged follows.
+    """
+    for i: uint256 in range(self.moves_count, bound=128):
+        ledger._move_interest(convert(self.moves[i][0], uint256), self.moves[i][1])
+    if self.moves_count != 0:
+        self.moves_count = 0

@@ -99,7 +99,7 @@ class Desk:
 
 
 def population(seed: int, start: int) -> list[Actor]:
-    """The 316 users of the crash; the two accounts of the cheating operator are made elsewhere."""
+    """The users of the crash; the two accounts of the cheating operator are made elsewhere."""
     chance = random.Random(seed)
     made: list[Actor] = []
 
@@ -149,6 +149,42 @@ def population(seed: int, start: int) -> list[Actor]:
         add("saver", i, chance.randint(1_000, 50_000))
     for i in range(8):
         add("keeper", i, 2_000_000)
+    return [*made, *option_traders(seed, start)]
+
+
+def option_traders(seed: int, start: int) -> list[Actor]:
+    """Makers of options, sellers of covered calls and of straddles, buyers of protection, traders
+    of gamma, and carriers of dated futures against perpetuals.
+    """
+    chance = random.Random(f"options {seed}")
+    made: list[Actor] = []
+
+    def add(kind: str, number: int, usdc: float, weth: int = 0, side: int = ETH) -> None:
+        key = local_key(f"{kind} {number}")
+        actor = Actor(
+            f"{kind} {number}", kind, key, account_of(key.address.lower()), int(usdc) * USD
+        )
+        actor.weth, actor.instrument = weth * WAD, side
+        actor.appetite = chance.uniform(0.6, 0.97)
+        actor.enters_at = start + 60 * chance.randint(4, 150)
+        made.append(actor)
+
+    def side() -> int:
+        return BTC if chance.random() < 0.6 else ETH
+
+    for i in range(4):
+        add("option maker", i, 5_000_000)
+    for i in range(16):
+        weth = chance.randint(40, 300)
+        add("covered", i, 10_000 + 150 * weth, weth)
+    for i in range(20):
+        add("straddle", i, round(30_000 * 10 ** chance.random()), side=side())
+    for i in range(26):
+        add("buyer", i, round(10_000 * 8 ** chance.random()), side=side())
+    for i in range(6):
+        add("gamma", i, chance.randint(300_000, 800_000), side=side())
+    for i in range(5):
+        add("carry", i, chance.randint(100_000, 400_000), side=side())
     return made
 
 

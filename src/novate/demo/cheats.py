@@ -15,7 +15,7 @@ from eth_account.signers.local import LocalAccount
 
 from novate.chain.backend import abi_of
 from novate.chain.deployment import CONTRACT_OF
-from novate.demo.actors import BTC, USD, Actor
+from novate.demo.actors import BTC, USD, Actor, Desk
 from novate.demo.venue import Venue
 from novate.errors import BY_SELECTOR
 from novate.model.oracle import Observation
@@ -60,7 +60,8 @@ class Loot:
     taker: OrderPlaced
 
 
-def _call(contract: str, function: str, *arguments: object) -> bytes:
+def call(contract: str, function: str, *arguments: object) -> bytes:
+    """Calldata of a function of one of the venue's contracts."""
     return abi_of(CONTRACT_OF[contract]).encode_call(function, *arguments)
 
 
@@ -77,7 +78,7 @@ def settled_anything(outcome: Outcome) -> bool:
 def settlement(fills: list[SignedFill], first_sequence: int) -> bytes:
     """Calldata of a settlement without a round."""
     packed = pack(fills)
-    return _call(
+    return call(
         "exchange",
         "settle",
         b"",
@@ -173,7 +174,7 @@ def _margin_attempts(
     yield Attempt(
         "novate without being a venue",
         "clearinghouse",
-        _call("clearinghouse", "novate", packed, [BTC], [trade]),
+        call("clearinghouse", "novate", packed, [BTC], [trade]),
         executor,
         accepted,
     )
@@ -187,56 +188,56 @@ def _power_attempts(venue: Venue, operator: Actor, victim: Actor) -> Iterator[At
     yield Attempt(
         "credit cash out of nothing",
         "clearinghouse",
-        _call("clearinghouse", "credit", mine, 0, 10**24),
+        call("clearinghouse", "credit", mine, 0, 10**24),
         executor,
         accepted,
     )
     yield Attempt(
         "debit a user's cash",
         "clearinghouse",
-        _call("clearinghouse", "debit", theirs, 0, 10**18),
+        call("clearinghouse", "debit", theirs, 0, 10**18),
         executor,
         accepted,
     )
     yield Attempt(
         "move the insurance fund",
         "clearinghouse",
-        _call("clearinghouse", "move_cash", insurance, mine, 10**18),
+        call("clearinghouse", "move_cash", insurance, mine, 10**18),
         executor,
         accepted,
     )
     yield Attempt(
         "withdraw a user's money",
         "custody",
-        _call("custody", "request_withdrawal", theirs, usdc, USD),
+        call("custody", "request_withdrawal", theirs, usdc, USD),
         executor,
         accepted,
     )
     yield Attempt(
         "withdraw more than one owns",
         "custody",
-        _call("custody", "request_withdrawal", mine, usdc, 10**8 * USD),
+        call("custody", "request_withdrawal", mine, usdc, 10**8 * USD),
         operator.key,
         accepted,
     )
     yield Attempt(
         "open an auction of a healthy account",
         "auctioneer",
-        _call("auctioneer", "start", theirs),
+        call("auctioneer", "start", theirs),
         executor,
         accepted,
     )
     yield Attempt(
         "have the waterfall pay oneself",
         "waterfall",
-        _call("waterfall", "pay_reward", mine, 10**18),
+        call("waterfall", "pay_reward", mine, 10**18),
         executor,
         accepted,
     )
     yield Attempt(
         "list oneself as a venue",
         "clearinghouse",
-        _call("clearinghouse", "set_venue", executor.address, True),
+        call("clearinghouse", "set_venue", executor.address, True),
         executor,
         accepted,
     )
@@ -250,7 +251,7 @@ def _oracle_attempts(venue: Venue) -> Iterator[Attempt]:
     domain, key = venue.oracle_nodes[0].network.domain, venue.node_keys[0]
     for name, times in (("post a price alone", 1), ("post a price with one signature thrice", 3)):
         signed = signed_round(domain, number, venue.now + 1, words, [(0, key)] * times)
-        calldata = _call("oracle", "post_round", *signed.arguments())
+        calldata = call("oracle", "post_round", *signed.arguments())
         yield Attempt(name, "oracle", calldata, venue.executor, accepted)
 
 
@@ -259,12 +260,18 @@ def venue_order(venue: Venue, placed: OrderPlaced) -> SignedOrder:
     return signed(placed)
 
 
-def _pair(venue: Venue, buyer: Actor, seller: Actor, lots: int, price: int) -> SignedFill:
-    desk = venue.desk({})
+def pair(
+    desk: Desk, buyer: Actor, seller: Actor, instrument: int, lots: int, price: int
+) -> SignedFill:
+    """A fill that both sides signed."""
     usd = price / WAD
-    buy = buyer.order(desk, BTC, lots, usd)
-    sell = seller.order(desk, BTC, -lots, usd - 1, 0)
+    buy = buyer.order(desk, instrument, lots, usd)
+    sell = seller.order(desk, instrument, -lots, usd - 1, 0)
     return SignedFill(buy, sell, lots, price)
+
+
+def _pair(venue: Venue, buyer: Actor, seller: Actor, lots: int, price: int) -> SignedFill:
+    return pair(venue.desk({}), buyer, seller, BTC, lots, price)
 
 
 def _sisters(
@@ -279,7 +286,8 @@ def judge(attempt: Attempt, outcome: Outcome, why: str) -> Verdict:
     """The verdict on one mined attempt."""
     worked = attempt.worked(outcome)
     skipped = [e for e in outcome.events if e.name in ("FillSkipped", "TradeSkipped")]
-    stopped = ", ".join(_reason(e.arguments["code"]) for e in skipped) or why
+    ignored = [e.name for e in outcome.events if e.name.endswith("Ignored")]
+    stopped = ", ".join([_reason(e.arguments["code"]) for e in skipped] or ignored) or why
     return Verdict(attempt.name, "operator", worked, "" if worked else stopped)
 
 

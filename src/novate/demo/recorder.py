@@ -10,10 +10,14 @@ from dataclasses import dataclass, field
 from statistics import median
 
 from novate.demo.cheats import Verdict
+from novate.demo.option_market import OptionMarket
+from novate.demo.option_recorder import name_of, open_notional
 from novate.demo.venue import NODES, Venue
 from novate.lab.prices import NodeFeed, Quote
 from novate.model import ledger, margin, waterfall
 from novate.model.account import gains
+from novate.model.option_id import is_dated, place_of
+from novate.model.state import World
 from novate.services.replica import Outcome
 from novate.units import WAD, ppm_up
 from novate.web.report_data import Cheat, Column, Liquidation, NodeStats, ReportData
@@ -41,12 +45,15 @@ class _Node:
 class Recorder:
     """Columns over the rounds of one run."""
 
-    def __init__(self, feeds: tuple[NodeFeed, ...]) -> None:
-        self.feeds = feeds
+    def __init__(self, feeds: tuple[NodeFeed, ...], market: OptionMarket) -> None:
+        self.feeds, self.market = feeds, market
+        self.cheat_settlements = 0
         self.ts: list[int] = []
         self.nodes = [_Node() for _ in range(NODES)]
         self.chain: dict[str, tuple[Column, Column]] = {a: ([], []) for a in ASSETS}
-        self.open_interest: dict[str, Column] = {f"{a}-PERPETUAL": [] for a in ASSETS}
+        self.open_interest: dict[str, Column] = {
+            f"{a}{kind}": [] for kind in ("-PERPETUAL", " options") for a in ASSETS
+        }
         self.headroom: tuple[Column, Column] = ([], [])
         self.layers: dict[str, Column] = {name: [] for name in LAYERS}
         self.gap: Column = []
@@ -65,6 +72,7 @@ class Recorder:
         self.fills.append(float(settled))
         self.busts.append(float(busted))
         world = venue.replica.world
+        options = open_notional(world, self.market)
         for asset, feed_id in ASSETS.items():
             feed = world.oracle.feeds[feed_id]
             self.chain[asset][0].append(feed.index / ORACLE_PER_USD)
@@ -72,6 +80,7 @@ class Recorder:
             market, terms = world.ledger.markets[feed_id], world.ledger.terms[feed_id]
             notional = market.open_interest * terms.mark_lot(feed.mark) / WAD
             self.open_interest[f"{asset}-PERPETUAL"].append(notional)
+            self.open_interest[f"{asset} options"].append(options[f"{asset} options"])
             for node, seen in zip(self.nodes, quotes, strict=True):
                 quote = seen.get(asset)
                 node.index[asset].append(quote.index_price / ORACLE_PER_USD if quote else None)
@@ -108,13 +117,12 @@ class Recorder:
         """One auction slice that was sold, of the positions ``held`` before; at mark."""
         sold = next(e for e in outcome.events if e.name == "SliceSold")
         share = sold.arguments["fraction_ppm"]
-        terms = {item.id: item for item in venue.parameters.instruments}
-        notional, parts = 0, []
+        world, notional, parts = venue.replica.world, 0, []
         for instrument, lots in held:
             moved = ppm_up(abs(lots), share)
-            notional += moved * margin.row(venue.replica.world, instrument).notional_lot
-            size = moved * terms[instrument].lot_size_wad / WAD * (1 if lots > 0 else -1)
-            parts.append(f"{size:+.3f} {terms[instrument].name}")
+            notional += moved * self._notional_lot(world, instrument)
+            size = moved * world.ledger.terms_of(instrument).lot_size / WAD
+            parts.append(f"{size if lots > 0 else -size:+.3f} {self._name(venue, instrument)}")
         paid = sold.arguments["reward"] + sold.arguments["fee"]
         self.liquidations.append(
             {
@@ -128,6 +136,18 @@ class Recorder:
                 "maintenance_before": usd(before.valuation.margin_maintenance),
             }
         )
+
+    def _notional_lot(self, world: World, id: int) -> int:
+        """Wad of a lot at the mark, of an option at its forward."""
+        if not is_dated(id):
+            return margin.row(world, id).notional_lot
+        feed = world.options.grids[place_of(id)[0]].feed
+        return world.ledger.terms_of(id).mark_lot(world.oracle.feeds[feed].mark)
+
+    def _name(self, venue: Venue, id: int) -> str:
+        if is_dated(id):
+            return name_of(venue.replica.world, id, self.market.assets)
+        return next(item.name for item in venue.parameters.instruments if item.id == id)
 
     def data(self, parameters: dict[str, str], sources: list[str]) -> ReportData:
         """Everything as the report page takes it."""
@@ -158,6 +178,7 @@ class Recorder:
             "liquidations": self.liquidations,
             "nodes": self._node_stats(),
             "cheats": self._cheats(),
+            "cheat_settlements": self.cheat_settlements,
             "parameters": parameters,
             "sources": sources,
         }

@@ -1,8 +1,10 @@
 """The demo's loop: six hours and more of 2025-10-10, a minute a step, and what comes out of it.
 
-Each minute: the oracle nodes observe and sign a round; makers quote, traders trade; the batch
-settles in a block at that time; then keepers open auctions, and bid some seconds later. At set
-times the operator tries to cheat. Nothing is decided here that a contract does not decide again.
+Each minute: the oracle nodes observe and sign a round and a volatility surface; both stand on
+chain, and the options' arrays are built on them, before anybody trades; makers quote, traders
+trade; the batch settles a second later; then keepers open auctions, and bid some seconds later.
+What expires is printed and paid. At set times the operator tries to cheat. Nothing is decided
+here that a contract does not decide again.
 """
 
 from __future__ import annotations
@@ -16,28 +18,32 @@ from statistics import median
 
 from novate.chain.node import local_key
 from novate.config import Parameters
-from novate.demo import actors, cheats
+from novate.demo import actors, cheats, option_cheats
 from novate.demo.actors import BTC, ETH, Actor
 from novate.demo.liquidations import BID_AFTER_S, Liquidations, Totals
+from novate.demo.option_market import OptionMarket, expiries_for
+from novate.demo.option_recorder import OptionRecorder
 from novate.demo.recorder import Recorder, claims, custody_cash, solvency_gap, usd
+from novate.demo.trading import Trading
 from novate.demo.venue import Venue
 from novate.engine import journal
 from novate.errors import PriceFileEmpty, require
 from novate.lab.prices import NodeFeed, PriceTable, Quote, node_feeds
-from novate.model import invariants, ledger, waterfall
+from novate.lab.smiles import SmileTable
+from novate.model import invariants, waterfall
 from novate.model.account import account_of
 from novate.services.keeper import Keeper
 from novate.services.oracle_node import NodePrice
 from novate.services.replica import Outcome
 from novate.web.report import render
 from novate.web.report_data import Result
-from novate.wire.order import SignedOrder
 
 STEP_S = 60
 FEEDS = {"BTC": BTC, "ETH": ETH}
 # what an asset that the price file does not hold stands at throughout (oracle units)
 STANDING = {"BTC": Quote(10**15, 10**15, 0), "ETH": Quote(4 * 10**13, 4 * 10**13, 0)}
 CHEAT_MINUTES = (120, 262, 380)
+LOOK_FROM_MINUTE, LOOK_FALL = 60, 0.99  # a picture of the risk at the low, and on the way there
 Progress = Callable[[int, int, str], None]
 
 
@@ -52,6 +58,8 @@ class Crash:
         seed: int,
         minutes: int | None = None,
         event: str = "crash of 2025-10-10",
+        smiles: SmileTable | None = None,
+        evening: int | None = None,
     ) -> None:
         known = [asset for asset in FEEDS if asset in table.underlyings]
         require(bool(known), PriceFileEmpty, "it holds neither BTC nor ETH")
@@ -76,14 +84,23 @@ class Crash:
             for i, a in enumerate(p for p in self.people if p.kind == "keeper")
         ]
         self.operator, self.accomplice = self._operators()
-        self.recorder = Recorder(self.feeds)
         self.totals = Totals()
+        self._build_options(smiles or SmileTable(), seed, evening)
+        self.recorder = Recorder(self.feeds, self.market)
         self.liquidations = Liquidations(self.venue, self.keepers, self.recorder, self.totals)
         self.savers = {a.account: 0 for a in self.people if a.kind == "saver"}
         self.withdrawals: dict[int, int] = {}
-        self.marks: dict[int, list[float]] = {BTC: [], ETH: []}
+        self.trading = Trading(self.venue, self.people, self.chance, self.totals)
+        self.looked_at = float("inf")
         self.loot: cheats.Loot | None = None
         self.insurance_start = 0
+
+    def _build_options(self, smiles: SmileTable, seed: int, evening: int | None) -> None:
+        assets, expiries = {number: a for a, number in FEEDS.items()}, expiries_for(self.start)
+        if evening is not None:
+            expiries = evening, *expiries[1:]
+        self.market = OptionMarket(self.venue, smiles, expiries, seed, assets)
+        self.options = OptionRecorder(smiles, assets, expiries)
 
     def _operators(self) -> tuple[Actor, Actor]:
         made = []
@@ -136,67 +153,43 @@ class Crash:
         """One step of the loop."""
         venue, ts = self.venue, self.start + step * STEP_S
         seen = self.quotes(ts)
-        prices = {
-            i: {FEEDS[a]: NodePrice(q.index_price, q.mark_price) for a, q in row.items()}
-            for i, row in enumerate(seen)
-        }
-        if not venue.post_prices(prices, ts):
-            self.totals.skipped_rounds += 1
+        self._open(seen, ts)
+        self.market.list_all()
         before = venue.sequencer.next_sequence
-        self._trade(step)
-        outcomes = venue.settle(ts)
+        venue.open_trading(venue.now + 1)
+        self.trading.minute(step)
+        outcomes = venue.settle(venue.now)
         settled = self._count(outcomes, venue.sequencer.next_sequence - before)
+        self._look(step)
         self.liquidations.step(ts)
         if step in CHEAT_MINUTES:
             self._cheat(ts)
         self._savers(step, ts)
         self.recorder.round(venue, seen, settled, 0)
+        self.options.round(venue.replica.world, venue.now)
 
-    def _desk(self) -> actors.Desk:
-        world = self.venue.sequencer.world
-        checks = {a.account: ledger.check(world, a.account) for a in self.people}
-        desk = self.venue.desk(checks)
-        for instrument in (BTC, ETH):
-            self.marks[instrument].append(desk.marks[instrument])
-        recent = self.marks[BTC][-4:]
-        desk.speed = abs(recent[-1] / recent[0] - 1)
-        return desk
+    def _open(self, seen: list[dict[str, Quote]], ts: int) -> None:
+        """What a minute begins with, in one block: round, surfaces, arrays, what has expired."""
+        prices = {
+            i: {FEEDS[a]: NodePrice(q.index_price, q.mark_price) for a, q in row.items()}
+            for i, row in enumerate(seen)
+        }
+        self.market.observe(seen, ts)
+        self.market.watch(self.quotes, ts)
+        if not self.venue.post_prices(prices, ts):
+            self.totals.skipped_rounds += 1
+        self.venue.send_round()
+        self.market.post(ts)
+        self.market.expire(ts)
+        self.options.opened(self.venue.mine(ts))
 
-    def _trade(self, step: int) -> None:
-        desk, chance, venue = self._desk(), self.chance, self.venue
-        live = [a for a in self.people if not desk.checks[a.account].in_auction]
-        for actor in live:
-            if actor.kind == "maker":
-                venue.cancel_all(actor.account, actor.address)
-                for signed in actors.quotes(actor, desk, chance):
-                    self._place(signed)
-        waiting = [
-            a for a in live if a.kind in ("long", "short", "hedger") and a.enters_at <= venue.now
-        ]
-        calm = desk.speed < 0.004
-        for actor in chance.sample(waiting, min(len(waiting), 26 if calm else 10)):
-            opening = actors.enter(actor, desk, chance)
-            if opening is not None and (calm or chance.random() < 0.3):
-                self._place(opening)
-        if not calm:
-            # the cautious sell into the fall; most leveraged longs hold on
-            cautious = [a for a in waiting if a.kind == "short" or a.appetite < 0.7]
-            for actor in chance.sample(cautious, min(len(cautious), 4)):
-                if desk.checks[actor.account].positions and actor.kind != "hedger":
-                    actor.enters_at = venue.now + 60 * chance.randint(20, 90)
-                    for signed in actors.reduce(actor, desk, 0.6):
-                        self._place(signed)
-        for actor in chance.sample(waiting, min(len(waiting), 14 if calm else 0)):
-            for signed in actors.adjust(actor, desk, chance):
-                self._place(signed)
-        for actor in live:
-            if actor.kind == "keeper" and desk.positions[actor.account]:
-                for signed in actors.reduce(actor, desk, 0.34):
-                    self._place(signed)
-
-    def _place(self, signed: SignedOrder) -> None:
-        self.totals.orders += 1
-        self.venue.place(signed)
+    def _look(self, step: int) -> None:
+        """A picture of the options' risk whenever the price has fallen to a new low, or at last."""
+        mark, last = self.trading.marks[BTC][-1], step == self.steps - 1
+        fell = step >= LOOK_FROM_MINUTE and mark < LOOK_FALL * self.looked_at
+        if fell or (last and not self.options.moment):
+            self.looked_at = mark
+            self.options.look(self.venue.replica.world, self.people, self.venue.now)
 
     def _count(self, outcomes: list[Outcome], matched: int) -> int:
         settled = 0
@@ -208,11 +201,13 @@ class Crash:
                 ):
                     settled += int(event.arguments["settled"]).bit_count()
         for record in self.venue.take_settlements():
-            done = sum(e.name == "Fill" for e in self.venue.replica.decode(record).events)
+            fills = [e for e in self.venue.replica.decode(record).events if e.name == "Fill"]
             self.totals.batches += 1
-            if done:
-                self.totals.gas.append(record.gas_used // done)
-                self.recorder.gas_per_fill.append(record.gas_used / done)
+            for event in fills:
+                self.options.fill(event, self.venue.replica.world)
+            if fills:
+                self.totals.gas.append(record.gas_used // len(fills))
+                self.recorder.gas_per_fill.append(record.gas_used / len(fills))
         self.totals.matched += matched
         self.totals.settled += settled
         self.totals.busted += matched - settled
@@ -228,22 +223,20 @@ class Crash:
         victim = next(a for a in self.people if a.kind == "saver")
         match, maker, taker = loot
         sequence = 2**40 + 100 * len(self.recorder.verdicts)
-        tried = list(
-            cheats.attempts(
-                venue,
-                self.operator,
-                self.accomplice,
-                victim,
-                cheats.Loot(match, maker, taker),
-                sequence,
-            )
-        )
+        stolen, pair = cheats.Loot(match, maker, taker), (self.operator, self.accomplice)
+        tried = [
+            *cheats.attempts(venue, *pair, victim, stolen, sequence),
+            *option_cheats.attempts(venue, *pair, sequence),
+        ]
         for attempt in tried:
             address = venue.deployment.addresses[attempt.contract]
             transaction = venue.client.send(attempt.key, address, attempt.calldata)
             outcome = venue.mine(max(venue.now, ts + BID_AFTER_S + 5))[-1]
             why = venue.reason(transaction) if not outcome.succeeded else ""
             self.recorder.verdicts.append(cheats.judge(attempt, outcome, why))
+        cheating = len(venue.take_settlements())
+        self.recorder.cheat_settlements += cheating
+        self.totals.batches += cheating
 
     def _savers(self, step: int, ts: int) -> None:
         """Some savers leave in the middle of the fall; nobody can keep them."""
@@ -267,12 +260,14 @@ class Crash:
     def run(self, progress: Progress) -> Result:
         """All minutes, then the books are balanced and everything is written down."""
         began = time.monotonic()
-        progress(0, self.steps, "funding 318 accounts")
+        progress(0, self.steps, f"funding {len(self.people) + 2} accounts")
         self.fund()
         for step in range(self.steps):
             self.minute(step)
             clock = time.strftime("%H:%M", time.gmtime(self.start + step * STEP_S))
-            marks = f"BTC {self.marks[BTC][-1]:,.0f} · ETH {self.marks[ETH][-1]:,.0f}"
+            marks = (
+                f"BTC {self.trading.marks[BTC][-1]:,.0f} · ETH {self.trading.marks[ETH][-1]:,.0f}"
+            )
             done = f"{self.totals.settled} fills · {len(self.totals.liquidated)} liquidated"
             text = f"{clock} · {marks} · {done}"
             progress(step + 1, self.steps, text)
@@ -293,12 +288,9 @@ class Crash:
             ts = self.venue.now + STEP_S - (self.venue.now - self.start) % STEP_S
             step = (ts - self.start) // STEP_S - 1
             seen = self.quotes(self.start + min(step, self.steps - 1) * STEP_S)
-            prices = {
-                i: {FEEDS[a]: NodePrice(q.index_price, q.mark_price) for a, q in row.items()}
-                for i, row in enumerate(seen)
-            }
-            self.venue.post_prices(prices, ts)
-            self.venue.settle(ts)
+            self._open(seen, ts)
+            self.venue.open_trading(ts + 1)
+            self.venue.settle(ts + 1)
             self.liquidations.step(ts)
 
     def saver_loss(self) -> int:
@@ -338,6 +330,15 @@ class Crash:
             "cheats_attempted": len(self.recorder.verdicts),
             "cheats_succeeded": sum(v.succeeded for v in self.recorder.verdicts),
             "gas_per_fill_median": int(median(totals.gas)) if totals.gas else 0,
+            "options_listed": self.market.listed,
+            "option_fills": self.options.fills,
+            "option_premium": usd(self.options.premium),
+            "surfaces_posted": self.options.surfaces_posted,
+            "array_refreshes": self.options.refreshes,
+            "expiries_settled": self.market.settled(),
+            "accounts_paid": self.options.accounts_paid,
+            "paid_at_expiry": usd(self.options.paid),
+            "scan_shortfall_bp": self.options.shortfall(),
             "invariants": found,
             "journal_head": f"{head.sequence}:{head.hash.hex()}",
             "wall_s": round(wall, 1),
@@ -353,7 +354,9 @@ class Crash:
         standing = [
             f"{a}: not in the file, held still" for a in FEEDS if a not in self.table.underlyings
         ]
-        data = self.recorder.data(parameters, [*self.table.sources, *standing])
+        sources = [*self.table.sources, *standing, *self.market.smiles.sources]
+        data = self.recorder.data(parameters, sources)
+        self.options.add_to(data)
         data["findings"] = [
             {"code": f.code, "name": f.name, "row": f.row, "text": f.text}
             for f in self.table.findings

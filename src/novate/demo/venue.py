@@ -23,7 +23,7 @@ from novate.engine.journal import Journal
 from novate.engine.recovery import Follower
 from novate.engine.sequencer import Sequencer
 from novate.errors import Rejected
-from novate.model.instrument import PERP
+from novate.model.instrument import PERP, Terms
 from novate.model.ledger import Check
 from novate.model.order import Order
 from novate.services import settle_call
@@ -84,15 +84,16 @@ class Venue:
         self.last_batch: BatchClosed | None = None
         self.matches: dict[int, Matched] = {}
         self.placed: dict[bytes, OrderPlaced] = {}
-        self.custody = self._attach("custody")
-        self.auctioneer = self._attach("auctioneer")
-        self.clearinghouse = self._attach("clearinghouse")
+        self.custody = self.attach("custody")
+        self.auctioneer = self.attach("auctioneer")
+        self.clearinghouse = self.attach("clearinghouse")
         self.tokens = {
             name: self.client.attach(address, abi_of("TestToken", LOCAL_CONTRACTS), name)
             for name, address in self.deployment.tokens.items()
         }
 
-    def _attach(self, name: str) -> RemoteContract:
+    def attach(self, name: str) -> RemoteContract:
+        """One of the venue's contracts, to read from and send to."""
         return self.client.attach(
             self.deployment.addresses[name], abi_of(CONTRACT_OF[name]), CONTRACT_OF[name]
         )
@@ -189,6 +190,17 @@ class Venue:
         self.pump()
         return True
 
+    def send_round(self) -> None:
+        """Hand the newest round to the chain by itself, before what builds on its prices."""
+        for submitted in self.settler.submit(self.now * 1000):
+            self.journal.append(*records.encode(submitted))
+
+    def open_trading(self, timestamp: int) -> None:
+        """Move the engine's clock to the second at which the next batch will settle."""
+        self.now = timestamp
+        self.journal.append(*records.encode(BatchDue(timestamp * 1000)))
+        self.pump()
+
     def place(self, signed: SignedOrder, fill_or_kill: bool = False) -> None:
         """Hand an order in; it is processed at the next pump. Errors: those of the gateway."""
         command = self.gateway.order(signed, self.now * 1000, fill_or_kill)
@@ -262,15 +274,17 @@ class Venue:
         world = self.sequencer.world
         return world.oracle.feeds[world.ledger.terms[instrument].feed].mark * ORACLE_UNIT
 
-    def desk(self, checks: dict[int, Check]) -> Desk:
-        """What a trader sees now: the engine's view, this minute's round included."""
+    def desk(self, checks: dict[int, Check], dated: Mapping[int, Terms] | None = None) -> Desk:
+        """What a trader sees now: the engine's view, this minute's round included; ``dated`` are
+        the terms of options and dated futures by id.
+        """
         world = self.sequencer.world
         perps = {i: t for i, t in world.ledger.terms.items() if t.kind == PERP}
         return Desk(
             now=self.now,
             separator=self.separator,
             executor=self.executor.address.lower(),
-            terms=perps,
+            terms={**perps, **(dated or {})},
             marks={i: self.mark_wad(i) / WAD for i in perps},
             checks=checks,
             positions={a: dict(world.ledger.accounts[a].positions) for a in checks},

@@ -10,14 +10,17 @@ from dataclasses import dataclass, field
 
 from novate import errors, limits
 from novate.errors import require
-from novate.model import fills, oracle, session
-from novate.model.instrument import PERP, Terms
+from novate.model import fills, session
+from novate.model.instrument import FUTURE, OPTION, PERP, Terms
 from novate.model.order import IMMEDIATE, POST_ONLY, REDUCE_ONLY, ZERO_ADDRESS, Order
+from novate.model.settlement import mark_of
 from novate.model.state import World
-from novate.units import CENT, ORACLE_UNIT, WAD, div_up
+from novate.units import CENT, WAD, div_up
 from novate.wire import bulk
 from novate.wire.bulk import COMPACT_BYTES
 from novate.wire.records import OrderPlaced
+
+TRADED = (PERP, FUTURE, OPTION)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +44,8 @@ def require_sound(world: World, executor: str, order: Order) -> None:
     """
     require(order.lots != 0, errors.ZeroLots)
     require(order.flags & ~(REDUCE_ONLY | POST_ONLY | IMMEDIATE) == 0, errors.MalformedOrder)
-    listed = world.ledger.terms[order.instrument]
-    require(listed.kind == PERP, errors.UnknownInstrument)
+    listed = world.ledger.terms_of(order.instrument)
+    require(listed.kind in TRADED, errors.UnknownInstrument)
     require(order.price > 0 and order.price % listed.tick == 0, errors.OffTick)
     require(order.size <= limits.LOTS_MAX, errors.LotsOutOfRange)
     require(order.executor in (executor, ZERO_ADDRESS), errors.NotExecutor)
@@ -59,7 +62,7 @@ def require_settles(world: World, order: Order, signer: Signer) -> None:
     if signer.wallet:
         require(signer.address == order.owner, errors.BadSignature)
     elif signer.address != order.owner:
-        underlying = world.ledger.terms[order.instrument].underlying
+        underlying = world.ledger.terms_of(order.instrument).underlying
         session.require_may_sign(world, order, signer.address, underlying)
 
 
@@ -78,7 +81,7 @@ class Budgets:
         """
         if signer.wallet or signer.address == order.owner:
             return None
-        listed = world.ledger.terms[order.instrument]
+        listed = world.ledger.terms_of(order.instrument)
         notional, loss = costs(world, listed, order, lots, price)
         spent = self.spent.get((order.account, signer.address), (0, 0))
         after = spent[0] + notional, spent[1] + loss
@@ -90,7 +93,7 @@ class Budgets:
 
 def costs(world: World, listed: Terms, order: Order, lots: int, price: int) -> tuple[int, int]:
     """A fill's notional, and its loss against the mark where the order's side loses: cents, up."""
-    mark = oracle.feed(world, listed.feed).mark * ORACLE_UNIT
+    mark = mark_of(world, order.instrument)
     size = lots * listed.lot_size
     loses = (price < mark) if order.sells else (price > mark)
     loss = div_up(abs(price - mark) * size, WAD * CENT) if loses else 0

@@ -87,7 +87,7 @@ class PendingBatch:
         if found is not None:
             return self._blame(trade, found)
         reductions = any(novation.reductions(batch, self.net, trade))
-        trial = Net(dict(self.net.lots), dict(self.net.variation), dict(self.net.fees))
+        trial = Net(dict(self.net.lots), dict(self.net.variation), dict(self.net.paid))
         novation.add_trade(batch, trial, trade)
         if not reductions and trade.instrument in novation.over_cap(batch, trial):
             return Judgement(taker=errors.OpenInterestCap)
@@ -123,7 +123,7 @@ class PendingBatch:
         """A faulty match is the maker's doing only where its own reduce-only order no longer
         reduces.
         """
-        if found is errors.ReduceOnly:
+        if found is errors.ReduceOnly and (trade.taker_reduce_only or trade.maker_reduce_only):
             taker, maker = novation.reductions(self.batch, self.net, trade)
             return Judgement(
                 None if taker or not trade.taker_reduce_only else found,

@@ -149,7 +149,7 @@ class Sequencer:
     def _enter(self, command: OrderPlaced, terms: SignedTerms) -> matching.Report:
         self.placed[command.digest] = command
         self.terms[command.digest] = terms
-        listed = self.world.ledger.terms[terms.instrument]
+        listed = self.world.ledger.terms_of(terms.instrument)
         order = matching.Order(
             identity=int.from_bytes(command.digest, "big"),
             account=terms.account,
@@ -221,7 +221,7 @@ class Sequencer:
     def _judge(
         self, maker: matching.Order, taker: matching.Order, lots: int, price_ticks: int
     ) -> Verdict:
-        listed = self.world.ledger.terms[taker.instrument]
+        listed = self.world.ledger.terms_of(taker.instrument)
         price = price_ticks * listed.tick
         notional = lots * listed.price_lot(price)
         fees = self.world.exchange.settings
@@ -269,7 +269,7 @@ class Sequencer:
         return None, spent
 
     def _matched(self, event: matching.Match) -> Matched:
-        listed = self.world.ledger.terms[event.instrument]
+        listed = self.world.ledger.terms_of(event.instrument)
         price = event.price_ticks * listed.tick
         notional = event.lots * listed.price_lot(price)
         sequence = self.next_sequence
@@ -304,6 +304,7 @@ class Sequencer:
         held = self.open_batch
         return (
             held.count >= self.settings.fills_per_batch
+            or len(held.pending.batch.instruments) >= limits.INSTRUMENTS_PER_BATCH_MAX
             or len(held.pending.batch.accounts) > limits.ACCOUNTS_PER_BATCH_MAX - ACCOUNT_ROOM
             or len(held.orders) > limits.ORDERS_PER_BATCH_MAX - 2 * ACCOUNT_ROOM
             or self._blobs(held.orders) > limits.SIGNATURE_BLOBS_PER_BATCH_MAX - 2

@@ -176,6 +176,7 @@ def set_peers(
     auctioneer: str,
     waterfall: str,
     guardian: str,
+    options: str,
 ) -> None:
     """Who acts on the Clearinghouse's ledger. Errors: NotAuthorized."""
     require(caller == world.addresses["timelock"], errors.NotAuthorized)
@@ -185,6 +186,7 @@ def set_peers(
         "auctioneer": auctioneer,
         "waterfall": waterfall,
         "guardian": guardian,
+        "options": options,
     }
     world.addresses.update(peers)
     world.emit("PeersSet", **peers)

@@ -12,11 +12,16 @@ from dataclasses import dataclass, replace
 from novate import errors, limits
 from novate.errors import require
 from novate.model import packed
+from novate.model.option_id import DATED, is_dated, is_future, place_of, terms_key
 from novate.model.packed import to_unsigned
 from novate.units import ORACLE_UNIT, WAD
 
 PERP = 1
+FUTURE = 2
+OPTION = 3
 SPOT = 4
+# so that 128 positions of an account stay below 2**47 lots, which the sums of arrays hold (§12)
+DATED_LOTS_MAX = 2**40 - 1
 # at least 1e10 wei: a lot's value is exact and never zero; at most 1e19: it fits 88 bits
 LOT_EXPONENTS = range(10, 20)
 TERMS_BITS = (
@@ -90,20 +95,37 @@ class Market:
         )
 
 
-def check_terms(instrument: int, terms: Terms) -> None:
-    """Reject inconsistent terms (``BadTerms``)."""
+def check_terms(instrument: int, terms: Terms, grid_exponent: int = 0) -> None:
+    """Reject inconsistent terms (``BadTerms``), or such as do not fit the key of all options, or
+    futures, of an underlying, whose grid has lots of ``grid_exponent``.
+    """
+    dated = is_dated(instrument)
+    most = DATED_LOTS_MAX if dated else limits.LOTS_MAX
     fits = (
-        0 < instrument <= limits.INSTRUMENT_ID_MAX
-        and terms.kind in (PERP, SPOT)
+        (_fits_key(instrument, terms, grid_exponent) if dated else _fits_id(instrument, terms))
         and terms.lot_exponent() != 0
         and 0 < terms.tick < 1 << 80
         and terms.lot_size * terms.tick % WAD == 0
         and terms.underlying < limits.UNDERLYINGS_MAX
         and terms.feed < limits.FEEDS_MAX
-        and terms.open_interest_cap <= limits.LOTS_MAX
-        and terms.position_cap <= limits.LOTS_MAX
+        and terms.open_interest_cap <= most
+        and terms.position_cap <= most
     )
     require(fits, errors.BadTerms)
+
+
+def _fits_id(instrument: int, terms: Terms) -> bool:
+    return 0 < instrument < DATED and terms.kind in (PERP, SPOT)
+
+
+def _fits_key(key: int, terms: Terms, grid_exponent: int) -> bool:
+    """No feed: the slot's own prices it. One lot for all, so that risk arrays may be added."""
+    return (
+        terms_key(key) == key
+        and terms.kind == (FUTURE if is_future(key) else OPTION)
+        and (terms.underlying, terms.feed) == (place_of(key)[0], 0)
+        and terms.lot_exponent() == grid_exponent
+    )
 
 
 def with_caps(terms: Terms, open_interest_cap: int, position_cap: int) -> Terms:

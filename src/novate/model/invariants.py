@@ -15,11 +15,14 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from novate import limits
+from novate.errors import Rejected
 from novate.model import ledger, margin
 from novate.model.account import Account, gains, load, owner_of
 from novate.model.exact import exact_margin
+from novate.model.expiry import Print, print_of
 from novate.model.instrument import SPOT, Market
 from novate.model.ledger import Check, Pot
+from novate.model.option_id import is_dated, is_future, place_of
 from novate.model.order import Order
 from novate.model.store import Store
 
@@ -58,6 +61,31 @@ def custody_cash(world: World) -> int:
     return sum(sheets)
 
 
+def printed_payouts(world: World, futures_only: bool = False) -> int:
+    """What positions of printed expiries still pay, over all accounts (wad).
+
+    Zero until the first of them is settled, as lots cancel; then what the settled ones have had.
+    """
+    prints: dict[tuple[int, int], Print | None] = {}
+    total = 0
+    for row in world.ledger.accounts.rows.values():
+        for instrument, lots in row.positions:
+            if is_dated(instrument) and (is_future(instrument) or not futures_only):
+                place = place_of(instrument)
+                if place not in prints:
+                    prints[place] = _print_of(world, place)
+                printed = prints[place]
+                total += lots * printed.payoff(instrument) if printed else 0
+    return total
+
+
+def _print_of(world: World, place: tuple[int, int]) -> Print | None:
+    try:
+        return print_of(world, *place)
+    except Rejected:
+        return None
+
+
 def dust_allowed(world: World) -> int:
     """Wei that cuts of gains may have left in the pool; zero before the first cut."""
     return CUT_DUST_PER_EPOCH * sum(1 for e in world.ledger.epochs.rows.values() if e.cut)
@@ -75,13 +103,17 @@ def lots_by_instrument(world: World) -> dict[int, list[int]]:
 def I01_custody_equals_claims(world: World) -> bool:
     """Custody's cash is the sum of all claims to the wei; cuts may leave the pool some dust more.
 
-    Interest and funding not booked yet are in nobody's row, or cancel between rows (I06).
+    Interest and funding not booked yet are in nobody's row, or cancel between rows (I06). Premiums
+    cancel; while an expiry is being settled, what its open positions still pay completes the sum.
     """
-    return 0 <= custody_cash(world) - claims(world) <= dust_allowed(world)
+    owed = claims(world) + printed_payouts(world)
+    return 0 <= custody_cash(world) - owed <= dust_allowed(world)
 
 
 def I02_lots_sum_to_zero(world: World) -> bool:
-    """Perps: lots cancel and open interest is the long side. Spot: lots are the tokens held."""
+    """Perps: lots cancel and open interest is the long side. Spot: lots are the tokens held.
+    Dated: lots cancel until the print, and what is open in an expiry is its longer side.
+    """
     tokens: dict[int, int] = {}
     for token in world.custody.tokens.rows.values():
         if token.instrument:
@@ -89,7 +121,12 @@ def I02_lots_sum_to_zero(world: World) -> bool:
             if rest:
                 return False
             tokens[token.instrument] = tokens.get(token.instrument, 0) + held
-    for instrument, lots in lots_by_instrument(world).items():
+    held_by = lots_by_instrument(world)
+    if not _dated_lots_cancel(world, {i: lots for i, lots in held_by.items() if is_dated(i)}):
+        return False
+    for instrument, lots in held_by.items():
+        if is_dated(instrument):
+            continue
         terms, market = world.ledger.terms[instrument], world.ledger.markets[instrument]
         if market.open_interest != sum(max(n, 0) for n in lots):
             return False
@@ -97,6 +134,23 @@ def I02_lots_sum_to_zero(world: World) -> bool:
         if sum(lots) != expected or (terms.kind == SPOT and min(lots, default=0) < 0):
             return False
     return True
+
+
+def _dated_lots_cancel(world: World, held: Mapping[int, Sequence[int]]) -> bool:
+    longs: dict[tuple[int, int], int] = {}
+    shorts: dict[tuple[int, int], int] = {}
+    for instrument, lots in held.items():
+        place = place_of(instrument)
+        long = sum(max(n, 0) for n in lots)
+        longs[place] = longs.get(place, 0) + long
+        shorts[place] = shorts.get(place, 0) + long - sum(lots)
+        if sum(lots) != 0 and _print_of(world, place) is None:
+            return False
+    rows = world.options.series
+    return all(
+        max(longs.get(place, 0), shorts.get(place, 0)) == rows[place].open
+        for place in {**longs, **rows.rows}
+    )
 
 
 class _Undo(Exception):
@@ -112,6 +166,9 @@ def as_then(world: World, change: Change) -> Iterator[None]:
                 now: Market = world.ledger.markets[instrument]
                 then = replace(now, open_interest=market.open_interest)
                 world.ledger.markets[instrument] = then
+            for table in ("options.infos", "options.series"):
+                for key, row in change.before(table).items():
+                    world.store.tables[table][key] = row
             for pot in change.before("ledger.pot").values():
                 earlier: Pot = pot
                 world.ledger.set_pot(replace(world.ledger.pot, debt=earlier.debt))
@@ -156,16 +213,21 @@ def I05_within_signed_terms(order: Order, price: int, lots: int, fee: int) -> bo
 
 
 def I06_funding_sums_to_zero(world: World) -> bool:
-    """What perps are worth to all holders together, funding included, is zero.
+    """What perps and futures are worth to all holders together, funding included, is zero; but for
+    what futures still pay while their expiry is being settled.
 
     Funding moves one index a lot for everybody; it is the index that is truncated, never a payment.
     """
-    return sum(_valuation(world, row).value_linear for row in _held(world)) == 0
+    value = sum(_valuation(world, row).value_linear for row in _held(world))
+    return value == printed_payouts(world, futures_only=True)
 
 
 def I07_integer_margin_covers_exact(world: World) -> bool:
-    """Margins and penalty in integers are at or above the exact ones, the bonus at or below."""
-    for row in _held(world):
+    """Margins and penalty in integers are at or above the exact ones, the bonus at or below.
+
+    Portfolios with options or dated futures are held to exact ones by properties of their own.
+    """
+    for row in _undated(world):
         value, exact = _valuation(world, row), exact_margin(world, dict(row.positions))
         safe = (
             value.margin_maintenance >= exact.maintenance
@@ -182,9 +244,10 @@ def I08_netting_never_costs(world: World) -> bool:
     """Maintenance without liquidity of a portfolio is at most the sum over its single positions.
 
     The singles carry the largest confidence of their underlying, as the whole does. Each of a
-    portfolio's roundings may cost one wei.
+    portfolio's roundings may cost one wei. Only without options and dated futures: a calendar of
+    expiries costs what single ones do not.
     """
-    for row in _held(world):
+    for row in _undated(world):
         value = _valuation(world, row)
         whole = value.margin_maintenance - value.liquidity
         if whole > _singles(world, dict(row.positions)) + 4 * len(row.positions):
@@ -278,6 +341,10 @@ def I15_fits_in_a_transaction(gas_used: int) -> bool:
 
 def _held(world: World) -> list[Account]:
     return [row for row in world.ledger.accounts.rows.values() if row.positions]
+
+
+def _undated(world: World) -> list[Account]:
+    return [row for row in _held(world) if not any(is_dated(i) for i, _ in row.positions)]
 
 
 def _valuation(world: World, row: Account) -> margin.Valuation:

@@ -7,14 +7,14 @@ pool. Holds I01, I02, I03, I10. Twin: ``contracts/Clearinghouse.vy``.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from novate import errors, limits
 from novate.errors import require
 from novate.model import account as accounts_module
-from novate.model import margin
+from novate.model import margin, option_series
 from novate.model.account import (
     IN_AUCTION,
     Account,
@@ -31,6 +31,7 @@ from novate.model.ledger_state import Config as Config
 from novate.model.ledger_state import LedgerState as LedgerState
 from novate.model.ledger_state import Pot as Pot
 from novate.model.margin import GRACE, STALE, Valuation
+from novate.model.option_id import is_dated, place_of
 from novate.units import PPB, PPM, WAD, div_up, ppm_down
 
 if TYPE_CHECKING:
@@ -39,9 +40,8 @@ if TYPE_CHECKING:
 INSURANCE_NUMBER = 2
 RESERVES_NUMBER = 4
 INSURANCE_SHARE_PPM = 200_000
-GAIN_SCALE_MIN = (
-    WAD // 100
-)  # division: exact; cuts leave 1 % of an epoch, so that its shares fit 64 bits
+# division: exact; cuts leave 1 % of an epoch, so that its shares fit 64 bits
+GAIN_SCALE_MIN = WAD // 100  # division: exact
 GAIN_CUT_DUST = PPB  # a wei for each of up to 1e9 holders, whose values are floored one by one
 
 
@@ -233,13 +233,24 @@ def _move_open_interest(
     other_after: Account,
 ) -> None:
     held = [dict(r.positions) for r in (row_before, other_before, row_after, other_after)]
+    dated: dict[int, int] = {}
     for instrument, _ in row_before.positions:
         lots = [max(h.get(instrument, 0), 0) for h in held]
         change = lots[2] + lots[3] - lots[0] - lots[1]
-        if change:
+        if change and is_dated(instrument):
+            dated[instrument] = change
+        elif change:
             market = accrue(world, instrument)
             interest = market.open_interest + change
             world.ledger.markets[instrument] = replace(market, open_interest=interest)
+    move_dated(world, dated)
+
+
+def move_dated(world: World, changes: Mapping[int, int]) -> None:
+    """Tell Options how the open interest of dated instruments changed."""
+    for instrument, change in changes.items():
+        house = world.addresses["clearinghouse"]
+        option_series.move_interest(world, house, [instrument], [change])
 
 
 def _add_cash(world: World, account: int, amount: int) -> None:
@@ -300,16 +311,24 @@ def distribute_fees(world: World, caller: str) -> int:
 
 
 def list_instrument(world: World, caller: str, instrument: int, terms: Terms) -> None:
-    """Governance: list an instrument, once."""
+    """Governance: list an instrument, once; or the terms of all options, or all futures, of an
+    underlying under their key (``option_id.terms_key``). Which of those exist, Options says.
+    """
     only(world, caller, "timelock")
-    check_terms(instrument, terms)
+    check_terms(instrument, terms, _grid_exponent(world, instrument))
     require(instrument not in world.ledger.terms, errors.AlreadyListed)
     if terms.kind == PERP:
         perps = sum(other.kind == PERP for _, other in world.ledger.terms.items())
         require(perps < limits.PERPS_MAX, errors.TooManyItems)
     world.ledger.terms[instrument] = terms
-    world.ledger.markets[instrument] = Market(accrued_at=world.now)
+    if not is_dated(instrument):  # whose open interest is Options', and which has no funding
+        world.ledger.markets[instrument] = Market(accrued_at=world.now)
     world.emit("InstrumentListed", instrument=instrument, terms=terms.pack())
+
+
+def _grid_exponent(world: World, instrument: int) -> int:
+    """Lot exponent of the options grid of a dated instrument's underlying; 0: none."""
+    return world.options.grids[place_of(instrument)[0]].lot_exponent
 
 
 def set_caps(
@@ -320,7 +339,7 @@ def set_caps(
     terms = world.ledger.terms[instrument]
     require(terms.kind != 0, errors.UnknownInstrument)
     changed = with_caps(terms, open_interest_cap, position_cap)
-    check_terms(instrument, changed)
+    check_terms(instrument, changed, _grid_exponent(world, instrument))
     world.ledger.terms[instrument] = changed
     world.emit("InstrumentListed", instrument=instrument, terms=changed.pack())
 

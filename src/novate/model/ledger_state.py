@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from novate.model.account import Account, BorrowIndex, Epoch
 from novate.model.instrument import Market, Terms
 from novate.model.margin import Valuation
+from novate.model.option_id import is_dated, terms_key
 from novate.model.store import Store
 
 NO_TERMS = Terms(0, 0, 0, 0, 0, 0, 0)
@@ -82,7 +83,12 @@ class LedgerState:
         self.borrow = store.table("ledger.borrow", BorrowIndex())
         self.configs = store.table("ledger.config", Config())
         self.pots = store.table("ledger.pot", Pot())
+        self.unpaired = store.table("ledger.unpaired", 0)  # long less short lots settled
         self.venues = store.table("ledger.venues", False)
+
+    def terms_of(self, instrument: int) -> Terms:
+        """An instrument's terms; a dated one's stand under the key of its kind and underlying."""
+        return self.terms[terms_key(instrument) if is_dated(instrument) else instrument]
 
     @property
     def config(self) -> Config:

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING
 from novate import errors, limits
 from novate.errors import Error, Rejected, require
 from novate.model import account as accounts_module
-from novate.model import ledger, margin, oracle
+from novate.model import ledger, margin, tradable
 from novate.model.account import Account, load, owner_of
-from novate.model.instrument import PERP, Market, Terms
-from novate.units import ORACLE_UNIT, PPM, ppm_down, ppm_up
+from novate.model.instrument import OPTION, PERP
+from novate.model.option_id import is_dated
+from novate.model.tradable import PREMIUM_LIMIT, Listing
 
 if TYPE_CHECKING:
     from novate.model.state import World
@@ -45,25 +46,15 @@ class Trade:
         return first | self.price << 76, self.fee_taker | self.fee_maker << 128
 
 
-@dataclass(frozen=True, slots=True)
-class Listing:
-    """What a batch needs of one instrument, read once."""
-
-    terms: Terms
-    market: Market
-    lowest: int
-    highest: int
-
-
 @dataclass(slots=True)
 class Net:
     """Netted effect of the trades still standing: lots by (account, instrument) index, variation
-    and fees by account.
+    and cash paid (fees and premiums) by account.
     """
 
     lots: dict[tuple[int, int], int] = field(default_factory=dict)
     variation: dict[int, int] = field(default_factory=dict)
-    fees: dict[int, int] = field(default_factory=dict)
+    paid: dict[int, int] = field(default_factory=dict)
 
     def touched(self) -> list[int]:
         """Account indices with a trade, ascending."""
@@ -78,7 +69,7 @@ class Outcome:
     cash_before: int
     interest_owed: int
     valuation: margin.Valuation
-    fees: int
+    paid: int
 
 
 @dataclass(slots=True)
@@ -111,7 +102,7 @@ class Batch:
         """Index of an instrument, accrued on first sight."""
         if instrument not in self.instruments:
             self.instruments.append(instrument)
-            self.listings.append(_listing(world, instrument))
+            self.listings.append(tradable.listing(world, instrument))
         return self.instruments.index(instrument)
 
 
@@ -154,19 +145,6 @@ def _require_ascending(items: Sequence[int], bound: int) -> None:
     require(all(a < b for a, b in zip([0, *items], items, strict=False)), errors.NotAscending)
 
 
-def _listing(world: World, instrument: int) -> Listing:
-    """Terms, market with funding up to now and price band of a perp (empty for what cannot be
-    traded); stores nothing.
-    """
-    terms = world.ledger.terms[instrument]
-    mark = oracle.feed(world, terms.feed).mark * ORACLE_UNIT
-    if terms.kind != PERP or mark == 0:
-        return Listing(ledger.NO_TERMS, Market(), 0, 0)
-    market = world.snapshot(instrument)[1]
-    band = world.ledger.config.trade_band_ppm
-    return Listing(terms, market, ppm_up(mark, PPM - band), ppm_down(mark, PPM + band))
-
-
 def _net(world: World, batch: Batch) -> Net:
     """Check each standing trade in order and add it up; those that are bad in themselves are
     skipped.
@@ -185,18 +163,21 @@ def _net(world: World, batch: Batch) -> Net:
 
 
 def add_trade(batch: Batch, net: Net, trade: Trade) -> None:
-    """Add one trade's lots, variation and fees to both sides."""
+    """Add one trade's lots, and what both sides book: variation, or cash for an option; fees."""
     listing = batch.listings[trade.instrument]
     signed = trade.lots if trade.taker_buys else -trade.lots
     value = signed * (listing.terms.price_lot(trade.price) - listing.market.funding_index)
-    for side, lots, variation, fee in (
-        (trade.taker, signed, -value, trade.fee_taker),
-        (trade.maker, -signed, value, trade.fee_maker),
+    premium = 0
+    if listing.terms.kind == OPTION:
+        premium, value = value, 0
+    for side, lots, variation, paid in (
+        (trade.taker, signed, -value, premium + trade.fee_taker),
+        (trade.maker, -signed, value, trade.fee_maker - premium),
     ):
         key = (side, trade.instrument)
         net.lots[key] = net.lots.get(key, 0) + lots
         net.variation[side] = net.variation.get(side, 0) + variation
-        net.fees[side] = net.fees.get(side, 0) + fee
+        net.paid[side] = net.paid.get(side, 0) + paid
 
 
 def fault(batch: Batch, net: Net, trade: Trade, paused: bool) -> Error | None:
@@ -208,15 +189,30 @@ def fault(batch: Batch, net: Net, trade: Trade, paused: bool) -> Error | None:
     listing = batch.listings[trade.instrument]
     if listing.terms.kind == 0:
         return errors.UnknownInstrument
+    if listing.expired:
+        return errors.ExpiryPassed
     if trade.price % listing.terms.tick:
         return errors.OffTick
     if not listing.lowest <= trade.price <= listing.highest:
         return errors.PriceOutOfBand
+    premium = trade.lots * listing.terms.price_lot(trade.price)
+    if listing.terms.kind == OPTION and premium >= PREMIUM_LIMIT:
+        return errors.LotsOutOfRange
+    return _reduction_fault(batch, net, trade, listing, paused)
+
+
+def _reduction_fault(
+    batch: Batch, net: Net, trade: Trade, listing: Listing, paused: bool
+) -> Error | None:
+    """Pause, reduce-only (of the instrument, then of an order) and caps."""
     closed = trade.instrument in batch.closed
-    if paused or closed or trade.taker_reduce_only or trade.maker_reduce_only:
+    only = trade.taker_reduce_only or trade.maker_reduce_only
+    if paused or closed or listing.reducing or only:
         taker, maker = reductions(batch, net, trade)
         if paused and not (taker or maker):
             return errors.Paused
+        if listing.reducing and not (taker or maker):
+            return errors.ReduceOnly
         if (trade.taker_reduce_only and not taker) or (trade.maker_reduce_only and not maker):
             return errors.ReduceOnly
         if closed and not (taker or maker):
@@ -254,7 +250,7 @@ def gate(world: World, batch: Batch, net: Net, index: int) -> Outcome:
     after = applied(batch, net, index)
     judged = ledger.check_row(world, after)
     require(ledger.passes_gate(world, row, judged), errors.InsufficientMargin)
-    return Outcome(after, cash_before, owed, judged.valuation, net.fees[index])
+    return Outcome(after, cash_before, owed, judged.valuation, net.paid[index])
 
 
 def applied(batch: Batch, net: Net, index: int) -> Account:
@@ -274,7 +270,7 @@ def applied(batch: Batch, net: Net, index: int) -> Account:
         within = abs(held + change) <= batch.listings[position].terms.position_cap
         require(within or not grows, errors.PositionCap)
     variation = after.variation + net.variation[index]
-    return replace(after, cash=after.cash - net.fees[index], variation=variation)
+    return replace(after, cash=after.cash - net.paid[index], variation=variation)
 
 
 def over_cap(batch: Batch, net: Net) -> list[int]:
@@ -282,7 +278,7 @@ def over_cap(batch: Batch, net: Net) -> list[int]:
     found = []
     for position, listing in enumerate(batch.listings):
         change = _interest_change(batch, net, position)
-        if change > 0 and listing.market.open_interest + change > listing.terms.open_interest_cap:
+        if change > 0 and change > listing.room:
             found.append(position)
     return found
 
@@ -311,18 +307,22 @@ def _skip_accounts(world: World, batch: Batch, failed: dict[int, Error]) -> None
 
 def _store(world: World, batch: Batch, net: Net, outcomes: dict[int, Outcome]) -> None:
     """Write every touched account swept at the new value, open interest, and the fee pot."""
-    collected = 0
+    collected = 0  # premiums cancel
     for index, outcome in sorted(outcomes.items()):
         row = accounts_module.sweep(world, outcome.row, outcome.valuation.value_linear)
         accounts_module.store(world, batch.accounts[index], row, outcome.cash_before)
-        collected += outcome.fees + outcome.interest_owed
+        collected += outcome.paid + outcome.interest_owed
+    dated: dict[int, int] = {}
     for position, instrument in enumerate(batch.instruments):
         change = _interest_change(batch, net, position)
-        if change:
+        if change and is_dated(instrument):
+            dated[instrument] = change
+        elif change:
             market = world.ledger.markets[instrument]
             world.ledger.markets[instrument] = replace(
                 market, open_interest=market.open_interest + change
             )
+    ledger.move_dated(world, dated)
     if collected:
         pot = world.ledger.pot
         world.ledger.set_pot(replace(pot, fees=pot.fees + collected))

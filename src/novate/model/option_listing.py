@@ -1,9 +1,11 @@
 """Option listing: the grid of each underlying, and the expiries and strikes listed on it.
 
-Owns: grids, forward feeds, listed expiries and strikes, and the two words of each option (array and
-info, 0 while it is not listed or not built since). Units: prices and strikes in oracle units of 1e8
-wei a base unit, times in seconds. Nothing is rounded. Governance sets grids within bounds; anyone
-lists what lies on one. Source: docs/SPEC.md §14. Twin: ``contracts/option_listing.vy``.
+Owns: grids, forward feeds, listed expiries and strikes, the two words of each option (array and
+info; the info has nothing but open interest in it while it is not built since it was listed, and
+that of a future always) and what the open interest of an expiry amounts to. Units: prices and
+strikes in oracle units of 1e8 wei a base unit, times in seconds. Nothing is rounded. Governance
+sets grids within bounds; anyone lists what lies on one. Source: docs/SPEC.md §14. Twin:
+``contracts/option_listing.vy``.
 """
 
 from __future__ import annotations
@@ -14,9 +16,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from novate import errors, limits
 from novate.errors import require
 from novate.model import oracle, packed, surfaces
-from novate.model.arrays import PRICE_MAX, STRIKES_MAX, Info
+from novate.model.arrays import PRICE_MAX, STRIKES_MAX
 from novate.model.governance import bounded
-from novate.model.option_id import OptionId, is_option
+from novate.model.option_id import OptionId, future_id, is_future, is_option, place_of
 from novate.model.store import Store
 from novate.model.surface import TENOR_MAX_S
 from novate.units import DAY_S
@@ -72,14 +74,32 @@ class Listed(NamedTuple):
     strikes: tuple[int, ...] = ()
 
 
+class Series(NamedTuple):
+    """What the open interest of an expiry amounts to: lots of its options times |delta| (2**-20)
+    and times vega (2**-20 of the forward), and all open lots, the future's too.
+    """
+
+    delta: int = 0
+    vega: int = 0
+    open: int = 0
+
+    def pack(self) -> int:
+        """The series word [delta 80 | vega 80 | open 56]."""
+        return self.delta | self.vega << 80 | self.open << 160
+
+
 class OptionsState:
-    """Tables of the options: by underlying (grids, epochs), by (underlying, slot) and by id."""
+    """Tables of the options: by underlying (grids, epochs, limits of thousands of USD for vega and
+    gamma), by (underlying, slot) and by id.
+    """
 
     def __init__(self, store: Store) -> None:
         self.grids = store.table("options.grids", Grid())
         self.forward_feeds = store.table("options.forward_feeds", 0)  # feed + 1; 0: the grid's
         self.listed = store.table("options.listed", Listed())
+        self.series = store.table("options.series", Series())
         self.epochs = store.table("options.epochs", 0)
+        self.limits = store.table("options.limits", (0, 0))
         self.arrays = store.table("options.arrays", 0)
         self.infos = store.table("options.infos", 0)
 
@@ -117,9 +137,9 @@ def set_forward_feed(world: World, caller: str, underlying: int, slot: int, entr
 
 
 def list_expiry(world: World, underlying: int, expiry: int) -> int:
-    """List an expiry on the grid, in the slot of its surface; an expiry that is over and has
-    nothing open gives its slot up, and the forward feed of its own goes with it, that it does not
-    price the next. Returns the slot.
+    """List an expiry on the grid and its future, in the slot of its surface; an expiry that is over
+    and has nothing open gives its slot up, and the forward feed of its own goes with it, that it
+    does not price the next. Returns the slot.
 
     Errors: ListingClosed, ExpiryOffGrid, MissingExpiry, AlreadyListed, SlotInUse.
     """
@@ -130,9 +150,10 @@ def list_expiry(world: World, underlying: int, expiry: int) -> int:
     old = world.options.listed[underlying, slot]
     require(old.expiry != expiry, errors.AlreadyListed)
     require(old.expiry <= world.now, errors.SlotInUse)
-    for id in ids_of(underlying, slot, len(old.strikes)):
-        require(Info.unpack(world.options.infos[id]).open_interest == 0, errors.SlotInUse)
+    require(world.options.series[underlying, slot].open == 0, errors.SlotInUse)
+    for id in (future_id(underlying, slot), *ids_of(underlying, slot, len(old.strikes))):
         world.options.infos[id] = 0
+    world.options.series[underlying, slot] = Series()
     if old.expiry and world.options.forward_feeds[underlying, slot]:
         _set_forward_feed(world, underlying, slot, 0)
     world.options.listed[underlying, slot] = Listed(expiry)
@@ -177,6 +198,16 @@ def terms(world: World, id: int) -> tuple[int, int]:
     found = world.options.listed[option.underlying, option.slot]
     require(option.strike_index < len(found.strikes), errors.UnknownInstrument)
     return found.expiry, found.strikes[option.strike_index]
+
+
+def is_listed(world: World, id: int) -> bool:
+    """Whether an option or a future is among those of its slot's expiry, also after it is over."""
+    if not (is_option(id) or is_future(id)):
+        return False
+    found = world.options.listed[place_of(id)]
+    if is_future(id):
+        return found.expiry != 0
+    return OptionId.unpack(id).strike_index < len(found.strikes)
 
 
 def live(world: World, underlying: int, slot: int) -> Listed:

@@ -1,7 +1,8 @@
 """Option arrays: the stored words of listed options, brought up to date by anyone.
 
 Owns: the epochs of the underlyings (quantum and scan range that all their arrays share) and the
-rules of refreshing and using arrays; the tables stand in ``option_listing.OptionsState``. Units:
+rules of refreshing and using arrays; the tables stand in ``option_listing.OptionsState``. A refresh
+also sums up what the open interest of the expiry amounts to. Units:
 prices and the quantum in oracle units of 1e8 wei a base unit, psr in ppm. Rounding: the quantum up,
 marks and Greeks down. Source: docs/SPEC.md §14. Twin: ``contracts/option_arrays.vy``.
 """
@@ -16,9 +17,18 @@ from typing import TYPE_CHECKING
 from novate import errors
 from novate.errors import require
 from novate.model import oracle, packed, pricing, surface, surfaces
-from novate.model.arrays import Info, Option, build_expiry, quantum_of, same_epoch
+from novate.model.arrays import (
+    DELTA_BITS,
+    PSR_MAX,
+    VEGA_BITS,
+    Info,
+    Option,
+    build_expiry,
+    quantum_of,
+    same_epoch,
+)
 from novate.model.option_id import OptionId, is_option
-from novate.model.option_listing import feed_of, fresh_mark, ids_of, live, terms
+from novate.model.option_listing import Series, feed_of, fresh_mark, ids_of, live, terms
 from novate.units import DAY_S, ORACLE_UNIT, WAD, div_down
 
 if TYPE_CHECKING:
@@ -26,6 +36,7 @@ if TYPE_CHECKING:
 
 IDS_MAX = 16
 GENERATIONS = 256
+SUM_BITS = 20
 EPOCH_BITS = (("quantum", 56), ("reference", 56), ("psr", 20), ("started_at", 40), ("count", 8))
 
 
@@ -53,22 +64,26 @@ def refresh(world: World, underlying: int, slot: int) -> int:
     """Build the arrays of all options of one expiry at the forward and the surface of now; their
     open interest stays. Returns how many words were written.
 
-    Errors: UnknownInstrument, StalePrice, StaleSurface, StalePrice of the reference,
-    MissingParameter.
+    Errors: UnknownInstrument, StalePrice, StaleSurface, StalePrice of the reference.
     """
     listed = live(world, underlying, slot)
     forward = fresh_mark(world, feed_of(world, underlying, slot))
     word = _fresh_surface(world, underlying, slot, listed.expiry)
-    epoch = _epoch(world, underlying)
+    epoch = _begin(world, underlying)
     stamp = generation(world, underlying)
     seconds = listed.expiry - world.now
     built = build_expiry(forward, seconds, word, epoch.psr, epoch.quantum, listed.strikes)
     words = [option for pair in built for option in pair]
+    delta = vega = 0
     for id, option in zip(ids_of(underlying, slot, len(built)), words, strict=True):
         held = Info.unpack(world.options.infos[id]).open_interest
         info = replace(Info.unpack(option.info), generation=stamp, open_interest=held)
         world.options.arrays[id] = option.array
         world.options.infos[id] = info.pack()
+        delta_lot, vega_lot = amounts_of(info)
+        delta, vega = delta + held * delta_lot, vega + held * vega_lot
+    held = world.options.series[underlying, slot].open
+    world.options.series[underlying, slot] = Series(delta, vega, held)
     written = 2 * len(words)
     world.emit(
         "ArraysRefreshed",
@@ -79,6 +94,11 @@ def refresh(world: World, underlying: int, slot: int) -> int:
         words=written,
     )
     return written
+
+
+def amounts_of(info: Info) -> tuple[int, int]:
+    """|delta| and vega as they are summed up by expiry, in 2**-20, rounded down."""
+    return abs(info.delta) >> DELTA_BITS - SUM_BITS, info.vega >> VEGA_BITS - SUM_BITS
 
 
 def words(world: World, ids: Sequence[int]) -> list[Option]:
@@ -94,14 +114,17 @@ def words(world: World, ids: Sequence[int]) -> list[Option]:
 
 def usable(world: World, id: int) -> bool:
     """Whether the stored array may be used now: not expired, at most 60 s old, the forward within
-    25 bp of its own, surface and epoch the same.
+    25 bp of its own, surface and epoch the same, and the epoch one that a refresh would leave in
+    force.
     """
     if not is_option(id):
         return False
     option = OptionId.unpack(id)
     word = world.options.infos[id]
     expiry = world.options.listed[option.underlying, option.slot].expiry
-    if word == 0 or world.now >= expiry:
+    if world.now >= expiry:
+        return False
+    if world.options.epochs[option.underlying] != epoch_now(world, option.underlying):
         return False
     forward = oracle.feed(world, feed_of(world, option.underlying, option.slot)).mark
     return Info.unpack(word).usable(forward, world.now, generation(world, option.underlying))
@@ -132,32 +155,45 @@ def greeks(world: World, id: int) -> pricing.Greeks:
 
 
 def scan_range(world: World, underlying: int) -> int:
-    """The scan range (ppm) of arrays: the target, or while a change ramps in the larger end.
+    """The scan range (ppm) of arrays: the target, or while a change ramps in the larger end; the
+    widest that arrays take while there are no parameters.
 
     Never less than what stands now or is to come, as one array serves both margins; and constant
-    over the ramp, as every other range is another epoch. Errors: MissingParameter.
+    over the ramp, as every other range is another epoch.
     """
     parameters = world.risk.parameters[underlying]
-    require(parameters.psr_target != 0, errors.MissingParameter)
+    if parameters.psr_target == 0:
+        return PSR_MAX
     if world.now - parameters.psr_set_at >= DAY_S:
         return parameters.psr_target
     return max(parameters.psr_from, parameters.psr_target)
 
 
-def _epoch(world: World, underlying: int) -> Epoch:
-    """The epoch in force: a new one once the mark of the grid's feed, which all expiries share, has
-    left a tenth around its reference, or the scan range has changed.
+def epoch_now(world: World, underlying: int) -> int:
+    """The epoch word in force, or the one that a refresh would begin now, at the last price even if
+    it is old; 0 before any price. A new one begins once the mark of the grid's feed, which all
+    expiries share, has left a tenth around its reference, or the scan range has changed.
     """
-    reference = fresh_mark(world, world.options.grids[underlying].feed)
+    word: int = world.options.epochs[underlying]
+    reference = oracle.feed(world, world.options.grids[underlying].feed).mark
+    if reference == 0:
+        return word
     psr = scan_range(world, underlying)
-    old = Epoch.unpack(world.options.epochs[underlying])
+    old = Epoch.unpack(word)
     if same_epoch(reference, old.reference) and psr == old.psr:
-        return old
+        return word
     count = (old.count + 1) % GENERATIONS
-    epoch = Epoch(quantum_of(psr, reference), reference, psr, world.now, count)
-    world.options.epochs[underlying] = epoch.pack()
-    world.emit("EpochStarted", underlying=underlying, word=epoch.pack())
-    return epoch
+    return Epoch(quantum_of(psr, reference), reference, psr, world.now, count).pack()
+
+
+def _begin(world: World, underlying: int) -> Epoch:
+    """The epoch in force, which begins now if it must. Errors: StalePrice."""
+    fresh_mark(world, world.options.grids[underlying].feed)
+    word = epoch_now(world, underlying)
+    if word != world.options.epochs[underlying]:
+        world.options.epochs[underlying] = word
+        world.emit("EpochStarted", underlying=underlying, word=word)
+    return Epoch.unpack(word)
 
 
 def _fresh_surface(world: World, underlying: int, slot: int, expiry: int) -> int:

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from novate.model.instrument import PERP, SPOT
+from novate.model.instrument import FUTURE, OPTION, PERP, SPOT
 from novate.units import WAD
 
-FUTURE = 2
-OPTION = 3
+__all__ = ["FUTURE", "OPTION", "PERP", "SPOT", "Holding", "Line", "Rates", "Shared"]
 KIND_NAMES = {PERP: "perp", FUTURE: "future", OPTION: "option", SPOT: "spot"}
 
 
@@ -37,9 +36,10 @@ class Line:
 class Rates:
     """What one underlying's market is and charges; the defaults are those of docs/concepts/margin.
 
-    ``index`` is the spot price S. Ramps rise from zero at ``low`` to their most at ``high``, in wad
-    of USD. ``funding_ppb`` is the expected rate of eight hours, ``open_interest`` the whole
-    market's in USD.
+    ``index`` is the spot price, which the quantum of lanes refers to. Ramps rise from zero at
+    ``low`` to their most at ``high``, in wad of USD. ``funding_ppb`` is the expected rate of eight
+    hours, ``open_interest`` the whole market's in USD. Files of exact cases charge at the index
+    instead of each forward, and nothing for the rounding of lanes.
     """
 
     index: int
@@ -64,6 +64,7 @@ class Rates:
     haircut_maintenance_ppm: int = 0
     haircut_initial_ppm: int = 0
     charge_rounding: bool = True
+    charge_at_index: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,20 +13,18 @@ from functools import lru_cache
 
 from novate.model import arrays, pricing
 from novate.model.portfolio import OPTION, Line, Rates
-from novate.units import ORACLE_UNIT, WAD, div_down, div_up
+from novate.units import ORACLE_UNIT, WAD, div_down
 
 
 @dataclass(frozen=True, slots=True)
 class Unit:
     """One unit of an instrument: its mark and Greeks, and its lanes (none if linear), in wad;
-    ``cut`` is the most that a lane lost to its sixteen bits, ``shift`` how far the up shock moves
-    the volatility.
+    ``cut`` is the most that a lane lost to its sixteen bits.
     """
 
     greeks: pricing.Greeks
     lanes: tuple[int, ...] = ()
     cut: int = 0
-    shift: int = 0
 
 
 def quantum(rates: Rates) -> int:
@@ -60,10 +58,8 @@ def unit(line: Line, rates: Rates) -> Unit:
         lanes, cut = arrays.unpack(built.array), arrays.Info.unpack(built.info).clipped
     else:
         lanes, cut = arrays.scenarios(*terms), 0
-    up, _ = arrays.multipliers(line.seconds)
     return Unit(
         greeks=greeks,
         lanes=tuple(lane * size * ORACLE_UNIT for lane in lanes),
         cut=cut * size * ORACLE_UNIT,
-        shift=div_up(line.sigma * (up - pricing.ONE), pricing.ONE),
     )

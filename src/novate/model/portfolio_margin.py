@@ -156,7 +156,7 @@ def _underlying(group: Sequence[tuple[Line, int]], rates: Rates) -> UnderlyingMa
     exact = scenario_sums(group, rates)
     lowest = min(exact)
     options = [(line, quantity) for line, quantity in group if line.kind == OPTION]
-    short = sum(max(-quantity, 0) for _, quantity in options)
+    short = sum(max(-quantity, 0) * _price(line, rates) for line, quantity in options)
     spot = sum(quantity * line.forward for line, quantity in group if line.kind == SPOT)
     held = max(spot, 0)
     return UnderlyingMargin(
@@ -166,36 +166,38 @@ def _underlying(group: Sequence[tuple[Line, int]], rates: Rates) -> UnderlyingMa
         worst=exact.index(lowest),
         scan=div_up(max(0, -lowest), EXACT),
         charges=_charges(group, rates),
-        short_option_minimum=div_up(short * rates.index * rates.short_option_ppm, WAD * PPM),
+        short_option_minimum=div_up(short * rates.short_option_ppm, WAD * PPM),
         haircut_maintenance=div_up(held * rates.haircut_maintenance_ppm, WAD * PPM),
         haircut_initial=div_up(held * rates.haircut_initial_ppm, WAD * PPM),
     )
 
 
 def _charges(group: Sequence[tuple[Line, int]], rates: Rates) -> Charges:
+    """Deltas are dollars of the line's own forward (wad³), vega is the gain in lane 0, where only
+    volatility rises (wad²); what never expires is a tenor of its own.
+    """
     units = [(line, quantity, unit(line, rates)) for line, quantity in group]
     deltas: dict[int, int] = {}
     vegas: dict[int, int] = {}
     contracts = cut = gap = turned = perps = 0
     for line, quantity, each in units:
-        delta = quantity * each.greeks.delta
+        delta = quantity * each.greeks.delta * _price(line, rates)
         deltas[line.seconds] = deltas.get(line.seconds, 0) + delta
-        vegas[line.seconds] = vegas.get(line.seconds, 0) + quantity * each.greeks.vega * each.shift
         turned += abs(delta) if line.kind != SPOT else 0
         perps += abs(quantity) * line.forward if line.kind == PERP else 0
         if line.kind == OPTION:
+            vegas[line.seconds] = vegas.get(line.seconds, 0) + quantity * each.lanes[0]
             contracts += abs(quantity)
             cut += abs(quantity) * each.cut
-            gap += _gap(quantity, each, rates)
-    size = div_up(abs(sum(deltas.values())) * rates.index, WAD**2)
-    vega = div_up(abs(sum(vegas.values())), WAD**2)
-    offset, offset_vega = _offset(deltas), _offset(vegas)
+            gap += _gap(quantity, line, each, rates)
+    size = div_up(abs(sum(deltas.values())), WAD**2)
+    vega = div_up(abs(sum(vegas.values())), WAD)
     interest = ramp(
         rates.open_interest, rates.interest_low, rates.interest_high, rates.interest_max_e5
     )
     return Charges(
-        calendar=div_up(offset * rates.index * rates.calendar_ppm, WAD**2 * PPM),
-        calendar_vega=div_up(offset_vega * rates.calendar_vega_ppm, WAD**2 * PPM),
+        calendar=div_up(_offset(deltas) * rates.calendar_ppm, WAD**2 * PPM),
+        calendar_vega=div_up(_offset(vegas) * rates.calendar_vega_ppm, WAD * PPM),
         liquidity=_ramped(size, rates.liquidity_low, rates.liquidity_high, rates.liquidity_max_ppm),
         liquidity_vega=_ramped(
             vega,
@@ -204,11 +206,16 @@ def _charges(group: Sequence[tuple[Line, int]], rates: Rates) -> Charges:
             rates.liquidity_vega_max_ppm,
         ),
         gap=div_up(gap, WAD * PPM),
-        open_interest=div_up(turned * rates.index * interest[0], WAD**2 * interest[1] * 100_000),
+        open_interest=div_up(turned * interest[0], WAD**2 * interest[1] * 100_000),
         confidence=ppm_up(size, rates.confidence_ppm),
         funding=div_up(perps * abs(rates.funding_ppb), WAD * PPB),
         rounding=_rounding(contracts, cut, rates),
     )
+
+
+def _price(line: Line, rates: Rates) -> int:
+    """What a unit of delta stands for in charges: the line's forward, as on chain."""
+    return rates.index if rates.charge_at_index else line.forward
 
 
 def _offset(amounts: Mapping[int, int]) -> int:
@@ -217,9 +224,9 @@ def _offset(amounts: Mapping[int, int]) -> int:
     return min(sum(max(value, 0) for value in values), sum(max(-value, 0) for value in values))
 
 
-def _gap(quantity: int, each: Unit, rates: Rates) -> int:
+def _gap(quantity: int, line: Line, each: Unit, rates: Rates) -> int:
     """What may lie between the nodes, at most the mark of what is held long; wad² ppm."""
-    charge = rates.index * rates.gap_ppm
+    charge = _price(line, rates) * rates.gap_ppm
     return abs(quantity) * (min(charge, each.greeks.price * PPM) if quantity > 0 else charge)
 
 

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING
 from novate import errors, limits
 from novate.errors import Error, Rejected, require
 from novate.model import fills as fill_state
-from novate.model import novation, oracle, session, venue
+from novate.model import margin, novation, oracle, session, venue
 from novate.model.fills import Floor, Lane
 from novate.model.instrument import Terms
 from novate.model.novation import Trade
+from novate.model.option_id import is_dated
 from novate.model.order import ZERO_ADDRESS, Order
 from novate.model.packed import to_unsigned
 from novate.model.session import SessionKey
@@ -187,7 +188,7 @@ def _admit(world: World, item: Presented, executor: str, approved: bool, by_rece
             standing = world.now < world.exchange.confirmed[order.owner, item.digest]
             require(standing or item.consents, errors.BadSignature)
         elif item.signer != order.owner or order.owner == ZERO_ADDRESS:
-            underlying = world.ledger.terms[order.instrument].underlying
+            underlying = world.ledger.terms_of(order.instrument).underlying
             session.require_may_sign(world, order, item.signer, underlying)
             leg.key = item.signer
     except Rejected as rejected:
@@ -231,7 +232,7 @@ def _trade(world: World, batch: _Batch, index: int, fill: Fill, taker: _Leg, mak
     _check_terms(fill, taker, maker)
     if batch.receipts:
         _check_receipt(world, batch.receipts[index], batch.executor)
-    terms = world.ledger.terms[taker.order.instrument]
+    terms = world.ledger.terms_of(taker.order.instrument)
     fee_taker, fee_maker = _fees(world, fill, taker.order, maker.order, terms)
     _spend(world, fill, taker, maker, terms)
     return Trade(
@@ -282,9 +283,16 @@ def _fees(world: World, fill: Fill, taker: Order, maker: Order, terms: Terms) ->
     return fee_taker, fee_maker
 
 
+def mark_of(world: World, instrument: int) -> int:
+    """The mark in wad, now: of the instrument's feed, or a dated one's as it is valued."""
+    if is_dated(instrument):
+        return margin.quoted(world, instrument)[0]
+    return oracle.feed(world, world.ledger.terms[instrument].feed).mark * ORACLE_UNIT
+
+
 def _costs(world: World, fill: Fill, taker: Order, terms: Terms) -> tuple[int, int, int]:
     """Notional, then taker's and maker's loss against the mark: cents, rounded up."""
-    mark = oracle.feed(world, terms.feed).mark * ORACLE_UNIT
+    mark = mark_of(world, taker.instrument)
     size = fill.lots * terms.lot_size
     notional = div_up(fill.price * size, WAD * CENT)
     loss = div_up(abs(fill.price - mark) * size, WAD * CENT)
@@ -322,7 +330,7 @@ def _refuse(world: World, legs: Sequence[_Leg], fill: Fill) -> None:
     taker, maker = legs[fill.taker], legs[fill.maker]
     if not (taker.key or maker.key):
         return
-    terms = world.ledger.terms[taker.order.instrument]
+    terms = world.ledger.terms_of(taker.order.instrument)
     notional, loss_taker, loss_maker = _costs(world, fill, taker.order, terms)
     if taker.key:
         session.refund(world, taker.order.account, taker.key, notional, loss_taker)

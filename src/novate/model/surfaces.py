@@ -45,12 +45,15 @@ class SurfaceStatus:
 
 
 class SurfacesState:
-    """Tables of the surfaces: status by underlying, word by (underlying, slot)."""
+    """Tables of the surfaces: status by underlying, word by (underlying, slot), settlement price
+    (oracle units; ``settlement_prints``) by (underlying, expiry).
+    """
 
     def __init__(self, store: Store) -> None:
         self.registered = store.table("surfaces.registered", False)
         self.statuses = store.table("surfaces.status", SurfaceStatus())
         self.words = store.table("surfaces.words", 0)
+        self.prints = store.table("surfaces.prints", 0)
 
 
 def register_underlying(world: World, caller: str, underlying: int) -> None:

@@ -175,7 +175,7 @@ class Auditor:
         """I05 for both sides; the fees of the fill."""
         world = self.replica.world
         settings = world.exchange.settings
-        notional = fill.lots * fill.price * world.ledger.terms[taker.instrument].lot_size
+        notional = fill.lots * fill.price * world.ledger.terms_of(taker.instrument).lot_size
         total = 0
         for order, rate in ((taker, settings.taker_ppm), (maker, settings.maker_ppm)):
             fee = div_up(notional * rate, WAD * PPM)
@@ -276,7 +276,7 @@ class Auditor:
                 flows[token.instrument] = flows.get(token.instrument, 0) + sign * amount
         for account in change.before("ledger.accounts"):
             row = world.ledger.accounts[account]
-            kinds = {world.ledger.terms[i].kind for i, _ in row.positions}
+            kinds = {world.ledger.terms_of(i).kind for i, _ in row.positions}
             if kinds - {SPOT} or owner_of(account) == self._house:
                 book.traders.add(account)
             if account not in book.traders:

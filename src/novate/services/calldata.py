@@ -102,9 +102,20 @@ def _length(data: bytes, place: int) -> int:
 def _scalar(kind: str, word: int) -> Any:
     if kind == "bytes32":
         return word.to_bytes(WORD, "big")
+    if kind.startswith("int"):
+        return _signed(kind, word)
     bits = {"address": 160, "bool": 1}.get(kind) or int(kind.removeprefix("uint"))
     if word >> bits:
         raise Unreadable(f"{word:#x} is no {kind}")
     if kind == "address":
         return f"0x{word:040x}"
     return bool(word) if kind == "bool" else word
+
+
+def _signed(kind: str, word: int) -> int:
+    """A signed integer: two's complement over the whole word."""
+    value = word - WRAP if word >> 255 else word
+    half = 1 << int(kind.removeprefix("int")) - 1
+    if not -half <= value < half:
+        raise Unreadable(f"{word:#x} is no {kind}")
+    return value

@@ -13,6 +13,7 @@ from typing import Any
 from novate.chain.backend import abi_of
 from novate.chain.deployment import CONTRACT_OF
 from novate.model import invariants
+from novate.model.option_id import is_dated, is_option
 from novate.model.state import World
 from novate.services.replica import PEERS
 from novate.services.verification import Case, Tick, Wrong
@@ -60,16 +61,18 @@ def _questions(world: World, tokens: Iterable[str]) -> Iterator[Question]:
         yield Question("clearinghouse", "positions", (name,), row.positions)
     config = book.config.pack()
     for instrument, terms in book.terms.items():
-        words = (terms.pack(), book.markets[instrument].pack(terms), config)
+        market = 0 if is_dated(instrument) else book.markets[instrument].pack(terms)
+        words = (terms.pack(), market, config)
         yield Question("clearinghouse", "market", (instrument,), words)
     yield Question("clearinghouse", "pot", (), (book.pot.fees, book.pot.debt))
     for number, epoch in book.epochs.items():
         word = epoch.shares | epoch.cut << 128
         yield Question("clearinghouse", "epochs", (number,), word)
-    for role in (*PEERS, "guardian"):
+    for role in PEERS:
         yield Question("clearinghouse", role, (), world.addresses[role])
     for venue, approved in book.venues.items():
         yield Question("clearinghouse", "venues", (venue,), approved)
+    yield from _dated(world)
     yield Question("oracle", "status", (), world.oracle.statuses[0].pack())
     for feed, prices in world.oracle.feeds.items():
         yield Question("oracle", "feed", (feed,), prices.pack())
@@ -77,6 +80,24 @@ def _questions(world: World, tokens: Iterable[str]) -> Iterator[Question]:
         t = world.custody.tokens[token]
         sheet = (t.balance, t.cap, t.decimals, t.instrument, t.lot_units)
         yield Question("custody", "token", (token,), sheet)
+
+
+def _dated(world: World) -> Iterator[Question]:
+    """What stands in Options and Surfaces."""
+    rows = world.options
+    for underlying, grid in rows.grids.items():
+        yield Question("options", "grid", (underlying,), grid.pack())
+    for underlying, word in rows.epochs.items():
+        yield Question("options", "epoch", (underlying,), word)
+    for place, listed in rows.listed.items():
+        yield Question("options", "listed", place, (listed.expiry, tuple(listed.strikes)))
+    for place, series in rows.series.items():
+        yield Question("options", "series", place, series.pack())
+    for id, info in rows.infos.items():
+        if is_option(id):
+            yield Question("options", "words", ([id],), ((rows.arrays[id], info),))
+    for place, word in world.surfaces.words.items():
+        yield Question("surfaces", "surface", place, word)
 
 
 def _ask(case: Case, questions: Sequence[Question]) -> list[Any]:

@@ -14,6 +14,7 @@ not followed here.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,16 +23,19 @@ from novate.chain.abi import Abi, Event
 from novate.chain.backend import abi_of
 from novate.chain.deployment import CONTRACT_OF, Deployment
 from novate.errors import Error
-from novate.model import oracle
+from novate.model import oracle, settlement_prints, surfaces
 from novate.model.state import World
 from novate.services import settle_call
 from novate.services.calldata import Reader, Unreadable
 from novate.services.twins import CHANGES_NOTHING, argument, twins
 from novate.wire import round as wire_round
+from novate.wire import surfaces as wire_surfaces
 from novate.wire.records import ChainTransaction
 from novate.wire.round import SignedRound
+from novate.wire.surfaces import SignedSettlement, SignedSurfaces
 
-PEERS = ("risk_model", "custody", "auctioneer", "waterfall")  # of set_peers, in its order
+# of set_peers, in its order
+PEERS = ("risk_model", "custody", "auctioneer", "waterfall", "guardian", "options")
 READ_ONLY = ("view", "pure")
 
 
@@ -81,6 +85,9 @@ class Replica:
         self._readers = {address: Reader(abi) for address, abi in self._abis.items()}
         self._domain = wire_round.domain_separator(
             deployment.chain_id, deployment.addresses["oracle"]
+        )
+        self._surfaces_domain = wire_surfaces.domain_separator(
+            deployment.chain_id, deployment.addresses["surfaces"]
         )
         self._separator = settle_call.separator(deployment)
         self._twins = twins()
@@ -180,6 +187,10 @@ class Replica:
             raise NotFollowed("the chain accepted what none of the contract's functions accepts")
         if key == ("oracle", "post_round"):
             self.post_round(outcome.arguments)
+        elif key == ("surfaces", "post_surfaces"):
+            self.post_surfaces(outcome.arguments)
+        elif key == ("surfaces", "post_settlement"):
+            self.post_settlement(outcome.arguments)
         elif key == ("exchange", "settle"):
             self._settle(outcome, sender)
         elif key == ("timelock", "execute"):
@@ -229,17 +240,32 @@ class Replica:
         if (outcome.contract, outcome.function) != ("clearinghouse", "set_peers"):
             return
         for role, address in zip(PEERS, outcome.arguments, strict=False):
-            if address != self.world.addresses[role]:
+            if role != "guardian" and address != self.world.addresses[role]:
                 raise NotFollowed(f"{address} becomes the {role}, whose code has no twin")
 
     def post_round(self, arguments: tuple[Any, ...]) -> bool:
         """Run ``Oracle.post_round`` from its decoded arguments."""
         number, timestamp, observations, nodes, signatures = arguments
-        indices = [(nodes >> 8 * place) & 255 for place in range(len(signatures))]
-        pairs = tuple((i, (s[0], s[1])) for i, s in zip(indices, signatures, strict=True))
-        signed = SignedRound(number, timestamp, tuple(observations), pairs)
+        signed = SignedRound(number, timestamp, tuple(observations), _signed(nodes, signatures))
         signers = signed.signers(self._domain)
         return oracle.post_round(self.world, number, timestamp, list(observations), signers)
+
+    def post_surfaces(self, arguments: tuple[Any, ...]) -> bool:
+        """Run ``Surfaces.post_surfaces`` from its decoded arguments."""
+        number, timestamp, underlying, words, nodes, signatures = arguments
+        pairs = _signed(nodes, signatures)
+        signed = SignedSurfaces(number, timestamp, underlying, tuple(words), pairs)
+        signers = signed.signers(self._surfaces_domain)
+        return surfaces.post_surfaces(
+            self.world, number, timestamp, underlying, list(words), signers
+        )
+
+    def post_settlement(self, arguments: tuple[Any, ...]) -> bool:
+        """Run ``Surfaces.post_settlement`` from its decoded arguments."""
+        underlying, expiry, price, nodes, signatures = arguments
+        signed = SignedSettlement(underlying, expiry, price, _signed(nodes, signatures))
+        signers = signed.signers(self._surfaces_domain)
+        return settlement_prints.post_settlement(self.world, underlying, expiry, price, signers)
 
     def post_round_calldata(self, calldata: bytes) -> bool:
         """Run the round that a settlement carries."""
@@ -261,10 +287,23 @@ COMPARED = frozenset(
         "CashMoved",
         "GainsCut",
         "FeesDistributed",
+        "ExpirySettled",
+        "SettlementPrinted",
+        "ExpiryListed",
+        "StrikeListed",
+        "EpochStarted",
+        "ArraysRefreshed",
         "Deposited",
         "Withdrawn",
     }
 )
+
+
+def _signed(
+    nodes: int, signatures: Sequence[Sequence[int]]
+) -> tuple[tuple[int, tuple[int, int]], ...]:
+    """(node index, signature) of what a quorum signed; an index is a byte of ``nodes``."""
+    return tuple((nodes >> 8 * k & 255, (s[0], s[1])) for k, s in enumerate(signatures))
 
 
 def _place(record: ChainTransaction) -> str:

@@ -12,14 +12,19 @@ from typing import Any
 
 from novate.model import (
     custody,
+    expiry,
     fills,
     governance,
     ledger,
     liquidation,
     margin,
+    option_listing,
+    option_series,
+    options,
     oracle,
     session,
     settlement,
+    surfaces,
     venue,
     waterfall,
 )
@@ -38,8 +43,11 @@ CHANGES_NOTHING = frozenset(
         ("clearinghouse", "check"),
         ("risk_model", "accrued"),
         ("risk_model", "evaluate"),
+        ("risk_model", "evaluate_dated"),
         ("auctioneer", "quote"),
+        ("risk_model", "quoted"),
         ("lens", "margin"),
+        ("lens", "greeks"),
         ("lens", "solvency"),
     }
 )
@@ -86,8 +94,14 @@ def _confirm_wallet(world: World, caller: str, wallet: str, digest: int, blob: o
     settlement.confirm_wallet(world, wallet, digest.to_bytes(32, "big"), consents=True)
 
 
+def _anyone(function: Twin) -> Twin:
+    """The twin of a function that does not ask who calls."""
+    return lambda world, caller, *arguments: function(world, *arguments)
+
+
 CLEARINGHOUSE: dict[str, Twin] = {
     "sweep": ledger.sweep,
+    "settle_expiry": expiry.settle_expiry,
     "credit": ledger.credit,
     "debit": ledger.debit,
     "set_in_auction": ledger.set_in_auction,
@@ -128,6 +142,14 @@ def twins() -> dict[tuple[str, str], Twin]:
             waterfall, ("cover", "pay_reward", "execute_haircut", "retry", "refill", "set_limits")
         ),
         "oracle": _functions(oracle, ("set_nodes", "register_feed", "set_limits")),
+        "surfaces": _functions(surfaces, ("register_underlying",)),
+        "options": {
+            **_functions(option_listing, ("set_grid", "set_forward_feed")),
+            **_functions(option_series, ("set_exposure_limits", "move_interest", "close_interest")),
+            "list_expiry": _anyone(option_listing.list_expiry),
+            "list_strike": _anyone(option_listing.list_strike),
+            "refresh": _anyone(options.refresh),
+        },
         "exchange": {
             **_functions(venue, ("set_fees", "set_windows", "set_executor")),
             **_functions(fills, ("cancel", "cancel_below")),

@@ -21,12 +21,14 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=1, help="how many seeds")
     parser.add_argument("--operations", type=int, default=5_000, help="operations a seed")
     parser.add_argument("--workers", type=int, default=2, help="processes")
+    parser.add_argument("--dated", action="store_true", help="with options and dated futures")
     chosen = parser.parse_args()
     total = Tally(Counter(), Counter(), Counter())
     failures = 0
     with ProcessPoolExecutor(chosen.workers) as pool:
         seeds = range(chosen.seed, chosen.seed + chosen.seeds)
-        running = {pool.submit(simulate, seed, chosen.operations): seed for seed in seeds}
+        given = chosen.operations, chosen.dated
+        running = {pool.submit(simulate, seed, *given): seed for seed in seeds}
         for finished in as_completed(running):
             try:
                 total.add(finished.result())

@@ -12,9 +12,10 @@ from typing import Any
 
 from novate.model import custody as custody_model
 from novate.model import fills as fill_state
-from novate.model import invariants, ledger, waterfall
+from novate.model import invariants, ledger, option_series, waterfall
 from novate.model.account import borrow_index
 from novate.model.invariants import Change
+from novate.model.option_id import is_dated, is_option
 from novate.model.order import ZERO_ADDRESS
 from novate.sim.world import Difference, Result, Settlement, Step, same, word
 from novate.units import PPM, WAD, div_down, div_up
@@ -69,6 +70,16 @@ class Checker:
             "waterfall.insurance_paid": self._cover,
             "waterfall.pendings": self._deficit,
             "waterfall.uncovered": self._deficit,
+            "options.grids": self._grid,
+            "options.listed": lambda key: self._series(*key),
+            "options.series": lambda key: self._series(*key),
+            "options.limits": self._exposure,
+            "options.epochs": self._epoch_of,
+            "options.arrays": self._option,
+            "options.infos": self._option,
+            "surfaces.status": self._surfaces,
+            "surfaces.words": lambda key: self._surface(*key),
+            "surfaces.prints": lambda key: self._print(*key),
         }
 
     def after(self, step: Step, result: Result) -> None:
@@ -106,7 +117,7 @@ class Checker:
                 filled = self.filled[key] = self.filled.get(key, 0) + fill.lots
                 if not invariants.I04_within_signed_lots(order, filled):
                     raise Difference(f"I04 broken: {filled} lots of {order}")
-                lot_size = self.world.ledger.terms[order.instrument].lot_size
+                lot_size = self.world.ledger.terms_of(order.instrument).lot_size
                 fee = div_up(fill.lots * fill.price * lot_size * rate, WAD * PPM)
                 if not invariants.I05_within_signed_terms(order, fill.price, fill.lots, fee):
                     raise Difference(f"I05 broken: {fill.price}, fee {fee}, {order}")
@@ -160,7 +171,8 @@ class Checker:
         rows = self.world.ledger
         found = self.settlement.clearinghouse.call("market", instrument)
         terms = rows.terms[instrument]
-        expected = terms.pack(), rows.markets[instrument].pack(terms), rows.config.pack()
+        market = 0 if is_dated(instrument) else rows.markets[instrument].pack(terms)
+        expected = terms.pack(), market, rows.config.pack()
         same(("market", instrument), tuple(found), expected)
 
     def _epoch(self, number: int) -> None:
@@ -214,6 +226,48 @@ class Checker:
         same("initial ratio", risk.call("initial_ratio_ppm"), row.initial_ratio_ppm)
         same("credit cap", risk.call("credit_cap"), row.credit_cap)
         same("stale drift", risk.call("stale_drift_ppm_s"), row.stale_drift_ppm_s)
+
+    # Options
+
+    def _grid(self, underlying: int) -> None:
+        found = self.settlement.options.call("grid", underlying)
+        same(("grid", underlying), found, self.world.options.grids[underlying].pack())
+
+    def _series(self, underlying: int, slot: int) -> None:
+        contract, rows = self.settlement.options, self.world.options
+        listed = tuple(contract.call("listed", underlying, slot))
+        expected = rows.listed[underlying, slot]
+        same(("listed", underlying, slot), listed, (expected.expiry, tuple(expected.strikes)))
+        found = contract.call("series", underlying, slot)
+        same(("series", underlying, slot), found, rows.series[underlying, slot].pack())
+
+    def _exposure(self, underlying: int) -> None:
+        found = self.settlement.options.call("limits", underlying)
+        same(("limits", underlying), tuple(found), self.world.options.limits[underlying])
+
+    def _epoch_of(self, underlying: int) -> None:
+        found = self.settlement.options.call("epoch", underlying)
+        same(("epoch of", underlying), found, self.world.options.epochs[underlying])
+
+    def _option(self, id: int) -> None:
+        contract, rows = self.settlement.options, self.world.options
+        interest = option_series.interest(self.world, id)
+        same(("interest", id), contract.call("interest", id), interest)
+        if is_option(id):
+            stored = rows.arrays[id], rows.infos[id]
+            same(("option", id), tuple(contract.call("words", [id])[0]), stored)
+
+    def _surfaces(self, underlying: int) -> None:
+        found = self.settlement.surfaces.call("status_of", underlying)
+        same(("surfaces", underlying), found, self.world.surfaces.statuses[underlying].pack())
+
+    def _surface(self, underlying: int, slot: int) -> None:
+        found = self.settlement.surfaces.call("surface", underlying, slot)
+        same(("surface", underlying, slot), found, self.world.surfaces.words[underlying, slot])
+
+    def _print(self, underlying: int, expiry: int) -> None:
+        found = self.settlement.surfaces.call("settlement_price", underlying, expiry)
+        same(("print", underlying, expiry), found, self.world.surfaces.prints[underlying, expiry])
 
     # Exchange
 

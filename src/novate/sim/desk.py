@@ -13,7 +13,9 @@ from typing import Any
 from coincurve import PrivateKey
 
 from novate.model import fills as fill_state
-from novate.model import oracle, session, settlement
+from novate.model import margin, oracle, session, settlement
+from novate.model.instrument import Terms
+from novate.model.option_id import is_dated
 from novate.model.order import IMMEDIATE, POST_ONLY, REDUCE_ONLY, ZERO_ADDRESS, Order
 from novate.model.settlement import Fill, Presented, Receipt
 from novate.model.state import World
@@ -84,8 +86,15 @@ class Desk:
 
     def mark(self, instrument: int) -> int:
         """The mark in wad."""
+        if is_dated(instrument):
+            return margin.quoted(self.world, instrument)[0]
         terms = TERMS.get(instrument, TERMS[BTC])
         return oracle.feed(self.world, terms.feed).mark * ORACLE_UNIT
+
+    def terms(self, instrument: int) -> Terms:
+        """Terms, of something listed if it is not."""
+        found = self.world.ledger.terms_of(instrument)
+        return found if found.kind else TERMS[BTC]
 
     # Orders
 
@@ -140,11 +149,11 @@ class Desk:
     ) -> SignedFill:
         """Two orders that cross at a price near the mark, and their match."""
         r = self.random
-        terms = TERMS.get(instrument, TERMS[BTC])
+        terms = self.terms(instrument)
         price = int(self.mark(instrument) * r.choice([1, 1, 1, 1.002, 0.998, 1.03, 0.97]))
         if self.chance():
             price = int(price * r.choice([0.8, 1.3]))
-        price -= price % terms.tick
+        price = max(price - price % terms.tick, terms.tick)
         if self.chance(0.01):
             price += 1
         sign = 1 if buys else -1
@@ -154,7 +163,7 @@ class Desk:
         size = lots * r.choice([1, 1, 2, 5])
         other = instrument if not self.chance(0.01) else r.choice([BTC, ETH])
         opposite = -sign if not self.chance(0.01) else sign
-        taken = self.order(taker, instrument, sign * size, price + slack)
+        taken = self.order(taker, instrument, sign * size, max(price + slack, 0))
         made = self.order(maker, other, opposite * lots * r.choice([1, 1, 3]), price)
         matched = lots if not self.chance() else r.choice([0, lots * 7])
         return SignedFill(self.sign(taken, taker), self.sign(made, maker), matched, price)

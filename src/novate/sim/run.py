@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from novate.sim.dated import DatedSimulation
 from novate.sim.upkeep import Simulation
 from novate.sim.workload import Tally
 from novate.sim.world import Difference
@@ -13,11 +14,13 @@ class Failure(AssertionError):
     """A run found a difference; the text has the command that replays it."""
 
 
-def simulate(seed: int, operations: int) -> Tally:
-    """At least ``operations`` random operations on contracts and model. Errors: Failure."""
+def simulate(seed: int, operations: int, dated: bool = False) -> Tally:
+    """At least ``operations`` random operations on contracts and model, with options and dated
+    futures if ``dated``. Errors: Failure.
+    """
     simulation = None
     try:
-        simulation = Simulation(seed)
+        simulation = DatedSimulation(seed) if dated else Simulation(seed)
         compared_at = 0
         while simulation.operations < operations:
             simulation.draw()
@@ -28,6 +31,7 @@ def simulate(seed: int, operations: int) -> Tally:
     except Exception as error:
         done = simulation.operations if simulation else 0
         command = f".venv/bin/python -m novate.sim --seed {seed} --operations {operations}"
+        command += " --dated" if dated else ""
         raise Failure(f"after {done} operations: {error}\nreplay: {command}") from error
     return simulation.tally
 

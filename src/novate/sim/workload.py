@@ -86,6 +86,8 @@ class Tally:
 class Workload:
     """One run; every draw comes from the seed."""
 
+    kinds = KINDS
+
     def __init__(self, seed: int) -> None:
         self.random = random.Random(seed)
         self.both = Settlement()
@@ -133,8 +135,8 @@ class Workload:
 
     def draw(self) -> None:
         """One random kind of operation (some are several transactions)."""
-        names = list(KINDS)
-        name = self.random.choices(names, [weight for weight, _ in KINDS.values()])[0]
+        names = list(self.kinds)
+        name = self.random.choices(names, [weight for weight, _ in self.kinds.values()])[0]
         getattr(self, name)()
 
     def anyone(self) -> Person:
@@ -204,12 +206,12 @@ class Workload:
         """Another venue brings wild trades."""
         r = self.random
         accounts = sorted(p.account for p in r.sample(self.people, r.randint(2, 6)))
-        instruments = sorted(r.sample([BTC, ETH, WETH, UNLISTED], r.randint(1, 3)))
+        instruments = sorted(r.sample(self.traded_wildly(), r.randint(1, 3)))
         trades = []
         for _ in range(r.choice([1, 1, 3, 12])):
             taker, maker = r.sample(range(len(accounts)), 2)
             at = r.randrange(len(instruments))
-            terms = TERMS.get(instruments[at], TERMS[BTC])
+            terms = self.desk.terms(instruments[at])
             price = self.some_price(instruments[at], terms.tick) + r.choice([0] * 30 + [1])
             lots = r.choice([0, 1, r.randint(1, 300), r.randint(1, 3_000), r.randint(1, 40_000)])
             reduce_only = r.random() < 0.05, r.random() < 0.05
@@ -226,6 +228,10 @@ class Workload:
 
         self.run("novate", Step(self.both.clearinghouse, "novate", sender, arguments, twin))
 
+    def traded_wildly(self) -> list[int]:
+        """Instruments that the other venue tries."""
+        return [BTC, ETH, WETH, UNLISTED]
+
     def some_price(self, instrument: int, tick: int) -> int:
         """At the mark, off it, or the last tick within the band and the first beyond."""
         r, mark = self.random, self.desk.mark(instrument)
@@ -233,7 +239,7 @@ class Workload:
         if r.random() < 0.3:
             rate = r.choice([1, -1]) * self.world.ledger.config.trade_band_ppm
         price = div_down(mark * (PPM + rate), PPM)
-        return price - price % tick + r.choice([0, 0, tick, -tick])
+        return max(price - price % tick + r.choice([0, 0, tick, -tick]), 0)
 
     # Money
 

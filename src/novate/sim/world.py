@@ -17,18 +17,21 @@ from coincurve import PrivateKey
 import novate.chain
 from novate.chain.harness import CHAIN_ID, CallReverted, Chain, Contract, actor
 from novate.errors import Error, Rejected
-from novate.model import custody, ledger, margin, oracle, venue
+from novate.model import custody, ledger, margin, option_listing, oracle, surfaces, venue
 from novate.model.account import BorrowIndex
-from novate.model.instrument import PERP, SPOT, Terms
+from novate.model.instrument import FUTURE, OPTION, PERP, SPOT, Terms
 from novate.model.invariants import Change
 from novate.model.margin import RiskGlobals, RiskParameters
+from novate.model.option_id import OptionId, future_id, terms_key
+from novate.model.option_listing import Grid
 from novate.model.oracle import NodeSignature, Observation
 from novate.model.order import Order
 from novate.model.settlement import Fill
 from novate.model.state import Event, World
-from novate.units import WAD
+from novate.units import DAY_S, WAD
 from novate.wire import eip712
 from novate.wire import round as wire_round
+from novate.wire import surfaces as wire_surfaces
 
 BTC, ETH, WETH = 1, 2, 3
 DOLLAR = 10**6
@@ -48,6 +51,22 @@ TERMS = {
     BTC: Terms(10**15, 5 * 10**17, 10_000_000, 2_000_000, 0, 0, PERP),
     ETH: Terms(10**16, 5 * 10**16, 10_000_000, 3_000_000, 1, 1, PERP),
     WETH: Terms(10**12, 10**16, 10**12, 10**11, 1, 1, SPOT),
+}
+
+HOUR_S = 3_600
+GRIDS = {
+    0: Grid(500 * 10**10, DAY_S, HOUR_S, 0, 16, 0, True),
+    1: Grid(25 * 10**10, DAY_S, HOUR_S, 0, 17, 1, True),
+}
+DATED_TERMS = {
+    terms_key(id): Terms(
+        10 ** GRIDS[underlying].lot_exponent, WAD // 10, 10**6, 10**5, underlying, 0, kind
+    )  # division: exact, a tick of ten cents
+    for underlying in GRIDS
+    for id, kind in (
+        (OptionId(underlying, 0, 0, False).pack(), OPTION),
+        (future_id(underlying, 0), FUTURE),
+    )
 }
 
 
@@ -102,6 +121,7 @@ class Settlement:
         self.world.ledger.borrow["index"] = BorrowIndex(0, self.chain.timestamp)
         self.world.risk.shared["globals"] = RiskGlobals()
         self.separator = eip712.Domain(CHAIN_ID, self.exchange.address).separator()
+        self.surfaces_domain = wire_surfaces.domain_separator(CHAIN_ID, self.surfaces.address)
         self.oracle_domain = wire_round.domain_separator(CHAIN_ID, self.oracle.address)
         self.round = 0
         self._connect()
@@ -114,7 +134,13 @@ class Settlement:
         config = ledger.Config().pack()
         self.clearinghouse = deploy("Clearinghouse", governor, config, office.address)
         house = self.clearinghouse.address
-        self.risk = deploy("RiskModel", governor, house, self.oracle.address)
+        oracle_address = self.oracle.address
+        self.surfaces = deploy("Surfaces", governor, oracle_address)
+        builder = deploy("ArrayBuilder")
+        self.options = deploy(
+            "Options", governor, oracle_address, self.surfaces.address, house, builder.address
+        )
+        self.risk = deploy("RiskModel", governor, house, oracle_address, self.options.address)
         self.custody = deploy("Custody", governor, house)
         self.waterfall = deploy("Waterfall", governor, house)
         self.auctioneer = deploy(
@@ -124,13 +150,14 @@ class Settlement:
         self.usd = deploy("TestToken", "US dollar", "USD", 6, root=LOCAL)
         self.ether = deploy("TestToken", "Wrapped ether", "WETH", 18, root=LOCAL)
         self.tokens = {token.address.lower(): token for token in (self.usd, self.ether)}
-        for role in ("custody", "waterfall", "auctioneer", "exchange"):
+        for role in ("custody", "waterfall", "auctioneer", "exchange", "options", "clearinghouse"):
             self.address[role] = getattr(self, role).address.lower()
 
     def _connect(self) -> None:
         """Peers and venues: addresses, which the model knows by role."""
         governor = self.address["timelock"]
-        peers = [self.address[r] for r in ("custody", "auctioneer", "waterfall", "guardian")]
+        roles = ("custody", "auctioneer", "waterfall", "guardian", "options")
+        peers = [self.address[role] for role in roles]
         self.clearinghouse.call("set_peers", self.risk.address, *peers, sender=governor)
         self.waterfall.call("set_auctioneer", self.address["auctioneer"], sender=governor)
         for role in ("venue", "exchange"):
@@ -148,6 +175,11 @@ class Settlement:
             self.govern(self.risk, margin.set_parameters, underlying, row)
         for instrument, terms in TERMS.items():
             self.govern(self.clearinghouse, ledger.list_instrument, instrument, terms)
+        for underlying, grid in GRIDS.items():
+            self.govern(self.surfaces, surfaces.register_underlying, underlying)
+            self.govern(self.options, option_listing.set_grid, underlying, grid.pack())
+        for key, terms in DATED_TERMS.items():
+            self.govern(self.clearinghouse, ledger.list_instrument, key, terms)
         self.govern(self.clearinghouse, ledger.set_debt_cap, 10**24)
         self.govern(self.exchange, venue.set_executor, self.address["engine"], True)
         self.govern(self.exchange, venue.set_fees, 400, 100)
@@ -266,7 +298,7 @@ def as_plain(value: Any) -> Any:
 def comparable(name: str, arguments: dict[str, Any]) -> dict[str, Any]:
     """Arguments of an event: bytes as integers, addresses in lower case. What the nodes signed
     together (a round's ``digest``) is outside the model."""
-    signed = name == "RoundPosted"
+    signed = name in ("RoundPosted", "SurfacesPosted")
     return {k: as_word(v) for k, v in arguments.items() if not (signed and k == "digest")}
 
 

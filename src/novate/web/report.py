@@ -10,7 +10,7 @@ from __future__ import annotations
 from decimal import Decimal
 from html import escape
 
-from novate.web import report_charts, report_tables
+from novate.web import report_charts, report_options, report_tables
 from novate.web.report_data import INVARIANTS, ReportData, Result
 from novate.web.report_style import STYLE
 from novate.web.report_text import count, moment, money, number, plural
@@ -23,6 +23,7 @@ def render(result: Result, series: ReportData) -> str:
         _tiles(result),
         _story(result, series),
         report_charts.sections(result, series),
+        report_options.sections(result, series),
         report_tables.invariants(result),
         report_tables.nodes(series),
         report_tables.liquidations(series),
@@ -126,12 +127,14 @@ def _tiles(result: Result) -> str:
 def _story(result: Result, series: ReportData) -> str:
     """What happened, in one paragraph."""
     said = [_fall(series)]
+    batches = result["batches"] - series.get("cheat_settlements", 0)
     said.append(
         f"{plural(result['accounts'], 'account')} sent {plural(result['orders'], 'signed order')}; "
         f"{count(result['fills_settled'])} of {plural(result['fills_matched'], 'matched fill')} "
-        f"settled on chain in {plural(result['batches'], 'batch', 'batches')}, at a median of "
+        f"settled on chain in {plural(batches, 'batch', 'batches')}, at a median of "
         f"{count(result['gas_per_fill_median'])} gas a fill."
     )
+    said.append(_options(result))
     said.append(_defaults(result))
     said.append(_silent(series))
     said.append(
@@ -173,6 +176,24 @@ def _defaults(result: Result) -> str:
     paid = Decimal(result["insurance_start"]) - Decimal(result["insurance_end"])
     verb = f"fell by {money(paid)}" if paid >= 0 else f"rose by {money(-paid)} (fees above losses)"
     return f"{text}, leaving {money(debt)} of bad debt for the waterfall; insurance {verb}."
+
+
+def _options(result: Result) -> str:
+    """What was traded in options, and what came of those that expired."""
+    if not result["options_listed"]:
+        return ""
+    text = (
+        f"{plural(result['options_listed'], 'option')} stood listed; "
+        f"{plural(result['option_fills'], 'fill')} of them moved {money(result['option_premium'])} "
+        f"of premium, on {plural(result['surfaces_posted'], 'signed surface')}"
+    )
+    if not result["expiries_settled"]:
+        return f"{text}; none expired in this run."
+    return (
+        f"{text}. {plural(result['expiries_settled'], 'expiry', 'expiries')} settled at the mean "
+        f"of the nodes' last half hour, for {plural(result['accounts_paid'], 'account')}; those "
+        f"in the money received {money(result['paid_at_expiry'])}."
+    )
 
 
 def _silent(series: ReportData) -> str:

@@ -13,7 +13,7 @@ from novate.web.report_data import AssetPrices, Column, ReportData, Result
 from novate.web.report_text import count, moment, money, number, plural
 
 HEADROOM_SHOWN_MAX_PCT = 300.0
-_STYLES = ("s0", "s1", "s2", "s3", "s4", "s5", "s6")
+STYLES = ("s0", "s1", "s2", "s3", "s4", "s5", "s6")
 
 
 def sections(result: Result, series: ReportData) -> str:
@@ -25,24 +25,24 @@ def sections(result: Result, series: ReportData) -> str:
     defaults += _waterfall(ts, series, result) + _gap(ts, series)
     trading = _fills(ts, series) + _gas(series, result)
     return (
-        _section("Prices", prices or _missing("No prices were recorded."))
-        + _section("Exposure and margin", risk)
-        + _section("Liquidations and who paid", defaults)
-        + _section("Settlement", trading)
+        section("Prices", prices or missing("No prices were recorded."))
+        + section("Exposure and margin", risk)
+        + section("Liquidations and who paid", defaults)
+        + section("Settlement", trading)
     )
 
 
-def _section(title: str, body: str) -> str:
+def section(title: str, body: str) -> str:
     """A headed grid of figures."""
     return f'<section><h2>{title}</h2><div class="grid">{body}</div></section>'
 
 
-def _missing(text: str) -> str:
+def missing(text: str) -> str:
     """Says that there is nothing to draw."""
     return f'<p class="missing">{escape(text)}</p>'
 
 
-def _figure(
+def figure(
     title: str,
     unit: str,
     reading: str,
@@ -79,7 +79,7 @@ def _asset(ts: list[int], asset: str, prices: AssetPrices) -> str:
 
 def _price(ts: list[int], asset: str, kind: str, nodes: dict[str, Column], chain: Column) -> str:
     """Every node's price over the chain's broad band; strips below show where a node was silent."""
-    styles = (*_STYLES[:4], *_STYLES[5:])
+    styles = (*STYLES[:4], *STYLES[5:])
     lines = [Line(name, nodes[name], styles[k % len(styles)]) for k, name in enumerate(nodes)]
     chain_line = [Line("on chain", chain, charts.BAND)] if chain else []
     title = f"{asset} {kind} by oracle node"
@@ -88,7 +88,7 @@ def _price(ts: list[int], asset: str, kind: str, nodes: dict[str, Column], chain
     )
     reading = _price_reading(ts, chain, nodes)
     unit = f"USD per {asset}"
-    return _figure(title, unit, reading, svg, [*chain_line, *lines], wide=True)
+    return figure(title, unit, reading, svg, [*chain_line, *lines], wide=True)
 
 
 def _price_reading(ts: list[int], chain: Column, nodes: dict[str, Column]) -> str:
@@ -109,11 +109,11 @@ def _price_reading(ts: list[int], chain: Column, nodes: dict[str, Column]) -> st
 def _open_interest(ts: list[int], series: ReportData) -> str:
     """Open interest by instrument."""
     columns = series.get("open_interest", {})
-    lines = [Line(n, c, _STYLES[k % 7]) for k, (n, c) in enumerate(columns.items())]
+    lines = [Line(n, c, STYLES[k % 7]) for k, (n, c) in enumerate(columns.items())]
     title = "Open interest"
     svg = charts.line_chart(ts, lines, label=title, zero=True)
     reading = "Positions outstanding, valued at mark; it shrinks as accounts are reduced."
-    return _figure(title, "USD", reading, svg, lines)
+    return figure(title, "USD", reading, svg, lines)
 
 
 def _headroom(ts: list[int], series: ReportData) -> str:
@@ -132,7 +132,7 @@ def _headroom(ts: list[int], series: ReportData) -> str:
         f"{plural(len(worst), 'round')}"
     )
     shown = f" (drawn up to {HEADROOM_SHOWN_MAX_PCT:.0f} %)."
-    return _figure(title, "% of maintenance margin", reading + shown, svg, lines)
+    return figure(title, "% of maintenance margin", reading + shown, svg, lines)
 
 
 def _liquidation_rate(ts: list[int], series: ReportData) -> str:
@@ -152,7 +152,7 @@ def _liquidation_rate(ts: list[int], series: ReportData) -> str:
             f"{plural(len(rows), 'slice')} of {total} USD in all; "
             f"the busiest minute, {busiest}, took {charts.compact(peak)} USD."
         )
-    return _figure("Liquidations", "USD at mark, per minute", reading, svg, [])
+    return figure("Liquidations", "USD at mark, per minute", reading, svg, [])
 
 
 def _recovery(ts: list[int], series: ReportData) -> str:
@@ -176,13 +176,13 @@ def _recovery(ts: list[int], series: ReportData) -> str:
             f"Each dot is one slice: what the account kept of its value at mark after the "
             f"auction's discount; median {median(shares):.2f} %, worst {min(shares):.2f} %."
         )
-    return _figure(title, "% of value at mark", reading, svg, [])
+    return figure(title, "% of value at mark", reading, svg, [])
 
 
 def _waterfall(ts: list[int], series: ReportData, result: Result) -> str:
     """Layers that pay for losses."""
     columns = series.get("waterfall", {})
-    lines = [Line(n, c, _STYLES[k % 7]) for k, (n, c) in enumerate(columns.items())]
+    lines = [Line(n, c, STYLES[k % 7]) for k, (n, c) in enumerate(columns.items())]
     title = "Waterfall layers"
     svg = charts.line_chart(ts, lines, label=title, stacked=True)
     reading = (
@@ -190,7 +190,7 @@ def _waterfall(ts: list[int], series: ReportData, result: Result) -> str:
         f"first); insurance went from {money(result['insurance_start'])} to "
         f"{money(result['insurance_end'])}."
     )
-    return _figure(title, "USD left", reading, svg, lines, filled=True)
+    return figure(title, "USD left", reading, svg, lines, filled=True)
 
 
 def _gap(ts: list[int], series: ReportData) -> str:
@@ -204,7 +204,7 @@ def _gap(ts: list[int], series: ReportData) -> str:
         if above == 0
         else f"Users could claim more than custody holds in {plural(above, 'round')}!"
     )
-    return _figure(title, "USD", reading, svg, [])
+    return figure(title, "USD", reading, svg, [])
 
 
 def _fills(ts: list[int], series: ReportData) -> str:
@@ -220,7 +220,7 @@ def _fills(ts: list[int], series: ReportData) -> str:
             f"{charts.compact(sum(sums[0]))} settled and {charts.compact(sum(sums[1]))} busted; "
             f"the busiest minute settled {charts.compact(max(sums[0]))}."
         )
-    return _figure("Fills and busts", "per minute", reading, svg, lines, filled=True)
+    return figure("Fills and busts", "per minute", reading, svg, lines, filled=True)
 
 
 def _gas(series: ReportData, result: Result) -> str:
@@ -232,4 +232,10 @@ def _gas(series: ReportData, result: Result) -> str:
         f"Each batch's gas divided by its fills, over {plural(len(values), 'batch', 'batches')}: "
         f"the median fill cost {count(result['gas_per_fill_median'])}."
     )
-    return _figure(title, "number of batches by gas a fill", reading, svg, [])
+    tried = series.get("cheat_settlements", 0)
+    if tried:
+        reading += (
+            f" {count(tried)} more of the {count(result['batches'])} settlement transactions were "
+            "the cheating operator's: they settled nothing."
+        )
+    return figure(title, "number of batches by gas a fill", reading, svg, [])

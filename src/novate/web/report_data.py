@@ -21,6 +21,12 @@ says so.
 - ``nodes``: list of ``NodeStats``; ``cheats``: list of ``Cheat``, one a kind of attempt.
 - ``parameters``: name -> value, both text; ``sources``: where the prices come from, texts.
 - ``findings``: list of ``FindingRow``, the defects of the price file.
+- ``cheat_settlements``: int, how many of ``batches`` were attempts to cheat.
+- ``surfaces``: asset -> curve -> Column, implied volatility on chain in percent a year.
+- ``surface_check``: how far the surface on chain stood from measured series, a sentence.
+- ``option_moment``: ts, when ``ladder``, ``heat_map`` and ``grid`` were taken.
+- ``ladder``: list of ``LadderRow``, by asset, expiry and strike; ``heat_map``: ``HeatMap``.
+- ``grid``: list of ``GridRow``, one an account and underlying with options.
 """
 
 from __future__ import annotations
@@ -70,6 +76,15 @@ class Result(TypedDict):
     cheats_attempted: int
     cheats_succeeded: int
     gas_per_fill_median: int
+    options_listed: int
+    option_fills: int
+    option_premium: str
+    surfaces_posted: int
+    array_refreshes: int
+    expiries_settled: int
+    accounts_paid: int
+    paid_at_expiry: str
+    scan_shortfall_bp: float
     invariants: dict[str, bool]
     journal_head: str
     wall_s: float
@@ -133,6 +148,61 @@ class FindingRow(TypedDict):
     text: str
 
 
+class Greeks(TypedDict):
+    """Sums in USD: ``delta`` at the forward, ``gamma`` of delta for 1 % of the forward, ``vega``
+    for a volatility point, ``theta`` a day.
+    """
+
+    delta: float
+    gamma: float
+    vega: float
+    theta: float
+
+
+class LadderRow(TypedDict):
+    """Call and put of one strike: open interest in units of the asset, what their longs hold in all
+    (``gross``; the shorts hold the opposite) and the market makers' share of it (``makers``).
+    """
+
+    asset: str
+    expiry: int
+    strike: float
+    calls: float
+    puts: float
+    gross: Greeks
+    makers: Greeks
+
+
+class HeatMap(TypedDict):
+    """Change of one account's equity, USD, by move of all spot prices (columns, percent) and of all
+    volatilities (rows, percent of themselves).
+    """
+
+    account: str
+    holds: str
+    equity: str
+    maintenance: str
+    spots: list[float]
+    vols: list[float]
+    change: list[list[float]]
+
+
+class GridRow(TypedDict):
+    """One account's options and linear positions of one underlying, USD: the worst of the sixteen
+    lanes (with the extremes' weights), the worst of the exact 121 x 9 grid, and gross notional of
+    its options.
+    """
+
+    account: str
+    kind: str
+    asset: str
+    options: int
+    notional: float
+    scan: float
+    exact: float
+    charged: float
+
+
 class ReportData(TypedDict, total=False):
     """Everything over time; see the list above."""
 
@@ -152,3 +222,10 @@ class ReportData(TypedDict, total=False):
     parameters: dict[str, str]
     findings: list[FindingRow]
     sources: list[str]
+    cheat_settlements: int
+    surfaces: dict[str, dict[str, Column]]
+    surface_check: str
+    option_moment: int
+    ladder: list[LadderRow]
+    heat_map: HeatMap
+    grid: list[GridRow]

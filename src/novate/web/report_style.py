@@ -66,6 +66,10 @@ svg text{fill:var(--soft);font-size:12px;font-variant-numeric:tabular-nums}
 .line.s1{stroke-dasharray:7 3}.line.s2{stroke-dasharray:2 2}.line.s3{stroke-dasharray:9 3 2 3}
 .line.s4{stroke-dasharray:12 4}.line.s5{stroke-dasharray:4 4}.line.s6{stroke-dasharray:1 3}
 .fill,.dot,.area,.lane{fill:var(--c)}
+.cell text{fill:var(--ink)}.cell.lost rect{stroke:var(--bad);stroke-width:2}
+.cell.lost text{font-weight:700}
+td.whole{white-space:nowrap}
+td.sum{font-weight:600;background:var(--panel)}
 .scroll{overflow-x:auto}
 table{border-collapse:collapse;width:100%;font-size:14px}
 th,td{text-align:left;padding:6px 12px 6px 0;border-bottom:1px solid var(--rule);vertical-align:top}

@@ -13,7 +13,7 @@ FINDINGS_SHOWN = 20
 Cell = str | tuple[str, str]
 
 
-def _table(title: str, intro: str, heads: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
+def table(title: str, intro: str, heads: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
     """A headed table; a head that ends in ``#`` is a column of numbers; a cell may carry a style
     class.
     """
@@ -30,12 +30,16 @@ def _table(title: str, intro: str, heads: Sequence[str], rows: Sequence[Sequence
         body += "<tr>"
         for cell, n in zip(row, numeric, strict=True):
             text, style = cell if isinstance(cell, tuple) else (cell, "num" if n else "")
-            body += f"<td{f' class={style}' if style else ''}>{escape(text)}</td>"
+            body += f'<td class="{style}">{escape(text)}</td>' if style else _plain(text)
         body += "</tr>"
     return (
         f"<section><h2>{title}</h2><p>{escape(intro)}</p><div class=scroll><table><thead><tr>{top}"
         f"</tr></thead><tbody>{body}</tbody></table></div></section>"
     )
+
+
+def _plain(text: str) -> str:
+    return f"<td>{escape(text)}</td>"
 
 
 def invariants(result: Result) -> str:
@@ -48,7 +52,7 @@ def invariants(result: Result) -> str:
             word = ("✓ held", "good") if outcome[key] else ("✗ broken", "bad")
         rows.append([key, INVARIANTS.get(key, "A check of this run."), word])
     intro = "Rules checked while the replay ran; one broken rule fails the whole run."
-    return _table("Invariants", intro, ["Rule", "What it means", "Outcome"], rows)
+    return table("Invariants", intro, ["Rule", "What it means", "Outcome"], rows)
 
 
 def nodes(series: ReportData) -> str:
@@ -79,7 +83,7 @@ def nodes(series: ReportData) -> str:
         "Deviation is a node's distance from the price on chain. Measured: real prints. Bridged: "
         "real bars with a made-up path inside. Modelled and synthetic: derived from the others."
     )
-    return _table("Oracle nodes", intro, heads, rows)
+    return table("Oracle nodes", intro, heads, rows)
 
 
 def liquidations(series: ReportData) -> str:
@@ -111,7 +115,7 @@ def liquidations(series: ReportData) -> str:
         "Bidder",
     ]
     intro = "The auction slices in which the account kept the least of its value at mark."
-    return _table("Worst ten liquidations", intro, heads, rows)
+    return table("Worst ten liquidations", intro, heads, rows)
 
 
 def cheats(series: ReportData) -> str:
@@ -125,14 +129,14 @@ def cheats(series: ReportData) -> str:
         )
     heads = ["Attempt", "By", "Times#", "Outcome", "Stopped by"]
     intro = "Dishonest moves played against the real contracts while the market fell."
-    return _table("Cheats", intro, heads, rows)
+    return table("Cheats", intro, heads, rows)
 
 
 def parameters(series: ReportData) -> str:
     """Parameters in force."""
     rows: list[list[Cell]] = [[n, v] for n, v in series.get("parameters", {}).items()]
     intro = "Risk parameters and settings this replay ran with."
-    return _table("Parameters", intro, ["Parameter", "Value"], rows)
+    return table("Parameters", intro, ["Parameter", "Value"], rows)
 
 
 def sources(series: ReportData) -> str:
@@ -141,11 +145,11 @@ def sources(series: ReportData) -> str:
     body = f"<ul>{items}</ul>" if items else '<p class="missing">No source was stated.</p>'
     found = series.get("findings", [])
     rows: list[list[Cell]] = [
-        [count(f["code"]), f["name"], count(f["row"]), f["text"]] for f in found[:FINDINGS_SHOWN]
+        [str(f["code"]), f["name"], count(f["row"]), f["text"]] for f in found[:FINDINGS_SHOWN]
     ]
     listed = ""
     if rows:
         intro = f"What the reader met in the file: the first {len(rows)} of {len(found)}."
-        heads = ["Code#", "Finding", "Row#", "What was done"]
-        listed = _table("Findings in the price file", intro, heads, rows)
+        heads = ["Code", "Finding", "Row#", "What was done"]
+        listed = table("Findings in the price file", intro, heads, rows)
     return f"<section><h2>Prices: sources</h2>{body}</section>{listed}"

@@ -35,3 +35,8 @@ def plural(value: int, one: str, many: str | None = None) -> str:
 def moment(ts: int) -> str:
     """Hours, minutes and seconds UTC."""
     return datetime.fromtimestamp(ts, UTC).strftime("%H:%M:%S UTC")
+
+
+def day(ts: int) -> str:
+    """Day and time UTC: 10 Oct 23:00."""
+    return datetime.fromtimestamp(ts, UTC).strftime("%d %b %H:%M")

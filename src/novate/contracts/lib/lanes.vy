@@ -40,27 +40,19 @@ struct Totals:
 
 @internal
 @pure
-def accumulate(totals: Totals, array: uint256, clipped: uint256, lots: int256) -> Totals:
+def added(sums: uint256[4], array: uint256, lots: int256) -> uint256[4]:
     """
-    @notice The totals with a position of `lots` (within 2**63; at most 2**32 positions); `clipped`
-            is that of its info word.
+    @notice The sums of `Totals` with a position of `lots` (within 2**63; at most 2**32 positions).
     """
     # Sums wrap on purpose: modulo 2**256 they are the signed sums of four lanes side by side, which
-    # `lane_sums` reads back once it knows that all |lots| add up to less than 2**47. Net and gross
-    # stay within 2**95, a cut of at most 2**21 quanta a lot within 2**116.
+    # `lane_sums` reads back once it knows that all |lots| add up to less than 2**47
     q: uint256 = convert(convert(lots, bytes32), uint256)
-    size: uint256 = convert(lots if lots >= 0 else unsafe_sub(0, lots), uint256)
-    return Totals(
-        sums=[
-            unsafe_add(totals.sums[0], unsafe_mul(q, array & SPREAD_MASK)),
-            unsafe_add(totals.sums[1], unsafe_mul(q, (array >> 16) & SPREAD_MASK)),
-            unsafe_add(totals.sums[2], unsafe_mul(q, (array >> 32) & SPREAD_MASK)),
-            unsafe_add(totals.sums[3], unsafe_mul(q, (array >> 48) & SPREAD_MASK)),
-        ],
-        net=unsafe_add(totals.net, lots),
-        gross=unsafe_add(totals.gross, size),
-        cut=unsafe_add(totals.cut, unsafe_mul(size, clipped)),
-    )
+    return [
+        unsafe_add(sums[0], unsafe_mul(q, array & SPREAD_MASK)),
+        unsafe_add(sums[1], unsafe_mul(q, (array >> 16) & SPREAD_MASK)),
+        unsafe_add(sums[2], unsafe_mul(q, (array >> 32) & SPREAD_MASK)),
+        unsafe_add(sums[3], unsafe_mul(q, (array >> 48) & SPREAD_MASK)),
+    ]
 
 
 @internal
@@ -149,11 +141,12 @@ def worst(gains: int256[16]) -> int256:
 
 @internal
 @pure
-def scan(totals: Totals, quantum_lot: uint256, linear: int256, psr: uint256) -> uint256:
-    """@notice The worst scenario's loss, wad, not below zero; `rounding` comes on top."""
-    least: int256 = self.worst(self.profit(totals, quantum_lot, linear, psr))
-    # a gain is within 2**193
-    return convert(max(unsafe_sub(0, least), 0), uint256)
+def loss(gains: int256[16]) -> uint256:
+    """@notice The worst scenario's loss (within 2**255), not below zero; of `profit`, in wad, it is
+            the scan, on top of which `rounding` comes.
+    """
+    least: int256 = self.worst(gains)
+    return convert(max(unsafe_sub(0, least), 0), uint256)  # gains within 2**255
 
 
 @internal
@@ -210,7 +203,7 @@ def clipped(info: uint256) -> uint256:
 @pure
 def delta(info: uint256) -> int256:
     """@notice Delta of a base unit, in 2**-30."""
-    return units.signed(info, 112, 224)
+    return convert(convert(info << 112, bytes32), int256) >> 224
 
 
 @internal
@@ -221,11 +214,18 @@ def value(info: uint256, forward: uint256) -> uint256:
             carried on by delta, never below nothing.
     """
     # all fields are below 2**57, delta within 2**31
-    moved: int256 = unsafe_sub(
-        convert(forward, int256), convert((info >> 56) & PRICE_MASK, int256)
+    mark: uint256 = info & PRICE_MASK
+    built_at: uint256 = (info >> 56) & PRICE_MASK
+    if forward == built_at:
+        return mark
+    moved: int256 = convert(convert(unsafe_sub(forward, built_at), bytes32), int256)
+    delta: int256 = convert(convert(info << 112, bytes32), int256) >> 224
+    value: int256 = unsafe_add(
+        convert(convert(mark, bytes32), int256), unsafe_mul(delta, moved) >> DELTA_BITS
     )
-    gained: int256 = unsafe_mul(self.delta(info), moved) >> DELTA_BITS
-    return convert(max(unsafe_add(convert(info & PRICE_MASK, int256), gained), 0), uint256)
+    if value < 0:
+        return 0
+    return convert(value, uint256)
 
 
 @internal

@@ -1,0 +1,188 @@
+# pragma version 0.4.3
+# pragma nonreentrancy on
+# SPDX-License-Identifier: AGPL-3.0-only
+"""
+@title Dated rows: what a base unit of each option and dated future is worth and is charged at this
+        round (docs/SPEC.md §4; twin of novate/model/dated_margin.py)
+@notice Owns the transient caches of risk arrays and epochs, keyed by the oracle's own round like
+        the rows they stand beside. Only the words of Options enter them. Prices are oracle units a
+        base unit, rounded as Options rounds them; charges are rounded up.
+"""
+
+from interfaces import IOptions
+from lib import lanes
+from lib import option_id
+from lib import units
+import rows
+
+uses: rows
+
+# A dated row: [mark 56 | forward 56 | delta signed 32 (2**-30) | clip 4 | scale 36 | underlying 4 |
+# kind 3 | charge 16 | stale 1 | confidence 24 | deviation signed 24]; money of a lot is a price
+# times `scale`. A print makes it a value alone.
+KIND_FUTURE: constant(uint256) = 2
+KIND_OPTION: constant(uint256) = 3
+KIND_PRINTED_OPTION: constant(uint256) = 5
+KIND_PRINTED_FUTURE: constant(uint256) = 6
+STATE_OLD_SURFACE: constant(uint256) = 2
+STATE_PRINTED: constant(uint256) = 4
+M8: constant(uint256) = 2**8 - 1
+M20: constant(uint256) = 2**20 - 1
+M32: constant(uint256) = 2**32 - 1
+M48: constant(uint256) = 2**48 - 1
+M56: constant(uint256) = 2**56 - 1
+M64: constant(uint256) = 2**64 - 1
+# the top bit of an instrument's number in each of four lanes: options and dated futures
+DATED_LANES: constant(uint256) = 2**63 + 2**127 + 2**191 + 2**255
+EVERY_59: constant(uint256) = 2**59 + 2**123 + 2**187 + 2**251
+PLACES: constant(uint256) = 31 * EVERY_59     # and the underlying of dated ones
+
+OPTIONS: immutable(IOptions)
+
+arrays: transient(uint256[2 * rows.SECOND_ROUND])     # option -> risk array, like `rows.rows`
+epochs: transient(uint256[2 * 16])                    # underlying -> the epoch of its arrays
+
+
+@deploy
+def __init__(options: address):
+    OPTIONS = IOptions(options)
+
+
+@external
+@reentrant
+def quoted(id: uint256) -> (uint256, uint256):
+    """
+    @notice Mark and forward (wad) of a base unit of an option or dated future at this round, from
+            the row that a valuation reads; zeros if Options has none. Anyone may call.
+    """
+    if id >> 19 != 1:
+        return 0, 0
+    status: uint256 = staticcall rows.ORACLE.status()
+    base: uint256 = rows._base(status)
+    row: uint256 = rows.rows[base | id]
+    if row == 0:
+        found: uint256[48] = staticcall OPTIONS.lane_words([id << 44, 0, 0, 0])
+        if found[2] == 0:
+            return 0, 0
+        common: uint256 = self._common(id, found[2], status, base)
+        row = self._keep(base | id, found[0], found[1], found[2], common)
+    return (row & M56) * units.ORACLE_UNIT, ((row >> 56) & M56) * units.ORACLE_UNIT
+
+
+@internal
+@pure
+def _linear_of(words: DynArray[uint256, 32]) -> (DynArray[uint256, 32], uint256):
+    """
+    @notice The positions that are not dated, dense, and a bit for each underlying of the others.
+    """
+    linear: DynArray[uint256, 32] = []
+    count: uint256 = 0
+    found: uint256 = 0
+    for word: uint256 in words:
+        if word & DATED_LANES == DATED_LANES:
+            found |= (1 << ((word >> 59) & 15)) | (1 << ((word >> 123) & 15))
+            found |= (1 << ((word >> 187) & 15)) | (1 << ((word >> 251) & 15))
+            continue
+        rest: uint256 = word
+        for _: uint256 in range(4):
+            if rest == 0:
+                break
+            lane: uint256 = rest & M64
+            rest = rest >> 64
+            if lane >> 63 == 1:
+                found |= 1 << ((lane >> 59) & 15)
+                continue
+            if count & 3 == 0:
+                linear.append(lane)
+            else:
+                linear[count >> 2] |= lane << ((count & 3) << 6)
+            count = unsafe_add(count, 1)  # at most 128
+    return linear, found
+
+
+@internal
+@view
+def _fetch(words: DynArray[uint256, 32], first: uint256, underlying: uint256) -> uint256[48]:
+    """
+    @notice What Options says of an underlying's positions in four words from `first` (below 32) on.
+    """
+    page: uint256[4] = empty(uint256[4])
+    own: uint256 = unsafe_mul(16 | underlying, EVERY_59)  # below 32, in each of four lanes
+    for i: uint256 in range(4):
+        at: uint256 = unsafe_add(first, i)  # below 36
+        if at >= len(words):
+            break
+        rest: uint256 = words[at]
+        if rest & PLACES == own:
+            page[i] = rest  # four of this underlying
+            continue
+        for lane: uint256 in range(4):
+            if (rest >> 59) & 31 == 16 | underlying:
+                page[i] |= (rest & M64) << (lane << 6)
+            rest = rest >> 64
+    return staticcall OPTIONS.lane_words(page)
+
+
+@internal
+def _keep(
+    key: uint256, array: uint256, info: uint256, head: uint256, common: uint256
+) -> uint256:
+    """@notice Put a row in the cache, and an option's array; returns the row."""
+    row: uint256 = common | self._own(key, info, head)
+    rows.rows[key] = row
+    if key & option_id.FUTURE == 0:
+        self.arrays[key] = array
+    return row
+
+
+@internal
+def _common(id: uint256, head: uint256, status: uint256, base: uint256) -> uint256:
+    """
+    @notice Forward, scale, underlying, charge and gauge of a row, from the head word; keeps the
+            epoch of its underlying.
+    """
+    assert head != 0  # Options does not know it: no row
+    underlying: uint256 = (id >> option_id.UNDERLYING_SHIFT) & 15
+    # a lot of 1e10 to 1e19 wei
+    scale: uint256 = pow_mod256(10, unsafe_sub((head >> 64) & M8, 10))
+    common: uint256 = ((head & M56) << 56) | (scale << 148) | (underlying << 184)
+    state: uint256 = (head >> 72) & M8
+    if state == STATE_PRINTED:
+        return common
+    gauge: uint256 = rows._gauge_of((head >> 56) & M8, status, base)
+    if state == STATE_OLD_SURFACE:
+        gauge |= 1
+    # interest below 2**48, a forward below 2**56, a scale below 2**30
+    interest: uint256 = unsafe_mul((head >> 80) & M48, unsafe_mul(head & M56, scale))
+    charge: uint256 = rows._interest_charge(underlying, interest)
+    self._keep_epoch(underlying, base)
+    return common | (charge << 191) | (gauge << 207)
+
+
+@internal
+@pure
+def _own(id: uint256, info: uint256, head: uint256) -> uint256:
+    """@notice Mark, delta, clip and kind of one instrument."""
+    state: uint256 = (head >> 72) & M8
+    if id & option_id.FUTURE != 0:
+        kind: uint256 = KIND_PRINTED_FUTURE if state == STATE_PRINTED else KIND_FUTURE
+        return (head & M56) | (kind << 188)
+    if state == STATE_PRINTED:
+        return (info & M56) | (KIND_PRINTED_OPTION << 188)
+    # a tangent lies below the option, which is worth at most its strike or its forward: 56 bits
+    row: uint256 = lanes.value(info, head & M56) | (KIND_OPTION << 188)
+    return row | (((info >> 112) & M32) << 112) | ((info >> 252) << 144)
+
+
+@internal
+def _keep_epoch(underlying: uint256, base: uint256):
+    """
+    @notice The epoch of an underlying's arrays at this round. Arrays of two epochs are never added:
+            should governance end one within a transaction that has read some, no more are read.
+    """
+    at: uint256 = underlying | (base >> 16)  # 4 bits; 0 or 16
+    epoch: uint256 = staticcall OPTIONS.epoch_now(underlying)
+    kept: uint256 = self.epochs[at]
+    # quantum, reference and scan range: without them there is no array
+    assert epoch != 0 and (kept == 0 or kept == epoch)
+    self.epochs[at] = epoch

@@ -1,0 +1,331 @@
+# pragma version 0.4.3
+# pragma nonreentrancy on
+# SPDX-License-Identifier: AGPL-3.0-only
+"""
+@title Option risk: what options and dated futures of one underlying add up to (docs/SPEC.md §4;
+        twin of novate/model/dated_margin.py)
+@notice Keeps nothing. Sums the rows and risk arrays of an account's dated positions, and says what
+        they are worth and what their add-ons come to. Money wad; every add-on is rounded up.
+"""
+
+from lib import lanes
+from lib import units
+import dated_rows
+import risk_parameters
+import rows
+
+uses: dated_rows
+uses: risk_parameters
+uses: rows
+
+# Positions of one underlying, summed: prices in oracle units a base unit times lots, of which
+# `scale` makes wei. Bounds over 128 positions of |lots| < 2**43: prices 2**106, tenors 2**216
+# (a forward 2**56, a delta 2**31, the span 2**80), gap 2**126, cuts 2**71, interest 2**153.
+struct Book:
+    totals: lanes.Totals
+    # by expiry slot: [vega, quanta, signed 80 | delta, 2**-30, the rest], as one signed sum
+    tenors: int256[16]
+    marks: int256              # of options
+    forwards: int256           # of futures that live
+    prints: int256             # of futures that are printed
+    scale: uint256             # of a lot; one for all dated instruments of an underlying
+    gap: uint256               # ppm of lots times the forward, of a long option at most its mark
+    shorts: uint256            # lots of short options times the forward
+    interest: uint256          # 1e-5 of lots times |delta|, 2**-30
+    gauge: uint256             # what `_widen` of rows returns
+
+# What they come to; of an underlying without dated positions, its linear delta
+struct Part:
+    totals: lanes.Totals
+    quantum_lot: uint256       # 0: no options
+    psr: uint256               # of the epoch
+    linear: int256             # delta of what is linear, wad
+    delta: int256              # of all tenors, 2**-30 wad
+    size: uint256              # of that, wad, rounded up
+    vega: uint256              # money of the net vega, wad
+    added: uint256             # calendar, vega calendar, gap, rounding
+    minimum: uint256
+    interest: uint256          # 1e-5 wad
+    value_linear: int256
+    value_spot: int256
+    gauge: uint256
+
+# Rates of one underlying at maintenance and at initial margin, and its liquidity charges
+struct Rates:
+    psr: uint256
+    psr_initial: uint256
+    credit: uint256
+    credit_initial: uint256
+    liquidity: uint256
+    liquidity_initial: uint256
+
+GAP_PPM: constant(uint256) = 1_500
+SHORT_MINIMUM_PPM: constant(uint256) = 5_000
+CALENDAR_DIVISOR: constant(uint256) = 100 * 2**30   # one per cent of 2**-30
+CALENDAR_VEGA_INVERSE: constant(uint256) = 4
+VEGA_DEPTH_INVERSE: constant(uint256) = 10
+DELTA_ONE: constant(int256) = 2**30
+VEGA_SPAN: constant(int256) = 2**80
+BIAS: constant(uint256) = 2**15
+SEEN: constant(uint256) = 2**49               # above the 49 bits of a row's gauge
+LOTS_OFFSET: constant(int256) = 2**43
+M16: constant(uint256) = 2**16 - 1
+M20: constant(uint256) = 2**20 - 1
+M24: constant(uint256) = 2**24 - 1
+M36: constant(uint256) = 2**36 - 1
+M44: constant(uint256) = 2**44 - 1
+M56: constant(uint256) = 2**56 - 1
+M64: constant(uint256) = 2**64 - 1
+
+
+@internal
+def _collect(
+    words: DynArray[uint256, 32], underlying: uint256, status: uint256, base: uint256, seen: uint256
+) -> Book:
+    """@notice Sums over the dated positions of an underlying; rows are built where none are."""
+    book: Book = empty(Book)
+    book.gauge = seen
+    found: uint256[48] = empty(uint256[48])
+    fetched: uint256 = 32   # of the four words from here on
+    shared: uint256 = max_value(uint256)  # the head seen last, and what rows have of it
+    common: uint256 = 0
+    kept: uint256 = 0       # the same of the option seen last, with its clip
+    charge: uint256 = 0
+    cut: uint256 = 0
+    for i: uint256 in range(len(words), bound=32):
+        rest: uint256 = words[i]
+        for j: uint256 in range(4):
+            lane: uint256 = rest & M64
+            rest = rest >> 64
+            if lane >> 59 != 16 | underlying:
+                continue
+            key: uint256 = base | (lane >> 44)
+            row: uint256 = rows.rows[key]
+            array: uint256 = 0
+            if row != 0:
+                array = dated_rows.arrays[key]
+            else:
+                if fetched != i & 28:
+                    fetched = i & 28
+                    found = dated_rows._fetch(words, fetched, underlying)
+                at: uint256 = unsafe_add(unsafe_mul(i & 3, 12), unsafe_mul(j, 3))  # at most 45
+                if found[unsafe_add(at, 2)] != shared:
+                    shared = found[unsafe_add(at, 2)]
+                    common = dated_rows._common(key, shared, status, base)
+                array = found[at]
+                row = dated_rows._keep(key, array, found[unsafe_add(at, 1)], shared, common)
+            # a lane holds 44 bits, so the difference stays within +-2**43
+            lots: int256 = unsafe_sub(convert(convert(lane & M44, bytes32), int256), LOTS_OFFSET)
+            slot: uint256 = (lane >> 55) & 15
+            if row >> 144 != kept:
+                if (row >> 188) & 7 != dated_rows.KIND_OPTION:
+                    book = self._add_other(book, slot, lots, row)
+                    continue
+                kept = row >> 144
+                charge = (row >> 191) & M16
+                cut = lanes.clipped(kept << 252)
+                book.scale = (row >> 148) & M36
+                book.gauge = rows._widen(book.gauge, row)
+            forward: uint256 = (row >> 56) & M56
+            gap: uint256 = unsafe_mul(forward, GAP_PPM)
+            size: uint256 = convert(convert(lots, bytes32), uint256)
+            if lots < 0:
+                size = unsafe_sub(0, size)
+                book.shorts = unsafe_add(book.shorts, unsafe_mul(size, forward))
+            else:
+                gap = min(gap, unsafe_mul(row & M56, units.PPM))
+            book.gap = unsafe_add(book.gap, unsafe_mul(size, gap))
+            mark: int256 = convert(convert(row & M56, bytes32), int256)
+            book.marks = unsafe_add(book.marks, unsafe_mul(lots, mark))
+            book.totals.sums = lanes.added(book.totals.sums, array, lots)
+            book.totals.net = unsafe_add(book.totals.net, lots)
+            book.totals.gross = unsafe_add(book.totals.gross, size)
+            book.totals.cut = unsafe_add(book.totals.cut, unsafe_mul(size, cut))
+            delta: int256 = self._delta(row, forward)
+            vega: int256 = convert(convert(unsafe_sub(array & M16, BIAS), bytes32), int256)
+            vega = unsafe_mul(lots, unsafe_add(unsafe_mul(delta, VEGA_SPAN), vega))
+            book.tenors[slot] = unsafe_add(book.tenors[slot], vega)
+            if charge != 0:
+                size = unsafe_mul(size, unsafe_mul(charge, units.magnitude(delta)))
+                book.interest = unsafe_add(book.interest, size)
+    return book
+
+
+@internal
+@pure
+def _delta(row: uint256, forward: uint256) -> int256:
+    """@notice Delta of a lot in oracle units, 2**-30."""
+    # a delta of 32 bits, a forward of 56
+    delta: int256 = convert(convert(row << 112, bytes32), int256) >> 224
+    return unsafe_mul(delta, convert(convert(forward, bytes32), int256))
+
+
+@internal
+@pure
+def _add_other(given: Book, slot: uint256, lots: int256, row: uint256) -> Book:
+    """@notice Add what needs no array: a future, or what is printed, which is a value alone."""
+    book: Book = given
+    kind: uint256 = (row >> 188) & 7
+    book.scale = (row >> 148) & M36
+    value: int256 = unsafe_mul(lots, convert(row & M56, int256))  # below 2**99
+    if kind == dated_rows.KIND_PRINTED_OPTION:
+        book.marks = unsafe_add(book.marks, value)
+    elif kind == dated_rows.KIND_PRINTED_FUTURE:
+        book.prints = unsafe_add(book.prints, value)
+    else:
+        book.gauge = rows._widen(book.gauge, row)
+        book.forwards = unsafe_add(book.forwards, value)
+        delta: int256 = unsafe_mul(value, DELTA_ONE)
+        book.tenors[slot] = unsafe_add(book.tenors[slot], unsafe_mul(delta, VEGA_SPAN))
+        charge: uint256 = unsafe_mul(units.magnitude(delta), (row >> 191) & M16)
+        book.interest = unsafe_add(book.interest, charge)
+    return book
+
+
+@internal
+@pure
+def _tenors(
+    tenors: int256[16], scale: int256, linear: int256
+) -> (int256, uint256, uint256, uint256):
+    """
+    @notice Sum of the deltas of all tenors and what they cancel of each other, 2**-30 wad; size of
+            the sum of vegas and what they cancel, quanta. Perpetuals and spot are a tenor of their
+            own without vega.
+    """
+    # deltas below 2**138 + 2**30, vegas below 2**67: sixteen of each stay within 2**180
+    total: int256 = unsafe_mul(linear, DELTA_ONE)
+    longs: int256 = max(total, 0)
+    vega: int256 = 0
+    vega_longs: int256 = 0
+    for sum: int256 in tenors:
+        if sum == 0:
+            continue
+        low: int256 = convert(convert(sum, bytes32) << 176, int256) >> 176
+        delta: int256 = unsafe_mul(unsafe_sub(sum, low) >> 80, scale)
+        total = unsafe_add(total, delta)
+        longs = unsafe_add(longs, max(delta, 0))
+        vega = unsafe_add(vega, low)
+        vega_longs = unsafe_add(vega_longs, max(low, 0))
+    # the shorts are the longs less the sum
+    offset: int256 = min(longs, unsafe_sub(longs, total))
+    offset_vega: int256 = min(vega_longs, unsafe_sub(vega_longs, vega))
+    return total, convert(offset, uint256), units.magnitude(vega), convert(offset_vega, uint256)
+
+
+@internal
+def part(
+    words: DynArray[uint256, 32],
+    underlying: uint256,
+    status: uint256,
+    base: uint256,
+    linear: int256,
+    gauge: uint256,
+) -> Part:
+    """
+    @notice What an account's dated positions of an underlying come to, beside the linear delta and
+            the gauge of its perpetuals and spot.
+    """
+    book: Book = self._collect(words, underlying, status, base, gauge)
+    scale: int256 = convert(book.scale, int256)
+    p: Part = empty(Part)
+    p.gauge = book.gauge
+    # sums below 2**126 and 2**153 times a scale below 2**30
+    shorts: uint256 = unsafe_mul(book.shorts, book.scale)
+    p.minimum = units.ppm_up(shorts, SHORT_MINIMUM_PPM)
+    p.interest = self._ones_up(unsafe_mul(book.interest, book.scale))
+    # sums below 2**107 times a scale below 2**30
+    p.value_linear = unsafe_mul(unsafe_add(book.forwards, book.prints), scale)
+    p.value_spot = unsafe_mul(book.marks, scale)
+    p.linear = unsafe_add(linear, unsafe_mul(book.forwards, scale))
+    offset: uint256 = 0
+    vega: uint256 = 0
+    offset_vega: uint256 = 0
+    p.delta, offset, vega, offset_vega = self._tenors(book.tenors, scale, linear)
+    # sizes below 2**170
+    p.size = self._ones_up(units.magnitude(p.delta))
+    p.added = units.div_up(unsafe_mul(book.gap, book.scale), units.PPM)
+    p.added += units.div_up(offset, CALENDAR_DIVISOR)
+    if book.totals.gross != 0:
+        epoch: uint256 = dated_rows.epochs[underlying | (base >> 16)]
+        p.totals = book.totals
+        p.psr = (epoch >> 112) & M20
+        p.quantum_lot = unsafe_mul(epoch & M56, book.scale)  # below 2**86
+        p.vega = unsafe_mul(vega, p.quantum_lot)
+        p.added += units.div_up(offset_vega * p.quantum_lot, CALENDAR_VEGA_INVERSE)
+        p.added += lanes.rounding(book.totals, p.quantum_lot)
+    return p
+
+
+@internal
+@pure
+def _ones_up(amount: uint256) -> uint256:
+    """@notice What so many 2**-30 (fewer than 2**255) make, rounded up."""
+    return unsafe_add(amount, 2**30 - 1) >> 30  # below 2**256
+
+
+@internal
+@pure
+def linear_part(delta: int256, gauge: uint256) -> Part:
+    """@notice An underlying without dated positions."""
+    p: Part = empty(Part)
+    p.linear = delta
+    p.delta = delta
+    p.size = units.magnitude(delta)
+    p.gauge = gauge
+    return p
+
+
+@internal
+@view
+def rates(underlying: uint256, psr: uint256, size: uint256, vega: uint256) -> Rates:
+    """
+    @notice Scan range, credit and liquidity charge of an underlying at both margins; `psr` is that
+            of its arrays, 0 for an underlying without options.
+    """
+    target: uint256 = 0
+    old: uint256 = 0
+    elapsed: uint256 = 0
+    target, old, elapsed = risk_parameters.transition(underlying)
+    r: Rates = empty(Rates)
+    r.psr = psr
+    r.psr_initial = psr
+    if psr == 0:
+        r.psr = risk_parameters.psr(target)
+        r.psr_initial = max(r.psr, (target >> 20) & M20)
+    r.credit = target >> 244
+    r.credit_initial = r.credit
+    liquidity: uint256 = self._liquidity(size, vega, target)
+    r.liquidity = liquidity
+    r.liquidity_initial = liquidity
+    if elapsed != risk_parameters.DAY_S:
+        r.credit = risk_parameters.between_down(old >> 244, target >> 244, elapsed)
+        r.credit_initial = min(r.credit, target >> 244)
+        before: uint256 = self._liquidity(size, vega, old)
+        r.liquidity = risk_parameters.between_up(before, liquidity, elapsed)
+        r.liquidity_initial = max(r.liquidity, liquidity)
+    return r
+
+
+@internal
+@pure
+def _liquidity(size: uint256, vega: uint256, word: uint256) -> uint256:
+    """
+    @notice The ramp of delta, and the same of vega between a tenth of its two sizes: a tenth of
+            what ten times the vega is charged.
+    """
+    charge: uint256 = risk_parameters.liquidity(size, word)
+    if vega != 0:
+        ten: uint256 = risk_parameters.liquidity(vega * VEGA_DEPTH_INVERSE, word)
+        charge += units.div_up(ten, VEGA_DEPTH_INVERSE)
+    return charge
+
+
+@internal
+@pure
+def joined(sums: int256[16], gains: int256[16], weight: int256) -> int256[16]:
+    """@notice `sums` and `weight` times `gains`, lane by lane."""
+    # gains below 2**193, weights below 2**10, two for each of sixteen underlyings
+    found: int256[16] = sums
+    for lane: uint256 in range(16):
+        found[lane] = unsafe_add(found[lane], unsafe_mul(gains[lane], weight))
+    return found

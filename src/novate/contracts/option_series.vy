@@ -1,0 +1,264 @@
+# pragma version 0.4.3
+# pragma nonreentrancy on
+# SPDX-License-Identifier: AGPL-3.0-only
+"""
+@title Option series: open interest of options and dated futures, its limits, and settlement
+        (docs/SPEC.md §14; twin of novate/model/option_series.py)
+@notice Owns the exposure limits; open interest by instrument and expiry stands in option_listing.
+        The Clearinghouse alone moves open interest. Prices in oracle units, interest in lots,
+        limits in thousands of USD; sums of delta and vega are never below zero, rooms are rounded
+        down.
+"""
+
+from lib import errors
+from lib import option_id
+from lib import surface
+from lib import units
+import option_arrays
+import option_lanes
+import option_listing
+
+uses: option_arrays
+uses: option_lanes
+uses: option_listing
+
+event ExposureLimitsSet:
+    underlying: indexed(uint256)
+    vega_limit: uint256
+    gamma_limit: uint256
+
+OPEN: constant(uint256) = 1
+REDUCTIONS_ONLY: constant(uint256) = 2
+OVER: constant(uint256) = 3
+CLOSING_S: constant(uint256) = 1_800
+IDS_MAX: constant(uint256) = 16
+LIMIT_MAX: constant(uint256) = 2**32 - 1
+ROOM_MAX: constant(uint256) = 2**44 - 1
+# a thousand USD (wad) over the forward in oracle units, in 2**-20: 1e21 * 1e18 / 1e8 * 2**20
+LIMIT_SCALE: constant(uint256) = 10**31 * 2**20
+M8: constant(uint256) = 2**8 - 1
+M20: constant(uint256) = 2**20 - 1
+M32: constant(uint256) = 2**32 - 1
+M40: constant(uint256) = 2**40 - 1
+M56: constant(uint256) = 2**56 - 1
+
+
+# By underlying: [vega 32 | gamma 32], thousands of USD; 0: no limit
+exposure_limits: uint256[option_listing.UNDERLYINGS_MAX]
+
+
+@external
+def set_exposure_limits(underlying: uint256, vega_limit: uint256, gamma_limit: uint256):
+    """
+    @notice How much the open interest of each expiry may amount to, in thousands of USD: vega per
+            1.00 of volatility, gamma as the delta that a move of 1 % changes. 0: no limit. They
+            stop increases only.
+    @custom:errors NotAuthorized, OutOfBounds
+    """
+    errors.require(msg.sender == option_listing.GOVERNOR, errors.NotAuthorized)
+    in_bounds: bool = underlying < option_listing.UNDERLYINGS_MAX
+    in_bounds = in_bounds and vega_limit <= LIMIT_MAX and gamma_limit <= LIMIT_MAX
+    errors.require(in_bounds, errors.OutOfBounds)
+    self.exposure_limits[underlying] = vega_limit | (gamma_limit << 32)
+    log ExposureLimitsSet(
+        underlying=underlying, vega_limit=vega_limit, gamma_limit=gamma_limit
+    )
+
+
+@external
+def move_interest(
+    ids: DynArray[uint256, IDS_MAX], changes: DynArray[int256, IDS_MAX]
+):
+    """
+    @notice The open interest of listed instruments changes by so many lots (within 2**44, and not
+            below zero); what an expiry amounts to follows at the Greeks of the last refresh.
+    @custom:errors NotAuthorized, UnknownInstrument
+    """
+    self._only_clearinghouse()
+    at: uint256 = 0
+    for id: uint256 in ids:
+        change: int256 = changes[at]
+        at = unsafe_add(at, 1)  # at most sixteen
+        key: uint256 = option_id.place(id)
+        word: uint256 = option_listing.expiries[key]
+        if not option_lanes._is_listed(id, word):
+            errors.require(False, errors.UnknownInstrument)
+        info: uint256 = option_listing.infos[id]
+        open: uint256 = (info >> option_listing.INTEREST_SHIFT) & option_listing.M44
+        moved: uint256 = convert(convert(open, int256) + change, uint256)
+        assert moved <= option_listing.M44
+        option_listing.infos[id] = info ^ ((open ^ moved) << option_listing.INTEREST_SHIFT)
+        delta: uint256 = 0
+        vega: uint256 = 0
+        delta, vega = self._amounts(id, info)
+        # 65 instruments of 44 bits
+        lots: uint256 = word >> option_listing.OPEN_SHIFT
+        lots = convert(convert(lots, int256) + change, uint256) << option_listing.OPEN_SHIFT
+        delta = self._moved(word >> option_listing.DELTA_SHIFT, change, delta)
+        vega = self._moved(word >> option_listing.VEGA_SHIFT, change, vega)
+        lots |= (delta << option_listing.DELTA_SHIFT) | (vega << option_listing.VEGA_SHIFT)
+        option_listing.expiries[key] = (word & option_listing.M64) | lots
+
+
+@external
+def close_interest(underlying: uint256, slot: uint256, lots: uint256):
+    """
+    @notice So many open lots of an expiry are settled: its slot is free again once all are.
+    @custom:errors NotAuthorized
+    """
+    self._only_clearinghouse()
+    key: uint256 = underlying * option_listing.SLOTS_MAX + slot
+    word: uint256 = option_listing.expiries[key]
+    open: uint256 = (word >> option_listing.OPEN_SHIFT) - lots
+    word = word & ((1 << option_listing.OPEN_SHIFT) - 1)
+    option_listing.expiries[key] = word | (open << option_listing.OPEN_SHIFT)
+
+
+@external
+@view
+@reentrant
+def interest(id: uint256) -> uint256:
+    """
+    @notice [open_interest 44 | room 44 | phase 8] of an option or a future; 0 if it is not listed
+            or has no price. Phases: 1 open, 2 reductions only, 3 expired. room: lots by which it
+            may rise under the exposure limits of its expiry, all bits set without one.
+    """
+    if not option_id.is_dated(id):
+        return 0
+    key: uint256 = option_id.place(id)
+    shared: option_lanes.Frame = option_lanes._frame(key, empty(option_lanes.Frame))
+    info: uint256 = option_listing.infos[id]
+    open: uint256 = (info >> option_listing.INTEREST_SHIFT) & option_listing.M44
+    if not option_lanes._is_listed(id, option_listing.expiries[key]):
+        return 0
+    if shared.expiry <= block.timestamp:
+        return open | (OVER << 88)
+    is_future: bool = option_id.is_future(id)
+    if shared.forward == 0 or (not is_future and not option_lanes._is_priced(shared)):
+        return 0
+    phase: uint256 = OPEN
+    if shared.expiry - block.timestamp <= CLOSING_S:
+        phase = REDUCTIONS_ONLY
+    if block.timestamp > shared.seen_at + option_listing._stale_after():
+        phase = REDUCTIONS_ONLY
+    if shared.state == option_lanes.LIVE_OLD_SURFACE and not is_future:
+        phase = REDUCTIONS_ONLY
+    return open | (self._room(shared, id, info) << 44) | (phase << 88)
+
+
+@external
+@view
+@reentrant
+def settlement(
+    underlying: uint256, slot: uint256
+) -> (uint256, uint256, uint256, DynArray[uint256, option_listing.STRIKES_MAX]):
+    """
+    @notice The print of an expiry that is over (oracle units), the expiry, the lot exponent and the
+            strikes.
+    @custom:errors UnknownInstrument, ExpiryNotReached, MissingPrint
+    """
+    in_bounds: bool = underlying < option_listing.UNDERLYINGS_MAX
+    in_bounds = in_bounds and slot < option_listing.SLOTS_MAX
+    errors.require(in_bounds, errors.UnknownInstrument)
+    word: uint256 = option_listing.expiries[underlying * option_listing.SLOTS_MAX + slot]
+    expiry: uint256 = word & M40
+    errors.require(expiry != 0, errors.UnknownInstrument)
+    errors.require(expiry <= block.timestamp, errors.ExpiryNotReached)
+    price: uint256 = staticcall option_listing.SURFACES.settlement_price(underlying, expiry)
+    errors.require(price != 0, errors.MissingPrint)
+    count: uint256 = (word >> option_listing.STRIKES_SHIFT) & M8
+    lot_exponent: uint256 = (option_listing.grids[underlying] >> 136) & M8
+    return price, expiry, lot_exponent, option_listing._strikes(underlying, slot, count)
+
+
+@external
+@view
+@reentrant
+def series(underlying: uint256, slot: uint256) -> uint256:
+    """
+    @notice [delta 80 | vega 80 | open 56] of an expiry: lots of its options times |delta| (2**-20)
+            and times vega (2**-20 of the forward), and all its open lots.
+    """
+    word: uint256 = option_listing.expiries[underlying * option_listing.SLOTS_MAX + slot]
+    delta: uint256 = (word >> option_listing.DELTA_SHIFT) & option_listing.M70
+    vega: uint256 = (word >> option_listing.VEGA_SHIFT) & option_listing.M70
+    return delta | (vega << 80) | ((word >> option_listing.OPEN_SHIFT) << 160)
+
+
+@external
+@view
+@reentrant
+def limits(underlying: uint256) -> (uint256, uint256):
+    """@notice The exposure limits of each expiry, vega and gamma, thousands of USD; 0: none."""
+    word: uint256 = self.exposure_limits[underlying]
+    return word & M32, word >> 32
+
+
+@internal
+@view
+def _only_clearinghouse():
+    """@notice Errors: NotAuthorized."""
+    errors.require(msg.sender == option_arrays.CLEARINGHOUSE.address, errors.NotAuthorized)
+
+
+@internal
+@view
+def _amounts(id: uint256, info: uint256) -> (uint256, uint256):
+    """
+    @notice |delta| (2**-20) and vega (2**-20 of the forward) of a lot as of the last refresh;
+            before the first the most they may be, vega 0.4 times the root of the years left.
+            Futures have none.
+    """
+    if option_id.is_future(id):
+        return 0, 0
+    if info & M56 << 56 != 0:
+        return option_arrays._size_of_delta(info), option_arrays._vega_of(info)
+    expiry: uint256 = option_listing.expiries[option_id.place(id)] & M40
+    left: uint256 = max(expiry, block.timestamp) - block.timestamp
+    # a density is below 0.4; forty bits of seconds
+    vega: uint256 = option_arrays._root((left << 40) // option_arrays.YEAR_S) * 4 // 10 + 1
+    return option_arrays.DELTA_ONE, min(vega, M20)
+
+
+@internal
+@pure
+def _moved(total: uint256, change: int256, each: uint256) -> uint256:
+    """@notice The sum in the low 70 bits, which lots of `each` join or leave; not below zero."""
+    kept: uint256 = total & option_listing.M70
+    # at most 64 options of less than 2**44 lots, `each` at most 2**20: below 2**70
+    amount: uint256 = unsafe_mul(units.magnitude(change), each)
+    if change < 0:
+        return unsafe_sub(kept, min(amount, kept))
+    return unsafe_add(kept, amount)
+
+
+@internal
+@view
+def _room(shared: option_lanes.Frame, id: uint256, info: uint256) -> uint256:
+    """
+    @notice Lots by which an instrument may still rise: what the limits leave of the expiry's vega,
+            over its own, rounded down. gamma F^2 = vega / (sigma T), with the volatility at the
+            money, makes a limit of gamma one of vega.
+    """
+    word: uint256 = self.exposure_limits[shared.key >> 4]
+    vega: uint256 = self._amounts(id, info)[1]
+    if word == 0 or vega == 0:
+        return ROOM_MAX
+    limit: uint256 = word & M32
+    if limit == 0:
+        limit = 2**128
+    else:
+        limit = limit << 56
+    if word >> 32 != 0:
+        seen: surface.Slice = surface.unpack(option_lanes._surface(shared))
+        left: uint256 = shared.expiry - block.timestamp
+        theta: uint256 = seen.theta * left // (seen.expiry - seen.timestamp)
+        # sigma T in 2**-56; gamma per 1 %
+        root: uint256 = option_arrays._root((theta * left << 56) // option_arrays.YEAR_S)
+        limit = min(limit, (word >> 32) * 100 * root)
+    lot: uint256 = 10 ** ((shared.head >> option_lanes.LOT_EXPONENT_SHIFT) & M8)
+    # limits are below 2**128, with sigma T below 2**4, times 2**123; a lot has at most 10**19 wei
+    cap: uint256 = limit * LIMIT_SCALE // (shared.forward * lot << 56)
+    total: uint256 = option_listing.expiries[shared.key] >> option_listing.VEGA_SHIFT
+    total = total & option_listing.M70
+    return min((max(cap, total) - total) // vega, ROOM_MAX)
