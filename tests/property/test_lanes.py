@@ -214,7 +214,8 @@ def sums(world: World, orders: list[tuple[int, int, bool, int]]) -> tuple[dict[i
         reach = reaches.get(instrument, Reach())
         reaches[instrument] = added(reach, lots > 0, reduces, abs(lots))
         terms, _, feed, _ = world.snapshot(instrument)
-        costs += open_margin.cost(terms, feed.mark, lots, price(world, instrument, percent), 500)
+        paid = price(world, instrument, percent)
+        costs += open_margin.cost(terms, feed.mark * 10**8, lots, paid, 500)
     return reaches, costs
 
 

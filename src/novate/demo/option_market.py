@@ -1,8 +1,8 @@
 """The options of the demo's venue: what is listed, the surfaces that the four nodes sign each
 minute, arrays refreshed before anybody trades, prints and the settlement of what has expired.
 
-Everything here is a transaction that anyone could send; the executor's key does, so that they stand
-in one block in the order sent. Expiries: the evening of the event (made for the demo, so that one
+Everything here is a transaction that anyone could send; one key does, so that they stand in one
+block in the order sent, and not the executor's, whose nonces are the settler's. Expiries: the evening of the event (made for the demo, so that one
 settles in it) and two that were really listed, or dates like them for another price file.
 """
 
@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from novate.chain.node import local_key
 from novate.demo.venue import Venue
 from novate.errors import Rejected
 from novate.lab.prices import Quote
@@ -24,6 +25,7 @@ from novate.units import DAY_S, ORACLE_UNIT, WAD
 from novate.wire import surfaces as wire
 from novate.wire.eip712 import address_of
 
+POSTER = local_key("surface poster")
 EVENING_HOURS = 6
 EIGHT_O_CLOCK_S = 8 * 3_600
 NEAR_PERCENT = (-8, -6, -4, -2, 0, 2, 4, 6)
@@ -105,7 +107,7 @@ class OptionMarket:
 
     def post(self, ts: int) -> None:
         """Send the surface of each underlying that a quorum signs, and refresh every expiry."""
-        world, key = self.venue.replica.world, self.venue.executor
+        world, key = self.venue.replica.world, POSTER
         self.turn += 1
         for underlying in self.assets:
             able = [node for node in self.nodes if node.quotes.get(underlying)]
@@ -123,7 +125,7 @@ class OptionMarket:
 
     def list_all(self) -> None:
         """Once every asset has a surface: list its expiries, and their strikes around the mark."""
-        venue, world, key = self.venue, self.venue.replica.world, self.venue.executor
+        venue, world, key = self.venue, self.venue.replica.world, POSTER
         if self.listed or not all(surfaces.newest(world, u) for u in self.assets):
             return
         for underlying in self.assets:
@@ -164,7 +166,7 @@ class OptionMarket:
 
     def expire(self, ts: int) -> None:
         """Print what has expired, and pay everybody who holds it; again until it is done."""
-        house, key = self.venue.clearinghouse, self.venue.executor
+        house, key = self.venue.clearinghouse, POSTER
         listed = self.venue.replica.world.options.listed
         for (underlying, slot), found in listed.items():
             if found.expiry > ts:
@@ -189,5 +191,5 @@ class OptionMarket:
             signed = joint_settlement(self.settlers, underlying, expiry, ts)
         except Rejected:
             return False
-        self.surfaces.send("post_settlement", *signed.arguments(), key=self.venue.executor)
+        self.surfaces.send("post_settlement", *signed.arguments(), key=POSTER)
         return True

@@ -192,8 +192,7 @@ class Venue:
 
     def send_round(self) -> None:
         """Hand the newest round to the chain by itself, before what builds on its prices."""
-        for submitted in self.settler.submit(self.now * 1000):
-            self.journal.append(*records.encode(submitted))
+        self.submit()
 
     def open_trading(self, timestamp: int) -> None:
         """Move the engine's clock to the second at which the next batch will settle."""

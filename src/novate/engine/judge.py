@@ -21,8 +21,8 @@ from novate.engine.lanes_layout import (
     TOO_CLOSE,
 )
 from novate.engine.open_orders import OpenOrders, added
-from novate.errors import require
-from novate.model import ledger, open_margin, oracle
+from novate.errors import Error, Rejected, require
+from novate.model import ledger, open_margin, tradable
 from novate.model.account import Account, gains
 from novate.model.open_margin import Reach
 from novate.model.order import REDUCE_ONLY, Order
@@ -95,33 +95,47 @@ class Judge:
 
     def require_margin(self, row: Account, order: Order) -> None:
         """The account of a loaded ``row`` can hold all its open orders and this one at their worst,
-        or the order reduces and leaves it no worse.
+        or the order reduces and leaves it no worse. Orders that cannot trade now count nothing.
 
-        Errors: UnknownInstrument (no price yet), InsufficientMargin.
+        Errors: UnknownInstrument (no price yet), ExpiryPassed, InsufficientMargin.
         """
-        world, account = self.world, order.account
-        terms, rates = world.ledger.terms[order.instrument], world.exchange.settings
-        mark = oracle.feed(world, terms.feed).mark
-        require(mark != 0, errors.UnknownInstrument)
-        self.lanes.round.refresh()
-        fee_ppm = max(rates.taker_ppm, rates.maker_ppm)
-        price = open_margin.within_band(world, terms, order.lots, order.price)
-        costs = self.open_orders.costs(account, fee_ppm)
-        costs += open_margin.cost(terms, mark, order.lots, price, fee_ppm)
+        world, account, fees = self.world, order.account, self.world.exchange.settings
+        prices = self.lanes.round
+        prices.refresh()
+        quote = prices.quote(order.instrument)
+        if isinstance(quote, Error):
+            raise Rejected(quote)
+        terms, fee_ppm = (
+            world.ledger.terms_of(order.instrument),
+            max(fees.taker_ppm, fees.maker_ppm),
+        )
         is_buy, reducing = order.lots > 0, bool(order.flags & REDUCE_ONLY)
-        column = _COLUMNS[is_buy, reducing]
+        price = min(order.price, quote.highest) if is_buy else max(order.price, quote.lowest)
+        reaches, marks = self._fillable(account)
+        costs = self.open_orders.costs(account, marks, fee_ppm)
+        costs += open_margin.cost(terms, quote.mark, order.lots, price, fee_ppm)
         money = float(_exact_money(world, row) - costs)
-        number = self._number(account, row)
+        number, column = self._number(account, row), _COLUMNS[is_buy, reducing]
         answer = self.lanes.holds(number, order.instrument, column, order.size, money)
         if answer == TOO_CLOSE:
             self.exact += 1
-            reaches = self.open_orders.reaches(account)
             own = reaches.get(order.instrument, Reach())
             reaches[order.instrument] = added(own, is_buy, reducing, order.size)
-            answer = open_margin.funded(world, row, reaches, costs)
+            answer = open_margin.funded(world, row, reaches, costs, prices.dated)
         if answer != PASSES:
             fee = ppm_up(order.size * terms.price_lot(price), fee_ppm)
             require(self._reduces(row, order, price, fee), errors.InsufficientMargin)
+
+    def _fillable(self, account: int) -> tuple[dict[int, Reach], dict[int, int]]:
+        """An account's open orders that can trade now, and the marks (wad) of their instruments."""
+        reaches, marks = self.open_orders.reaches(account), {}
+        for instrument in list(reaches):
+            quote = self.lanes.round.quote(instrument)
+            if isinstance(quote, Error):
+                del reaches[instrument]
+            else:
+                marks[instrument] = quote.mark
+        return reaches, marks
 
     def _reduces(self, row: Account, order: Order, price: int, fee: int) -> bool:
         """Whether an order, with those of its side, can only reduce its position, and leaves the
@@ -134,9 +148,10 @@ class Judge:
         )
         if held * order.lots >= 0 or beside + order.size > abs(held):
             return False
-        terms, market, _, _ = world.snapshot(order.instrument)
+        listed = tradable.listing(world, order.instrument)
         after = ledger.change_lots(row, order.instrument, order.lots)
-        paid = order.lots * (terms.price_lot(price) - market.funding_index)
+        paid = order.lots * (listed.terms.price_lot(price) - listed.market.funding_index)
+        # an option's premium moves in cash, which is the same to the account's equity
         after = replace(after, cash=after.cash - fee, variation=after.variation - paid)
         return open_margin.reduces(world, row, after)
 

@@ -6,31 +6,44 @@ model's own, rounded once; a ramp's state (rates, credits, haircuts) is computed
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from novate import limits
+from novate import errors, limits
 from novate.engine import lanes_layout as layout
 from novate.engine.lanes_kernel import Tables
 from novate.engine.lanes_layout import Reals, Words
-from novate.model import margin
+from novate.errors import Error
+from novate.model import dated_margin, margin, tradable
+from novate.model.dated_margin import DatedRow
 from novate.model.instrument import SPOT
 from novate.model.margin import RiskParameters, Transition, between_down, between_up
+from novate.model.option_id import DATED
+from novate.model.settlement import mark_of
 from novate.model.state import World
 from novate.units import DAY_S, PPM
 
-# Everything that a row of an instrument or an underlying is made from, but for the second
+# Tables that a row of an instrument or an underlying is made from, by how their names begin
 SOURCES = (
-    "oracle.status",
-    "oracle.feeds",
+    "oracle.",
     "ledger.terms",
     "ledger.markets",
     "ledger.config",
-    "risk.parameters",
-    "risk.earlier",
-    "risk.shared",
+    "risk.",
+    "options.",
+    "surfaces.",
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """What an instrument trades at now: its mark and the ends of its band (wad)."""
+
+    mark: int
+    lowest: int
+    highest: int
 
 
 class Round:
@@ -43,7 +56,9 @@ class Round:
         self.words: Words = np.zeros(64, np.int64)
         self.underlyings: Reals = np.zeros((limits.UNDERLYINGS_MAX, layout.UNDERLYING_COLUMNS))
         self.venue: Reals = np.zeros(layout.VENUE_COLUMNS)
-        self._tables = [world.store.tables[name] for name in SOURCES]
+        self._quotes: dict[int, Quote | Error] = {}
+        self._dated: dict[int, DatedRow] = {}
+        self._tables = [t for name, t in world.store.tables.items() if name.startswith(SOURCES)]
         self._seen: tuple[int, ...] = ()
         self._made: dict[int, tuple[Any, ...]] = {}
 
@@ -70,6 +85,8 @@ class Round:
         if versions == self._seen:
             return False
         self._seen = versions
+        self._quotes.clear()
+        self._dated.clear()
         shared = world.risk.globals
         cap = shared.credit_cap_now(world.now)
         late = world.in_restart_grace() or world.oracle_is_silent()
@@ -83,11 +100,36 @@ class Round:
             self._write(instrument)
         return True
 
+    def quote(self, instrument: int) -> Quote | Error:
+        """What an instrument trades at, or why it cannot be traded; at the last ``refresh``."""
+        found = self._quotes.get(instrument)
+        if found is None:
+            found = self._quotes[instrument] = self._quote(instrument)
+        return found
+
+    def _quote(self, instrument: int) -> Quote | Error:
+        listed = tradable.listing(self.world, instrument)
+        if listed.terms.kind == 0:
+            return errors.UnknownInstrument
+        if listed.expired:
+            return errors.ExpiryPassed
+        return Quote(mark_of(self.world, instrument), listed.lowest, listed.highest)
+
+    def dated(self, instrument: int) -> DatedRow:
+        """The exact row of an option or a dated future, at the last ``refresh``."""
+        found = self._dated.get(instrument)
+        if found is None:
+            found = self._dated[instrument] = dated_margin.row(self.world, instrument)
+        return found
+
     def _write(self, instrument: int) -> None:
         """An instrument's row, unless nothing it is made from is another. Of an instrument without
-        a price it is no number, so that every answer about it is too close.
+        a price, and of options and dated futures, it is no number: every answer is too close.
         """
         world = self.world
+        if instrument >= DATED:
+            self.instruments[self.places[instrument]] = np.nan
+            return
         terms = world.ledger.terms[instrument]
         made = (
             world.now,

@@ -8,12 +8,9 @@ after a start. Lots, prices in ticks, money in wad. Sums are exact; the bound th
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from novate import errors
-from novate.errors import require
-from novate.model import oracle
 from novate.model.instrument import Terms
 from novate.model.matching import Book, Resting
 from novate.model.open_margin import Reach, fees
@@ -57,7 +54,7 @@ class OpenOrders:
         change = (new.lots_left if new else 0) - (old.lots_left if old else 0)
         exposures = self._accounts.setdefault(order.account, {})
         exposure = exposures.setdefault(order.instrument, Exposure())
-        terms = self._world.ledger.terms[order.instrument]
+        terms = self._world.ledger.terms_of(order.instrument)
         exposure.notional += change * terms.price_lot(order.price_ticks * terms.tick)
         _add(exposure.reach, order.is_buy, order.reduce_only, change)
         side = exposure.bids if order.is_buy else exposure.asks
@@ -83,17 +80,16 @@ class OpenOrders:
         found = self._accounts.get(account, {})
         return {instrument: exposure.reach for instrument, exposure in found.items()}
 
-    def costs(self, account: int, fee_ppm: int) -> int:
-        """What an account's open orders lose at most against the marks, fees included (wad).
-
-        Errors: UnknownInstrument (one of them has no price, as before the first round).
+    def costs(self, account: int, marks: Mapping[int, int], fee_ppm: int) -> int:
+        """What an account's open orders in the instruments of ``marks`` (wad) lose at most against
+        them, fees included (wad).
         """
         total = 0
         for instrument, exposure in self._accounts.get(account, {}).items():
-            terms = self._world.ledger.terms[instrument]
-            price = oracle.feed(self._world, terms.feed).mark
-            require(price != 0, errors.UnknownInstrument)
-            mark = terms.mark_lot(price)
+            if instrument not in marks:
+                continue
+            terms = self._world.ledger.terms_of(instrument)
+            mark = terms.price_lot(marks[instrument])
             reach = exposure.reach
             lots = reach.buys + reach.sells + reach.reducing_buys + reach.reducing_sells
             total += fees(exposure.notional, lots, fee_ppm)

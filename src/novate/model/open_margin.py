@@ -21,18 +21,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
-from novate.model import ledger, margin, oracle
+from novate.model import dated_margin, dated_open_margin, ledger, margin
 from novate.model.account import Account
+from novate.model.dated_open_margin import DatedRows, Range
 from novate.model.instrument import SPOT, Terms
 from novate.model.margin import Transition, between_down, between_up, liquidity, transition
-from novate.units import ORACLE_UNIT, PPM, clamp, div_down, div_up, ppm_down, ppm_up
+from novate.model.option_id import DATED
+from novate.units import PPM, clamp, div_down, div_up, ppm_up
 
 if TYPE_CHECKING:
     from novate.model.state import World
-
-Range = tuple[int, int]
 
 
 @dataclass(slots=True)
@@ -56,24 +57,15 @@ class Reach:
 
 
 def cost(terms: Terms, mark: int, lots: int, price: int, fee_ppm: int) -> int:
-    """What ``lots`` at ``price`` (wad) lose at most against the mark (1e8 wei), fees included."""
+    """What ``lots`` at ``price`` lose at most against the mark (both wad), fees included."""
     value = terms.price_lot(price)
-    worse = value - terms.mark_lot(mark) if lots > 0 else terms.mark_lot(mark) - value
+    worse = value - terms.price_lot(mark) if lots > 0 else terms.price_lot(mark) - value
     return abs(lots) * max(worse, 0) + fees(abs(lots) * value, abs(lots), fee_ppm)
 
 
 def fees(notional: int, lots: int, fee_ppm: int) -> int:
     """Fees of ``lots``, however they are split into fills, each rounded up."""
     return ppm_up(notional, fee_ppm) + lots
-
-
-def within_band(world: World, terms: Terms, lots: int, price: int) -> int:
-    """The worst price (wad) at which an order can fill at this round: its own, or the band's."""
-    mark = oracle.feed(world, terms.feed).mark * ORACLE_UNIT
-    band = world.ledger.config.trade_band_ppm
-    if lots > 0:
-        return min(price, ppm_down(mark, PPM + band))
-    return max(price, ppm_up(mark, PPM - band))
 
 
 @dataclass(slots=True)
@@ -152,13 +144,24 @@ def ranges(row: Account, reaches: Mapping[int, Reach]) -> dict[int, Range]:
     return around | {i: reach.around(held.get(i, 0)) for i, reach in reaches.items()}
 
 
-def funded(world: World, row: Account, reaches: Mapping[int, Reach], costs: int) -> bool:
-    """Whether a loaded row can hold the worst of its open orders, which cost ``costs``.
+def funded(
+    world: World,
+    row: Account,
+    reaches: Mapping[int, Reach],
+    costs: int,
+    rows: DatedRows | None = None,
+) -> bool:
+    """Whether a loaded row can hold the worst of its open orders, which cost ``costs``; ``rows`` of
+    dated instruments, if they are known.
 
     A stale feed or the grace after an outage refuses nothing here: it refuses the match.
     """
     equity = ledger.check_row(world, row).equity
-    return equity - costs >= required(world, ranges(row, reaches))
+    found = ranges(row, reaches)
+    if any(instrument >= DATED for instrument in found):
+        rows = rows or partial(dated_margin.row, world)
+        return equity - costs >= dated_open_margin.required(world, found, rows)
+    return equity - costs >= required(world, found)
 
 
 def reduces(world: World, before: Account, after: Account) -> bool:
