@@ -54,7 +54,7 @@ def _lower(value: Any) -> Any:
         return [_ENUM, _name(kind), value.value]
     if isinstance(value, msgspec.Struct):
         return [_RECORD, *records.encode(value)]  # type: ignore[arg-type]
-    assert dataclasses.is_dataclass(value), f"a {kind.__name__} is no state"
+    assert _is_row(kind), f"a {kind.__name__} is no state"
     return [_ROW, _name(kind), *(_lower(getattr(value, name)) for name in _fields(kind))]
 
 
@@ -87,7 +87,14 @@ _MAKERS: dict[int, Callable[[Any], Any]] = {
 
 @cache
 def _fields(kind: Any) -> tuple[str, ...]:
+    if issubclass(kind, tuple):
+        return tuple(kind._fields)
     return tuple(field.name for field in dataclasses.fields(kind))
+
+
+def _is_row(kind: type) -> bool:
+    """Whether a class is a row: a dataclass or a named tuple."""
+    return dataclasses.is_dataclass(kind) or (issubclass(kind, tuple) and hasattr(kind, "_fields"))
 
 
 @cache
@@ -106,6 +113,6 @@ def _class(name: str) -> Any:
         found = getattr(importlib.import_module(module), rest.partition("(")[0])
     except (ImportError, AttributeError):
         raise Rejected(SnapshotUnusable, f"class {name}") from None
-    sound = isinstance(found, type) and (dataclasses.is_dataclass(found) or issubclass(found, Enum))
+    sound = isinstance(found, type) and (_is_row(found) or issubclass(found, Enum))
     require(sound and _name(found) == name, SnapshotUnusable, f"class {name} is another today")
     return found
