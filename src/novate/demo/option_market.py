@@ -2,8 +2,9 @@
 minute, arrays refreshed before anybody trades, prints and the settlement of what has expired.
 
 Everything here is a transaction that anyone could send; one key does, so that they stand in one
-block in the order sent, and not the executor's, whose nonces are the settler's. Expiries: the evening of the event (made for the demo, so that one
-settles in it) and two that were really listed, or dates like them for another price file.
+block in the order sent, and not the executor's, whose nonces are the settler's. Expiries: the
+evening of the event (made for the demo, so that one settles in it) and two that were really listed,
+or dates like them for another price file.
 """
 
 from __future__ import annotations
