@@ -60,8 +60,8 @@ def test_a_rejection_names_deribits_number_and_ours(venue: Venue) -> None:
             reply = await client.call("private/buy", **TAKER.order(api, "0.0005", "100000"))
             assert reply["error"]["code"] == -32602 and "amount" in reply["error"]["data"]["detail"]
             reply = await client.call("private/buy", **TAKER.order(api, "1000", "100000"))
-            assert "result" in reply  # rests: margin is judged at the match
-            await client.result("private/cancel_all")
+            assert reply["error"]["code"] == 10009
+            assert "InsufficientMargin" in str(reply["error"])
             reply = await client.call("public/no_such_method")
             assert reply["error"]["code"] == -32601
 

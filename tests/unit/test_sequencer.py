@@ -152,15 +152,22 @@ def test_a_match_carries_a_receipt_by_the_executor_over_both_orders(floor: Floor
         assert m.matched_at == floor.now
 
 
-def test_a_taker_over_its_margin_ends_with_insufficient_margin_and_never_matches(
-    floor: Floor,
-) -> None:
+def test_an_order_over_its_margin_is_refused_at_entry(floor: Floor) -> None:
     floor.deposit("poor", 100)
     floor.place("maker", -50, 100_000)
-    events = floor.take("poor", 50, 100_000)
+    before = floor.world.state_hash()
+    assert rejection(floor.take("poor", 50, 100_000)) == "InsufficientMargin"
+    assert rejection(floor.place("poor", 50, 99_000)) == "InsufficientMargin"
+    assert floor.world.state_hash() == before
+
+
+def test_a_resting_order_whose_margin_is_gone_is_evicted_at_the_match(floor: Floor) -> None:
+    floor.deposit("small", 200)  # 10 lots are 1,000 USD, initial margin 187.50
+    assert floor.place("small", -10, 100_000) == []
+    floor.withdraw_all("small")
+    events = floor.take("taker", 10, 100_000)
     assert matches(events) == []
-    assert ends(events) == [("evicted", "InsufficientMargin")]
-    assert len(floor.sequencer.book.queue(BTC, False)) == 1
+    assert ends(events) == [("evicted", "InsufficientMargin"), ("unfilled", "")]
 
 
 def test_a_maker_whose_margin_is_gone_is_evicted_and_the_next_one_trades(floor: Floor) -> None:
@@ -179,8 +186,7 @@ def test_margin_counts_what_the_open_batch_already_holds(floor: Floor) -> None:
     floor.deposit("small", 200)  # 10 lots are 1,000 USD, initial margin 187.50
     floor.place("maker", -100, 100_000)
     assert len(matches(floor.take("small", 10, 100_000))) == 1
-    events = floor.take("small", 10, 100_000)
-    assert matches(events) == [] and ends(events) == [("evicted", "InsufficientMargin")]
+    assert rejection(floor.take("small", 10, 100_000)) == "InsufficientMargin"
 
 
 def test_a_price_out_of_the_band_evicts_its_maker(floor: Floor) -> None:
@@ -326,8 +332,9 @@ def test_a_batch_never_holds_more_accounts_than_the_contract_takes(floor: Floor)
 
 def test_accounts_that_fail_make_room_again_when_the_batch_is_due(floor: Floor) -> None:
     for number in range(33):
-        floor.deposit(f"poor {number}", 1)
+        floor.deposit(f"poor {number}", 200)
         floor.place(f"poor {number}", -10, 99_990)
+        floor.withdraw_all(f"poor {number}")
     floor.place("maker", -5, 100_000)
     floor.take("taker", 5, 100_000)
     assert len(matches(floor.take("taker", 5, 100_000))) == 1

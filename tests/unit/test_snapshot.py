@@ -17,6 +17,7 @@ from novate.engine.recovery import Diverged, Follower, Recovered, recover
 from novate.engine.sequencer import Sequencer
 from novate.errors import JournalFull, SnapshotUnusable
 from novate.model.matching import End, SelfTrade
+from novate.model.option_listing import Listed
 from novate.model.oracle import Feed
 from novate.wire import records
 from tests.support.engine import EXECUTOR, Floor, build_sequencer, deployed
@@ -76,6 +77,12 @@ def recovered(desk: Desk) -> Recovered:
     assert snapshot.content_of(found.sequencer) == snapshot.content_of(desk.sequencer)
     assert found.sequencer.world.state_hash() == desk.sequencer.world.state_hash()
     return found
+
+
+def test_a_row_may_be_a_named_tuple() -> None:
+    listed = Listed(1_760_000_000, (6 * 10**14, 7 * 10**14))
+    found = plain.decode(plain.encode({(0, 3): listed}))
+    assert found == {(0, 3): listed} and type(found[0, 3]) is Listed
 
 
 def test_a_start_replays_only_what_follows_the_snapshot(desk: Desk) -> None:

@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from novate.bench import matching, recovery, settling, signing
+from novate.bench import margining, matching, recovery, settling, signing
 from novate.bench.catalogue import SCENARIOS
 from novate.bench.gas import BASELINES, TARGETS, GasReport, measure
 from novate.chain.node import NodeFault
@@ -26,6 +26,7 @@ def everything(context: typer.Context) -> None:
         gas()
         match()
         sign()
+        margin()
         recover()
         settle()
 
@@ -106,6 +107,47 @@ def sign(
         console.print(f"[bold]{key}[/bold]: {text}", highlight=False)
     alone = ", ".join(f"{key} {rate:,}" for key, rate in report.ceiling.items())
     console.print(f"[bold]libsecp256k1 alone[/bold]: {alone}", highlight=False)
+
+
+@app.command()
+def margin(
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    accounts: Annotated[
+        int, typer.Option(min=1_000, help="Accounts of twenty positions each.")
+    ] = margining.ACCOUNTS,
+    runs: Annotated[int, typer.Option(min=1, help="Runs that the median is of.")] = 5,
+) -> None:
+    """Seconds to judge a million accounts at a round, and an order before it trades."""
+    report = margining.measure(accounts, runs)
+    if as_json:
+        typer.echo(json.dumps(report.document()))
+    else:
+        _tell_margin(report)
+    if report.wrong:
+        raise typer.Exit(1)
+
+
+def _tell_margin(report: margining.MarginReport) -> None:
+    console, pace, exact = Console(soft_wrap=True), report.pace, report.exact
+    verdict = "met" if pace.million_accounts_s <= margining.ROUND_TARGET_S else "missed"
+    console.print(
+        f"[bold]a million accounts at a round[/bold]: {pace.million_accounts_s:.3f} s, target "
+        f"{margining.ROUND_TARGET_S} s: {verdict}; {margining.BASELINE} "
+        f"{exact.million_accounts_s:,.0f} s",
+        highlight=False,
+    )
+    verdict = "met" if pace.pretrade_us <= margining.CHECK_TARGET_US else "missed"
+    console.print(
+        f"[bold]an order at entry[/bold]: {pace.pretrade_us:.2f} µs, target "
+        f"{margining.CHECK_TARGET_US:.0f} µs: {verdict}; {margining.BASELINE} "
+        f"{exact.pretrade_us:,.0f} µs; a match at the gate {pace.gate_us:.2f} µs",
+        highlight=False,
+    )
+    console.print(
+        f"{report.checked} answers checked, {report.wrong} wrong; too close to tell: "
+        f"{report.too_close:.3%}",
+        highlight=False,
+    )
 
 
 @app.command()

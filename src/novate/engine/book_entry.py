@@ -52,10 +52,10 @@ from novate.engine.book_market import clock, mark, mass_cancel, protect, reset, 
 from novate.engine.book_memory import address
 
 
-def fingerprint(folder: Path) -> int:
+def fingerprint(folder: Path, names: str = "book*.py") -> int:
     """A number of 56 bits made from the sources of all kernels."""
     digest = sha256()
-    for path in sorted(folder.glob("book*.py")):
+    for path in sorted(folder.glob(names)):
         digest.update(path.read_bytes())
     return int.from_bytes(digest.digest()[:7], "big")
 

@@ -13,8 +13,10 @@ from dataclasses import dataclass, field
 
 from novate import errors
 from novate.engine.admission import Budgets
+from novate.engine.judge import Judge
 from novate.errors import Error, Rejected
 from novate.model import novation
+from novate.model.account import Account, load
 from novate.model.novation import Batch, Net, Trade
 from novate.model.state import World
 
@@ -50,14 +52,24 @@ class Proposal:
 
 @dataclass(slots=True)
 class PendingBatch:
-    """Matches of the open batch over the world it began in."""
+    """Matches of the open batch over the world it began in; ``rows`` are its accounts, by index,
+    with all that the batch holds for them, where it holds anything.
+    """
 
     batch: Batch = field(default_factory=Batch)
     net: Net = field(default_factory=Net)
+    rows: dict[int, Account] = field(default_factory=dict)
 
-    def admit(self, world: World, proposal: Proposal) -> Judgement:
+    def row(self, world: World, account: int) -> Account:
+        """An account as it is now: loaded, with what the batch holds for it."""
+        if account not in self.batch.accounts:
+            return load(world, world.ledger.accounts[account])[0]
+        index = self.batch.accounts.index(account)
+        return self.rows.get(index, self.batch.loaded[index][0])
+
+    def admit(self, judge: Judge, proposal: Proposal) -> Judgement:
         """Judge a match and, if both sides pass, keep it."""
-        batch = self.batch
+        batch, world = self.batch, judge.world
         trade = Trade(
             taker=batch.add_account(world, proposal.taker_account),
             maker=batch.add_account(world, proposal.maker_account),
@@ -79,13 +91,33 @@ class PendingBatch:
         novation.add_trade(batch, trial, trade)
         if not reductions and trade.instrument in novation.over_cap(batch, trial):
             return Judgement(taker=errors.OpenInterestCap)
-        judgement = Judgement(
-            _failure(world, batch, trial, trade.taker), _failure(world, batch, trial, trade.maker)
-        )
-        if judgement.admits:
+        signed = trade.lots if trade.taker_buys else -trade.lots
+        taker = self._after(judge, trial, trade.taker, proposal.instrument, signed)
+        maker = self._after(judge, trial, trade.maker, proposal.instrument, -signed)
+        if isinstance(taker, Account) and isinstance(maker, Account):
             batch.trades.append(trade)
             self.net = trial
-        return judgement
+            self.rows[trade.taker], self.rows[trade.maker] = taker, maker
+            judge.filled(proposal.taker_account, proposal.instrument, signed, taker)
+            judge.filled(proposal.maker_account, proposal.instrument, -signed, maker)
+            return Judgement()
+        return Judgement(
+            None if isinstance(taker, Account) else taker,
+            None if isinstance(maker, Account) else maker,
+        )
+
+    def _after(
+        self, judge: Judge, net: Net, index: int, instrument: int, lots: int
+    ) -> Account | Error:
+        """An account's row with one match more, which ``net`` holds; or why it may not have it."""
+        try:
+            after = novation.applied(self.batch, net, index)
+        except Rejected as rejected:
+            return rejected.error
+        account, start = self.batch.accounts[index], self.batch.loaded[index][0]
+        now = self.rows.get(index, start)
+        passes = judge.passes(account, start, now, instrument, lots, after)
+        return after if passes else errors.InsufficientMargin
 
     def _blame(self, trade: Trade, found: Error) -> Judgement:
         """A faulty match is the maker's doing only where its own reduce-only order no longer
@@ -124,18 +156,10 @@ class OpenBatch:
             list(batch.loaded),
         )
         return OpenBatch(
-            PendingBatch(kept, self.pending.net),
+            PendingBatch(kept, self.pending.net, dict(self.pending.rows)),
             self.first_sequence,
             self.count,
             set(self.orders),
             list(self.fills),
             Budgets(dict(self.budgets.spent)),
         )
-
-
-def _failure(world: World, batch: Batch, net: Net, index: int) -> Error | None:
-    try:
-        novation.gate(world, batch, net, index)
-    except Rejected as rejected:
-        return rejected.error
-    return None

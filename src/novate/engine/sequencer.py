@@ -25,6 +25,8 @@ from novate.engine.ahead import (
     Pending,
     ReadSent,
 )
+from novate.engine.judge import Judge
+from novate.engine.open_orders import OpenOrders
 from novate.engine.orders import terms_of
 from novate.engine.pending import OpenBatch, Proposal
 from novate.errors import Error, Rejected, require
@@ -80,6 +82,7 @@ class Sequencer:
         self.world = world
         self.settings = settings
         self.book = Book(world.store, self._judge)
+        self.judge = Judge(world, OpenOrders(world, self.book))
         self.placed: dict[bytes, OrderPlaced] = {}
         self.terms: dict[bytes, SignedTerms] = {}
         self.nonces: dict[tuple[int, bool, int], bytes] = {}
@@ -140,13 +143,16 @@ class Sequencer:
         closed = self._close() if self._crowded() else []
         try:
             terms = self._admissible(command)
+            self.judge.require_margin(self.open_batch.pending.row(self.world, terms.account), terms)
             report = self._enter(command, terms)
         except Rejected as rejected:
             return [*closed, OrderRejected(command.digest, rejected.error.code)]
         self.placed[command.digest] = command
         self.terms[command.digest] = terms
         self.nonces[terms.account, terms.immediate, terms.nonce] = command.digest
-        return [*closed, *self._report(report)]
+        events = self._report(report)
+        self.judge.changed(int.from_bytes(command.digest, "big"))
+        return [*closed, *events]
 
     def _enter(self, command: OrderPlaced, terms: SignedTerms) -> matching.Report:
         self.placed[command.digest] = command
@@ -186,15 +192,16 @@ class Sequencer:
     def _cancel(self, command: CancelRequested) -> list[AnyRecord]:
         account = int.from_bytes(command.account, "big")
         events: list[AnyRecord] = []
-        for digest, terms in list(self.terms.items()):
-            inside = terms.account == account and (
+        for identity in self.judge.open_orders.of(account):
+            terms = self.terms[identity.to_bytes(32, "big")]
+            inside = (
                 (command.scope == "nonce" and terms.nonce == command.value)
                 or (command.scope == "below" and terms.nonce < command.value)
                 or (command.scope == "instrument" and terms.instrument == command.value)
                 or command.scope == "all"
             )
             if inside:
-                events += self._report(self.book.cancel(int.from_bytes(digest, "big")))
+                events += self._report(self.book.cancel(identity))
         return events
 
     def _report(self, report: matching.Report) -> list[AnyRecord]:
@@ -205,9 +212,17 @@ class Sequencer:
                 code = event.error.code if event.error else 0
                 events.append(OrderDone(digest, event.end.value, code, event.lots_left))
                 self.terms.pop(digest, None)
+                self.judge.changed(event.identity)
             else:
                 events.append(self._matched(event))
+                self.judge.changed(event.maker)
         return events
+
+    def restored(self) -> None:
+        """The state came from a snapshot: make again what follows from it."""
+        identities = (int.from_bytes(digest, "big") for digest in self.terms)
+        self.judge = Judge(self.world, OpenOrders(self.world, self.book))
+        self.judge.open_orders.rebuild(identities)
 
     # Matches
 
@@ -236,7 +251,7 @@ class Sequencer:
             return Verdict(0, maker=maker_error, taker=taker_error)
         if self._full({order.identity.to_bytes(32, "big") for order in (taker, maker)}):
             return Verdict(0, taker=errors.TooManyItems)
-        judgement = self.open_batch.pending.admit(self.world, proposal)
+        judgement = self.open_batch.pending.admit(self.judge, proposal)
         if not judgement.admits:
             return Verdict(0, maker=judgement.maker, taker=judgement.taker)
         for order, spent in ((taker, taker_spent), (maker, maker_spent)):

@@ -146,8 +146,8 @@ def _restore(sequencer: Sequencer, state: Any) -> None:
     sound = isinstance(state, dict) and set(state) == names
     require(sound and set(state["tables"]) == set(tables), SnapshotUnusable, "other tables")
     for name, rows in state["tables"].items():
-        tables[name].rows.clear()
-        tables[name].rows.update(rows)
+        tables[name].replace_all(rows)
     sequencer.world.now = state["now"]
     for name in _ATTRIBUTES:
         setattr(sequencer, name, state[name])
+    sequencer.restored()

@@ -234,12 +234,12 @@ def _add_underlying(world: World, sums: _Sums, underlying: int, group: Group, bo
     sums.charges += div_up(book.interest, 1 << DELTA_BITS)
     sums.bonus += ppm_down(size, group.confidence)
     sums.penalty += ppm_up(size, group.adverse(delta))
-    liquid = _liquidity(size, vega, ramped)
-    credits = _credits(ramped)
-    scan_ranges = _scan_ranges(world, ramped) if psr == 0 else dict.fromkeys(MARGINS, psr)
+    liquid = depth_charges(size, vega, ramped)
+    credits = credits_of(ramped)
+    reach = scan_ranges(world, ramped) if psr == 0 else dict.fromkeys(MARGINS, psr)
     cut = dict(zip(MARGINS, haircuts(group, ramped), strict=True))
     for margin in MARGINS:
-        gains = profit(book.totals, unit, group.delta + book.futures, scan_ranges[margin])
+        gains = profit(book.totals, unit, group.delta + book.futures, reach[margin])
         scan = max(-min(gains), 0)
         sums.scan[margin] += scan
         sums.base[margin] += div_down(credits[margin] * scan, 1000)
@@ -255,7 +255,7 @@ def _offset(amounts: Mapping[int, int]) -> int:
     return min(longs, longs - sum(amounts.values()))
 
 
-def _scan_ranges(world: World, ramped: Transition) -> dict[str, int]:
+def scan_ranges(world: World, ramped: Transition) -> dict[str, int]:
     """Scan range (ppm) of an underlying without options: that of now, and for initial margin at
     least the target.
     """
@@ -264,13 +264,14 @@ def _scan_ranges(world: World, ramped: Transition) -> dict[str, int]:
     return {"maintenance": now, "initial": max(now, target.psr_target)}
 
 
-def _credits(ramped: Transition) -> dict[str, int]:
+def credits_of(ramped: Transition) -> dict[str, int]:
+    """Credits (1e-3) at maintenance and at initial margin."""
     target, old, elapsed = ramped
     now = between_down(old.credit, target.credit, elapsed)
     return {"maintenance": now, "initial": min(now, target.credit)}
 
 
-def _liquidity(size: int, vega: int, ramped: Transition) -> dict[str, int]:
+def depth_charges(size: int, vega: int, ramped: Transition) -> dict[str, int]:
     """What closing delta and vega may cost beyond the mark."""
     target, old, elapsed = ramped
     end = _depth_charge(size, vega, target)

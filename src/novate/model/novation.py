@@ -243,10 +243,21 @@ def _gate_all(world: World, batch: Batch, net: Net) -> tuple[dict[int, Outcome],
 
 
 def gate(world: World, batch: Batch, net: Net, index: int) -> Outcome:
-    """One account with its netted trades: caps, then the margin gate. Errors: InAuction,
-    PositionCap, InsufficientMargin, range.
+    """One account with its netted trades: caps, then the margin gate. Errors: those of ``applied``,
+    InsufficientMargin.
     """
     row, cash_before, owed = batch.loaded[index]
+    after = applied(batch, net, index)
+    judged = ledger.check_row(world, after)
+    require(ledger.passes_gate(world, row, judged), errors.InsufficientMargin)
+    return Outcome(after, cash_before, owed, judged.valuation, net.paid[index])
+
+
+def applied(batch: Batch, net: Net, index: int) -> Account:
+    """One account's row with its netted trades, before the margin gate. Errors: InAuction,
+    PositionCap, range.
+    """
+    row = batch.loaded[index][0]
     require(not row.in_auction, errors.InAuction)
     after = row
     for position, instrument in enumerate(batch.instruments):
@@ -258,11 +269,8 @@ def gate(world: World, batch: Batch, net: Net, index: int) -> Outcome:
         grows = abs(held + change) > abs(held)
         within = abs(held + change) <= batch.listings[position].terms.position_cap
         require(within or not grows, errors.PositionCap)
-    paid = net.paid[index]
-    after = replace(after, cash=after.cash - paid, variation=after.variation + net.variation[index])
-    judged = ledger.check_row(world, after)
-    require(ledger.passes_gate(world, row, judged), errors.InsufficientMargin)
-    return Outcome(after, cash_before, owed, judged.valuation, paid)
+    variation = after.variation + net.variation[index]
+    return replace(after, cash=after.cash - net.paid[index], variation=variation)
 
 
 def over_cap(batch: Batch, net: Net) -> list[int]:

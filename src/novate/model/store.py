@@ -8,7 +8,7 @@ nothing).
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Generic, TypeVar
 
@@ -19,12 +19,17 @@ Write = tuple[str, Any, Any, bool]
 
 
 class Table(Generic[K, V]):
-    """A dictionary with a default row, whose writes can be undone."""
+    """A dictionary with a default row, whose writes can be undone.
+
+    ``version`` rises with every write, undone ones and undoing too: what was read at one version is
+    still so at the same.
+    """
 
     def __init__(self, store: Store, name: str, default: V) -> None:
         self.name = name
         self.rows: dict[K, V] = {}
         self.default = default
+        self.version = 0
         self._store = store
 
     def __getitem__(self, key: K) -> V:
@@ -35,6 +40,21 @@ class Table(Generic[K, V]):
         if undo is not None:
             undo.append((self, key, self.rows.get(key), key in self.rows))
         self.rows[key] = row
+        self.version += 1
+
+    def put_back(self, key: K, row: V, existed: bool) -> None:
+        """Undo a write: the row before it, or none."""
+        self.version += 1
+        if existed:
+            self.rows[key] = row
+        else:
+            self.rows.pop(key, None)
+
+    def replace_all(self, rows: Mapping[K, V]) -> None:
+        """Hold these rows and no others; not undone by a transaction."""
+        self.version += 1
+        self.rows.clear()
+        self.rows.update(rows)
 
     def __contains__(self, key: K) -> bool:
         return key in self.rows
@@ -68,10 +88,7 @@ class Store:
             yield
         except BaseException:
             for table, key, row, existed in reversed(log):
-                if existed:
-                    table.rows[key] = row
-                else:
-                    table.rows.pop(key, None)
+                table.put_back(key, row, existed)
             raise
         else:
             if outer is not None:
@@ -94,10 +111,7 @@ class Store:
             table = self.tables[name]
             if self.undo is not None:
                 self.undo.append((table, key, table.rows.get(key), key in table.rows))
-            if existed:
-                table.rows[key] = row
-            else:
-                table.rows.pop(key, None)
+            table.put_back(key, row, existed)
 
     def state_hash(self, names: Iterable[str] | None = None) -> str:
         """SHA-256 over all rows that differ from their table's default, in key order, of the

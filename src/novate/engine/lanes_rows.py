@@ -1,0 +1,195 @@
+"""Instruments, parameters and the venue at one round, as the kernels of margin read them.
+
+Owns: the way from the model's exact rows to the columns of ``lanes_layout.py``. Each number is the
+model's own, rounded once; a ramp's state (rates, credits, haircuts) is computed exactly first.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from novate import errors, limits
+from novate.engine import lanes_layout as layout
+from novate.engine.lanes_kernel import Tables
+from novate.engine.lanes_layout import Reals, Words
+from novate.errors import Error
+from novate.model import dated_margin, margin, tradable
+from novate.model.dated_margin import DatedRow
+from novate.model.instrument import SPOT
+from novate.model.margin import RiskParameters, Transition, between_down, between_up
+from novate.model.option_id import DATED
+from novate.model.settlement import mark_of
+from novate.model.state import World
+from novate.units import DAY_S, PPM
+
+# Tables that a row of an instrument or an underlying is made from, by how their names begin
+SOURCES = (
+    "oracle.",
+    "ledger.terms",
+    "ledger.markets",
+    "ledger.config",
+    "risk.",
+    "options.",
+    "surfaces.",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """What an instrument trades at now: its mark and the ends of its band (wad)."""
+
+    mark: int
+    lowest: int
+    highest: int
+
+
+class Round:
+    """The prices and parameters in force, kept up with the world."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.places: dict[int, int] = {}
+        self.instruments: Reals = np.zeros((64, layout.INSTRUMENT_COLUMNS))
+        self.words: Words = np.zeros(64, np.int64)
+        self.underlyings: Reals = np.zeros((limits.UNDERLYINGS_MAX, layout.UNDERLYING_COLUMNS))
+        self.venue: Reals = np.zeros(layout.VENUE_COLUMNS)
+        self._quotes: dict[int, Quote | Error] = {}
+        self._dated: dict[int, DatedRow] = {}
+        self._tables = [t for name, t in world.store.tables.items() if name.startswith(SOURCES)]
+        self._seen: tuple[int, ...] = ()
+        self._made: dict[int, tuple[Any, ...]] = {}
+
+    def place(self, instrument: int) -> int:
+        """Where an instrument's row is; made on first sight."""
+        found = self.places.get(instrument)
+        if found is None:
+            found = self.places[instrument] = len(self.places)
+            assert found <= layout.PLACE_MASK, "instruments fit their bits"
+            if found == len(self.words):
+                self.instruments = np.concatenate((self.instruments, 0 * self.instruments))
+                self.words = np.concatenate((self.words, 0 * self.words))
+            self._write(instrument)
+        return found
+
+    def tables(self) -> Tables:
+        """What the kernels read."""
+        return self.instruments, self.words, self.underlyings, self.venue
+
+    def refresh(self) -> bool:
+        """Bring all rows up to the world; whether it had moved."""
+        world = self.world
+        versions = (world.now, *[table.version for table in self._tables])
+        if versions == self._seen:
+            return False
+        self._seen = versions
+        self._quotes.clear()
+        self._dated.clear()
+        shared = world.risk.globals
+        cap = shared.credit_cap_now(world.now)
+        late = world.in_restart_grace() or world.oracle_is_silent()
+        self.venue[layout.RATIO] = shared.initial_ratio_ppm / PPM
+        self.venue[layout.CAP_M], self.venue[layout.CAP_I] = cap, min(cap, shared.credit_cap)
+        self.venue[layout.GRACE] = margin.GRACE if late else 0
+        for underlying in range(limits.UNDERLYINGS_MAX):
+            ramped = margin.transition(world, underlying)
+            self.underlyings[underlying, : layout.WEIGHT + 1] = _underlying(ramped, world.now)
+        for instrument in self.places:
+            self._write(instrument)
+        return True
+
+    def quote(self, instrument: int) -> Quote | Error:
+        """What an instrument trades at, or why it cannot be traded; at the last ``refresh``."""
+        found = self._quotes.get(instrument)
+        if found is None:
+            found = self._quotes[instrument] = self._quote(instrument)
+        return found
+
+    def _quote(self, instrument: int) -> Quote | Error:
+        listed = tradable.listing(self.world, instrument)
+        if listed.terms.kind == 0:
+            return errors.UnknownInstrument
+        if listed.expired:
+            return errors.ExpiryPassed
+        return Quote(mark_of(self.world, instrument), listed.lowest, listed.highest)
+
+    def dated(self, instrument: int) -> DatedRow:
+        """The exact row of an option or a dated future, at the last ``refresh``."""
+        found = self._dated.get(instrument)
+        if found is None:
+            found = self._dated[instrument] = dated_margin.row(self.world, instrument)
+        return found
+
+    def _write(self, instrument: int) -> None:
+        """An instrument's row, unless nothing it is made from is another. Of an instrument without
+        a price, and of options and dated futures, it is no number: every answer is too close.
+        """
+        world = self.world
+        if instrument >= DATED:
+            self.instruments[self.places[instrument]] = np.nan
+            return
+        terms = world.ledger.terms[instrument]
+        made = (
+            world.now,
+            terms,
+            world.ledger.markets[instrument],
+            world.oracle.feeds[terms.feed],
+            world.oracle.statuses[0],
+            world.ledger.config,
+            world.risk.globals,
+            world.risk.parameters[terms.underlying],
+            world.risk.earlier[terms.underlying],
+        )
+        if self._made.get(instrument) == made:
+            return
+        self._made[instrument] = made
+        place = self.places[instrument]
+        if world.oracle.feeds[terms.feed].mark == 0:
+            self.instruments[place] = np.nan
+            return
+        row = margin.row(world, instrument)
+        bits = (layout.SPOT_BIT if row.kind == SPOT else 0) | layout.STALE_BIT * row.stale
+        self.words[place] = row.underlying | bits
+        self.instruments[place, : layout.RISE + 1] = (
+            row.value_lot,
+            row.notional_lot,
+            row.charge / 100_000,
+            row.confidence / PPM,
+            max(-row.deviation, 0) / PPM,
+            max(row.deviation, 0) / PPM,
+        )
+
+
+def _underlying(ramped: Transition, now: int) -> tuple[float, ...]:
+    target, old, elapsed = ramped
+    psr_now = target.psr_now(now)
+    credit = between_down(old.credit, target.credit, elapsed)
+    haircut = between_up(old.haircut_initial, target.haircut_initial, elapsed)
+    steepest = max(_slope(target), _slope(old))
+    return (
+        psr_now / PPM,
+        max(psr_now, target.psr_target) / PPM,
+        credit / 1000,
+        min(credit, target.credit) / 1000,
+        between_up(old.haircut_maintenance, target.haircut_maintenance, elapsed) / PPM,
+        max(haircut, target.haircut_initial) / PPM,
+        *_depth(target),
+        *_depth(old),
+        elapsed / DAY_S,
+        1 + steepest,
+    )
+
+
+def _depth(parameters: RiskParameters) -> tuple[float, float, float]:
+    """The ramp of a liquidity charge; parameters never set have none."""
+    span = parameters.liquidity_high - parameters.liquidity_low
+    if parameters.liquidity_max == 0 or span <= 0:
+        return 0.0, 1.0, 0.0
+    return parameters.liquidity_low, span, parameters.liquidity_max / PPM
+
+
+def _slope(parameters: RiskParameters) -> float:
+    low, span, most = _depth(parameters)
+    return most * (low + 2 * span) / span

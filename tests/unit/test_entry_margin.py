@@ -1,0 +1,161 @@
+"""Margin of open orders: what may enter, and that the engine's floats never decide anything."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from novate.engine import snapshot
+from novate.engine.lanes import Lanes
+from novate.engine.lanes_layout import TOO_CLOSE
+from novate.model.oracle import Feed
+from novate.model.order import REDUCE_ONLY
+from novate.units import WAD
+from novate.wire.records import OrderRejected
+from tests.support.engine import BTC, ETH, Floor, account_of, ends, matches, rejection
+
+MARKS = {BTC: 100_000 * WAD, ETH: 4_000 * WAD}
+
+
+@pytest.fixture
+def floor() -> Floor:
+    made = Floor()
+    made.deposit("maker", 1_000_000)
+    made.deposit("small", 400)  # 10 lots are 1,000 USD, initial margin 187.50
+    return made
+
+
+def test_open_orders_of_one_side_add_up(floor: Floor) -> None:
+    assert floor.place("small", 10, 99_000) == []
+    assert floor.place("small", 10, 98_000) == []
+    assert rejection(floor.place("small", 10, 97_000)) == "InsufficientMargin"
+
+
+def test_both_sides_are_held_at_the_larger(floor: Floor) -> None:
+    for _ in range(2):
+        assert floor.place("small", 10, 99_000) == []
+        assert floor.place("small", -10, 101_000) == []
+    for lots in (-10, 10):
+        assert rejection(floor.place("small", lots, 100_000 - 100 * lots)) == "InsufficientMargin"
+
+
+def test_orders_of_another_underlying_count(floor: Floor) -> None:
+    assert floor.place("small", 20, 99_000) == []
+    assert rejection(floor.place("small", 10, 3_900, instrument=ETH)) == "InsufficientMargin"
+
+
+def test_a_cancel_and_a_fill_make_room(floor: Floor) -> None:
+    floor.place("small", 20, 99_000, nonce=800)
+    floor.cancel("small", "nonce", 800)
+    assert floor.place("small", -20, 101_000, nonce=801) == []
+    assert len(matches(floor.place("maker", 10, 101_000))) == 1
+    assert floor.place("small", -1, 101_000, nonce=802) == []
+    assert rejection(floor.place("small", -1, 101_000)) == "InsufficientMargin"
+    floor.cancel("small", "nonce", 802)
+    assert floor.place("small", -1, 101_000) == []
+
+
+def test_an_order_that_pays_beyond_the_mark_needs_what_it_loses(floor: Floor) -> None:
+    """20 lots at the mark need 375; 3 % beyond it they lose 60 more."""
+    assert rejection(floor.place("small", 20, 103_000)) == "InsufficientMargin"
+    assert floor.place("small", 20, 100_000) == []
+
+
+def test_what_reduces_enters_where_nothing_else_may(floor: Floor) -> None:
+    floor.place("maker", -20, 100_000)
+    assert len(matches(floor.take("small", 20, 100_000))) == 1
+    floor.close()
+    for btc in (96_000, 92_000, 88_000, 84_000, 80_500):  # ten dollars are left
+        floor.prices(btc)
+    assert rejection(floor.place("small", 1, 80_000)) == "InsufficientMargin"
+    assert rejection(floor.place("small", -21, 80_500)) == "InsufficientMargin", "would turn it"
+    assert rejection(floor.place("small", -10, 78_000)) == "InsufficientMargin", "at a loss"
+    assert floor.place("small", -12, 80_500) == []
+    assert rejection(floor.place("small", -9, 80_500)) == "InsufficientMargin", "with the other"
+    assert floor.place("small", -8, 80_500, flags=REDUCE_ONLY) == []
+
+
+def test_orders_that_only_reduce_need_nothing_of_their_own(floor: Floor) -> None:
+    floor.place("maker", -20, 100_000)
+    floor.take("small", 20, 100_000)
+    for dollars in (101_000, 102_000, 103_000, 104_000):
+        assert floor.place("small", -20, dollars, flags=REDUCE_ONLY) == []
+
+
+def test_a_stale_price_or_the_grace_lets_orders_rest(floor: Floor) -> None:
+    floor.prices(100_000, later=400)  # an outage: grace begins
+    assert floor.world.in_restart_grace()
+    assert floor.place("small", 10, 99_000) == []
+
+
+def test_an_instrument_without_a_price_is_unknown(floor: Floor) -> None:
+    feeds = floor.world.oracle.feeds
+    feed = floor.world.ledger.terms[ETH].feed
+    seen, feeds[feed] = feeds[feed], Feed()
+    assert rejection(floor.place("maker", 1, 3_900, instrument=ETH)) == "UnknownInstrument"
+    feeds[feed] = seen
+    assert floor.place("maker", 1, 3_900, instrument=ETH) == []
+    feeds[feed] = Feed()
+    assert floor.place("maker", 1, 99_000) == [], "the open order cannot trade now"
+    feeds[feed] = seen
+
+
+def played(seed: int) -> Floor:
+    """Six traders near the end of their margin, at prices that move."""
+    chance = random.Random(seed)
+    floor = Floor()
+    floor.deposit("deep", 1_000_000)
+    for number in range(6):
+        floor.deposit(f"trader {number}", 150 + 90 * number)
+    btc = 100_000
+    for step in range(160):
+        role = "deep" if chance.random() < 0.3 else f"trader {chance.randrange(6)}"
+        side = chance.choice((-1, 1))
+        lots = side * (40 if role == "deep" else chance.randint(1, 12))
+        flags = REDUCE_ONLY if chance.random() < 0.2 else 0
+        dollars = btc + 10 * (side * 300 if role == "deep" else chance.randint(-30, 30))
+        instrument = BTC if chance.random() < 0.8 else ETH
+        dollars = dollars if instrument == BTC else dollars // 25
+        kind = floor.take if role == "deep" or chance.random() < 0.1 else floor.place
+        fields = {"flags": flags, "instrument": instrument}
+        whole = {"fill_or_kill": True} if kind == floor.take and chance.random() < 0.4 else {}
+        kind(role, lots, dollars, command=whole, **fields)
+        if chance.random() < 0.04:
+            floor.cancel(role, "all")
+        if step % 12 == 11:
+            btc += 50 * chance.choice((-90, -70, 70, 90))
+            floor.prices(btc, btc // 25)
+        elif chance.random() < 0.1:
+            floor.close()
+    return floor
+
+
+@pytest.mark.parametrize("seed", [5, 8])
+def test_an_engine_that_always_asks_the_model_does_the_same(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fast = played(seed)
+    assert fast.sequencer.judge.exact < 10
+    refused = [e for e in fast.events if isinstance(e, OrderRejected)]
+    assert len(refused) > 10 and any(why == "InsufficientMargin" for _, why in ends(fast.events))
+    monkeypatch.setattr(Lanes, "passes_from", lambda *_: TOO_CLOSE)
+    monkeypatch.setattr(Lanes, "holds", lambda *_: TOO_CLOSE)
+    slow = played(seed)
+    assert slow.sequencer.judge.exact > 100
+    assert slow.events == fast.events
+    assert snapshot.content_of(slow.sequencer) == snapshot.content_of(fast.sequencer)
+    assert fast.replayed() == (fast.events, fast.world.state_hash())
+
+
+def test_the_orders_by_account_are_those_of_the_book_after_a_start() -> None:
+    floor = played(4)
+    known = floor.sequencer.judge.open_orders
+    floor.sequencer.restored()
+    made = floor.sequencer.judge.open_orders
+    for role in (f"trader {number}" for number in range(6)):
+        account = account_of(role)
+        assert made.of(account) == known.of(account)
+        assert made.reaches(account) == known.reaches(account)
+        assert made.costs(account, MARKS, 500) == known.costs(account, MARKS, 500)
+    assert any(known.of(account_of(f"trader {number}")) for number in range(6))
