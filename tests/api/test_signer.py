@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import hmac
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -111,15 +113,19 @@ def test_a_request_is_taken_once(venue: Venue, keys: Path) -> None:
         async with served(venue) as (_, url):
             signer = Signer(url, load(keys))
             port = await signer.start()
-            exchange = deribit(f"http://127.0.0.1:{port}")
-            await exchange.close()
-            signed = exchange.sign("get_positions", ["private"], "GET", {"currency": "any"})
-            async with aiohttp.ClientSession() as http:
-                answers = []
-                for _ in range(2):
-                    async with http.get(signed["url"], headers=signed["headers"]) as reply:
-                        answers.append(reply.status)
-            await signer.stop()
+            path = "/api/v2/private/get_positions?currency=any"
+            stamp = time.time_ns() // 10**6
+            text = f"{stamp}\n7\nGET\n{path}\n\n"
+            proof = hmac.new(SECRET.encode(), text.encode(), "sha256").hexdigest()
+            header = f"deri-hmac-sha256 id=bot,ts={stamp},sig={proof},nonce=7"
+            answers = []
+            try:
+                async with aiohttp.ClientSession(headers={"Authorization": header}) as http:
+                    for _ in range(2):
+                        async with http.get(f"http://127.0.0.1:{port}{path}") as reply:
+                            answers.append(reply.status)
+            finally:
+                await signer.stop()
             assert answers == [200, 401]
 
     asyncio.run(run())

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
-from decimal import Decimal, InvalidOperation
+from decimal import ROUND_HALF_EVEN, Context, Decimal, InvalidOperation
 from itertools import pairwise
 from pathlib import Path
 
@@ -145,6 +145,9 @@ def parse_time(cell: object) -> int | None:
     return seconds if 0 < seconds <= bars.TIME_MAX - bars.BAR_SECONDS_MAX else None
 
 
+_EXACT = Context(prec=80, rounding=ROUND_HALF_EVEN)
+
+
 def parse_price(cell: object) -> int | None:
     """A positive price in oracle units, rounded to nearest (ties to even); None if it is none."""
     try:
@@ -153,7 +156,8 @@ def parse_price(cell: object) -> int | None:
         return None
     if not price.is_finite() or price <= 0 or not -30 < price.adjusted() < 20:
         return None
-    units = int(price.scaleb(bars.PRICE_SCALE_DIGITS).to_integral_value())
+    # a context of its own: a library may have changed the process's
+    units = int(_EXACT.to_integral_value(_EXACT.scaleb(price, bars.PRICE_SCALE_DIGITS)))
     return units if units > 0 else None
 
 
