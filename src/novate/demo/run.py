@@ -230,6 +230,7 @@ class Crash:
         ]
         for attempt in tried:
             address = venue.deployment.addresses[attempt.contract]
+            venue.client.forget_nonces()  # the settler sends with the operator's key, too
             transaction = venue.client.send(attempt.key, address, attempt.calldata)
             outcome = venue.mine(max(venue.now, ts + BID_AFTER_S + 5))[-1]
             why = venue.reason(transaction) if not outcome.succeeded else ""

@@ -261,10 +261,9 @@ class Settler:
         ]
 
     def _nonce(self) -> int:
-        """The nonce behind those in flight; where there is none the node knows it."""
-        if self.flights:
-            return max(self.flights) + 1
-        return integer(self.client.request("eth_getTransactionCount", self._sender, "latest"))
+        """The nonce behind those in flight and those that the chain has seen used."""
+        used = integer(self.client.request("eth_getTransactionCount", self._sender, "latest"))
+        return max(used, max(self.flights, default=-1) + 1)
 
     def _base_fee(self) -> int:
         return self.client.block().base_fee if self.options.fees.maximum else 0
