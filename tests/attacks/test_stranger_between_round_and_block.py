@@ -19,11 +19,12 @@ from novate.demo.actors import USD
 from novate.errors import BY_CODE
 from novate.model import ledger
 from novate.model.order import IMMEDIATE, ZERO_ADDRESS
-from novate.services.batch_call import receipt_calldata, settle_calldata, signed
+from novate.services.batch_call import forced_calldata, settle_calldata, signed
 from novate.services.replica import Outcome
 from novate.units import WAD
 from novate.wire import eip712, records
-from novate.wire.order import SignedFill, SignedOrder
+from novate.wire.exit_data import halves
+from novate.wire.order import SignedFill, SignedOrder, receipt_words
 from novate.wire.records import BatchDue, Matched
 from tests.support.market import BTC, Market, happened
 
@@ -156,7 +157,9 @@ def test_a_match_of_ours_settled_by_its_receipt_is_not_settled_again(market: Mar
     venue.journal.append(*records.encode(BatchDue(venue.now * 1000)))
     venue.pump()
     taker, maker = (signed(venue.placed[d]) for d in (match.taker, match.maker))
-    data = receipt_calldata(match, taker, maker, venue.executor.address)
+    words = receipt_words(match.sequence, match.matched_at, *halves(match.receipt))
+    fill = SignedFill(taker, maker, match.lots, records.number(match.price))
+    data = forced_calldata(fill, venue.executor.address, words)
     venue.client.send(market.actors["stranger"].key, market.exchange().address, data)
     window = venue.parameters.settlement.exclusive_window_seconds
     outcomes = venue.mine(match.matched_at + window)

@@ -114,7 +114,7 @@ def test_a_start_from_a_snapshot_ends_where_a_full_replay_does(
         replayed = recover(journal, build)
         assert replayed.from_snapshot is None and len(replayed.unused) == 2
         assert replayed.completed == 0, "what was owed was appended the first time"
-    one, other = (snapshot.content_hash(r.sequencer) for r in (started, replayed))
+    one, other = (snapshot.content_of(r.sequencer) for r in (started, replayed))
     assert one == other
 
 

@@ -15,6 +15,7 @@ from novate.model.order import ZERO_ADDRESS, Order
 from novate.wire import bulk, eip712
 from novate.wire.order import SignedOrder
 from novate.wire.signing import Checker, Signer
+from tests.support.wallet import typed_bulk, typed_cancel, typed_match
 
 KEYS = [PrivateKey(bytes([21 + i]) * 32) for i in range(3)]
 
@@ -74,19 +75,19 @@ def test_order_digests_equal_eth_accounts(domain: eip712.Domain, order: Order) -
 @given(DOMAINS, MATCHES)
 def test_match_digests_equal_eth_accounts(domain: eip712.Domain, match: eip712.Match) -> None:
     digest = eip712.match_digest(domain.separator(), match)
-    assert digest == eth_account_digest(eip712.typed_match(domain, match))
+    assert digest == eth_account_digest(typed_match(domain, match))
 
 
 @given(DOMAINS, CANCELS)
 def test_cancel_digests_equal_eth_accounts(domain: eip712.Domain, cancel: eip712.Cancel) -> None:
     digest = eip712.cancel_digest(domain.separator(), cancel)
-    assert digest == eth_account_digest(eip712.typed_cancel(domain, cancel))
+    assert digest == eth_account_digest(typed_cancel(domain, cancel))
 
 
 @given(DOMAINS, st.lists(ORDERS, min_size=1, max_size=6))
 def test_bulk_digests_equal_eth_accounts(domain: eip712.Domain, orders: list[Order]) -> None:
     digest = bulk.BulkOrders(tuple(orders)).digest(domain.separator())
-    assert digest == eth_account_digest(bulk.typed_bulk(domain, orders))
+    assert digest == eth_account_digest(typed_bulk(domain, orders))
 
 
 @given(st.lists(st.binary(min_size=32, max_size=32), min_size=1, max_size=40), st.data())

@@ -14,6 +14,7 @@ from novate.errors import Rejected
 from novate.model import bulk as tree
 from novate.model.order import Order
 from novate.wire import bulk, eip712
+from tests.support.wallet import typed_bulk
 
 DOMAIN = eip712.Domain(31_337, "0x" + "ab" * 20)
 SEPARATOR = DOMAIN.separator()
@@ -56,7 +57,7 @@ def test_no_order_and_too_many_orders_are_refused() -> None:
 @pytest.mark.parametrize("count", [1, 2, 3, 7, 8])
 def test_a_wallet_signs_the_same_digest_and_sees_every_order(count: int) -> None:
     listed = orders(count)
-    data = bulk.typed_bulk(DOMAIN, listed)
+    data = typed_bulk(DOMAIN, listed)
     message = encode_typed_data(full_message=data)
     expected = eip712.keccak(b"\x19" + message.version + message.header + message.body)
     signed = bulk.sign_bulk(KEY, SEPARATOR, listed)

@@ -12,6 +12,7 @@ from novate.errors import Rejected
 from novate.model.order import IMMEDIATE, POST_ONLY, REDUCE_ONLY, ZERO_ADDRESS, Order
 from novate.wire import eip712
 from novate.wire.order import SignedFill, SignedOrder, fill_word, order_words, pack, receipt_words
+from tests.support.wallet import typed_match
 
 DOMAIN = eip712.Domain(31_337, "0x" + "ab" * 20)
 KEY = PrivateKey(b"\x07" * 32)
@@ -55,7 +56,7 @@ def test_match_digests_equal_those_of_eth_account() -> None:
             rng.getrandbits(64),
             rng.getrandbits(40),
         )
-        message = encode_typed_data(full_message=eip712.typed_match(DOMAIN, match))
+        message = encode_typed_data(full_message=typed_match(DOMAIN, match))
         expected = eip712.keccak(b"\x19" + message.version + message.header + message.body)
         assert eip712.match_digest(separator, match) == expected
 

@@ -125,7 +125,7 @@ def test_a_damaged_snapshot_is_told_and_the_journal_replayed(desk: Desk) -> None
         assert unused.error is SnapshotUnusable and path.name in str(unused)
         assert found.from_snapshot is None
         assert found.replayed == desk.journal.durable.sequence
-        assert snapshot.content_hash(found.sequencer) == snapshot.content_hash(desk.sequencer)
+        assert snapshot.content_of(found.sequencer) == snapshot.content_of(desk.sequencer)
     path.write_bytes(sound[:-7])
     assert recovered(desk).from_snapshot is None
 

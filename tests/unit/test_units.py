@@ -90,6 +90,5 @@ def test_clamp_holds_a_value_within_its_bounds(value: int, one: int, other: int)
 
 def test_scales() -> None:
     assert units.ORACLE_UNIT * 10**10 == units.WAD
-    assert units.GAIN_SHARE * units.PPM == units.WAD
     assert units.CENT * 100 == units.WAD
     assert 3 * units.FUNDING_PERIOD_S == units.DAY_S

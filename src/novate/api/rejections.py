@@ -13,7 +13,6 @@ from novate.errors import Error, InvalidField, Rejected
 
 # JSON-RPC's own codes
 PARSE_ERROR = -32700
-INVALID_REQUEST = -32600
 METHOD_NOT_FOUND = -32601
 INVALID_PARAMS = -32602
 INTERNAL_ERROR = -32000

@@ -72,11 +72,6 @@ class GasReport(msgspec.Struct, frozen=True):
         """Write the figures as the committed snapshot."""
         path.write_bytes(msgspec.json.format(msgspec.json.encode(self.figures), indent=2) + b"\n")
 
-    def missed(self) -> dict[str, int]:
-        """Figures above their target, with how far above."""
-        over = {key: self.figures[key] - target for key, target in TARGETS.items()}
-        return {key: gas for key, gas in over.items() if gas > 0}
-
 
 def measure(parameters: Parameters) -> GasReport:
     """Deploy on a chain of its own and measure everything. Errors: ``NodeFault`` without the local

@@ -58,23 +58,6 @@ class Abi:
         selector = keccak(f"{name}({','.join(types)})".encode())[:4]
         return bytes(selector + encode(types, arguments))
 
-    @cached_property
-    def _selectors(self) -> dict[bytes, tuple[str, list[str]]]:
-        found = {}
-        for functions in self.functions.values():
-            for function in functions:
-                types = [_type_of(i) for i in function["inputs"]]
-                text = f"{function['name']}({','.join(types)})"
-                found[bytes(keccak(text.encode())[:4])] = function["name"], types
-        return found
-
-    def decode_call(self, data: bytes) -> tuple[str, tuple[Any, ...]]:
-        """Function name and arguments behind calldata. Errors: ``KeyError`` for a selector that is
-        not here.
-        """
-        name, types = self._selectors[data[:4]]
-        return name, tuple(decode(types, data[4:]))
-
     def decode_result(self, name: str, count: int, data: bytes) -> Any:
         """Value of a call: None, one value, or a tuple."""
         types = [_type_of(o) for o in self._pick(name, count)["outputs"]]

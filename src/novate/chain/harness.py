@@ -7,7 +7,6 @@ seen here is not transaction gas (slots stay warm); gas figures come from anvil.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -144,8 +143,3 @@ def actor(role: str) -> str:
     from eth_utils.crypto import keccak
 
     return "0x" + keccak(role.encode())[-20:].hex()
-
-
-def addresses(items: Sequence[Contract]) -> list[str]:
-    """Addresses of contracts, in order."""
-    return [item.address for item in items]

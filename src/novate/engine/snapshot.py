@@ -75,11 +75,6 @@ _ATTRIBUTES = (
 )
 
 
-def content_hash(sequencer: Sequencer) -> str:
-    """SHA-256 of ``content_of``: it covers more than the world's state hash."""
-    return sha256(content_of(sequencer)).hexdigest()
-
-
 def save(journal: Path, head: Head, sequencer: Sequencer) -> Path:
     """Write the state after record ``head`` and its events; the newest ``KEPT`` files stay.
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from novate.model.book_terms import Options, TimeInForce, Trigger
+from novate.model.book_terms import Options, Trigger
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +35,6 @@ class Order:
     def lots_left(self) -> int:
         """What can still trade."""
         return abs(self.lots) - self.lots_filled
-
-    @property
-    def rests(self) -> bool:
-        """Whether what is not filled at once stays in the book."""
-        return self.options.time_in_force is TimeInForce.GOOD_TIL_CANCELLED
 
     @property
     def is_listed(self) -> bool:

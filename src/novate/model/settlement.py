@@ -104,7 +104,6 @@ class _Leg:
 @dataclass(frozen=True, slots=True)
 class _Batch:
     executor: str
-    approved: bool
     accounts: Sequence[int]
     instruments: Sequence[int]
     legs: list[_Leg]
@@ -144,7 +143,7 @@ def settle(
     else:
         require(0 <= first_sequence < SEQUENCE_MAX, errors.OutOfBounds)
         sequences = [first_sequence + index for index in range(len(fills))]
-    batch = _Batch(executor, approved, accounts, instruments, legs, fills, sequences, receipts)
+    batch = _Batch(executor, accounts, instruments, legs, fills, sequences, receipts)
     settled = _novate(world, batch)
     for leg in legs:
         fill_state.record(world, leg.order, leg.settled, bool(receipts))

@@ -57,7 +57,6 @@ class Instrument:
     underlying: str
     kind: int
     expiry: int = 0
-    expiry_name: str = ""
     strike: int = 0
     is_call: bool = False
 
@@ -122,10 +121,10 @@ def instrument(text: str) -> Instrument:
     expiry, expiry_name = expiry_of(term)
     name = f"{underlying}-{expiry_name}"
     if strike_text is None:
-        return Instrument(name, underlying, FUTURE, expiry, expiry_name)
+        return Instrument(name, underlying, FUTURE, expiry)
     strike = price(f"strike of {text}", strike_text.replace("D", "."))
     name = f"{name}-{strike_text}-{side}"
-    return Instrument(name, underlying, OPTION, expiry, expiry_name, strike, side == "C")
+    return Instrument(name, underlying, OPTION, expiry, strike, side == "C")
 
 
 def expiry_of(text: str) -> tuple[int, str]:

@@ -35,7 +35,6 @@ from novate.errors import (
 from novate.model.surface import TENOR_MAX_S, YEAR_S
 
 Floats = npt.NDArray[np.float64]
-Flags = npt.NDArray[np.bool_]
 
 FILE_BYTES_MAX = 256 * 2**20
 ROWS_MAX = 200_000

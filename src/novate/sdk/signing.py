@@ -14,7 +14,6 @@ from typing import Any
 from coincurve import PrivateKey
 
 from novate.model.order import IMMEDIATE, POST_ONLY, REDUCE_ONLY, ZERO_ADDRESS, Order
-from novate.units import WAD
 from novate.wire import eip712
 from novate.wire.login import login_digest
 
@@ -113,8 +112,3 @@ def wad(value: Decimal) -> int:
     if scaled != int(scaled):
         raise ValueError(f"{value} has more than 18 decimals")
     return int(scaled)
-
-
-def decimal(amount: int) -> Decimal:
-    """Wad as a decimal."""
-    return Decimal(amount) / WAD

@@ -16,7 +16,7 @@ from novate.wire import bulk, eip712, records
 from novate.wire.bulk import COMPACT_BYTES
 from novate.wire.eip712 import keccak
 from novate.wire.exit_data import ExitData, exit_order, halves
-from novate.wire.order import SignedFill, SignedOrder, pack, receipt_words
+from novate.wire.order import SignedFill, SignedOrder, pack
 from novate.wire.records import Matched, OracleRound, OrderPlaced
 
 SETTLE = keccak(b"settle(bytes,bytes32[],uint256[],uint256[4][],uint256[],uint256,bytes[])")[:4]
@@ -78,17 +78,8 @@ def _blobs(blobs: Sequence[bytes]) -> bytes:
     return _word(len(blobs)) + b"".join(heads + tails)
 
 
-def receipt_calldata(
-    match: Matched, taker: SignedOrder, maker: SignedOrder, executor: str
-) -> bytes:
-    """Anybody's settlement of one match, by the executor's receipt."""
-    fill = SignedFill(taker, maker, match.lots, records.number(match.price))
-    words = receipt_words(match.sequence, match.matched_at, *halves(match.receipt))
-    return forced_calldata(fill, executor, words)
-
-
 def forced_calldata(fill: SignedFill, executor: str, words: tuple[int, int, int]) -> bytes:
-    """The same from its parts."""
+    """Anybody's settlement of one match, by the words of the executor's receipt."""
     packed = pack([fill])
     call = abi_of("Exchange").encode_call(
         "settle",

@@ -175,7 +175,6 @@ account_margins = _table(
 )
 checkpoints = _table("checkpoints", "block position", texts="state")
 
-JOURNAL = (orders, order_events, trades, candles, batches, submissions, rounds)
 CHAIN = (
     blocks,
     transactions,

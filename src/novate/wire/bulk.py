@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 from coincurve import PrivateKey
 
@@ -148,18 +147,3 @@ def sign_bulk(key: PrivateKey, separator: bytes, orders: Sequence[Order]) -> Bul
     """Sign all of the orders at once."""
     unsigned = BulkOrders(tuple(orders))
     return BulkOrders(unsigned.orders, *eip712.sign(key, unsigned.digest(separator)))
-
-
-def typed_bulk(domain: eip712.Domain, orders: Sequence[Order]) -> dict[str, Any]:
-    """The orders as a wallet is asked to sign them: all of them, in the shape of the tree."""
-    height = bulk.height_of(len(orders))
-    blanks = [BLANK] * ((1 << height) - len(orders))
-    tree: list[Any] = [eip712.order_members(order) for order in (*orders, *blanks)]
-    while len(tree) > 2:
-        each = iter(tree)
-        tree = [list(pair) for pair in zip(each, each, strict=True)]
-    types = {
-        NAME: [{"type": tree_type(height), "name": "tree"}],
-        "Order": eip712.fields("Order"),
-    }
-    return eip712.envelope(domain, NAME, {"tree": tree}, types)

@@ -219,19 +219,6 @@ def typed_data(domain: Domain, order: Order) -> dict[str, Any]:
     return envelope(domain, "Order", order_members(order))
 
 
-def typed_match(domain: Domain, match: Match) -> dict[str, Any]:
-    """The match as an executor's wallet is asked to sign it."""
-    members = (match.maker, match.taker, match.lots, match.price, match.sequence, match.matched_at)
-    return envelope(domain, "Match", _named("Match", members))
-
-
-def typed_cancel(domain: Domain, cancel: Cancel) -> dict[str, Any]:
-    """The cancel as a wallet is asked to sign it."""
-    scope = CANCEL_SCOPES.index(cancel.scope)
-    members = (cancel.account.to_bytes(32, "big"), scope, cancel.value, cancel.expiry)
-    return envelope(domain, "Cancel", _named("Cancel", members))
-
-
 def _named(name: str, members: tuple[Any, ...]) -> dict[str, Any]:
     return dict(zip((member for _, member in TYPES[name]), members, strict=True))
 
