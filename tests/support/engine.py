@@ -11,7 +11,7 @@ from eth_utils.crypto import keccak
 from novate import errors
 from novate.chain.backend import HarnessBackend, abi_of
 from novate.chain.deploy import deploy
-from novate.chain.deployment import CONTRACT_OF, Deployment, Roles
+from novate.chain.deployment import CONTRACT_OF, Deployment
 from novate.chain.harness import Chain
 from novate.chain.node import local_key
 from novate.config import Parameters, load
@@ -22,7 +22,8 @@ from novate.model.account import account_of as account_at
 from novate.model.oracle import Observation
 from novate.model.order import IMMEDIATE, Order
 from novate.services import batch_call, settle_call
-from novate.services.boot import build_sequencer, coincurve_key
+from novate.services.boot import build_sequencer
+from novate.services.local_venue import local_roles, node_keys
 from novate.units import WAD
 from novate.wire import eip712, records
 from novate.wire import round as wire_round
@@ -44,22 +45,15 @@ BTC, ETH, WETH = 1, 2, 3
 USD = WAD
 ORACLE_PER_USD = 10**10
 EXECUTOR = local_key("executor")
-NODE_KEYS = [coincurve_key(local_key(f"oracle node {i}")) for i in range(4)]
+NODE_KEYS = node_keys(4)
 
 
 @cache
 def deployed() -> tuple[Deployment, Parameters, int]:
     """One venue on the in-memory chain, its parameters and its time."""
-    nodes = tuple(wire_round.address_of(key.public_key) for key in NODE_KEYS)
-    roles = Roles(
-        local_key("governor").address.lower(),
-        local_key("guardian").address.lower(),
-        (EXECUTOR.address.lower(),),
-        nodes,
-    )
     backend = HarnessBackend(Chain())
     parameters = load()
-    made = deploy(backend, parameters, roles)
+    made = deploy(backend, parameters, local_roles(len(NODE_KEYS)))
     return made, parameters, backend.now()
 
 

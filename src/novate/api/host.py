@@ -29,10 +29,8 @@ from novate.api.server import Server
 from novate.api.supervisor import Supervisor
 from novate.api.up_config import UpConfig
 from novate.api.venue import Figure, VenueApi
-from novate.chain.backend import ClientBackend
 from novate.chain.client import Client
-from novate.chain.deploy import deploy
-from novate.chain.deployment import Deployment, Roles
+from novate.chain.deployment import Deployment
 from novate.chain.node import local_key
 from novate.config import Parameters
 from novate.engine import recovery, snapshot
@@ -42,15 +40,15 @@ from novate.errors import InvalidParameter, Rejected, require
 from novate.lab.prices import PriceTable
 from novate.model import session
 from novate.model.order import Order
-from novate.services.boot import build_sequencer, coincurve_key, genesis_of
+from novate.services.boot import build_sequencer, genesis_of
 from novate.services.flights import BatchTimer
 from novate.services.gateway import Gateway
+from novate.services.local_venue import deploy_local
 from novate.services.settle_call import separator
 from novate.services.settler import Settler
 from novate.services.watch import Watcher, canonical
 from novate.store import names
 from novate.wire import records
-from novate.wire import round as wire_round
 from novate.wire.records import AnyRecord, BatchDue
 
 # A local chain is deployed through its timelock, whose delays its clock jumps over.
@@ -165,7 +163,9 @@ class Host:
         )
         self.kept = KeptChain.open(self.folder, started, fresh, self.config.block_ms)
         self.client = self.kept.client
-        self.deployment = self._deployed() if fresh else Deployment.load(found)
+        self.deployment = (
+            deploy_local(self.client, self.parameters) if fresh else Deployment.load(found)
+        )
         self.accounts = fund(
             self.client, self.deployment, self.config.traders, self.config.trader_usdc, fresh
         )
@@ -175,20 +175,6 @@ class Host:
             aside = found.with_name(found.name + ".new")
             self.deployment.save(aside)
             aside.rename(found)
-
-    def _deployed(self) -> Deployment:
-        nodes = tuple(
-            wire_round.address_of(coincurve_key(local_key(f"oracle node {i}")).public_key)
-            for i in range(self.parameters.oracle.node_count)
-        )
-        governor, guardian = local_key("governor"), local_key("guardian")
-        roles = Roles(
-            governor.address.lower(),
-            guardian.address.lower(),
-            (self.executor.address.lower(),),
-            nodes,
-        )
-        return deploy(ClientBackend(self.client, [governor, guardian]), self.parameters, roles)
 
     def _recover(self) -> list[AnyRecord]:
         """The engine as the journal has it; every record, for those who follow."""

@@ -15,15 +15,12 @@ from dataclasses import dataclass, field
 from novate.api.core import Core
 from novate.api.prices import Replay
 from novate.chain.deployment import Deployment
-from novate.chain.node import local_key
 from novate.config import Oracle
 from novate.errors import Rejected
-from novate.services.boot import coincurve_key
+from novate.services.local_venue import node_keys
 from novate.services.oracle_node import Network, NodePrice, OracleNode, joint_round
 from novate.units import PPM
-from novate.wire import records
 from novate.wire import round as wire_round
-from novate.wire.records import OracleRound
 
 TOLERANCE_PPM = 50_000  # recorded venues of one day stood several percent apart
 _LOG = logging.getLogger("novate.oracle")
@@ -48,8 +45,7 @@ class OracleLoop:
             self.deployment.chain_id, self.deployment.addresses["oracle"]
         )
         network = Network(domain, self.deployment.roles.nodes, tolerance_ppm=TOLERANCE_PPM)
-        keys = [local_key(f"oracle node {i}") for i in range(len(network.nodes))]
-        self.nodes = [OracleNode(coincurve_key(key), network) for key in keys]
+        self.nodes = [OracleNode(key, network) for key in node_keys(len(network.nodes))]
 
     async def run(self) -> None:
         """Make rounds until cancelled."""
@@ -84,8 +80,4 @@ class OracleLoop:
             _LOG.warning("no round %d: %s", self.number, rejected)
             return
         self.posted = {feed: price.mark for feed, price in seen.get(0, {}).items()}
-        number, timestamp, words, nodes, signatures = signed.arguments()
-        packed = [r.to_bytes(32, "big") + vs.to_bytes(32, "big") for r, vs in signatures]
-        texts = [records.big(word) for word in words]
-        record = OracleRound(number, timestamp, texts, records.big(nodes), packed)
-        await self.core.enter(record)
+        await self.core.enter(signed.record())

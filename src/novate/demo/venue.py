@@ -10,10 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from novate.chain.backend import LOCAL_CONTRACTS, ClientBackend, abi_of
+from novate.chain.backend import LOCAL_CONTRACTS, abi_of
 from novate.chain.client import CallReverted, Client, RemoteContract
-from novate.chain.deploy import deploy
-from novate.chain.deployment import CONTRACT_OF, Deployment, Roles
+from novate.chain.deployment import CONTRACT_OF
 from novate.chain.mirror import mirror_world
 from novate.chain.node import LocalNode, NodeOptions, local_key
 from novate.config import Parameters
@@ -28,9 +27,10 @@ from novate.model.ledger import Check
 from novate.model.order import Order
 from novate.services import settle_call
 from novate.services.audit import Auditor
-from novate.services.boot import build_sequencer, coincurve_key, genesis_of
+from novate.services.boot import build_sequencer, genesis_of
 from novate.services.flights import SettlerOptions
 from novate.services.gateway import Gateway
+from novate.services.local_venue import deploy_local, node_keys
 from novate.services.oracle_node import Network, NodePrice, OracleNode, joint_round
 from novate.services.replica import Outcome, Replica
 from novate.services.settler import Settler
@@ -45,7 +45,6 @@ from novate.wire.records import (
     BatchDue,
     ChainReorganised,
     Matched,
-    OracleRound,
     OrderPlaced,
 )
 
@@ -63,11 +62,12 @@ class Venue:
         self.executor = local_key("executor")
         # whoever brings surfaces, arrays and prints; the executor's own nonces are the settler's
         self.upkeep = local_key("upkeep")
-        self.node_keys = [coincurve_key(local_key(f"oracle node {i}")) for i in range(NODES)]
+        self.node_keys = node_keys(NODES)
         kept = NodeOptions(timestamp=genesis_time, dump_state=folder / "chain.json")
         self.node = LocalNode(kept)
         self.client: Client = self.node.client()
-        self.deployment = self._deploy()
+        self.deployment = deploy_local(self.client, parameters)
+        self.deployment.save(folder / "deployment.json")
         self.now = self.genesis_time = self.client.block().timestamp
         self.journal = Journal.open(folder / "journal.bin", lambda: self.now * 1000)
         self._append(genesis_of(self.deployment, parameters))
@@ -103,16 +103,6 @@ class Venue:
     def _may_sign(self, order: Order, signer: str) -> bool:
         """Whether a session key signs for the account, in the engine's world."""
         return self.sequencer.world.exchange.keys[order.account, signer].live(self.now)
-
-    def _deploy(self) -> Deployment:
-        nodes = tuple(wire_round.address_of(key.public_key) for key in self.node_keys)
-        governor, guardian = local_key("governor"), local_key("guardian")
-        executors = (self.executor.address.lower(),)
-        roles = Roles(governor.address.lower(), guardian.address.lower(), executors, nodes)
-        backend = ClientBackend(self.client, [governor, guardian])
-        made = deploy(backend, self.parameters, roles)
-        made.save(self.folder / "deployment.json")
-        return made
 
     def _oracle_nodes(self) -> list[OracleNode]:
         network = Network(
@@ -180,15 +170,7 @@ class Venue:
             self.journal.append(*records.encode(BatchDue(timestamp * 1000)))
             self.pump()
             return False
-        number, time, words, nodes, signatures = signed.arguments()
-        record = OracleRound(
-            number,
-            time,
-            [records.big(w) for w in words],
-            records.big(nodes),
-            [r.to_bytes(32, "big") + vs.to_bytes(32, "big") for r, vs in signatures],
-        )
-        self.journal.append(*records.encode(record))
+        self.journal.append(*records.encode(signed.record()))
         self.pump()
         return True
 

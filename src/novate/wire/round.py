@@ -14,6 +14,7 @@ from coincurve import PrivateKey
 
 from novate.model.oracle import NodeSignature
 from novate.wire.eip712 import DOMAIN_TYPE_HASH, address_of, keccak, recover, sign
+from novate.wire.records import OracleRound, big
 
 __all__ = [
     "PostRoundArguments",
@@ -89,6 +90,12 @@ class SignedRound:
         nodes = sum(index << 8 * place for place, (index, _) in enumerate(self.signatures))
         compact = [list(signature) for _, signature in self.signatures]
         return self.round, self.timestamp, list(self.observations), nodes, compact
+
+    def record(self) -> OracleRound:
+        """The round as the journal has it."""
+        number, timestamp, words, nodes, signatures = self.arguments()
+        compact = [r.to_bytes(32, "big") + vs.to_bytes(32, "big") for r, vs in signatures]
+        return OracleRound(number, timestamp, list(map(big, words)), big(nodes), compact)
 
     def signers(self, domain: bytes) -> list[NodeSignature]:
         """Who each signature recovers to: what ``model.oracle.post_round`` judges."""
