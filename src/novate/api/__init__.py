@@ -1,1 +1,1 @@
-"""What clients see: JSON-RPC over WebSocket and HTTP, shaped like Deribit's (docs/API.md)."""
+"""What clients see: JSON-RPC over WebSocket and HTTP, shaped like Deribit's (docs/api.md)."""

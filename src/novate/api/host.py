@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -63,6 +64,11 @@ _LOG = logging.getLogger("novate.host")
 def clock_ms() -> int:
     """The wall clock in milliseconds."""
     return time.time_ns() // 1_000_000  # division: to milliseconds
+
+
+def stopped_at(second: int) -> Callable[[], int]:
+    """A clock in milliseconds that stands at a second."""
+    return lambda: second * 1_000
 
 
 @dataclass(slots=True)
@@ -274,7 +280,7 @@ class Host:
         step = settings.stale_after_seconds // 2  # division: a whole number of seconds
         second = now - settings.restart_grace_seconds - 2 * step
         while second < now:
-            self.chain.clock_ms = lambda at=second: at * 1_000  # type: ignore[misc]
+            self.chain.clock_ms = stopped_at(second)
             await self.oracle.round(second, self.oracle.prices.seen(second))
             self.chain.mined_ms = 0
             await self.chain.step()

@@ -86,13 +86,12 @@ class Market:
     def sides(self, item: Listed, depth: int) -> tuple[list[list[str]], list[list[str]]]:
         """Bids and asks as [price, amount], best first."""
         book: Book = self.core.engine.book
-        return tuple(
-            [
-                [decimal(ticks * item.tick), decimal(lots * item.lot_size)]
-                for ticks, lots in book.depth(item.id, is_buy)[:depth]
-            ]
-            for is_buy in (True, False)
-        )  # type: ignore[return-value]
+
+        def side(is_buy: bool) -> list[list[str]]:
+            levels = book.depth(item.id, is_buy)[:depth]
+            return [[decimal(t * item.tick), decimal(lots * item.lot_size)] for t, lots in levels]
+
+        return side(is_buy=True), side(is_buy=False)
 
     # Deribit's shapes
 

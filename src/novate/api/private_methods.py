@@ -1,4 +1,4 @@
-"""Private methods: orders, positions, the account (docs/API.md).
+"""Private methods: orders, positions, the account (docs/api.md).
 
 An order is signed by the account's owner or a session key before it comes here; the venue cannot
 change it. What is signed states lots, limit price, fee, nonce, expiry and flags; what is said

@@ -1,4 +1,4 @@
-"""Public methods: market data, and logging in (docs/API.md)."""
+"""Public methods: market data, and logging in (docs/api.md)."""
 
 from __future__ import annotations
 

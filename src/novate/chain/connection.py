@@ -55,6 +55,7 @@ class Connection:
     def __init__(self, provider: JSONBaseProvider) -> None:
         self._provider = provider
         self._ids = _Ids()
+        # declared as itertools.count, used as any iterator
         provider.request_counter = self._ids  # type: ignore[assignment]
 
     def close(self) -> None:

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import difflib
 from dataclasses import Field, dataclass, field, fields
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from novate.errors import InvalidParameter, MissingParameter, Rejected
 from novate.units import WAD
 
-T = TypeVar("T")
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+T = TypeVar("T", bound="DataclassInstance")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +95,7 @@ class Section:
 
     def fill(self, kind: type[T]) -> T:
         """This table as a dataclass; every field of it, and no other."""
-        values = {item.name: self._value(item) for item in fields(kind)}  # type: ignore[arg-type]
+        values = {item.name: self._value(item) for item in fields(kind)}
         self.finish()
         return kind(**values)
 

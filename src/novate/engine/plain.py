@@ -53,6 +53,7 @@ def _lower(value: Any) -> Any:
     if isinstance(value, Enum):
         return [_ENUM, _name(kind), value.value]
     if isinstance(value, msgspec.Struct):
+        # records are the only structs that a state holds; another would not be read back
         return [_RECORD, *records.encode(value)]  # type: ignore[arg-type]
     assert _is_row(kind), f"a {kind.__name__} is no state"
     return [_ROW, _name(kind), *(_lower(getattr(value, name)) for name in _fields(kind))]

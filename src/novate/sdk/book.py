@@ -51,7 +51,7 @@ class Book:
             self.stale = True
 
     def checksum(self) -> int:
-        """CRC-32 of the ten best levels a side, as docs/API.md has it."""
+        """CRC-32 of the ten best levels a side, as docs/api.md has it."""
         bids = sorted(self._sides["bids"].items(), reverse=True)[:LEVELS]
         asks = sorted(self._sides["asks"].items())[:LEVELS]
         return crc32("|".join(f"{price}:{amount}" for price, amount in [*bids, *asks]).encode())

@@ -16,6 +16,7 @@ import base64
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
+from types import TracebackType
 
 import msgspec
 from sqlalchemy import Connection, delete, select
@@ -332,11 +333,16 @@ class Writing:
     def __enter__(self) -> Connection:
         return self._context.__enter__()
 
-    def __exit__(self, *failure: object) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         done = False
         try:
-            self._context.__exit__(*failure)  # type: ignore[arg-type]
-            done = failure[0] is None
+            self._context.__exit__(kind, error, trace)
+            done = kind is None
         finally:
             if not done:
                 self._forget()

@@ -157,7 +157,8 @@ def order_hash(order: Order) -> bytes:
         order.flags,
         address_bytes(order.executor),
     )
-    return _hash(packed).digest()  # type: ignore[no-any-return]
+    digest: bytes = _hash(packed).digest()
+    return digest
 
 
 def order_digest(separator: bytes, order: Order) -> bytes:
@@ -193,7 +194,8 @@ def cancel_digest(separator: bytes, cancel: Cancel) -> bytes:
 
 def typed(separator: bytes, struct_hash: bytes) -> bytes:
     """The digest of a typed struct under a domain."""
-    return _hash(b"\x19\x01" + separator + struct_hash).digest()  # type: ignore[no-any-return]
+    digest: bytes = _hash(b"\x19\x01" + separator + struct_hash).digest()
+    return digest
 
 
 def order_members(order: Order) -> dict[str, Any]:
