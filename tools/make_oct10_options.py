@@ -1,5 +1,5 @@
-"""Rebuild ``src/novate/lab/oct10_2025/volatilities.csv`` from the folder of market data (``--data
-FOLDER``; ``--check`` compares).
+"""Rebuild ``src/novate/lab/oct10_2025/volatilities.csv`` from the folder of market data: ``python
+-m tools.make_oct10_options --data FOLDER`` (``--check`` compares).
 
 Facts only: the venue's mark volatility of five BTC options and its forward on 2025-10-10, 17:00 to
 24:00 UTC, rounded to a hundredth of a volatility point and to a tenth of a dollar. Every minute
@@ -8,12 +8,12 @@ through the fall, every five minutes elsewhere. Needs pandas and pyarrow.
 
 from __future__ import annotations
 
-import argparse
-import os
 import sys
 from pathlib import Path
 
 import pandas as pd
+
+from tools.table_file import write_or_check
 
 TARGET = Path(__file__).parent.parent / "src/novate/lab/oct10_2025/volatilities.csv"
 SOURCE = "oct10_2025_okx_btc_options_10s.parquet"
@@ -50,20 +50,5 @@ def render(data: Path) -> str:
     return HEADER + "\n".join(lines) + "\n"
 
 
-def main() -> int:
-    """Write or check; exit code 1 when the table is out of date."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, default=os.environ.get("NOVATE_DATA"))
-    parser.add_argument("--check", action="store_true")
-    options = parser.parse_args()
-    if options.data is None:
-        parser.error("say where the market data is: --data FOLDER or NOVATE_DATA")
-    text = render(Path(options.data))
-    if options.check:
-        return int(TARGET.read_text() != text)
-    TARGET.write_text(text)
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(write_or_check(__doc__, TARGET, render))
