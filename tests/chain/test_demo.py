@@ -121,6 +121,9 @@ def test_a_bad_price_file_runs_and_every_defect_is_reported(
     for name in ("PriceGap", "PriceRowDuplicate", "PriceNotPositive", "PriceRowUnsorted"):
         assert name in printed.err, name
         assert name in (out / "report.html").read_text(), name
+    *_, last = told = printed.err.splitlines()
+    assert any("2 PriceNotPositive" in line and "the report lists" in line for line in told)
+    assert last.startswith("100 %"), "progress is told where there is no terminal, too"
 
 
 @pytest.mark.parametrize(

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich import progress
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from novate import config
 from novate.chain.node import NodeFault
-from novate.demo.run import Crash
-from novate.lab.prices import load_event, load_prices
+from novate.demo.run import Crash, Progress
+from novate.lab.prices import PriceTable, load_event, load_prices
 from novate.lab.smiles import load_smiles
 from novate.web.report_data import Result
+
+FINDINGS_TOLD = 10
+LINES = 20  # of progress, where there is no terminal
 
 
 def command(
@@ -44,34 +50,16 @@ def command(
     Example: novate demo --out out/demo --minutes 60
     """
     table = load_prices(prices, symbol=symbol) if prices else load_event()
-    console = Console(stderr=True)
-    for finding in table.findings[:10]:
-        console.print(
-            f"[yellow]{finding.name} ({finding.code})[/] row {finding.row}: {finding.text}"
-        )
-    if len(table.findings) > 10:
-        console.print(
-            f"[yellow]… and {len(table.findings) - 10} more findings; all are in the report[/]"
-        )
+    console = Console(stderr=True, soft_wrap=True)
+    _tell_findings(console, table, prices is None)
     try:
         event = prices.stem if prices else "crash of 2025-10-10"
         smiles = None if prices else load_smiles()
         crash = Crash(out, config.load(), table, seed, minutes, event, smiles)
     except NodeFault as fault:
         raise OSError(str(fault)) from fault
-    columns = (
-        TextColumn("[bold]{task.percentage:>3.0f} %"),
-        BarColumn(bar_width=24),
-        TimeElapsedColumn(),
-        TextColumn("{task.description}"),
-    )
     try:
-        with Progress(*columns, console=console, transient=False) as bar:
-            task = bar.add_task("starting", total=None)
-
-            def show(done: int, total: int, text: str) -> None:
-                bar.update(task, completed=done, total=total, description=text)
-
+        with _progress(console) as show:
             result = crash.run(show)
     finally:
         crash.venue.close()
@@ -81,6 +69,53 @@ def command(
         _summary(Console(), result, out)
     if not sound(result):
         raise typer.Exit(1)
+
+
+def _tell_findings(console: Console, table: PriceTable, built_in: bool) -> None:
+    """What is wrong with the prices: a file's first defects and their sum, or one line for what
+    the built-in table is known to lack.
+    """
+    counts = ", ".join(f"{count:,} {name}" for name, count in table.finding_counts.items())
+    if not counts:
+        return
+    if built_in:
+        console.print(f"built-in prices: {counts} (a venue fell silent); the report lists them")
+        return
+    for finding in table.findings[:FINDINGS_TOLD]:
+        console.print(
+            f"[yellow]{finding.name} ({finding.code})[/] row {finding.row}: {finding.text}"
+        )
+    console.print(f"in all: {counts}; the report lists the first of them")
+
+
+@contextmanager
+def _progress(console: Console) -> Iterator[Progress]:
+    """A bar on a terminal; elsewhere a line at every twentieth of the way."""
+    if not console.is_terminal:
+        told = -1
+
+        def line(done: int, total: int, text: str) -> None:
+            nonlocal told
+            step = done * LINES // total
+            if step > told:
+                told = step
+                console.print(f"{100 * done / total:3.0f} % {text}", highlight=False)
+
+        yield line
+        return
+    columns = (
+        TextColumn("[bold]{task.percentage:>3.0f} %"),
+        BarColumn(bar_width=24),
+        TimeElapsedColumn(),
+        TextColumn("{task.description}"),
+    )
+    with progress.Progress(*columns, console=console, transient=False) as bar:
+        task = bar.add_task("starting", total=None)
+
+        def show(done: int, total: int, text: str) -> None:
+            bar.update(task, completed=done, total=total, description=text)
+
+        yield show
 
 
 def sound(result: Result) -> bool:
