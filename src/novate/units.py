@@ -1,7 +1,7 @@
 """Number types and the only divisions in the settlement layer.
 
-Owns: the scale of every integer (wad 1e18, ppm 1e-6, ppb 1e-9, oracle unit 1e8 wei) and the
-rounding direction of every division, which is in the function's name. The Vyper twin is
+Owns: the scale of every integer (wad 1e18, bp 1e-4, ppm 1e-6, ppb 1e-9, oracle unit 1e8 wei) and
+the rounding direction of every division, which is in the function's name. The Vyper twin is
 ``contracts/lib/units.vy``.
 """
 
@@ -13,11 +13,13 @@ Wad = NewType("Wad", int)
 Lots = NewType("Lots", int)
 Ppm = NewType("Ppm", int)
 Ppb = NewType("Ppb", int)
+Bps = NewType("Bps", int)
 Seconds = NewType("Seconds", int)
 
 WAD = 10**18
 PPM = 10**6
 PPB = 10**9
+BPS = 10**4
 ORACLE_UNIT = 10**8
 CENT = 10**16
 FUNDING_PERIOD_S = 28_800

@@ -66,6 +66,7 @@ def test_options_trade_and_the_evening_is_printed_and_paid(ran: tuple[Path, Resu
         result["options_listed"] == 96
     )  # two assets, three expiries, eight strikes, calls and puts
     assert result["option_fills"] > 0 and float(result["option_premium"]) > 0
+    assert 0 < float(result["option_fees"]) <= 0.25 * float(result["option_premium"])
     assert result["surfaces_posted"] == 2 * MINUTES
     assert result["expiries_settled"] == 2 and result["accounts_paid"] > 0
     assert float(result["paid_at_expiry"]) > 0

@@ -433,7 +433,7 @@ def test_greeks_of_an_account_add_up_in_dollars(core: Dated) -> None:
 
 
 def test_signed_orders_of_an_option_settle_through_the_exchange() -> None:
-    """The Exchange knows nothing of options: an id of 20 bits is an instrument to it."""
+    """All that the Exchange knows of an option is what its fee is a share of."""
     simulation = DatedSimulation(2)
     for _ in range(4):  # out of any grace
         simulation.both.advance(40)

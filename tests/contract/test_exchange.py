@@ -28,6 +28,7 @@ from tests.support.exchange import (
     open_to_anyone,
 )
 
+OPTION_RATES = 300 << 64 | 1_250 << 80
 BAD_SIGNATURE_CASES = {
     "another signer": {"signer": "thief"},
     "another chain": {"domain": eip712.Domain(1, "")},
@@ -523,16 +524,29 @@ def test_digests_and_domain_equal_the_wires(desk: Desk) -> None:
 def test_fees_are_bounded_and_set_by_the_governor(desk: Desk) -> None:
     desk.govern("set_fees", 2_000, 1)
     assert desk.chain.events()[0].arguments == {"taker_ppm": 2_000, "maker_ppm": 1}
-    assert desk.exchange.view("settings") == 2_000 | 1 << 16 | 30 << 32 | 60 << 48
+    assert desk.exchange.view("settings") == 2_000 | 1 << 16 | 30 << 32 | 60 << 48 | OPTION_RATES
     for fees in ((2_001, 0), (0, 2_001)):
         with reject(errors.OutOfBounds):
             desk.govern("set_fees", *fees)
 
 
+def test_option_fees_are_bounded_and_leave_the_other_settings(desk: Desk) -> None:
+    desk.govern("set_option_fees", 2_000, 2_500)
+    assert desk.chain.events()[0].arguments == {"option_ppm": 2_000, "option_cap_bps": 2_500}
+    others = 400 | 100 << 16 | 30 << 32 | 60 << 48
+    assert desk.exchange.view("settings") == others | 2_000 << 64 | 2_500 << 80
+    for fees in ((2_001, 0), (0, 2_501)):
+        with reject(errors.OutOfBounds):
+            desk.govern("set_option_fees", *fees)
+    desk.govern("set_executor", actor("second engine"), True)
+    assert desk.exchange.view("settings") == others | 2_000 << 64 | 2_500 << 80
+    assert desk.exchange.view("executors", desk.engine)
+
+
 def test_windows_are_bounded_together(desk: Desk) -> None:
     desk.govern("set_windows", 300, 600)
     assert desk.chain.events()[0].arguments == {"exclusive_window": 300, "notice": 600}
-    assert desk.exchange.view("settings") == 400 | 100 << 16 | 300 << 32 | 600 << 48
+    assert desk.exchange.view("settings") == 400 | 100 << 16 | 300 << 32 | 600 << 48 | OPTION_RATES
     for windows in ((4, 60), (301, 600), (5, 29), (5, 601), (31, 60)):
         with reject(errors.OutOfBounds):
             desk.govern("set_windows", *windows)
@@ -550,7 +564,12 @@ def test_executors_are_approved_and_withdrawn_by_the_governor(desk: Desk) -> Non
 
 
 def test_nobody_else_governs(desk: Desk) -> None:
-    calls = (("set_fees", 1, 1), ("set_windows", 5, 30), ("set_executor", actor("thief"), True))
+    calls = (
+        ("set_fees", 1, 1),
+        ("set_option_fees", 1, 1),
+        ("set_windows", 5, 30),
+        ("set_executor", actor("thief"), True),
+    )
     for function, *arguments in calls:
         with reject(errors.NotAuthorized):
             desk.exchange.call(function, *arguments, sender=actor("thief"))

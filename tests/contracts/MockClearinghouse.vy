@@ -5,6 +5,8 @@
 """
 
 terms: HashMap[uint256, uint256]
+marks: HashMap[uint256, uint256]
+forwards: HashMap[uint256, HashMap[uint256, uint256]]
 refused: public(uint256)
 calls: public(uint256)
 accounts: public(DynArray[bytes32, 32])
@@ -26,6 +28,40 @@ def set_refused(bitmap: uint256):
 @view
 def market(instrument: uint256) -> (uint256, uint256, uint256):
     return self.terms[instrument], 0, 0
+
+
+@external
+@view
+def options() -> address:
+    return self
+
+
+@external
+@view
+def risk_model() -> address:
+    return self
+
+
+@external
+@view
+def forward_feed(underlying: uint256, slot: uint256) -> uint256:
+    return self.forwards[underlying][slot]
+
+
+@external
+def set_forward_feed(underlying: uint256, slot: uint256, feed: uint256):
+    self.forwards[underlying][slot] = feed
+
+
+@external
+@view
+def quoted(instrument: uint256) -> (uint256, uint256):
+    return self.marks[instrument], 0
+
+
+@external
+def set_mark(instrument: uint256, mark: uint256):
+    self.marks[instrument] = mark
 
 
 @external

@@ -15,8 +15,9 @@ import pytest
 from novate.chain.harness import CallReverted, Contract, actor
 from novate.errors import Rejected
 from novate.model import fills as model_fills
-from novate.model import novation, session, settlement, venue
+from novate.model import margin, novation, session, settlement, venue
 from novate.model.novation import Trade
+from novate.model.option_id import place_of, terms_key
 from novate.model.oracle import Feed
 from novate.model.order import IMMEDIATE, POST_ONLY, REDUCE_ONLY, ZERO_ADDRESS, Order
 from novate.model.settlement import Fill, Presented, Receipt
@@ -26,9 +27,12 @@ from novate.wire import bulk, eip712
 from novate.wire.order import SignedOrder, fill_word, order_words
 from tests.support.exchange import (
     BTC,
+    BTC_CALL,
     ETH,
+    ETH_PUT,
     MARKS_USD,
     MOCKS,
+    OPTION_TERMS,
     PRICE,
     TERMS,
     Desk,
@@ -41,6 +45,8 @@ from tests.support.exchange import (
 OWNERS = ("alice", "bob", "carol", "dave")
 KEYS = ("key 0", "key 1", "key 2")
 NONCES = 24
+INSTRUMENTS = (BTC, ETH, BTC_CALL, ETH_PUT)
+PREMIUM = PRICE + 5 * WAD // 100
 NOBODY = "0x" + "9" * 40
 BATCHES_A_SEED = 60
 COMPARED = {"Fill", "FillSkipped", "BatchSettled"}
@@ -63,6 +69,11 @@ class Twins:
         self.settled = 0
         self.codes: set[bytes] = set()
         patch.setattr(novation, "novate", self.novate)
+        for id, option in OPTION_TERMS.items():
+            self.world.ledger.terms[terms_key(id)] = option
+            self.world.options.forward_feeds[place_of(id)] = option.underlying + 1
+            self.desk.ledger.call("set_mark", id, PREMIUM)
+        patch.setattr(margin, "quoted", lambda world, id: (PREMIUM, 0))
         for instrument, terms in TERMS.items():
             self.world.ledger.terms[instrument] = terms
             self.world.oracle.feeds[terms.feed] = Feed(mark=MARKS_USD[terms.feed] * 10**10)
@@ -73,6 +84,7 @@ class Twins:
         self.accounts.sort()
         self.govern(venue.set_executor, self.desk.engine, True)
         self.govern(venue.set_fees, 400, 100)
+        self.govern(venue.set_option_fees, 300, 1_250)
         for role in OWNERS:
             for key, budgets in (("key 0", (10**9, 10**8)), ("key 1", (20_000, 10_000))):
                 limits = self.desk.now + 2_000, 1, 0, *budgets
@@ -142,7 +154,7 @@ class Twins:
         sizes = (1, 2, 2, 3, 10) if immediate else (3, *[10] * 40, 40, 2**43)
         return Order(
             account=account,
-            instrument=rng.choice((BTC, BTC, BTC, ETH)),
+            instrument=rng.choice((*[BTC] * 5, ETH, *[BTC_CALL] * 3, ETH_PUT)),
             lots=rng.choice((-1, 1)) * rng.choice(sizes),
             price=PRICE + rng.choice((-1, *[0] * 20, 1)) * WAD,
             max_fee=rng.choice((*[WAD] * 24, 24 * WAD // 1000, WAD // 1000)),
@@ -200,6 +212,9 @@ class Twins:
         executor = self.desk.engine if by_receipt else caller
         both = [self.present(order, executor) for order in orders]
         fills = [self.fill(orders) for _ in range(rng.randrange(1, 9))]
+        if rng.random() < 0.2:
+            rates = rng.choice((0, 300, 2_000)), rng.choice((0, 1, 3, 1_250, 2_500))
+            self.govern(venue.set_option_fees, *rates)
         self.refused = rng.getrandbits(9) & rng.getrandbits(9)
         self.desk.ledger.call("set_refused", self.refused)
         first = rng.randrange(250, 500)
@@ -221,7 +236,7 @@ class Twins:
         for item in signed:
             indices = (
                 self.accounts.index(item.order.account),
-                (BTC, ETH).index(item.order.instrument),
+                INSTRUMENTS.index(item.order.instrument),
             )
             where = (0, 0, 0) if item.bulk is None else (1, 64 * place, left)
             words.append(order_words(item, *indices, *where))
@@ -274,7 +289,7 @@ class Twins:
         self.sent = []
         self.world.take_events()
         receipts = [receipt for _, receipt in proofs]
-        lists = self.accounts, (BTC, ETH), orders, fills
+        lists = self.accounts, INSTRUMENTS, orders, fills
         with self.world.store.transaction():
             result = settlement.settle(self.world, caller, *lists, first, executor, receipts)
         logged = [(e.name, comparable(e.arguments)) for e in self.world.take_events()]
@@ -293,7 +308,7 @@ class Twins:
     ) -> Any:
         accounts = [as_bytes(account) for account in self.accounts]
         packed = [fill_word(f.taker, f.maker, f.lots, f.price) for f in fills]
-        arguments: list[Any] = [b"", accounts, [BTC, ETH], words, packed, first, blobs]
+        arguments: list[Any] = [b"", accounts, list(INSTRUMENTS), words, packed, first, blobs]
         if proofs:
             arguments += [executor, [proof for proof, _ in proofs]]
         calls = self.desk.ledger.view("calls")

@@ -29,9 +29,12 @@ from novate.model import ledger, margin, open_margin
 from novate.model.account import Account
 from novate.model.open_margin import Reach
 from novate.model.state import World
+from novate.model.venue import Settings
 from novate.units import WAD
 from tests.support.core import BTC, ETH
 from tests.support.margins import MONEY, PERPS, PORTFOLIOS, WEI, money, row_of, worlds
+
+RATES = Settings(taker_ppm=500, maker_ppm=100)
 
 CHANGES = st.tuples(st.sampled_from(PERPS), st.integers(-(10**6), 10**6).filter(bool))
 
@@ -215,7 +218,7 @@ def sums(world: World, orders: list[tuple[int, int, bool, int]]) -> tuple[dict[i
         reaches[instrument] = added(reach, lots > 0, reduces, abs(lots))
         terms, _, feed, _ = world.snapshot(instrument)
         paid = price(world, instrument, percent)
-        costs += open_margin.cost(terms, feed.mark * 10**8, lots, paid, 500)
+        costs += open_margin.cost(RATES, terms, feed.mark * 10**8, 0, lots, paid)
     return reaches, costs
 
 

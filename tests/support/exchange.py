@@ -10,7 +10,8 @@ from eth_utils.crypto import keccak
 
 from novate.chain.harness import CHAIN_ID, Chain, actor
 from novate.errors import BY_SELECTOR
-from novate.model.instrument import PERP, Terms
+from novate.model.instrument import OPTION, PERP, Terms
+from novate.model.option_id import OptionId, place_of
 from novate.model.order import ZERO_ADDRESS, Order
 from novate.units import WAD
 from novate.wire import eip712
@@ -23,6 +24,13 @@ PRICE = 60_000 * WAD
 TERMS = {
     BTC: Terms(10**15, 5 * 10**17, 10_000_000, 2_000_000, 0, 0, PERP),
     ETH: Terms(10**16, 5 * 10**16, 10_000_000, 3_000_000, 1, 1, PERP),
+}
+# an option of each, in slots of their own: its forward is its perp's mark
+BTC_CALL = OptionId(0, 3, 1, False).pack()
+ETH_PUT = OptionId(1, 5, 2, True).pack()
+OPTION_TERMS = {
+    BTC_CALL: Terms(10**15, 10**16, 10_000_000, 2_000_000, 0, 0, OPTION),
+    ETH_PUT: Terms(10**16, 10**16, 10_000_000, 3_000_000, 1, 0, OPTION),
 }
 MARKS_USD = {0: 60_000, 1: 3_000}
 
@@ -62,8 +70,12 @@ class Desk:
             self.ledger.call("set_terms", instrument, terms.pack())
             mark = MARKS_USD[terms.feed] * 10**10
             self.oracle.call("set_feed", terms.feed, mark << 56)
+        for instrument, terms in OPTION_TERMS.items():
+            self.ledger.call("set_terms", instrument, terms.pack())
+            self.ledger.call("set_forward_feed", *place_of(instrument), terms.underlying)
         self.govern("set_executor", self.engine, True)
         self.govern("set_fees", 400, 100)
+        self.govern("set_option_fees", 300, 1_250)
         self.domain = eip712.Domain(CHAIN_ID, self.exchange.address)
         self.separator = self.domain.separator()
         self.sequence = 1

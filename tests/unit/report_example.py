@@ -79,6 +79,7 @@ def result() -> Result:
         "options_listed": 96,
         "option_fills": 412,
         "option_premium": "1834210.55",
+        "option_fees": "20415.75",
         "surfaces_posted": 840,
         "array_refreshes": 2_520,
         "expiries_settled": 2,

@@ -9,13 +9,14 @@ import pytest
 from novate.engine import snapshot
 from novate.engine.lanes import Lanes
 from novate.engine.lanes_layout import TOO_CLOSE
+from novate.engine.lanes_rows import Quote
 from novate.model.oracle import Feed
 from novate.model.order import REDUCE_ONLY
 from novate.units import WAD
 from novate.wire.records import OrderRejected
 from tests.support.engine import BTC, ETH, Floor, account_of, ends, matches, rejection
 
-MARKS = {BTC: 100_000 * WAD, ETH: 4_000 * WAD}
+QUOTES = {i: Quote(m * WAD, 1, 2**90) for i, m in ((BTC, 100_000), (ETH, 4_000))}
 
 
 @pytest.fixture
@@ -157,5 +158,5 @@ def test_the_orders_by_account_are_those_of_the_book_after_a_start() -> None:
         account = account_of(role)
         assert made.of(account) == known.of(account)
         assert made.reaches(account) == known.reaches(account)
-        assert made.costs(account, MARKS, 500) == known.costs(account, MARKS, 500)
+        assert made.costs(account, QUOTES) == known.costs(account, QUOTES)
     assert any(known.of(account_of(f"trader {number}")) for number in range(6))

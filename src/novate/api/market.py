@@ -19,7 +19,7 @@ from novate.api.rejections import bad, unknown_instrument
 from novate.config import Parameters
 from novate.model.instrument import PERP, SPOT
 from novate.model.matching import Book
-from novate.units import ORACLE_UNIT, PPB, WAD
+from novate.units import ORACLE_UNIT, PPB, PPM, WAD
 
 DEPTH_MAX = 10_000
 USDC = "USDC"
@@ -97,6 +97,10 @@ class Market:
 
     def instrument(self, item: Listed) -> dict[str, Any]:
         """``get_instrument``."""
+        fees = self.parameters.fees
+        maker_ppm, taker_ppm = fees.maker_ppm, fees.taker_ppm
+        if item.kind == "option":  # of the underlying
+            maker_ppm = taker_ppm = fees.option_ppm
         found: dict[str, Any] = {
             "instrument_id": item.id,
             "instrument_name": item.name,
@@ -112,8 +116,8 @@ class Market:
             "amount_step": decimal(item.lot_size),
             "tick_size": decimal(item.tick),
             "tick_size_steps": [],
-            "maker_commission": decimal(self.parameters.fees.maker_ppm * WAD // 10**6),
-            "taker_commission": decimal(self.parameters.fees.taker_ppm * WAD // 10**6),
+            "maker_commission": decimal(maker_ppm * WAD // PPM),
+            "taker_commission": decimal(taker_ppm * WAD // PPM),
             "is_active": True,
             "state": "open",
             "creation_timestamp": 0,

@@ -12,7 +12,7 @@ from novate.api.rpc import Call, Parameters, method, now_us
 from novate.api.session import SCOPES
 from novate.api.tokens import LIFE_MS
 from novate.errors import BadSignature, require
-from novate.units import PPM, WAD
+from novate.units import BPS, PPM, WAD
 from novate.wire import eip712
 from novate.wire.login import login_digest
 
@@ -241,6 +241,8 @@ async def get_domain(call: Call, params: Nothing) -> dict[str, Any]:
         "contracts": venue.deployment.addresses if venue.deployment is not None else {},
         "maker_commission": decimal(fees.maker_ppm * WAD // PPM),
         "taker_commission": decimal(fees.taker_ppm * WAD // PPM),
+        "option_commission": decimal(fees.option_ppm * WAD // PPM),
+        "option_commission_cap": decimal(fees.option_cap_bps * WAD // BPS),
     }
 
 

@@ -101,6 +101,7 @@ def _twins(parameters: Parameters) -> dict[tuple[str, str], Twin]:
         ("options", "set_grid"): option_listing.set_grid,
         ("options", "set_exposure_limits"): option_series.set_exposure_limits,
         ("exchange", "set_fees"): venue.set_fees,
+        ("exchange", "set_option_fees"): venue.set_option_fees,
         ("exchange", "set_windows"): venue.set_windows,
         ("exchange", "set_executor"): venue.set_executor,
         ("waterfall", "set_auctioneer"): by_address,

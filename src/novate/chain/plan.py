@@ -177,6 +177,8 @@ def _exchange(parameters: Parameters, roles: Roles) -> Iterator[GovernanceCall]:
     fees, settlement = parameters.fees, parameters.settlement
     windows = settlement.exclusive_window_seconds, settlement.notice_seconds
     yield GovernanceCall("exchange", "set_fees", (fees.taker_ppm, fees.maker_ppm))
+    options = fees.option_ppm, fees.option_cap_bps
+    yield GovernanceCall("exchange", "set_option_fees", options)
     yield GovernanceCall("exchange", "set_windows", windows)
     for executor in roles.executors:
         yield GovernanceCall("exchange", "set_executor", (executor, True))

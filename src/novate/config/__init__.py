@@ -15,7 +15,7 @@ from pathlib import Path
 from novate import limits
 from novate.config.reader import Section, amount, invalid, number, sections, text
 from novate.model.instrument import LOT_EXPONENTS
-from novate.units import DAY_S, ORACLE_UNIT, PPM, WAD, Lots, Ppb, Ppm, Seconds, Wad
+from novate.units import DAY_S, ORACLE_UNIT, PPM, WAD, Bps, Lots, Ppb, Ppm, Seconds, Wad
 
 DEFAULT = Path(__file__).parent / "parameters.toml"
 KINDS = {"perp": 1, "spot": 4}
@@ -47,10 +47,12 @@ class Settlement:
 
 @dataclass(frozen=True, slots=True)
 class Fees:
-    """Shares of a fill's notional."""
+    """Shares of a fill's notional; of an option, of its underlying, at most one of the premium."""
 
     maker_ppm: Ppm = number(0, 2_000)
     taker_ppm: Ppm = number(0, 2_000)
+    option_ppm: Ppm = number(0, 2_000)
+    option_cap_bps: Bps = number(0, 2_500)
 
 
 @dataclass(frozen=True, slots=True)

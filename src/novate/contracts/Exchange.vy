@@ -20,6 +20,7 @@ from lib import signature
 from lib import units
 import blob_signature
 import bulk
+import fees
 import fills as fill_state
 import order
 import receipt
@@ -38,7 +39,7 @@ initializes: wallet
 initializes: blob_signature[bulk := bulk, order := order, session := session, wallet := wallet]
 
 exports: (
-    venue.set_fees, venue.set_windows, venue.set_executor,
+    venue.set_fees, venue.set_option_fees, venue.set_windows, venue.set_executor,
     venue.settings, venue.executors,
     session.set_session_key, session.remove_session_key, session.session_key,
     order.domain_separator, order.order_digest, receipt.sequence_settled,
@@ -118,7 +119,7 @@ def settle(
     mode: uint256 = self._begin(executor, len(receipts), len(fills), round_call)
     terms: uint256[INSTRUMENTS_MAX] = self._terms(accounts, instruments)
     seal: bytes32 = order.domain()  # every digest's separator
-    fees: uint256 = venue.word  # among other settings
+    rates: uint256 = venue.word  # among other settings
     cursor: uint256[4] = fill_state.NOWHERE
     key: uint256 = 0
     states: DynArray[uint256, ORDERS_MAX] = []
@@ -134,6 +135,10 @@ def settle(
                 state, w, cursor[1], instruments[n], terms[n], executor, blobs[w[2]])
         states.append(state)
     used: uint256 = receipt.used(executor, first_sequence, len(fills), receipts)
+    if len(instruments) != 0:
+        if instruments[unsafe_sub(len(instruments), 1)] >> fees.DATED != 0:  # these come last
+            terms = fees.with_forwards(instruments, terms, CLEARINGHOUSE, ORACLE)
+            used |= receipt.RARE
     sent: uint256 = 0
     for i: uint256 in range(len(fills), bound=FILLS_MAX):
         fill: uint256 = fills[i]
@@ -142,8 +147,10 @@ def settle(
         taker: uint256 = states[t]
         maker: uint256 = states[m]
         n: uint256 = (taker >> order.INSTRUMENT) & order.M8  # if barred 0, and that counts
-        pair: uint256[2] = trade.of(fill, taker, maker, orders[t][1], orders[m][1], terms[n], fees)
+        pair: uint256[2] = trade.of(fill, taker, maker, orders[t][1], orders[m][1], terms[n], rates)
         if (unsafe_sub(pair[0], trade.LEAST) | ((taker | maker) << 100) | used) >> 255 != 0:
+            if terms[n] >> 248 == fees.KIND_OPTION:
+                pair = fees.of(fill, taker, maker, orders[t][1], orders[m][1], terms[n], rates)
             pair[0] = self._weigh(
                 i, pair[0], fill, used, taker, maker, orders[t], orders[m], accounts, executor,
                 instruments[n], terms[n], receipts[i] if mode == BY_RECEIPT else [0, 0, 0])

@@ -15,18 +15,21 @@ from coincurve import PrivateKey
 from eth_account.signers.local import LocalAccount
 
 from novate.chain.node import local_key
+from novate.model import fees
 from novate.model.account import account_of
 from novate.model.instrument import Terms
 from novate.model.ledger import Check
+from novate.model.option_id import is_option, place_of
 from novate.model.order import IMMEDIATE, REDUCE_ONLY, Order
-from novate.units import WAD, ppm_up
+from novate.model.venue import Settings
+from novate.units import WAD
 from novate.wire import eip712
 from novate.wire.order import SignedOrder
 
 BTC, ETH = 1, 2
 USD = 10**6
 ORDER_LIFE_S = 86_400
-TAKER_FEE_PPM = 400
+NO_FEES = Settings()
 FEE_ROOM = 2  # a sale above its limit pays its fee on the better price
 
 
@@ -69,7 +72,7 @@ class Actor:
             instrument=instrument,
             lots=lots,
             price=wad,
-            max_fee=ppm_up(terms.price_lot(wad), TAKER_FEE_PPM) * FEE_ROOM,
+            max_fee=venue.fee_lot(instrument, wad) * FEE_ROOM,
             nonce=nonce,
             expiry=venue.now + ORDER_LIFE_S,
             flags=flags,
@@ -91,7 +94,15 @@ class Desk:
     marks: dict[int, float]
     checks: dict[int, Check]
     positions: dict[int, dict[int, int]]
+    settings: Settings = NO_FEES
     speed: float = 0.0
+
+    def fee_lot(self, instrument: int, price: int) -> int:
+        """Fee of a lot at ``price`` (wad); an option's forward is near its perp's mark."""
+        forward = 0
+        if is_option(instrument):
+            forward = int(self.marks[place_of(instrument)[0]] * WAD)
+        return max(fees.of_fill(self.settings, self.terms[instrument], 1, price, forward))
 
     def lot_usd(self, instrument: int) -> float:
         """Dollars of one lot at the mark."""

@@ -14,7 +14,7 @@ from novate.demo import option_risk
 from novate.demo.actors import Actor
 from novate.demo.option_market import OptionMarket
 from novate.lab.smiles import SmileTable
-from novate.model import ledger, surface, surfaces
+from novate.model import fees, ledger, surface, surfaces
 from novate.model.arrays import Info
 from novate.model.option_id import OptionId, is_future, is_option, place_of
 from novate.model.packed import to_signed
@@ -39,6 +39,7 @@ class OptionRecorder:
     errors: list[float] = field(default_factory=list)
     fills: int = 0
     premium: int = 0
+    fees: int = 0
     surfaces_posted: int = 0
     refreshes: int = 0
     accounts_paid: int = 0
@@ -79,14 +80,16 @@ class OptionRecorder:
                     self.errors.append(abs(shown - 100 * seen))
 
     def fill(self, event: Event, world: World) -> None:
-        """Count a fill of an option; the premium is price times lots."""
+        """Count a fill of an option: its premium, price times lots, and both sides' fees."""
         word = int(event.arguments["word"])
         instrument = word >> 64 & (2**20 - 1)
         if is_option(instrument):
             lots = abs(to_signed(word >> 84 & (2**44 - 1), 44))
-            price = world.ledger.terms_of(instrument).price_lot(word >> 128)
+            terms, price = world.ledger.terms_of(instrument), word >> 128
+            forward = fees.forward_of(world, instrument)
             self.fills += 1
-            self.premium += lots * price
+            self.premium += lots * terms.price_lot(price)
+            self.fees += sum(fees.of_fill(world.exchange.settings, terms, lots, price, forward))
 
     def opened(self, outcomes: Sequence[Outcome]) -> None:
         """Count what stood at the head of a minute: surfaces, refreshed expiries, accounts paid at

@@ -334,6 +334,7 @@ class Crash:
             "options_listed": self.market.listed,
             "option_fills": self.options.fills,
             "option_premium": usd(self.options.premium),
+            "option_fees": usd(self.options.fees),
             "surfaces_posted": self.options.surfaces_posted,
             "array_refreshes": self.options.refreshes,
             "expiries_settled": self.market.settled(),
@@ -351,6 +352,8 @@ class Crash:
             "initial over maintenance margin": f"{self.parameters.margin.initial_ratio_ppm / 1e6}",
             "taker fee": f"{self.parameters.fees.taker_ppm} ppm of notional",
             "maker fee": f"{self.parameters.fees.maker_ppm} ppm of notional",
+            "option fee, each side": f"{self.parameters.fees.option_ppm} ppm of the underlying, at "
+            f"most {self.parameters.fees.option_cap_bps / 100:g} % of the premium",
         }
         standing = [
             f"{a}: not in the file, held still" for a in FEEDS if a not in self.table.underlyings

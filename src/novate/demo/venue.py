@@ -271,6 +271,7 @@ class Venue:
             marks={i: self.mark_wad(i) / WAD for i in perps},
             checks=checks,
             positions={a: dict(world.ledger.accounts[a].positions) for a in checks},
+            settings=world.exchange.settings,
         )
 
     def reason(self, transaction: bytes) -> str:

@@ -20,14 +20,14 @@ from novate.engine.lanes_layout import (
     SELLS,
     TOO_CLOSE,
 )
+from novate.engine.lanes_rows import Quote
 from novate.engine.open_orders import OpenOrders, added
 from novate.errors import Error, Rejected, require
-from novate.model import ledger, open_margin, tradable
+from novate.model import fees, ledger, open_margin, tradable
 from novate.model.account import Account, gains
 from novate.model.open_margin import Reach
 from novate.model.order import REDUCE_ONLY, Order
 from novate.model.state import World
-from novate.units import ppm_up
 
 
 class Judge:
@@ -82,6 +82,15 @@ class Judge:
 
     # At entry
 
+    def fees(self, instrument: int, lots: int, price: int) -> tuple[int, int]:
+        """Taker's and maker's fee of a match at the round in force (wad)."""
+        world, prices = self.world, self.lanes.round
+        prices.refresh()
+        quote = prices.quote(instrument)
+        forward = quote.forward if isinstance(quote, Quote) else 0
+        terms = world.ledger.terms_of(instrument)
+        return fees.of_fill(world.exchange.settings, terms, lots, price, forward)
+
     def changed(self, identity: int) -> None:
         """Something became of an order of the book."""
         found = self.open_orders.refresh(identity)
@@ -99,21 +108,18 @@ class Judge:
 
         Errors: UnknownInstrument (no price yet), ExpiryPassed, InsufficientMargin.
         """
-        world, account, fees = self.world, order.account, self.world.exchange.settings
+        world, account, settings = self.world, order.account, self.world.exchange.settings
         prices = self.lanes.round
         prices.refresh()
         quote = prices.quote(order.instrument)
         if isinstance(quote, Error):
             raise Rejected(quote)
-        terms, fee_ppm = (
-            world.ledger.terms_of(order.instrument),
-            max(fees.taker_ppm, fees.maker_ppm),
-        )
+        terms = world.ledger.terms_of(order.instrument)
         is_buy, reducing = order.lots > 0, bool(order.flags & REDUCE_ONLY)
         price = min(order.price, quote.highest) if is_buy else max(order.price, quote.lowest)
-        reaches, marks = self._fillable(account)
-        costs = self.open_orders.costs(account, marks, fee_ppm)
-        costs += open_margin.cost(terms, quote.mark, order.lots, price, fee_ppm)
+        reaches, quotes = self._fillable(account)
+        costs = self.open_orders.costs(account, quotes)
+        costs += open_margin.cost(settings, terms, quote.mark, quote.forward, order.lots, price)
         money = float(_exact_money(world, row) - costs)
         number, column = self._number(account, row), _COLUMNS[is_buy, reducing]
         answer = self.lanes.holds(number, order.instrument, column, order.size, money)
@@ -123,19 +129,19 @@ class Judge:
             reaches[order.instrument] = added(own, is_buy, reducing, order.size)
             answer = open_margin.funded(world, row, reaches, costs, prices.dated)
         if answer != PASSES:
-            fee = ppm_up(order.size * terms.price_lot(price), fee_ppm)
+            fee = max(fees.of_fill(settings, terms, order.size, price, quote.forward))
             require(self._reduces(row, order, price, fee), errors.InsufficientMargin)
 
-    def _fillable(self, account: int) -> tuple[dict[int, Reach], dict[int, int]]:
-        """An account's open orders that can trade now, and the marks (wad) of their instruments."""
-        reaches, marks = self.open_orders.reaches(account), {}
+    def _fillable(self, account: int) -> tuple[dict[int, Reach], dict[int, Quote]]:
+        """An account's open orders that can trade now, and the quotes of their instruments."""
+        reaches, quotes = self.open_orders.reaches(account), {}
         for instrument in list(reaches):
             quote = self.lanes.round.quote(instrument)
             if isinstance(quote, Error):
                 del reaches[instrument]
             else:
-                marks[instrument] = quote.mark
-        return reaches, marks
+                quotes[instrument] = quote
+        return reaches, quotes
 
     def _reduces(self, row: Account, order: Order, price: int, fee: int) -> bool:
         """Whether an order, with those of its side, can only reduce its position, and leaves the

@@ -16,7 +16,7 @@ from novate.engine import lanes_layout as layout
 from novate.engine.lanes_kernel import Tables
 from novate.engine.lanes_layout import Reals, Words
 from novate.errors import Error
-from novate.model import dated_margin, margin, tradable
+from novate.model import dated_margin, fees, margin, tradable
 from novate.model.dated_margin import DatedRow
 from novate.model.instrument import SPOT
 from novate.model.margin import RiskParameters, Transition, between_down, between_up
@@ -39,11 +39,12 @@ SOURCES = (
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """What an instrument trades at now: its mark and the ends of its band (wad)."""
+    """What an instrument trades at now (wad): mark, ends of the band, an option's forward."""
 
     mark: int
     lowest: int
     highest: int
+    forward: int = 0
 
 
 class Round:
@@ -113,7 +114,8 @@ class Round:
             return errors.UnknownInstrument
         if listed.expired:
             return errors.ExpiryPassed
-        return Quote(mark_of(self.world, instrument), listed.lowest, listed.highest)
+        forward = fees.forward_of(self.world, instrument)
+        return Quote(mark_of(self.world, instrument), listed.lowest, listed.highest, forward)
 
     def dated(self, instrument: int) -> DatedRow:
         """The exact row of an option or a dated future, at the last ``refresh``."""

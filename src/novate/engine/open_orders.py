@@ -11,9 +11,11 @@ from bisect import bisect_left, insort
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from novate.engine.lanes_rows import Quote
+from novate.model import fees
 from novate.model.instrument import Terms
 from novate.model.matching import Book, Resting
-from novate.model.open_margin import Reach, fees
+from novate.model.open_margin import Reach
 from novate.model.state import World
 
 
@@ -80,19 +82,20 @@ class OpenOrders:
         found = self._accounts.get(account, {})
         return {instrument: exposure.reach for instrument, exposure in found.items()}
 
-    def costs(self, account: int, marks: Mapping[int, int], fee_ppm: int) -> int:
-        """What an account's open orders in the instruments of ``marks`` (wad) lose at most against
-        them, fees included (wad).
+    def costs(self, account: int, quotes: Mapping[int, Quote]) -> int:
+        """What an account's open orders in the instruments of ``quotes`` lose at most against their
+        marks, fees included (wad).
         """
-        total = 0
+        total, settings = 0, self._world.exchange.settings
         for instrument, exposure in self._accounts.get(account, {}).items():
-            if instrument not in marks:
+            if instrument not in quotes:
                 continue
+            quote = quotes[instrument]
             terms = self._world.ledger.terms_of(instrument)
-            mark = terms.price_lot(marks[instrument])
+            mark = terms.price_lot(quote.mark)
             reach = exposure.reach
             lots = reach.buys + reach.sells + reach.reducing_buys + reach.reducing_sells
-            total += fees(exposure.notional, lots, fee_ppm)
+            total += fees.at_most(settings, terms, lots, exposure.notional, quote.forward)
             total += self._worse(reversed(exposure.bids), terms, mark, 1)
             total += self._worse(exposure.asks, terms, mark, -1)
         return total

@@ -30,12 +30,11 @@ from novate.engine.open_orders import OpenOrders
 from novate.engine.orders import terms_of
 from novate.engine.pending import OpenBatch, Proposal
 from novate.errors import Error, Rejected, require
-from novate.model import matching, settlement
+from novate.model import fees, matching, settlement
 from novate.model.matching import Book, Done, SelfTrade, TimeInForce, Verdict
 from novate.model.order import Order as SignedTerms
 from novate.model.settlement import Fill, Presented
 from novate.model.state import World
-from novate.units import ppm_up
 from novate.wire import bulk, eip712, records
 from novate.wire.eip712 import Match
 from novate.wire.order import sort_key
@@ -231,8 +230,7 @@ class Sequencer:
     ) -> Verdict:
         listed = self.world.ledger.terms_of(taker.instrument)
         price = price_ticks * listed.tick
-        notional = lots * listed.price_lot(price)
-        fees = self.world.exchange.settings
+        fee_taker, fee_maker = self.judge.fees(taker.instrument, lots, price)
         proposal = Proposal(
             taker_account=taker.account,
             maker_account=maker.account,
@@ -240,8 +238,8 @@ class Sequencer:
             taker_buys=taker.is_buy,
             lots=lots,
             price=price,
-            fee_taker=ppm_up(notional, fees.taker_ppm),
-            fee_maker=ppm_up(notional, fees.maker_ppm),
+            fee_taker=fee_taker,
+            fee_maker=fee_maker,
             taker_reduce_only=taker.reduce_only,
             maker_reduce_only=maker.reduce_only,
         )
@@ -270,7 +268,8 @@ class Sequencer:
         terms, signer = self.terms[digest], signer_of(self.placed[digest])
         try:
             admission.require_settles(self.world, terms, signer)
-            require(fee <= terms.max_fee * lots, errors.FeeAboveMax)
+            listed = self.world.ledger.terms_of(order.instrument)
+            require(fees.with_room(listed, fee) <= terms.max_fee * lots, errors.FeeAboveMax)
             spent = self.open_batch.budgets.after(self.world, terms, signer, lots, price)
         except Rejected as rejected:
             return rejected.error, None
@@ -279,7 +278,7 @@ class Sequencer:
     def _matched(self, event: matching.Match) -> Matched:
         listed = self.world.ledger.terms_of(event.instrument)
         price = event.price_ticks * listed.tick
-        notional = event.lots * listed.price_lot(price)
+        fee_taker, fee_maker = self.judge.fees(event.instrument, event.lots, price)
         sequence = self.next_sequence
         self.next_sequence += 1
         self.open_batch.count += 1
@@ -298,8 +297,8 @@ class Sequencer:
             taker_buys=event.taker_buys,
             lots=event.lots,
             price=records.big(price),
-            fee_maker=records.big(ppm_up(notional, self.world.exchange.settings.maker_ppm)),
-            fee_taker=records.big(ppm_up(notional, self.world.exchange.settings.taker_ppm)),
+            fee_maker=records.big(fee_maker),
+            fee_taker=records.big(fee_taker),
             matched_at=self.world.now,
             receipt=r.to_bytes(32, "big") + vs.to_bytes(32, "big"),
             oracle_round=self.world.oracle.statuses[0].round,

@@ -11,8 +11,8 @@ that no such combination exceeds, without walking through them:
   x each Σ is largest at the larger ends, the last term at all highs or at all lows. The integers
   keep that order: ``s − s·c // 1000`` and every rounded share rise with s;
 - equity: that of now, less what each order pays worse than the mark, less fees at the higher rate
-  for each lot rounded up; gains from better prices are not counted. A sell filled above its price
-  pays more fee, but gains more than that.
+  for each lot rounded up (``fees.at_most``); gains from better prices are not counted. A sell
+  filled above its price pays more fee, but gains more than that.
 
 Money in wad, lots signed. What is judged here is judged again, exactly, when it matches.
 """
@@ -24,12 +24,13 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
-from novate.model import dated_margin, dated_open_margin, ledger, margin
+from novate.model import dated_margin, dated_open_margin, fees, ledger, margin
 from novate.model.account import Account
 from novate.model.dated_open_margin import DatedRows, Range
 from novate.model.instrument import SPOT, Terms
 from novate.model.margin import Transition, between_down, between_up, liquidity, transition
 from novate.model.option_id import DATED
+from novate.model.venue import Settings
 from novate.units import PPM, clamp, div_down, div_up, ppm_up
 
 if TYPE_CHECKING:
@@ -56,16 +57,12 @@ class Reach:
         return lowest, highest
 
 
-def cost(terms: Terms, mark: int, lots: int, price: int, fee_ppm: int) -> int:
-    """What ``lots`` at ``price`` lose at most against the mark (both wad), fees included."""
+def cost(settings: Settings, terms: Terms, mark: int, forward: int, lots: int, price: int) -> int:
+    """What ``lots`` at ``price`` lose at most against the mark (all wad), fees included."""
     value = terms.price_lot(price)
     worse = value - terms.price_lot(mark) if lots > 0 else terms.price_lot(mark) - value
-    return abs(lots) * max(worse, 0) + fees(abs(lots) * value, abs(lots), fee_ppm)
-
-
-def fees(notional: int, lots: int, fee_ppm: int) -> int:
-    """Fees of ``lots``, however they are split into fills, each rounded up."""
-    return ppm_up(notional, fee_ppm) + lots
+    fee = fees.at_most(settings, terms, abs(lots), abs(lots) * value, forward)
+    return abs(lots) * max(worse, 0) + fee
 
 
 @dataclass(slots=True)

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 from novate import errors, limits
 from novate.errors import Error, Rejected, require
+from novate.model import fees, margin, novation, oracle, session, venue
 from novate.model import fills as fill_state
-from novate.model import margin, novation, oracle, session, venue
 from novate.model.fills import Floor, Lane
 from novate.model.instrument import Terms
 from novate.model.novation import Trade
@@ -25,7 +25,7 @@ from novate.model.packed import to_unsigned
 from novate.model.session import SessionKey
 from novate.model.store import Store
 from novate.model.venue import Settings
-from novate.units import CENT, ORACLE_UNIT, PPM, WAD, div_up
+from novate.units import CENT, ORACLE_UNIT, WAD, div_up
 
 if TYPE_CHECKING:
     from novate.model.state import World
@@ -273,10 +273,8 @@ def _check_receipt(world: World, receipt: Receipt, executor: str) -> None:
 
 def _fees(world: World, fill: Fill, taker: Order, maker: Order, terms: Terms) -> tuple[int, int]:
     """Fees in wad, each rounded up; ``FeeAboveMax`` over lots times the signed maximum a lot."""
-    settings = world.exchange.settings
-    notional = fill.lots * fill.price * terms.lot_size
-    fee_taker = div_up(notional * settings.taker_ppm, WAD * PPM)
-    fee_maker = div_up(notional * settings.maker_ppm, WAD * PPM)
+    settings, forward = world.exchange.settings, fees.forward_of(world, taker.instrument)
+    fee_taker, fee_maker = fees.of_fill(settings, terms, fill.lots, fill.price, forward)
     require(fee_taker <= min(taker.max_fee * fill.lots, FEE_MAX), errors.FeeAboveMax)
     require(fee_maker <= min(maker.max_fee * fill.lots, FEE_MAX), errors.FeeAboveMax)
     return fee_taker, fee_maker

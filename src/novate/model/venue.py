@@ -1,6 +1,7 @@
 """Venue: what governance sets of the Exchange, within compiled-in bounds (docs/SPEC.md §6).
 
-Fees in ppm of notional, times in seconds. Twin: ``contracts/venue.vy``.
+Fees in ppm of notional, of options in ppm of the underlying and at most so many bp of the premium;
+times in seconds. Twin: ``contracts/venue.vy``.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from novate.model.state import World
 
 FEE_PPM_MAX = 2_000
+OPTION_CAP_BPS_MAX = 2_500
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +28,14 @@ class Settings:
     maker_ppm: int = 0
     exclusive_window: int = 30
     notice: int = 60
+    option_ppm: int = 0
+    option_cap_bps: int = 0
 
     def pack(self) -> int:
         """The stored word."""
         fees = self.taker_ppm | self.maker_ppm << 16
-        return fees | self.exclusive_window << 32 | self.notice << 48
+        windows = self.exclusive_window << 32 | self.notice << 48
+        return fees | windows | self.option_ppm << 64 | self.option_cap_bps << 80
 
 
 def after_notice(world: World) -> int:
@@ -43,13 +48,24 @@ def _require_governor(world: World, caller: str) -> None:
 
 
 def set_fees(world: World, caller: str, taker_ppm: int, maker_ppm: int) -> None:
-    """Governance: fees; an order's signed maximum holds all the same."""
+    """Governance: fees but of options; an order's signed maximum holds all the same."""
     _require_governor(world, caller)
     fits = min(taker_ppm, maker_ppm) >= 0 and max(taker_ppm, maker_ppm) <= FEE_PPM_MAX
     require(fits, errors.OutOfBounds)
     settings = replace(world.exchange.settings, taker_ppm=taker_ppm, maker_ppm=maker_ppm)
     world.exchange.set_settings(settings)
     world.emit("FeesSet", taker_ppm=taker_ppm, maker_ppm=maker_ppm)
+
+
+def set_option_fees(world: World, caller: str, option_ppm: int, option_cap_bps: int) -> None:
+    """Governance: what each side of an option's fill pays; a signed maximum holds all the same."""
+    _require_governor(world, caller)
+    require(0 <= option_ppm <= FEE_PPM_MAX, errors.OutOfBounds)
+    require(0 <= option_cap_bps <= OPTION_CAP_BPS_MAX, errors.OutOfBounds)
+    settings = world.exchange.settings
+    settings = replace(settings, option_ppm=option_ppm, option_cap_bps=option_cap_bps)
+    world.exchange.set_settings(settings)
+    world.emit("OptionFeesSet", option_ppm=option_ppm, option_cap_bps=option_cap_bps)
 
 
 def set_windows(world: World, caller: str, exclusive_window: int, notice: int) -> None:

@@ -18,6 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from novate.model.option_id import is_option
 from novate.sdk.book import Book
 from novate.sdk.faults import ApiError, ConnectionLost, OutcomeUnknown
 from novate.sdk.nonces import Nonces
@@ -53,6 +54,7 @@ class AsyncClient:
         self._separator = b""
         self._skew_ms = 0
         self._taker_fee = Decimal(0)
+        self._option_cap = Decimal(0)
         self.dry_run = dry_run
         self.token = ""
         self.markets: dict[str, dict[str, Any]] = {}
@@ -82,6 +84,7 @@ class AsyncClient:
         domain = await direct("public/get_domain", {})
         self._separator = Domain(domain["chain_id"], domain["exchange"]).separator()
         self._taker_fee = Decimal(domain["taker_commission"])
+        self._option_cap = Decimal(domain["option_commission_cap"])
         for item in await direct("public/get_instruments", {"currency": "any"}):
             self._learn(item)
         if self._key is not None:
@@ -316,6 +319,9 @@ class AsyncClient:
         return self.terms[name]
 
     def _fee(self, terms: Terms, price: Decimal) -> Decimal:
-        """Half more than the present taker fee of a lot, in micro-dollars, up."""
-        fee = price * terms.lot * self._taker_fee * FEE_MARGIN
+        """Half more than the taker fee of a lot, or than an option's largest, in micro-dollars,
+        up.
+        """
+        rate = self._option_cap if is_option(terms.id) else self._taker_fee
+        fee = price * terms.lot * rate * FEE_MARGIN
         return to_step(fee, Decimal("0.000001"), Rounding.UP, up=True)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from novate import errors
-from novate.model import invariants, ledger, waterfall
+from novate.model import fees, invariants, ledger, waterfall
 from novate.model.account import Account, load, owner_of
 from novate.model.instrument import SPOT
 from novate.model.invariants import Change
@@ -23,7 +23,6 @@ from novate.model.order import Order
 from novate.model.settlement import Fill
 from novate.services import settle_call
 from novate.services.replica import Outcome, Replica
-from novate.units import PPM, WAD, div_up
 from novate.wire.records import ChainTransaction
 
 JUDGED = ("I03", "I04", "I05", "I09", "I10", "I11", "I13", "I14", "I15")
@@ -141,15 +140,15 @@ class Auditor:
     def _settlement(self, outcome: Outcome, change: Change) -> None:
         batch = self._batch(outcome)
         traders: set[int] = set()
-        fees = 0
+        agreed = 0
         for fill in batch.settled_fills():
             taker, maker = batch.orders[fill.taker], batch.orders[fill.maker]
             traders |= {taker.account, maker.account}
             self._count(taker, fill.lots)
             self._count(maker, fill.lots)
-            fees += self._terms(taker, maker, fill)
+            agreed += self._terms(taker, maker, fill)
         self._gate(change, sorted(traders))
-        self._fees(change, fees)
+        self._fees(change, agreed)
         self._book.traders |= traders
         self._pause(outcome, change, batch)
 
@@ -174,24 +173,26 @@ class Auditor:
     def _terms(self, taker: Order, maker: Order, fill: Fill) -> int:
         """I05 for both sides; the fees of the fill."""
         world = self.replica.world
-        settings = world.exchange.settings
-        notional = fill.lots * fill.price * world.ledger.terms_of(taker.instrument).lot_size
+        terms, forward = (
+            world.ledger.terms_of(taker.instrument),
+            fees.forward_of(world, taker.instrument),
+        )
+        each = fees.of_fill(world.exchange.settings, terms, fill.lots, fill.price, forward)
         total = 0
-        for order, rate in ((taker, settings.taker_ppm), (maker, settings.maker_ppm)):
-            fee = div_up(notional * rate, WAD * PPM)
+        for order, fee in zip((taker, maker), each, strict=True):
             held = invariants.I05_within_signed_terms(order, fill.price, fill.lots, fee)
             self._judge("I05", held, f"filled at {fill.price}, fee {fee}")
             total += fee
         return total
 
-    def _fees(self, change: Change, fees: int) -> None:
+    def _fees(self, change: Change, agreed: int) -> None:
         """I05: the pot grew by the fees of the fills and the interest owed, by nothing else."""
         world = self.replica.world
         rows = change.before("ledger.accounts").values()
         owed = sum(load(world, row)[1] for row in rows)
         for pot in change.before("ledger.pot").values():
-            held = world.ledger.pot.fees - pot.fees == fees + owed
-            self._judge("I05", held, f"{world.ledger.pot.fees - pot.fees} charged, {fees} agreed")
+            charged = world.ledger.pot.fees - pot.fees
+            self._judge("I05", charged == agreed + owed, f"{charged} charged, {agreed} agreed")
 
     def _gate(self, change: Change, accounts: Sequence[int]) -> None:
         held = invariants.I03_funded_or_no_worse(self.replica.world, change, accounts)

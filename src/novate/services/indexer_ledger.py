@@ -16,7 +16,7 @@ from typing import Any
 from novate.engine import plain
 from novate.errors import Rejected, SnapshotUnusable, require
 from novate.model import account as accounts
-from novate.model import ledger, margin
+from novate.model import fees, ledger, margin
 from novate.model.account import Account
 from novate.model.expiry import print_of
 from novate.model.instrument import FUTURE, OPTION, PERP
@@ -27,7 +27,7 @@ from novate.services.indexer_chain import ChainRows, Decoded, FillEvent, small
 from novate.services.indexer_journal import text
 from novate.services.replica import Divergence, Replica
 from novate.store import schema
-from novate.units import ORACLE_UNIT, div_down, ppm_up
+from novate.units import ORACLE_UNIT, div_down
 
 CHECKPOINT_TRANSACTIONS = 1_000
 CARRIED = (PERP, FUTURE)  # kinds whose gains are variation
@@ -187,16 +187,17 @@ class LedgerFold:
         """The account's fills, each with its fee; both sides of a batch stand in one log."""
         lines, settings = [], self.world.exchange.settings
         for fill in fills:
-            for side, lots, rate in (
-                (fill.taker, fill.lots, settings.taker_ppm),
-                (fill.maker, -fill.lots, settings.maker_ppm),
+            instrument = fill.instrument
+            terms = self.world.ledger.terms_of(instrument)
+            forward = fees.forward_of(self.world, instrument)
+            each = fees.of_fill(settings, terms, abs(fill.lots), fill.price, forward)
+            for side, lots, fee in (
+                (fill.taker, fill.lots, each[0]),
+                (fill.maker, -fill.lots, each[1]),
             ):
                 if _number(side) != account:
                     continue
-                instrument = fill.instrument
-                terms = self.world.ledger.terms_of(instrument)
                 price_lot = terms.price_lot(fill.price)
-                fee = ppm_up(abs(fill.lots) * price_lot, rate)
                 held[instrument] = held.get(instrument, 0) + lots
                 premium = lots * price_lot if terms.kind == OPTION else 0
                 if terms.kind != OPTION:

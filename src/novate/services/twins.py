@@ -152,7 +152,7 @@ def twins() -> dict[tuple[str, str], Twin]:
             "refresh": _anyone(options.refresh),
         },
         "exchange": {
-            **_functions(venue, ("set_fees", "set_windows", "set_executor")),
+            **_functions(venue, ("set_fees", "set_option_fees", "set_windows", "set_executor")),
             **_functions(fills, ("cancel", "cancel_below")),
             "set_session_key": _set_session_key,
             "remove_session_key": session.remove_session_key,

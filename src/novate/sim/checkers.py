@@ -11,14 +11,14 @@ from collections.abc import Callable
 from typing import Any
 
 from novate.model import custody as custody_model
+from novate.model import fees, invariants, ledger, option_series, waterfall
 from novate.model import fills as fill_state
-from novate.model import invariants, ledger, option_series, waterfall
 from novate.model.account import borrow_index
 from novate.model.invariants import Change
 from novate.model.option_id import is_dated, is_option
 from novate.model.order import ZERO_ADDRESS
 from novate.sim.world import Difference, Result, Settlement, Step, same, word
-from novate.units import PPM, WAD, div_down, div_up
+from novate.units import div_down
 
 CHEAP = {
     "I01": invariants.I01_custody_equals_claims,
@@ -111,14 +111,15 @@ class Checker:
         for index, fill in enumerate(step.fills):
             if not settled >> index & 1:
                 continue
-            sides = (fill.taker, settings.taker_ppm), (fill.maker, settings.maker_ppm)
-            for order, rate in ((step.orders[place], rate) for place, rate in sides):
+            taker, maker = step.orders[fill.taker], step.orders[fill.maker]
+            terms = self.world.ledger.terms_of(taker.instrument)
+            forward = fees.forward_of(self.world, taker.instrument)
+            charged = fees.of_fill(settings, terms, fill.lots, fill.price, forward)
+            for order, fee in zip((taker, maker), charged, strict=True):
                 key = order.account, order.immediate, order.nonce
                 filled = self.filled[key] = self.filled.get(key, 0) + fill.lots
                 if not invariants.I04_within_signed_lots(order, filled):
                     raise Difference(f"I04 broken: {filled} lots of {order}")
-                lot_size = self.world.ledger.terms_of(order.instrument).lot_size
-                fee = div_up(fill.lots * fill.price * lot_size * rate, WAD * PPM)
                 if not invariants.I05_within_signed_terms(order, fill.price, fill.lots, fee):
                     raise Difference(f"I05 broken: {fill.price}, fee {fee}, {order}")
 

@@ -205,6 +205,9 @@ class Simulation(Workload):
 
     def _fees(self, sender: str) -> Step:
         fees = self.random.choice([400, 450, 2_001]), self.random.choice([100, 0])
+        if self.random.random() < 0.5:
+            fees = self.random.choice([300, 350, 2_001]), self.random.choice([1_250, 0, 2_501])
+            return self.both.step(self.both.exchange, sender, venue.set_option_fees, *fees)
         return self.both.step(self.both.exchange, sender, venue.set_fees, *fees)
 
     def _windows(self, sender: str) -> Step:

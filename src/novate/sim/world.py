@@ -183,6 +183,7 @@ class Settlement:
         self.govern(self.clearinghouse, ledger.set_debt_cap, 10**24)
         self.govern(self.exchange, venue.set_executor, self.address["engine"], True)
         self.govern(self.exchange, venue.set_fees, 400, 100)
+        self.govern(self.exchange, venue.set_option_fees, 300, 1_250)
         for address, listing in zip(self.tokens, ((0, 6, 0), (WETH, 18, ETHER_LOT)), strict=True):
             self.govern(self.custody, custody.set_token, address, *listing, 10**9)
             self.govern(self.custody, custody.set_deposit_cap, address, 10**9)

@@ -185,7 +185,8 @@ def _options(result: Result) -> str:
     text = (
         f"{plural(result['options_listed'], 'option')} stood listed; "
         f"{plural(result['option_fills'], 'fill')} of them moved {money(result['option_premium'])} "
-        f"of premium, on {plural(result['surfaces_posted'], 'signed surface')}"
+        f"of premium and paid {money(result['option_fees'])} of fees, on "
+        f"{plural(result['surfaces_posted'], 'signed surface')}"
     )
     if not result["expiries_settled"]:
         return f"{text}; none expired in this run."

@@ -79,6 +79,7 @@ class Result(TypedDict):
     options_listed: int
     option_fills: int
     option_premium: str
+    option_fees: str
     surfaces_posted: int
     array_refreshes: int
     expiries_settled: int
