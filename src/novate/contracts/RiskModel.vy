@@ -55,14 +55,7 @@ struct Together:
     ramped: bool
 
 UNDERLYINGS_MAX: constant(uint256) = 16
-# of packed positions: the four instruments
-INSTRUMENTS: constant(uint256) = M20 * (2**44 + 2**108 + 2**172 + 2**236)
-M16: constant(uint256) = 2**16 - 1
-M20: constant(uint256) = 2**20 - 1
 M24: constant(uint256) = 2**24 - 1
-M44: constant(uint256) = 2**44 - 1
-M88: constant(uint256) = 2**88 - 1
-LOTS_OFFSET: constant(int256) = 2**43
 
 
 @deploy
@@ -80,73 +73,34 @@ def evaluate(words: DynArray[uint256, 32]) -> IRiskModel.Valuation:
     @dev Writes only the transient caches, keyed by the oracle's own round, so anybody may call it
          at any moment.
     """
-    return self._value(words)
+    return self._value(words, False)
+
+
+@external
+@reentrant
+def evaluate_whole(words: DynArray[uint256, 32]) -> IRiskModel.Valuation:
+    """@notice `evaluate`, whose sums an `evaluate_slice` of the same transaction has no need of."""
+    return self._value(words, True)
 
 
 @external
 @reentrant
 def evaluate_slice(
-    left: DynArray[uint256, 32], taken: DynArray[uint256, 32]
+    words: DynArray[uint256, 32], taken: DynArray[uint256, 32]
 ) -> (IRiskModel.Valuation, IRiskModel.Valuation):
     """
-    @notice `evaluate` of two portfolios; in one pass where both hold the same perps lane by lane
-            and this round has their rows.
+    @notice What stays of `words` once `taken` has left, and `taken`. Lane by lane both hold the
+            same instrument, and fewer lots on the same side are taken than there are.
     """
-    if len(left) != len(taken) or len(left) == 0:
-        return self._value(left), self._value(taken)
     status: uint256 = staticcall rows.ORACLE.status()
-    base: uint256 = rows._base(status)
+    left: linear_margin.Held = empty(linear_margin.Held)
     held: linear_margin.Held = empty(linear_margin.Held)
-    other: linear_margin.Held = empty(linear_margin.Held)
-    held.sums[0] = linear_margin.NO_KIND
-    for i: uint256 in range(len(left), bound=32):
-        rest: uint256 = left[i]
-        also: uint256 = taken[i]
-        if (rest ^ also) & INSTRUMENTS != 0:
-            return self._value(left), self._value(taken)
-        # bounds of `_value`
-        for _: uint256 in range(4):
-            if rest == 0:
-                break
-            row: uint256 = rows.rows[base | ((rest >> 44) & M20)]
-            underlying: uint256 = (row >> 184) & 15
-            total: uint256 = held.sums[underlying]
-            if (total ^ row) & linear_margin.SHARED != 0:
-                if (row >> 188) & 7 != linear_margin.KIND_PERP:
-                    return self._value(left), self._value(taken)
-                held.gauge[underlying] = rows._widen(held.gauge[underlying], row)
-                held.used |= 1 << underlying
-                if total & linear_margin.M184 == 0:
-                    total |= linear_margin.ZERO
-                    other.sums[underlying] = linear_margin.ZERO
-                total = (total & linear_margin.M184) | (row & linear_margin.SHARED)
-            lot: int256 = convert(convert((row >> 96) & M88, bytes32), int256)
-            charge: uint256 = (row >> 191) & M16
-            value: int256 = convert(convert(row << 160, bytes32), int256) >> 160
-            lots: int256 = unsafe_sub(convert(convert(rest & M44, bytes32), int256), LOTS_OFFSET)
-            rest = rest >> 64
-            held.value_linear = unsafe_add(held.value_linear, unsafe_mul(lots, value))
-            lots = unsafe_mul(lots, lot)
-            held.sums[underlying] = unsafe_add(total, convert(convert(lots, bytes32), uint256))
-            if lots < 0:
-                lots = unsafe_sub(0, lots)
-            size: uint256 = convert(convert(lots, bytes32), uint256)
-            held.charges = unsafe_add(held.charges, unsafe_mul(size, charge))
-            lots = unsafe_sub(convert(convert(also & M44, bytes32), int256), LOTS_OFFSET)
-            also = also >> 64
-            other.value_linear = unsafe_add(other.value_linear, unsafe_mul(lots, value))
-            lots = unsafe_mul(lots, lot)
-            total = unsafe_add(other.sums[underlying], convert(convert(lots, bytes32), uint256))
-            other.sums[underlying] = total
-            if lots < 0:
-                lots = unsafe_sub(0, lots)
-            size = convert(convert(lots, bytes32), uint256)
-            other.charges = unsafe_add(other.charges, unsafe_mul(size, charge))
-    held.flags = rows._silence(status)
-    other.flags = held.flags
-    other.used = held.used
-    other.gauge = held.gauge
-    return linear_margin._total(held), linear_margin._total(other)
+    if linear_margin._kept(words, rows._base(status)):
+        held = linear_margin._gather(taken, status)
+        held.flags = rows._silence(status)
+        left = linear_margin._rest(held)
+        return linear_margin._total(left), linear_margin._total(held)
+    return self._value(linear_margin._less(words, taken), False), self._value(taken, False)
 
 
 @external
@@ -222,7 +176,7 @@ def evaluate_dated(words: DynArray[uint256, 32]) -> IRiskModel.Valuation:
 
 
 @internal
-def _value(words: DynArray[uint256, 32]) -> IRiskModel.Valuation:
+def _value(words: DynArray[uint256, 32], keep: bool) -> IRiskModel.Valuation:
     """@notice What positions are worth and must hold."""
     if len(words) == 0:
         return empty(IRiskModel.Valuation)
@@ -230,6 +184,8 @@ def _value(words: DynArray[uint256, 32]) -> IRiskModel.Valuation:
         status: uint256 = staticcall rows.ORACLE.status()
         held: linear_margin.Held = linear_margin._gather(words, status)
         if held.flags != linear_margin.DATED:
+            if keep and held.value_spot == 0:
+                linear_margin._keep(words, rows._base(status), held)
             held.flags = rows._silence(status)
             return linear_margin._total(held)
     return extcall IRiskModel(self).evaluate_dated(words)

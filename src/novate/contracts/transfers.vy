@@ -20,6 +20,9 @@ ACCOUNTS_MAX: constant(uint256) = 32
 KIND_SPOT: constant(uint256) = 4
 NUMBER_INSURANCE: constant(uint256) = 2
 M44: constant(uint256) = 2**44 - 1
+# of packed positions: the four instruments, and no lots in any
+INSTRUMENTS: constant(uint256) = (2**20 - 1) * (2**44 + 2**108 + 2**172 + 2**236)
+ZERO_LOTS: constant(uint256) = 2**43 + 2**107 + 2**171 + 2**235
 
 # of the slice at hand: dated instruments and by how many lots their open interest changes
 moves: transient(int256[2][128])
@@ -119,7 +122,9 @@ def check(account: bytes32) -> IClearinghouse.Check:
     @notice Equity and valuation of an account now; writes nothing but the transient row cache.
     """
     row: ledger.Row = ledger._load(account)
-    value: IRiskModel.Valuation = ledger._evaluate(ledger._words(account, row.count))
+    words: DynArray[uint256, 32] = ledger._words(account, row.count)
+    # a bid follows, as like as not
+    value: IRiskModel.Valuation = extcall ledger.risk_model.evaluate_whole(words)
     return self._check(row, row.count, value)
 
 
@@ -164,23 +169,25 @@ def transfer_slice(
     errors.require(other.flags & ledger.FLAG_IN_AUCTION == 0, errors.InAuction)
     words: DynArray[uint256, 32] = ledger._words(account, row.count)
     value: IRiskModel.Valuation = empty(IRiskModel.Valuation)
-    if other.count != 0:
-        value = ledger._evaluate(words)
-    before: ledger.Row = other
-    count: uint256 = 0
-    taken: DynArray[uint256, 32] = []
-    count_taken: uint256 = 0
-    if other.count == 0:
-        words, taken = self._share(words, fraction_ppm)
-        count = row.count if len(words) != 0 else 0
-        count_taken = row.count
-    if len(taken) == 0:
-        words, count, taken, count_taken = self._slice(
-            words, row.count, ledger._words(bidder, other.count), other.count, fraction_ppm
-        )
     left: IRiskModel.Valuation = empty(IRiskModel.Valuation)
     held: IRiskModel.Valuation = empty(IRiskModel.Valuation)
-    left, held = extcall ledger.risk_model.evaluate_slice(words, taken)
+    before: ledger.Row = other
+    count: uint256 = row.count
+    count_taken: uint256 = row.count
+    stays: DynArray[uint256, 32] = []
+    taken: DynArray[uint256, 32] = []
+    if other.count == 0:
+        stays, taken = self._share(words, fraction_ppm)
+    if len(stays) != 0:
+        left, held = extcall ledger.risk_model.evaluate_slice(words, taken)
+    else:
+        if other.count != 0:
+            value = ledger._evaluate(words)
+        stays, count, taken, count_taken = self._slice(
+            words, row.count, ledger._words(bidder, other.count), other.count, fraction_ppm
+        )
+        left = ledger._evaluate(stays)
+        held = ledger._evaluate(taken)
     self._move_dated()
     if other.count == 0:
         # values are linear in lots, and each lot is now with one of the two
@@ -198,7 +205,7 @@ def transfer_slice(
     equity: int256 = ledger._equity(other, held)
     passes: bool = ledger._passes(bidder, before, equity, held, ledger.FLAG_GRACE)
     errors.require(passes, errors.InsufficientMargin)
-    ledger._store_words(account, words, row.count)
+    ledger._store_words(account, stays, row.count)
     ledger._store_words(bidder, taken, other.count)
     ledger._commit(account, row, count)
     ledger._commit(bidder, other, count_taken)
@@ -214,34 +221,40 @@ def _share(
 ) -> (DynArray[uint256, 32], DynArray[uint256, 32]):
     """
     @notice The positions that stay, and those a bidder without any takes, lane by lane. If some
-            close, all stay and none is taken: `_slice` knows how lanes move.
+            close, nothing: `_slice` knows how lanes move.
     """
-    if fraction_ppm == units.PPM:
-        return [], words
+    # a fraction is at most a million
+    kept_ppm: int256 = unsafe_sub(1_000_000, convert(convert(fraction_ppm, bytes32), int256))
     stays: DynArray[uint256, 32] = []
     taken: DynArray[uint256, 32] = []
     for word: uint256 in words:
         rest: uint256 = word
-        # signed lots of the word's lanes; what leaves a lane never makes its lots less than nothing
-        sold: int256 = 0
+        # signed lots that stay, by lane; what leaves a lane never makes its lots less than nothing
         kept: int256 = 0
         offset: uint256 = 0
         for _: uint256 in range(4):
             if rest == 0:
                 break
-            # 44 bits
-            lots: int256 = unsafe_sub(
-                convert(convert(rest & M44, bytes32), int256), positions.LOTS_OFFSET
+            # 44 bits; what stays is rounded towards zero, so what leaves away from it
+            lots: int256 = unsafe_div(
+                unsafe_mul(
+                    unsafe_sub(
+                        convert(convert(rest & M44, bytes32), int256), positions.LOTS_OFFSET
+                    ),
+                    kept_ppm,
+                ),
+                1_000_000,
             )
+            if lots == 0:
+                return [], []
+            kept = unsafe_add(kept, lots << offset)
             rest = rest >> 64
-            moved: int256 = self._part(lots, fraction_ppm)
-            if moved == lots:
-                return words, []
-            sold = unsafe_add(sold, moved << offset)
-            kept = unsafe_add(kept, unsafe_sub(lots, moved) << offset)
             offset = unsafe_add(offset, 64)
-        stays.append(unsafe_sub(word, convert(convert(sold, bytes32), uint256)))
-        taken.append(unsafe_sub(word, convert(convert(kept, bytes32), uint256)))
+        left: uint256 = convert(convert(kept, bytes32), uint256)
+        # none in lanes without a position; an offset is at most 256
+        zeros: uint256 = ZERO_LOTS & (max_value(uint256) >> unsafe_sub(256, offset))
+        stays.append(unsafe_add((word & INSTRUMENTS) | zeros, left))
+        taken.append(unsafe_sub(word, left))
     return stays, taken
 
 
