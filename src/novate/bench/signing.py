@@ -1,8 +1,10 @@
 """How fast orders are signed and checked, beside ``eth_account`` and the bare library.
 
 Owns: what is timed. Rates of one core are orders by second of processor time, medians over runs;
-that of all threads is by the clock. Keys are the checker's to know, as of accounts that trade. The
-ceiling is libsecp256k1 alone, on digests made before. Every run's answers are checked.
+that of all threads is by the clock. The checker recovers each signer, as the chain will, and knows
+the addresses of their keys, as of accounts that trade. The ceiling is libsecp256k1 alone: signing,
+recovering and (what would not see a wrong parity) verifying with a known key, on digests made
+before. Every run's answers are checked.
 """
 
 from __future__ import annotations
@@ -31,10 +33,10 @@ from novate.wire.signing import Checker, Signer
 TARGETS = {"client_per_s": 10_000, "verify_per_s": 28_000, "bulk_per_s": 200_000}
 WHAT = {
     "client_per_s": "an order made from its fields, its digest, its compact signature",
-    "verify_per_s": "an order's digest, its signature verified; 64 signers, their keys known",
+    "verify_per_s": "an order's digest, its signer recovered; 64 signers, their addresses known",
     "verify_threads_per_s": "the same by the clock, in as many threads as there are cores",
     "bulk_per_s": "trees of 256 orders: every leaf, node and order digest made, each root's "
-    "signature verified",
+    "signer recovered",
     "bulk_client_per_s": "orders made from their fields, in trees of 256, each root signed",
 }
 BASELINE = "eth_account"
@@ -177,21 +179,30 @@ def _eth_account(orders: list[SignedOrder], keys: list[PrivateKey], runs: int) -
 
 
 def _library_alone(orders: list[SignedOrder], key: PrivateKey, runs: int) -> dict[str, int]:
-    """libsecp256k1's own signing and verifying, digests and parsed signatures at hand."""
-    separator, null = DOMAIN.separator(), ffi.NULL
+    """libsecp256k1's own signing, recovering and verifying, digests and parsed signatures at
+    hand."""
+    separator, null, secret = DOMAIN.separator(), ffi.NULL, key.secret
     digests = [eip712.order_digest(separator, signed.order) for signed in orders]
-    public = ffi.new("secp256k1_pubkey *")
-    assert lib.secp256k1_ec_pubkey_create(ctx, public, key.secret)
-    made = [ffi.new("secp256k1_ecdsa_signature *") for _ in digests]
+    public, found = ffi.new("secp256k1_pubkey *"), ffi.new("secp256k1_pubkey *")
+    assert lib.secp256k1_ec_pubkey_create(ctx, public, secret)
+    made = [ffi.new("secp256k1_ecdsa_recoverable_signature *") for _ in digests]
+    plain = [ffi.new("secp256k1_ecdsa_signature *") for _ in digests]
 
     def sign() -> int:
-        call, secret = lib.secp256k1_ecdsa_sign, key.secret
+        call = lib.secp256k1_ecdsa_sign_recoverable
         return sum(
             [call(ctx, s, d, secret, null, null) for s, d in zip(made, digests, strict=True)]
         )
 
+    def recover() -> int:
+        call = lib.secp256k1_ecdsa_recover
+        return sum([call(ctx, found, s, d) for s, d in zip(made, digests, strict=True)])
+
     def verify() -> int:
         call = lib.secp256k1_ecdsa_verify
-        return sum([call(ctx, s, d, public) for s, d in zip(made, digests, strict=True)])
+        return sum([call(ctx, s, d, public) for s, d in zip(plain, digests, strict=True)])
 
-    return {"sign_per_s": _rate(sign, runs), "verify_per_s": _rate(verify, runs)}
+    rates = {"sign_per_s": _rate(sign, runs), "recover_per_s": _rate(recover, runs)}
+    for signature, recoverable in zip(plain, made, strict=True):
+        lib.secp256k1_ecdsa_recoverable_signature_convert(ctx, signature, recoverable)
+    return {**rates, "verify_known_key_per_s": _rate(verify, runs)}

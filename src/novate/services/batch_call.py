@@ -12,7 +12,7 @@ from itertools import chain
 from novate.chain.backend import abi_of
 from novate.chain.deployment import Deployment
 from novate.engine.orders import terms_of
-from novate.wire import bulk, eip712, records
+from novate.wire import bulk, records
 from novate.wire.bulk import COMPACT_BYTES
 from novate.wire.eip712 import keccak
 from novate.wire.exit_data import ExitData, exit_order, halves
@@ -23,12 +23,10 @@ SETTLE = keccak(b"settle(bytes,bytes32[],uint256[],uint256[4][],uint256[],uint25
 
 
 def signed(placed: OrderPlaced) -> SignedOrder:
-    """The order of a record as a batch carries it; a compact signature with its right parity."""
+    """The order of a record as a batch carries it; who signed it the gateway has recovered."""
     terms, signature = terms_of(placed.order), placed.signature
     if len(signature) == COMPACT_BYTES:
-        r, vs = halves(signature)
-        right = eip712.canonical(placed.digest, r, vs, "0x" + placed.signer.hex())
-        return SignedOrder(terms, r, vs if right is None else right)
+        return SignedOrder(terms, *halves(signature))
     share = bulk.decode(signature)
     if share is not None:
         return SignedOrder(terms, bulk=share)

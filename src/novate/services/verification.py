@@ -232,7 +232,7 @@ def order_signatures(case: Case, tick: Tick) -> str:
             raise Wrong(f"signed by {signer}, not by the account's owner", number)
         share = bulk.decode(record.signature)
         if len(record.signature) == 64:
-            if eip712.canonical(record.digest, *_halves(record.signature), signer) is None:
+            if eip712.recover(record.digest, *_halves(record.signature)) != signer:
                 raise Wrong("the signature is not the signer's", number)
         elif share is not None:
             if share.signer(separator, terms) != signer:

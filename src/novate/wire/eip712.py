@@ -3,7 +3,7 @@
 All members are static words, so a struct hash is the Keccak-256 of the type hash and 32-byte words
 side by side: one packing a type, made from the table. A cancel is a message to the venue and no
 contract's. Twins: ``contracts/order.vy``, ``contracts/lib/signature.vy``; the tests compare with
-``eth_account``.
+``eth_account``. Who signed: ``wire/ecrecover.py``.
 """
 
 from __future__ import annotations
@@ -17,6 +17,38 @@ import sha3
 from coincurve import PrivateKey, PublicKey
 
 from novate.model.order import Order
+from novate.wire.ecrecover import CURVE_ORDER, HALF_ORDER, S_MASK, recover
+
+__all__ = [
+    "CANCEL_SCOPES",
+    "CURVE_ORDER",
+    "DOMAIN_TYPE_HASH",
+    "HALF_ORDER",
+    "NAME",
+    "S_MASK",
+    "TYPES",
+    "VERSION",
+    "Cancel",
+    "Domain",
+    "Match",
+    "address_of",
+    "cancel_digest",
+    "envelope",
+    "fields",
+    "keccak",
+    "match_digest",
+    "order_digest",
+    "order_hash",
+    "order_members",
+    "packing",
+    "recover",
+    "sign",
+    "type_of",
+    "typed",
+    "typed_cancel",
+    "typed_data",
+    "typed_match",
+]
 
 TYPES: dict[str, tuple[tuple[str, str], ...]] = {
     "EIP712Domain": (
@@ -67,9 +99,6 @@ _PACKED = {
 CANCEL_SCOPES = ("nonce", "below", "instrument", "all")
 NAME = "Novate Exchange"
 VERSION = "1"
-CURVE_ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
-HALF_ORDER = CURVE_ORDER // 2  # division: constant, rounded down
-S_MASK = (1 << 255) - 1
 
 
 _hash = sha3.keccak_256
@@ -257,30 +286,3 @@ def sign(key: PrivateKey, digest: bytes) -> tuple[int, int]:
     signature = key.sign_recoverable(digest, hasher=None)
     r, s = int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:64], "big")
     return r, s | signature[64] << 255
-
-
-def canonical(digest: bytes, r: int, parity_and_s: int, signer: str) -> int | None:
-    """The same signature with the parity that recovers to ``signer``; None if neither does.
-
-    Who only verifies a signature never sees its parity; who settles the order must know it.
-    """
-    for found in (parity_and_s, parity_and_s ^ S_MASK + 1):
-        if recover(digest, r, found) == signer:
-            return found
-    return None
-
-
-def recover(digest: bytes, r: int, parity_and_s: int) -> str | None:
-    """Address that signed the digest; None for a malleable or invalid signature."""
-    s = parity_and_s & S_MASK
-    if s > HALF_ORDER:
-        return None
-    packed = r.to_bytes(32, "big") + s.to_bytes(32, "big") + bytes([parity_and_s >> 255])
-    try:
-        return address_of(PublicKey.from_signature_and_message(packed, digest, hasher=None))
-    except ValueError:
-        return None
-    except Exception as error:  # coincurve raises a bare Exception when no point recovers
-        if type(error) is not Exception:
-            raise
-        return None

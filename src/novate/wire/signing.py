@@ -1,19 +1,18 @@
 """Signing and checking orders in bulk and on every core: libsecp256k1, called without the GIL.
 
 Owns: a signer that makes thousands of signatures a second, and a checker that says whether each of
-many orders is signed by whom it names. The checker knows the keys that it has seen sign and then
-only verifies, which is faster than recovering the key but does not see the parity of a compact
-signature: either parity passes here, and ``eip712.canonical`` restores the right one before the
-order is settled. Memory is bounded; nothing is remembered of a signature that is wrong.
+many orders is signed by whom it names. It answers as the chain will, the parity of a compact
+signature included, so it recovers the signer of every one: what passes here settles there, and
+nobody needs to look at a signature again. Memory is bounded: addresses of keys, and roots of trees
+with who signed them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from threading import Lock
 from types import TracebackType
-from typing import Any, Generic, Self, TypeVar
+from typing import Self
 
 from btclib_secp256k1 import ffi, lib
 from btclib_secp256k1.context import ctx
@@ -23,41 +22,11 @@ from novate.model.bulk import HEIGHT_MAX
 from novate.model.order import Order
 from novate.wire import bulk, eip712
 from novate.wire.bulk import BulkOrders, BulkSignature
+from novate.wire.ecrecover import KEYS_MAX, Bounded, Recovery
 from novate.wire.order import SignedOrder
 
-KEYS_MAX = 65_536
 ROOTS_MAX = 16_384
 CHUNK_MIN = 16
-# An x coordinate of the curve's may exceed the order of its group, by less than this. Such a point
-# cannot be told by (r, vs), so an r that could have come from one is left to recovery, as on chain.
-SMALL_R = 1 << 129
-VS_MAX = (1 << 256) - 1
-
-K = TypeVar("K", bound=Hashable)
-V = TypeVar("V")
-
-
-class Bounded(Generic[K, V]):
-    """A dictionary that forgets its oldest entry beyond ``entries_max``; shared by threads."""
-
-    def __init__(self, entries_max: int) -> None:
-        self._entries_max = entries_max
-        self._lock = Lock()
-        self._found: dict[K, V] = {}
-
-    def __len__(self) -> int:
-        return len(self._found)
-
-    def get(self, key: K) -> V | None:
-        """What was put there, if it is still known."""
-        return self._found.get(key)
-
-    def put(self, key: K, value: V) -> None:
-        """Remember an entry."""
-        with self._lock:
-            if key not in self._found and len(self._found) >= self._entries_max:
-                del self._found[next(iter(self._found))]
-            self._found[key] = value
 
 
 class Signer:
@@ -105,7 +74,7 @@ class Checker:
         self._separator = separator
         self._threads = threads
         self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
-        self._keys: Bounded[str, Any] = Bounded(keys_max)
+        self._keys: Bounded[bytes, str] = Bounded(keys_max)
         self._roots: Bounded[tuple[bytes, int, int, int, str], bool] = Bounded(roots_max)
 
     def __enter__(self) -> Self:
@@ -135,67 +104,35 @@ class Checker:
 
     def check_bulk(self, signed: BulkOrders, signer: str) -> bool:
         """Whether the signer signed all of these orders."""
-        signature = ffi.new("secp256k1_ecdsa_signature *")
-        return self._root(signature, signed.root, signed.height, signed.r, signed.vs, signer)
+        recovery = Recovery(self._keys)
+        return self._root(recovery, signed.root, signed.height, signed.r, signed.vs, signer)
 
     def _check(self, claims: Sequence[tuple[SignedOrder, str]]) -> list[bool]:
-        """One thread's share; the signature object is its own."""
-        signature = ffi.new("secp256k1_ecdsa_signature *")
-        separator, signed_by, digest_of = self._separator, self._signed_by, eip712.order_digest
+        """One thread's share; the library's scratch memory is its own."""
+        recovery = Recovery(self._keys)
+        separator, signed_by, digest_of = self._separator, recovery.address, eip712.order_digest
         return [
-            signed_by(signature, digest_of(separator, signed.order), signed.r, signed.vs, signer)
+            signed_by(digest_of(separator, signed.order), signed.r, signed.vs) == signer
             if signed.bulk is None
-            else self._in_tree(signature, signed.order, signed.bulk, signer)
+            else self._in_tree(recovery, signed.order, signed.bulk, signer)
             for signed, signer in claims
         ]
 
-    def _in_tree(self, signature: Any, order: Order, share: BulkSignature, signer: str) -> bool:
+    def _in_tree(self, recovery: Recovery, order: Order, share: BulkSignature, signer: str) -> bool:
         height = len(share.siblings)
         if not 1 <= height <= HEIGHT_MAX:
             return False
-        return self._root(signature, share.root(order), height, share.r, share.vs, signer)
+        return self._root(recovery, share.root(order), height, share.r, share.vs, signer)
 
-    def _root(self, signature: Any, root: bytes, height: int, r: int, vs: int, signer: str) -> bool:
+    def _root(
+        self, recovery: Recovery, root: bytes, height: int, r: int, vs: int, signer: str
+    ) -> bool:
         """Whether the signer signed the root: asked once, then remembered if so."""
         claim = root, height, r, vs, signer
         if self._roots.get(claim):
             return True
         digest = bulk.root_digest(self._separator, root, height)
-        valid = self._signed_by(signature, digest, r, vs, signer)
+        valid = recovery.address(digest, r, vs) == signer
         if valid:
             self._roots.put(claim, True)
         return valid
-
-    def _signed_by(self, signature: Any, digest: bytes, r: int, vs: int, signer: str) -> bool:
-        """Whether (r, s) with either parity is the signer's signature of the digest."""
-        if not (0 < r < eip712.CURVE_ORDER and 0 < vs <= VS_MAX):
-            return False
-        key = self._keys.get(signer)
-        if key is None or r < SMALL_R:
-            return self._recovers_to(digest, r, vs, signer)
-        packed = r.to_bytes(32, "big") + (vs & eip712.S_MASK).to_bytes(32, "big")
-        # s of the group's order or more does not parse, and above its half does not verify
-        return bool(
-            lib.secp256k1_ecdsa_signature_parse_compact(ctx, signature, packed)
-            and lib.secp256k1_ecdsa_verify(ctx, signature, digest, key)
-        )
-
-    def _recovers_to(self, digest: bytes, r: int, vs: int, signer: str) -> bool:
-        """The same by recovery, which also finds the signer's key."""
-        vs_right = eip712.canonical(digest, r, vs, signer)
-        if vs_right is None:
-            return False
-        self._keys.put(signer, _public_key(digest, r, vs_right))
-        return True
-
-
-def _public_key(digest: bytes, r: int, vs: int) -> Any:
-    """The key behind a signature that is known to recover."""
-    packed = r.to_bytes(32, "big") + (vs & eip712.S_MASK).to_bytes(32, "big")
-    signature = ffi.new("secp256k1_ecdsa_recoverable_signature *")
-    key = ffi.new("secp256k1_pubkey *")
-    found = lib.secp256k1_ecdsa_recoverable_signature_parse_compact(
-        ctx, signature, packed, vs >> 255
-    ) and lib.secp256k1_ecdsa_recover(ctx, key, signature, digest)
-    assert found == 1, "coincurve has just recovered it"
-    return key
