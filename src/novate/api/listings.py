@@ -23,10 +23,10 @@ from novate.model.option_id import OptionId, future_id, place_of
 from novate.model.settlement_prints import settlement_price
 from novate.model.state import World
 from novate.units import ORACLE_UNIT
-from novate.wire.records import AnyRecord, ChainReorganised, ChainTransaction
+from novate.wire.records import AnyRecord, ChainReorganised, ChainTransaction, OracleRound
 
 USDC = naming.QUOTE
-CREATED, SETTLED = "created", "settled"
+CREATED, CLOSED, SETTLED = "created", "closed", "settled"
 
 
 @dataclass(slots=True)
@@ -40,6 +40,7 @@ class Listings:
     changes: list[tuple[str, Listed]] = field(default_factory=list)
     _past: dict[int, list[tuple[int, Listed]]] = field(default_factory=dict)
     _expiries: dict[tuple[int, int], int] = field(default_factory=dict)
+    _open: set[int] = field(default_factory=set)
     _currencies: dict[int, str] = field(init=False)
     _abi: Abi = field(init=False)
 
@@ -111,8 +112,12 @@ class Listings:
     # Followed
 
     def follow(self, record: AnyRecord) -> None:
-        """Take in what a durable record lists or takes back."""
+        """Take in what a durable record lists or takes back, and what is over meanwhile."""
         match record:
+            case OracleRound():
+                over = {e for e in self._open if e <= self.world.now}
+                self._open -= over
+                self.changes += [(CLOSED, i) for i in self.by_name.values() if i.expiry in over]
             case ChainTransaction():
                 for address, topics, data in record.events:
                     self._event("0x" + address.hex(), topics, data, record.timestamp)
@@ -212,6 +217,7 @@ class Listings:
             self._past[item.id] = [pair for pair in held if pair[0] != item.expiry]
             insort(self._past[item.id], (item.expiry, item), key=lambda pair: pair[0])
             self.changes.append((CREATED, item))
+            self._open.add(item.expiry)
             # the one that expires last: a slot is taken over by what is yet to come
             item = self._past[item.id][-1][1]
         self.by_id[item.id] = item

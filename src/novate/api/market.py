@@ -12,9 +12,9 @@ from typing import Any
 
 from novate.api.core import Core
 from novate.api.listings import Listings
-from novate.api.names import Listed
+from novate.api.names import OPTION, Listed
 from novate.api.numbers import decimal
-from novate.api.option_views import OptionViews, percent, quotient
+from novate.api.option_views import OptionViews, cut, percent, quotient
 from novate.api.orders import Orders, OrderState, Trade
 from novate.api.rejections import bad
 from novate.config import Parameters
@@ -24,6 +24,7 @@ from novate.model.instrument import PERP
 from novate.model.matching import Book
 from novate.model.option_id import is_dated, place_of
 from novate.naming import QUOTE, future_name
+from novate.store.trades import RESOLUTIONS_S
 from novate.units import ORACLE_UNIT, PPB, WAD, div_down
 from novate.wire import records
 from novate.wire.records import Matched
@@ -248,6 +249,32 @@ class Market:
             "volume_usd": decimal(turnover),
             "price_change": quotient(day[-1].price, day[0].price) if day else None,
         }
+
+    def candle(self, item: Listed, resolution: str) -> dict[str, Any]:
+        """The candle that is open at an instrument's last trade, as ``chart.trades`` sends it."""
+        held, width = self.trades(item), 1000 * RESOLUTIONS_S[resolution]
+        start = held[-1].timestamp_ms // width * width  # division: down, to the candle
+        inside = [t for t in held if t.timestamp_ms >= start]
+        lots = sum(t.match.lots for t in inside)
+        cost = sum(t.match.lots * item.lot_size * t.price // WAD for t in inside)  # division: down
+        return {
+            "tick": start,
+            "open": decimal(inside[0].price),
+            "high": decimal(max(t.price for t in inside)),
+            "low": decimal(min(t.price for t in inside)),
+            "close": decimal(inside[-1].price),
+            "volume": decimal(lots * item.lot_size),
+            "cost": decimal(cost),
+        }
+
+    def marks(self, currency: str) -> list[dict[str, Any]]:
+        """Marks and volatilities (fractions) of a currency's options."""
+        found = []
+        for item in self.of(currency, OPTION):
+            view = self.options.of(item)
+            iv = None if view.sigma is None else cut(view.sigma)
+            found.append({"instrument_name": item.name, "mark_price": decimal(view.mark), "iv": iv})
+        return found
 
     def trade(self, trade: Trade) -> dict[str, Any]:
         """One public trade."""
