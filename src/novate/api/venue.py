@@ -63,8 +63,10 @@ class VenueApi:
     def follow(self, record: AnyRecord) -> None:
         """Take in one durable record, then tell who follows it."""
         prices = (0, 0)
+        self.market.listings.follow(record)
         if isinstance(record, Matched):
             prices = self.market.prices(record.instrument)
+            self.market.judged(record)
         self.orders.follow(record, prices)
         self.feeds.follow(record)
 
