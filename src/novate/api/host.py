@@ -46,7 +46,7 @@ from novate.model.order import Order
 from novate.services.boot import build_sequencer, genesis_of
 from novate.services.flights import BatchTimer
 from novate.services.gateway import Gateway
-from novate.services.local_venue import deploy_local
+from novate.services.local_venue import deploy_local, node_keys
 from novate.services.option_keeper import OptionKeeper
 from novate.services.settle_call import separator
 from novate.services.settler import Settler
@@ -272,7 +272,7 @@ class Host:
         else:
             assert self.rpc is not None
             client = Client.over_http(self.rpc)
-        keys = [coincurve_key(local_key(f"oracle node {i}")) for i in range(len(self.oracle.nodes))]
+        keys = node_keys(len(self.oracle.nodes))
         keeper = OptionKeeper(client, self.deployment, local_key("upkeep"), keys)
         currencies = {u.id: u.name for u in self.parameters.underlyings}
         made = OptionLoop(

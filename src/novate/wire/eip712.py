@@ -45,9 +45,7 @@ __all__ = [
     "sign",
     "type_of",
     "typed",
-    "typed_cancel",
     "typed_data",
-    "typed_match",
 ]
 
 TYPES: dict[str, tuple[tuple[str, str], ...]] = {
