@@ -346,11 +346,15 @@ class Crash:
         }
 
     def _write(self, result: Result) -> None:
+        fees, ratio = self.parameters.fees, self.parameters.margin.initial_ratio_ppm
         parameters = {
-            "scan range BTC / ETH": "15 % / 18 %",
-            "initial over maintenance margin": f"{self.parameters.margin.initial_ratio_ppm / 1e6}",
-            "taker fee": f"{self.parameters.fees.taker_ppm} ppm of notional",
-            "maker fee": f"{self.parameters.fees.maker_ppm} ppm of notional",
+            **{
+                f"scan range {asset.name}": f"{asset.scan_range_ppm / 1e4:g} % up and down"
+                for asset in self.parameters.underlyings
+            },
+            "initial margin": f"{ratio / 1e6:g} times maintenance margin",
+            "taker fee": f"{fees.taker_ppm / 1e4:g} % of notional",
+            "maker fee": f"{fees.maker_ppm / 1e4:g} % of notional",
         }
         standing = [
             f"{a}: not in the file, held still" for a in FEEDS if a not in self.table.underlyings
