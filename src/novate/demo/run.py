@@ -272,6 +272,7 @@ class Crash:
             done = f"{self.totals.settled} fills · {len(self.totals.liquidated)} liquidated"
             text = f"{clock} · {marks} · {done}"
             progress(step + 1, self.steps, text)
+        progress(self.steps, self.steps, "balancing the books, replaying the journal")
         self._finish_auctions()
         self.venue.clearinghouse.send("distribute_fees", key=self.keepers[0].key)
         self.venue.mine(self.venue.now + 10)
