@@ -255,7 +255,7 @@ def test_a_price_that_is_no_canonical_number_stops_the_index_by_number(
     assert error in named and detail.startswith("record 3: ")
 
 
-@settings(max_examples=150)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_whatever_a_payload_holds_the_index_goes_on_or_stops_by_name(data: st.DataObject) -> None:
     pen, damaged = day(), Pen()

@@ -11,7 +11,16 @@ from itertools import pairwise
 
 import pytest
 
-from novate.web.charts import compact, per_minute, silences, ticks
+from novate.web.charts import (
+    Line,
+    clock,
+    compact,
+    histogram,
+    line_chart,
+    per_minute,
+    silences,
+    ticks,
+)
 from novate.web.report import failures, render
 from novate.web.report_data import INVARIANTS, ReportData
 from novate.web.report_text import money
@@ -159,6 +168,23 @@ def test_the_low_names_the_silent_node(page: str) -> None:
     assert "gemini silent 20:55 to 21:08 UTC" in page
 
 
+def test_liquidations_are_drawn_around_their_own_minutes(page: str) -> None:
+    times = [row["ts"] for row in report_example.series()["liquidations"]]
+    drawn = page.split('aria-label="Liquidations"')[1].split("</svg>")[0]
+    shown = re.findall(r">(\d\d:\d\d)</text>", drawn)
+    assert clock(min(times) - 900) <= shown[0] <= shown[-1] <= clock(max(times) + 900)
+    assert ">UTC</text>" in drawn
+
+
+def test_accounts_are_shortened_in_tables_and_whole_on_hover() -> None:
+    series = report_example.series()
+    account = "0xb55703754468b4b174d5613c02c53d43f9152b08"
+    series["liquidations"][36]["account"] = f"{account}/0"
+    page = render(report_example.result(), series)
+    table = page.split("Worst ten liquidations")[1].split("</table>")[0]
+    assert "0xb557…2b08/0" in table and account not in table and account in page
+
+
 def test_the_page_loads_nothing_and_runs_nothing(page: str) -> None:
     assert not re.search(r"https?:|//[a-z]|url\(|@import|\bsrc=|\bhref=|javascript:", page)
     assert not {"script", "link", "iframe", "img", "object"} & set(outline(page).tags)
@@ -277,6 +303,19 @@ def test_ticks_are_round_and_span_the_values() -> None:
         assert steps == pytest.approx([steps[0]] * len(steps))
 
 
+def test_a_gap_that_is_always_zero_is_a_line_within_the_plot() -> None:
+    drawn = line_chart([0, 60, 120], [Line("gap", [0, 0, 0], "s0")], label="gap", zero=True)
+    assert [text for text in ("−1", "0", "1") if f">{text}</text>" in drawn] == ["−1", "0", "1"]
+
+
+def test_labels_stay_inside_the_chart() -> None:
+    for most in (1_190_000.0, 1_100_000.0, 990_000.0):
+        drawn = histogram([0.0] * 50 + [most], label="gas", unit="gas a fill", width=560)
+        labels = re.findall(r'<text x="([\d.]+)" y="[\d.]+" text-anchor="(\w+)">(.*?)<', drawn)
+        reach = [float(x) + 6 * len(text) * (anchor == "middle") / 2 for x, anchor, text in labels]
+        assert labels and max(reach) <= 560
+
+
 def test_compact_numbers() -> None:
     assert [compact(v) for v in (0, 12, 0.25, 118_200, 1_250_000, -2e9)] == [
         "0",
@@ -284,7 +323,7 @@ def test_compact_numbers() -> None:
         "0.25",
         "118,200",
         "1.25m",
-        "-2bn",
+        "−2bn",
     ]
 
 

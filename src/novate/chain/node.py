@@ -27,7 +27,8 @@ from novate.chain.client import Client
 
 ROOT = Path(__file__).parents[3]
 READY_SECONDS_MAX = 20
-STOP_SECONDS_MAX = 5
+STOP_SECONDS_MAX = 60  # a long chain takes its time to be written
+DUMP_INTERVAL_S = 10**9
 START_ATTEMPTS_MAX = 3
 
 
@@ -152,7 +153,9 @@ class LocalNode:
 
     def _flags(self, folder: str) -> list[str]:
         options = self.options
-        kept = ["--dump-state", str(options.dump_state)] if options.dump_state else []
+        # at its end only: by itself the node writes the whole chain every minute, and stands still
+        interval = ["--state-interval", str(DUMP_INTERVAL_S)]
+        kept = ["--dump-state", str(options.dump_state), *interval] if options.dump_state else []
         loaded = ["--load-state", str(options.load_state)] if options.load_state else []
         return [
             *kept,

@@ -97,7 +97,7 @@ def _progress(console: Console) -> Iterator[Progress]:
         def line(done: int, total: int, text: str) -> None:
             nonlocal told
             step = done * LINES // total
-            if step > told:
+            if step > told or done == total:
                 told = step
                 console.print(f"{100 * done / total:3.0f} % {text}", highlight=False)
 

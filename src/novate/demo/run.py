@@ -272,6 +272,7 @@ class Crash:
             done = f"{self.totals.settled} fills · {len(self.totals.liquidated)} liquidated"
             text = f"{clock} · {marks} · {done}"
             progress(step + 1, self.steps, text)
+        progress(self.steps, self.steps, "balancing the books, replaying the journal")
         self._finish_auctions()
         self.venue.clearinghouse.send("distribute_fees", key=self.keepers[0].key)
         self.venue.mine(self.venue.now + 10)
@@ -347,13 +348,17 @@ class Crash:
         }
 
     def _write(self, result: Result) -> None:
+        fees, ratio = self.parameters.fees, self.parameters.margin.initial_ratio_ppm
         parameters = {
-            "scan range BTC / ETH": "15 % / 18 %",
-            "initial over maintenance margin": f"{self.parameters.margin.initial_ratio_ppm / 1e6}",
-            "taker fee": f"{self.parameters.fees.taker_ppm} ppm of notional",
-            "maker fee": f"{self.parameters.fees.maker_ppm} ppm of notional",
-            "option fee, each side": f"{self.parameters.fees.option_ppm} ppm of the underlying, at "
-            f"most {self.parameters.fees.option_cap_bps / 100:g} % of the premium",
+            **{
+                f"scan range {asset.name}": f"{asset.scan_range_ppm / 1e4:g} % up and down"
+                for asset in self.parameters.underlyings
+            },
+            "initial margin": f"{ratio / 1e6:g} times maintenance margin",
+            "taker fee": f"{fees.taker_ppm / 1e4:g} % of notional",
+            "maker fee": f"{fees.maker_ppm / 1e4:g} % of notional",
+            "option fee, each side": f"{fees.option_ppm / 1e4:g} % of the underlying, at "
+            f"most {fees.option_cap_bps / 100:g} % of the premium",
         }
         standing = [
             f"{a}: not in the file, held still" for a in FEEDS if a not in self.table.underlyings

@@ -258,7 +258,7 @@ def _synthetic_node(number: int, others: tuple[NodeFeed, ...], seed: int) -> Nod
         mark = median([q.mark_price for q in quotes]) * (PPM + noise) // PPM
         return Quote(index, mark, max(q.age_s for q in quotes))
 
-    text = f"median of {', '.join(node.name for node in others)} with seeded noise of +-2 bp"
+    text = f"median of {', '.join(node.name for node in others)} with seeded noise of ±2 bp"
     return NodeFeed(name, dict.fromkeys(assets, "synthetic"), dict.fromkeys(assets, text), quote)
 
 

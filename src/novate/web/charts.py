@@ -59,14 +59,14 @@ class Frame:
 
 
 def compact(value: float) -> str:
-    """A short number: 1.2m, 250k, 118,200."""
-    size = abs(value)
+    """A short number: 1.2m, 118,200, −0.25."""
+    sign, size = ("−" if value < 0 else ""), abs(value)
     for unit, suffix in ((1e9, "bn"), (1e6, "m")):
         if size >= unit:
-            return f"{value / unit:,.4g}{suffix}"
-    if size >= 1_000 or value == int(value):
-        return f"{value:,.0f}"
-    return f"{value:,.3g}"
+            return f"{sign}{size / unit:,.4g}{suffix}"
+    if size >= 1_000 or size == int(size):
+        return f"{sign}{size:,.0f}"
+    return f"{sign}{size:,.3g}"
 
 
 def clock(ts: float) -> str:
@@ -108,7 +108,8 @@ def line_chart(
         return ""
     tops = _stack(lines) if stacked else [line.values for line in lines]
     seen = [min(v, most) if most is not None else v for c in tops for v in c if v is not None]
-    bounds = ticks(min([*seen, 0] if zero or stacked else seen), max([*seen, 0] if zero else seen))
+    low, high = min([*seen, 0] if zero or stacked else seen), max([*seen, 0] if zero else seen)
+    bounds = ticks(low, high) if low or high else [-1.0, 0.0, 1.0]
     frame = Frame(width, (ts[0], ts[-1]), (bounds[0], bounds[-1]))
     body = _grid(frame, bounds, compact)
     if stacked:
@@ -167,7 +168,8 @@ def histogram(values: Sequence[float], *, label: str, unit: str, width: int = NA
         )
     for edge in ticks(edges[0], edges[-1] + step, 6):
         if frame.x_range[0] <= edge <= frame.x_range[1]:
-            body += _text(frame.x(edge), TOP + frame.height + 16, compact(edge), "middle")
+            anchor = _anchor(frame, edge)
+            body += _text(frame.x(edge), TOP + frame.height + 16, compact(edge), anchor)
     return _svg(width, frame.height, label, body)
 
 
@@ -303,18 +305,25 @@ def _grid(frame: Frame, bounds: Sequence[float], show: Label) -> str:
 
 
 def _time_axis(frame: Frame, depth: int) -> str:
-    """Round times under the plot; dates when the span exceeds two days."""
+    """Round times under the plot, UTC; dates when the span exceeds two days. What a small screen
+    has no room for, every second one, is of the class ``odd``.
+    """
     low, high = frame.x_range
     wanted = (high - low) / (frame.width / 65)
     step = next((s for s in _TIME_STEPS if s >= wanted), _TIME_STEPS[-1] * ceil(wanted / 86_400))
     style = "%H:%M" if high - low <= 2 * 86_400 else "%d %b"
-    body, y = "", TOP + frame.height + depth + 16
+    y = TOP + frame.height + depth + 16
+    body = _text(0, y, "UTC", "start", odd=True)
     for k in range(ceil(low / step), floor(high / step) + 1):
         text = datetime.fromtimestamp(k * step, UTC).strftime(style)
         body += f'<path class="tick" d="M{frame.x(k * step):.1f} {TOP}v{frame.height}"/>'
-        anchor = "end" if frame.x(k * step) > frame.width - RIGHT - 16 else "middle"
-        body += _text(frame.x(k * step), y, text, anchor)
+        body += _text(frame.x(k * step), y, text, _anchor(frame, k * step), odd=k % 2 == 1)
     return body
+
+
+def _anchor(frame: Frame, value: float) -> str:
+    """The middle of a label under its tick, or its end where it would leave the chart."""
+    return "end" if frame.x(value) > frame.width - RIGHT - 16 else "middle"
 
 
 def _slots(frame: Frame, ts: Sequence[int], lines: Sequence[Line], show: Label) -> str:
@@ -335,9 +344,11 @@ def _slots(frame: Frame, ts: Sequence[int], lines: Sequence[Line], show: Label) 
     return body
 
 
-def _text(x: float, y: float, text: str, anchor: str) -> str:
+def _text(x: float, y: float, text: str, anchor: str, odd: bool = False) -> str:
     """One label."""
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(text)}</text>'
+    style = ' class="odd"' if odd else ""
+    place = f'x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"'
+    return f"<text{style} {place}>{escape(text)}</text>"
 
 
 def _svg(width: int, height: int, label: str, body: str) -> str:

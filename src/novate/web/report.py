@@ -11,6 +11,7 @@ from decimal import Decimal
 from html import escape
 
 from novate.web import report_charts, report_options, report_tables
+from novate.web.charts_grid import percent
 from novate.web.report_data import INVARIANTS, ReportData, Result
 from novate.web.report_style import STYLE
 from novate.web.report_text import count, moment, money, number, plural
@@ -125,25 +126,35 @@ def _tiles(result: Result) -> str:
 
 
 def _story(result: Result, series: ReportData) -> str:
-    """What happened, in one paragraph."""
-    said = [_fall(series)]
+    """What happened, a sentence or two on each part."""
     batches = result["batches"] - series.get("cheat_settlements", 0)
-    said.append(
+    trading = (
         f"{plural(result['accounts'], 'account')} sent {plural(result['orders'], 'signed order')}; "
         f"{count(result['fills_settled'])} of {plural(result['fills_matched'], 'matched fill')} "
         f"settled on chain in {plural(batches, 'batch', 'batches')}, at a median of "
         f"{count(result['gas_per_fill_median'])} gas a fill."
     )
-    said.append(_options(result))
-    said.append(_defaults(result))
-    said.append(_silent(series))
-    said.append(
+    cheating = (
         f"{plural(result['cheats_attempted'], 'attempt')} to cheat ran during the crash; "
-        f"{count(result['cheats_succeeded'])} succeeded. At the end custody held "
-        f"{money(result['custody'])} against claims of {money(result['claims'])}."
+        f"{count(result['cheats_succeeded'])} succeeded."
     )
-    text = " ".join(sentence for sentence in said if sentence)
-    return f'<section><h2>What happened</h2><p class="story">{escape(text)}</p></section>'
+    money_left = (
+        f"At the end custody held {money(result['custody'])} against claims of "
+        f"{money(result['claims'])}."
+    )
+    parts = {
+        "Market": _fall(series),
+        "Oracle": _silent(series),
+        "Trading": trading,
+        "Options": _options(result),
+        "Defaults": _defaults(result),
+        "Cheating": cheating,
+        "Money": money_left,
+    }
+    items = "".join(
+        f"<li><b>{name}.</b> {escape(text)}</li>" for name, text in parts.items() if text
+    )
+    return f'<section><h2>What happened</h2><ul class="story">{items}</ul></section>'
 
 
 def _fall(series: ReportData) -> str:
@@ -159,7 +170,7 @@ def _fall(series: ReportData) -> str:
         start = number(known[0][0])
         parts.append(
             f"{asset} went from {start} to a low of {number(low)} USD "
-            f"at {moment(at)} ({fall:+.1f} %)"
+            f"at {moment(at)} ({percent(round(fall, 1))})"
         )
     return "; ".join(parts) + "." if parts else ""
 
@@ -203,7 +214,7 @@ def _silent(series: ReportData) -> str:
     if not quiet:
         return ""
     names = ", ".join(f"{n['name']} for {n['silent_minutes']:.0f} minutes" for n in quiet)
-    return f"Oracle nodes fell silent ({names}) while their venues showed no price."
+    return f"{plural(len(quiet), 'node')} had no price at times, as the venue had none: {names}."
 
 
 def _foot(result: Result) -> str:

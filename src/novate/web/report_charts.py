@@ -13,6 +13,7 @@ from novate.web.report_data import AssetPrices, Column, ReportData, Result
 from novate.web.report_text import count, moment, money, number, plural
 
 HEADROOM_SHOWN_MAX_PCT = 300.0
+AROUND_S = 900  # shown before the first and after the last liquidation
 STYLES = ("s0", "s1", "s2", "s3", "s4", "s5", "s6")
 
 
@@ -135,13 +136,23 @@ def _headroom(ts: list[int], series: ReportData) -> str:
     return figure(title, "% of maintenance margin", reading + shown, svg, lines)
 
 
+def _liquidation_span(ts: list[int], series: ReportData) -> tuple[int, int] | None:
+    """The minutes around the liquidations inside the replay; None without any."""
+    inside = [row["ts"] for row in series.get("liquidations", []) if row["ts"] >= ts[0]]
+    if not inside:
+        return None
+    low, high = min(inside) - AROUND_S, max(inside) + AROUND_S
+    return max(ts[0], low), max(min(ts[-1], high), max(inside))
+
+
 def _liquidation_rate(ts: list[int], series: ReportData) -> str:
     """Notional liquidated each minute."""
     rows = series.get("liquidations", [])
     svg, reading = "", ""
-    if rows and ts:
-        inside = [row for row in rows if ts[0] <= row["ts"] <= ts[-1] + 60]
-        times = [ts[0], ts[-1], *(row["ts"] for row in inside)]
+    span = _liquidation_span(ts, series) if ts else None
+    if span is not None:
+        inside = [row for row in rows if row["ts"] >= span[0]]
+        times = [*span, *(row["ts"] for row in inside)]
         sizes: Column = [0.0, 0.0, *(float(row["notional"]) for row in inside)]
         minutes, (sums,) = charts.per_minute(times, [sizes])
         svg = charts.bar_chart(minutes, [Line("liquidated", sums, "s1")], label="Liquidations")
@@ -168,13 +179,15 @@ def _recovery(ts: list[int], series: ReportData) -> str:
         for row in rows
     ]
     title = "Recovery against mark"
-    svg = charts.scatter(points, label=title, span=(ts[0], ts[-1])) if len(ts) > 1 else ""
+    span = _liquidation_span(ts, series) if ts else None
+    svg = charts.scatter(points, label=title, span=span) if span else ""
     reading = ""
     if rows:
         shares = [row["recovery_pct"] for row in rows]
         reading = (
             f"Each dot is one slice: what the account kept of its value at mark after the "
-            f"auction's discount; median {median(shares):.2f} %, worst {min(shares):.2f} %."
+            f"auction's discount (darker: several alike); median {median(shares):.2f} %, worst "
+            f"{min(shares):.2f} %."
         )
     return figure(title, "% of value at mark", reading, svg, [])
 
@@ -199,11 +212,11 @@ def _gap(ts: list[int], series: ReportData) -> str:
     title = "Solvency gap"
     svg = charts.line_chart(ts, [Line("gap", column, "s0")], label=title, zero=True)
     above = sum(v is not None and v > 0 for v in column)
-    reading = (
-        "What users could claim minus what custody holds: never above zero."
-        if above == 0
-        else f"Users could claim more than custody holds in {plural(above, 'round')}!"
-    )
+    reading = "What users could claim minus what custody holds: never above zero."
+    if above:
+        reading = f"Users could claim more than custody holds in {plural(above, 'round')}!"
+    elif column and not any(column):
+        reading += f" It was zero in each of {plural(len(column), 'round')}."
     return figure(title, "USD", reading, svg, [])
 
 

@@ -5,12 +5,12 @@ account would lose, and the lanes against the exact grid.
 from __future__ import annotations
 
 from novate.web import charts, report_tables
-from novate.web.charts import WIDE, Line, compact
+from novate.web.charts import WIDE, Line
 from novate.web.charts_grid import heat_map
 from novate.web.report_charts import STYLES, figure, missing, section
 from novate.web.report_data import Column, Greeks, GridRow, LadderRow, ReportData, Result
 from novate.web.report_tables import Cell
-from novate.web.report_text import count, day, moment, money, number, plural
+from novate.web.report_text import count, day, moment, money, plural, strike, whole
 
 GRID_SHOWN = 8
 OVER_SHOWN_BP = 150.0
@@ -54,9 +54,9 @@ def _ladder(series: ReportData) -> str:
         groups.setdefault((row["asset"], row["expiry"]), []).append(row)
     for (asset, expiry), members in groups.items():
         name = f"{asset} {day(expiry)}"
-        rows += [[(name, "whole"), number(row["strike"]), *_ladder_cells(row)] for row in members]
-        whole = _summed(members)
-        rows.append([(f"{name}, all", "whole sum"), ("", "sum"), *_ladder_cells(whole, "sum")])
+        rows += [[(name, "whole"), strike(row["strike"]), *_ladder_cells(row)] for row in members]
+        total = _summed(members)
+        rows.append([(f"{name}, all", "whole sum"), ("", "sum"), *_ladder_cells(total, "sum")])
     heads = [
         "Expiry",
         "Strike#",
@@ -84,8 +84,8 @@ def _ladder(series: ReportData) -> str:
 def _ladder_cells(row: LadderRow, style: str = "") -> list[Cell]:
     gross, makers = row["gross"], row["makers"]
     texts = [f"{row['calls']:,.1f}", f"{row['puts']:,.1f}"]
-    texts += [compact(round(gross[k])) for k in ("delta", "gamma", "vega", "theta")]
-    texts += [compact(round(makers[k])) for k in ("delta", "gamma", "vega")]
+    texts += [whole(gross[k]) for k in ("delta", "gamma", "vega", "theta")]
+    texts += [whole(makers[k]) for k in ("delta", "gamma", "vega")]
     return [(text, f"num {style}") if style else text for text in texts]
 
 
@@ -173,10 +173,10 @@ def _grid_table(series: ReportData) -> str:
             row["kind"],
             row["asset"],
             count(row["options"]),
-            compact(row["notional"]),
-            compact(row["scan"]),
-            compact(row["exact"]),
-            compact(row["charged"]),
+            whole(row["notional"]),
+            whole(row["scan"]),
+            whole(row["exact"]),
+            whole(row["charged"]),
             f"{shortfall_bp(row):.1f}",
         ]
         for row in ordered[:GRID_SHOWN]

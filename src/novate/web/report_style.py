@@ -22,7 +22,7 @@ section{margin-top:36px}
 p{margin:0 0 8px}
 .kicker{color:var(--soft);font-size:14px}
 .lead{font-size:18px;max-width:75ch}
-.story{max-width:90ch}
+.story{max-width:110ch;margin:0;padding-left:20px}.story li{margin-bottom:3px}
 h1.good,td.good,.tile.good .mark{color:var(--good)}
 h1.bad,td.bad,.tile.bad .mark{color:var(--bad)}
 td.good,td.bad{white-space:nowrap;font-weight:600}
@@ -58,7 +58,7 @@ svg text{fill:var(--soft);font-size:12px;font-variant-numeric:tabular-nums}
 .silent{fill:var(--ground);stroke:var(--bad);stroke-width:1.5}
 .slot{fill:var(--ink);fill-opacity:0}
 .slot:hover{fill-opacity:.08}
-.dot{stroke:var(--panel);stroke-width:1;fill-opacity:.8}
+.dot{stroke:var(--panel);stroke-width:1;fill-opacity:.45}
 .area{fill-opacity:.7;stroke:none}
 .s0{--c:var(--c0)}.s1{--c:var(--c1)}.s2{--c:var(--c2)}.s3{--c:var(--c3)}
 .s4{--c:var(--c4)}.s5{--c:var(--c5)}.s6{--c:var(--c6)}
@@ -77,8 +77,14 @@ th{color:var(--soft);font-weight:600}
 .num{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
 code{font-size:13px;overflow-wrap:anywhere}
 footer{margin-top:40px;border-top:1px solid var(--rule);padding-top:12px;font-size:14px}
-@media (max-width:800px){.wide .plot{overflow-x:auto}.wide .plot svg{min-width:760px}
-.grid{grid-template-columns:minmax(0,1fr)}h1{font-size:27px}}
+@media (max-width:800px){.grid{grid-template-columns:minmax(0,1fr)}h1{font-size:27px}
+.plot svg{overflow:visible}.wide svg text{font-size:18px}
+.wide .plot:has(.cell){overflow-x:auto}.wide .plot:has(.cell) svg{min-width:760px}
+.wide .plot:has(.cell) svg text{font-size:12px}}
+@media (max-width:520px){.plot svg text{font-size:17px}.wide svg text{font-size:27px}
+.wide svg text.odd{display:none}
+.wide .plot .line{stroke-width:3.2}.tiles{grid-template-columns:repeat(2,minmax(0,1fr))}
+table.broad{min-width:720px}}
 @media print{:root{--ground:#fff;--panel:#fff;--ink:#000;--soft:#444;--rule:#ccc;
 --good:#0a6b45;--bad:#b3261e;--goodbg:#fff;--badbg:#fff;
 --c0:#0072b2;--c1:#d55e00;--c2:#008a63;--c3:#a3478c;--c4:#8a6d00;--c5:#56789c;--c6:#7a4b2a}

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from html import escape
 
 from novate.web.report_data import INVARIANTS, ReportData, Result
-from novate.web.report_text import count, moment, money
+from novate.web.report_text import count, moment, money, short
 
 LIQUIDATIONS_SHOWN = 10
 FINDINGS_SHOWN = 20
+BROAD = 5  # columns from which a small screen scrolls rather than squeezes
 Cell = str | tuple[str, str]
 
 
@@ -32,9 +33,10 @@ def table(title: str, intro: str, heads: Sequence[str], rows: Sequence[Sequence[
             text, style = cell if isinstance(cell, tuple) else (cell, "num" if n else "")
             body += f'<td class="{style}">{escape(text)}</td>' if style else _plain(text)
         body += "</tr>"
+    size = " class=broad" if len(heads) >= BROAD else ""
     return (
-        f"<section><h2>{title}</h2><p>{escape(intro)}</p><div class=scroll><table><thead><tr>{top}"
-        f"</tr></thead><tbody>{body}</tbody></table></div></section>"
+        f"<section><h2>{title}</h2><p>{escape(intro)}</p><div class=scroll><table{size}>"
+        f"<thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div></section>"
     )
 
 
@@ -93,14 +95,14 @@ def liquidations(series: ReportData) -> str:
     )
     rows: list[list[Cell]] = [
         [
-            moment(row["ts"]),
-            row["account"],
-            row["position"],
+            (moment(row["ts"]), "whole"),
+            short(row["account"]),
+            (row["position"], "whole"),
             money(row["notional"]),
             money(row["equity_before"]),
             money(row["maintenance_before"]),
             f"{row['recovery_pct']:.2f} %",
-            row["bidder"],
+            short(row["bidder"]),
         ]
         for row in ordered[:LIQUIDATIONS_SHOWN]
     ]

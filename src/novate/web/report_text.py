@@ -27,6 +27,24 @@ def count(value: int) -> str:
     return f"{value:,}"
 
 
+def strike(value: float) -> str:
+    """A strike with the decimals it has."""
+    return f"{value:,.15g}"
+
+
+def whole(value: float) -> str:
+    """An amount without decimals, with thousands separators."""
+    return f"{round(value):,}".replace("-", "−")
+
+
+def short(account: str) -> str:
+    """An account's first and last digits: 0xb557…2b08/0; any other name as it is."""
+    owner, _, number = account.partition("/")
+    if not owner.startswith("0x") or len(owner) <= 12:
+        return account
+    return f"{owner[:6]}…{owner[-4:]}" + (f"/{number}" if number else "")
+
+
 def plural(value: int, one: str, many: str | None = None) -> str:
     """``1 fill`` or ``2,000 fills``."""
     return f"{value:,} {one if value == 1 else many or one + 's'}"
