@@ -295,6 +295,8 @@ def option_row(quantity: Any = 1, **more: Any) -> list[dict[str, Any]]:
         ("instrument,quantity\nBTC-PERPETUAL,ten\n", "PortfolioField", "'ten' is not a number"),
         ('instrument,quantity\n"BTC\n', "PortfolioField", "row 1"),
         (option_row("1e400"), "PortfolioField", "beyond"),
+        (option_row("1e999999999"), "PortfolioField", "beyond"),
+        (option_row("-1e999999999"), "PortfolioField", "beyond"),
         (option_row("nan"), "PortfolioField", "not a number"),
         (option_row("Infinity"), "PortfolioField", "not a number"),
         (option_row(True), "PortfolioField", "not a number"),
@@ -411,6 +413,11 @@ WORD = surface.pack(Slice((1 << 56) // 25, (1 << 56) // 20, 0, 1_735_286_400, 1_
         ),
         (
             {"underlyings": {"BTC": BTC | {"expiries": {"27DEC24": {"surface": 1}}}}},
+            "SurfaceOutOfBounds",
+            "surface",
+        ),
+        (
+            {"underlyings": {"BTC": BTC | {"expiries": {"27DEC24": {"surface": "0x0"}}}}},
             "SurfaceOutOfBounds",
             "surface",
         ),

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from novate.errors import Error, PriceFileColumns, PriceFileEmpty, PriceFileMissing, Rejected
-from novate.lab.bars import PRICE_MAX, Bar, PriceTable, underlying_of
+from novate.lab.bars import PRICE_MAX, PRICE_MIN, Bar, PriceTable, underlying_of
 from novate.lab.feeds import NODES, NOISE_PPM, PREMIUM_PPM_MAX, median, node_feeds, premium_ppm
 from novate.lab.price_files import FINDINGS_KEPT, load_prices, parse_price, parse_time
 from novate.lab.prices import load_event
@@ -163,6 +163,17 @@ def test_a_price_above_what_the_oracle_holds_is_skipped(tmp_path: Path) -> None:
     assert [bar.high for bar in bars_of(table)][1:] == [PRICE_MAX]
     assert [(f.code, f.row) for f in table.findings] == [(8007, 4)]
     assert table.findings[0].text.startswith("a price is above 7,000,000 USD")
+
+
+def test_a_price_that_noise_could_take_to_zero_is_skipped(tmp_path: Path) -> None:
+    least = f"{START + 60},1e-6,1e-6,1e-6,1e-6"
+    below = f"{START + 120},1e-6,1e-6,9.999e-7,1e-6"
+    table = load_prices(write(tmp_path, HEADER, row(0), least, below))
+    assert [bar.low for bar in bars_of(table)][1:] == [PRICE_MIN]
+    assert [(f.code, f.row) for f in table.findings] == [(8007, 4)]
+    feeds = node_feeds(load_prices(write(tmp_path, HEADER, least, name="small.csv")))
+    quotes = [feed.price("BTC", START + 60) for feed in feeds]
+    assert all(quote is not None and quote.index_price > 0 for quote in quotes)
 
 
 def test_findings_are_all_counted_and_kept_up_to_a_bound(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ from novate.demo.recorder import Recorder, claims, custody_cash, solvency_gap, u
 from novate.demo.trading import Trading
 from novate.demo.venue import Venue
 from novate.engine import journal
-from novate.errors import PriceFileEmpty, require
+from novate.errors import PriceFileEmpty, PriceRowTime, require
 from novate.lab.prices import NodeFeed, PriceTable, Quote, node_feeds
 from novate.lab.smiles import SmileTable
 from novate.model import invariants, waterfall
@@ -35,6 +35,7 @@ from novate.model.account import account_of
 from novate.services.keeper import Keeper
 from novate.services.oracle_node import NodePrice
 from novate.services.replica import Outcome
+from novate.units import DAY_S
 from novate.web.report import render
 from novate.web.report_data import Result
 
@@ -75,6 +76,7 @@ class Crash:
         self.steps = (end - self.start) // STEP_S
         if minutes is not None:
             self.steps = min(self.steps, minutes)
+        require(self.start >= DAY_S, PriceRowTime, "the file begins before 2 January 1970")
         self.feeds: tuple[NodeFeed, ...] = node_feeds(table, seed=seed)
         self.venue = Venue(folder, parameters, self.start - 7200)
         self.people = actors.population(seed, self.start)
@@ -154,6 +156,8 @@ class Crash:
         venue, ts = self.venue, self.start + step * STEP_S
         seen = self.quotes(ts)
         self._open(seen, ts)
+        if not self._priced():
+            return  # ether is held and nobody can be valued: the venue opens with its first prices
         self.market.list_all()
         before = venue.sequencer.next_sequence
         venue.open_trading(venue.now + 1)
@@ -167,6 +171,11 @@ class Crash:
         self._savers(step, ts)
         self.recorder.round(venue, seen, settled, 0)
         self.options.round(venue.replica.world, venue.now)
+
+    def _priced(self) -> bool:
+        """Whether every feed has had a price."""
+        feeds = self.venue.replica.world.oracle.feeds
+        return all(feeds[number].mark for number in FEEDS.values())
 
     def _open(self, seen: list[dict[str, Quote]], ts: int) -> None:
         """What a minute begins with, in one block: round, surfaces, arrays, what has expired."""
@@ -265,13 +274,9 @@ class Crash:
         self.fund()
         for step in range(self.steps):
             self.minute(step)
-            clock = time.strftime("%H:%M", time.gmtime(self.start + step * STEP_S))
-            marks = (
-                f"BTC {self.trading.marks[BTC][-1]:,.0f} · ETH {self.trading.marks[ETH][-1]:,.0f}"
-            )
-            done = f"{self.totals.settled} fills · {len(self.totals.liquidated)} liquidated"
-            text = f"{clock} · {marks} · {done}"
-            progress(step + 1, self.steps, text)
+            progress(step + 1, self.steps, self._state(step))
+        missing = "no minute of it gives the oracle nodes a quorum of prices for BTC and ETH"
+        require(self._priced(), PriceFileEmpty, missing)
         progress(self.steps, self.steps, "balancing the books, replaying the journal")
         self._finish_auctions()
         self.venue.clearinghouse.send("distribute_fees", key=self.keepers[0].key)
@@ -282,6 +287,14 @@ class Crash:
             self.steps, self.steps, f"{self.totals.skipped_rounds} minutes without an oracle quorum"
         )
         return result
+
+    def _state(self, step: int) -> str:
+        clock = time.strftime("%H:%M", time.gmtime(self.start + step * STEP_S))
+        if not self._priced():
+            return f"{clock} · no quorum of prices yet"
+        marks = f"BTC {self.trading.marks[BTC][-1]:,.0f} · ETH {self.trading.marks[ETH][-1]:,.0f}"
+        done = f"{self.totals.settled} fills · {len(self.totals.liquidated)} liquidated"
+        return f"{clock} · {marks} · {done}"
 
     def _finish_auctions(self) -> None:
         for _ in range(20):

@@ -14,6 +14,7 @@ PRICE_SCALE_DIGITS = 10
 PRICE_UNIT = 10**PRICE_SCALE_DIGITS
 # what the oracle's 56 bits hold (7.2 million USD), less room for a node's premium and noise
 PRICE_MAX = 7_000_000 * PRICE_UNIT
+PRICE_MIN = PRICE_UNIT // 10**6  # division: exact; a venue's noise stays above zero
 TIME_MAX = 2**32 - 1
 BAR_SECONDS_MAX = 86_400
 

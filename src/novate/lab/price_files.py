@@ -113,6 +113,9 @@ def _bar(number: int, cells: dict[str, object], findings: Findings) -> Bar | Non
         text = f"a price is above {most:,} USD, more than the oracle holds; row skipped"
         findings.add(PriceRange, number, text)
         return None
+    if min(prices.values()) < bars.PRICE_MIN:
+        findings.add(PriceRange, number, "a price is below 0.000001 USD; row skipped")
+        return None
     if bar.low > min(bar.open, bar.close) or bar.high < max(bar.open, bar.close):
         findings.add(PriceRange, number, "open or close outside low to high; row skipped")
         return None

@@ -252,7 +252,7 @@ def _expiry(where: str, table: dict[str, Any], expiry: int, now: int) -> Expiry:
     _known(where, table, ("forward", "volatility", "surface"))
     forward = price(f"{where}: forward", table["forward"]) if "forward" in table else 0
     word = _word(f"{where}: surface", table.get("surface", 0))
-    if word:
+    if "surface" in table:
         surface.gate(word, 0)
         seen = surface.unpack(word)
         fits = seen.expiry == expiry and seen.timestamp <= now

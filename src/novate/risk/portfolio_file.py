@@ -90,7 +90,8 @@ def decimal(where: str, value: Any, most: int, places: int = 18, least: int | No
     except InvalidOperation:
         number = Decimal("NaN")
     require(number.is_finite(), PortfolioField, f"{where}: {text[:60]!r} is not a number.")
-    require(abs(number) <= most, PortfolioField, f"{where}: {text} is beyond {most}.")
+    # not abs(): it rounds, and what is far too large to round raises
+    require(number.copy_abs() <= most, PortfolioField, f"{where}: {text} is beyond {most}.")
     scaled = _EXACT.multiply(number, Decimal(10**places))
     whole = scaled == scaled.to_integral_value(context=_EXACT)
     require(whole, PortfolioField, f"{where}: {text} has more than {places} decimals.")
