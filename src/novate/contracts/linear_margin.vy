@@ -280,12 +280,17 @@ def _with_margins(
     cap_initial: uint256 = 0
     cap, cap_initial = risk_parameters.credit_caps()
     saving: uint256 = charges._saving(sums.base, sums.cross, cap)
-    scanned: uint256 = sums.scan - saving + added + sums.liquidity
-    v.margin_maintenance = scanned + haircut
-    base: uint256 = convert(convert(sums.base, int256) + sums.more_base, uint256)
-    saving_initial: uint256 = charges._saving(base, sums.cross + sums.more_cross, cap_initial)
-    initial: uint256 = scanned + saving + sums.more_scan + sums.more_liquidity - saving_initial
-    v.margin_initial = units.ppm_up(initial, risk_parameters.shared >> 232) + haircut_initial
+    # a saving is at most the base, which is at most the scans; no term reaches 2**210
+    initial: uint256 = unsafe_add(unsafe_add(sums.scan, added), sums.liquidity)
+    scanned: uint256 = unsafe_sub(initial, saving)
+    v.margin_maintenance = unsafe_add(scanned, haircut)
+    more: uint256 = convert(convert(sums.more_base | sums.more_cross, bytes32), uint256)
+    if more | sums.more_scan | sums.more_liquidity | (cap ^ cap_initial) != 0:
+        # something ramps
+        base: uint256 = convert(convert(sums.base, int256) + sums.more_base, uint256)
+        saving = charges._saving(base, sums.cross + sums.more_cross, cap_initial)
+        scanned = initial + sums.more_scan + sums.more_liquidity - saving
+    v.margin_initial = units.ppm_up(scanned, risk_parameters.shared >> 232) + haircut_initial
     return v
 
 
