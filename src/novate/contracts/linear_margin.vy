@@ -49,11 +49,11 @@ M44: constant(uint256) = 2**44 - 1
 M72: constant(uint256) = 2**72 - 1
 M88: constant(uint256) = 2**88 - 1
 M184: constant(uint256) = 2**184 - 1
-M64: constant(uint256) = 2**64 - 1
 LOTS_OFFSET: constant(int256) = 2**43
 
 # Sums of the perps of one portfolio at one round, for what is left of it after a slice
-kept: transient(bytes32)                       # hash of its words and of the round's rows
+kept: transient(bytes32)                       # hash of its words
+kept_base: transient(uint256)                  # where the rows of the round are
 kept_sums: transient(uint256[UNDERLYINGS_MAX])
 kept_charges: transient(uint256)
 kept_linear: transient(int256)
@@ -132,7 +132,8 @@ def _gather(words: DynArray[uint256, 32], status: uint256) -> Held:
 @internal
 def _keep(words: DynArray[uint256, 32], base: uint256, held: Held):
     """@notice Keep the sums of a portfolio of perps alone for `_rest`."""
-    self.kept = keccak256(abi_encode(words, base))
+    self.kept = keccak256(abi_encode(words))
+    self.kept_base = base
     self.kept_linear = held.value_linear
     self.kept_charges = held.charges
     used: uint256 = held.used
@@ -146,9 +147,9 @@ def _keep(words: DynArray[uint256, 32], base: uint256, held: Held):
 
 @internal
 @view
-def _kept(words: DynArray[uint256, 32], base: uint256) -> bool:
-    """@notice Whether the sums kept are these words'."""
-    return self.kept == keccak256(abi_encode(words, base))
+def _kept(whole: bytes32, base: uint256) -> bool:
+    """@notice Whether the sums kept are of the words with this hash, at this round."""
+    return self.kept == whole and self.kept_base == base
 
 
 @internal
@@ -171,25 +172,6 @@ def _rest(held: Held) -> Held:
             rest.sums[u] = unsafe_add(part, ZERO)
         used = used >> 1
     return rest
-
-
-@internal
-@pure
-def _less(words: DynArray[uint256, 32], taken: DynArray[uint256, 32]) -> DynArray[uint256, 32]:
-    """@notice The words of what stays, lane by lane."""
-    left: DynArray[uint256, 32] = []
-    for i: uint256 in range(len(words), bound=32):
-        rest: uint256 = words[i]
-        for lane: uint256 in range(4):
-            offset: uint256 = unsafe_mul(64, lane)  # below 256
-            content: uint256 = words[i] >> offset
-            if content == 0:
-                break
-            # lots less lots are lots
-            moved: uint256 = unsafe_sub((taken[i] >> offset) & M44, 2**43)
-            rest = unsafe_sub(rest, moved << offset)
-        left.append(rest)
-    return left
 
 
 @internal
