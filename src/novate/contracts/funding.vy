@@ -37,12 +37,12 @@ def target(feed: uint256, config: uint256) -> int256:
 @internal
 @pure
 def step(
-    market: uint256, quote: uint256, lot_index: uint256, slope: uint256
+    market: uint256, quote: uint256, lot_index: uint256, config: uint256
 ) -> (int256, int256):
     """
     @notice Rate and funding index of a market up to now, or to when the price of its feed's quote
-            (rows.vy) went stale, the rate at most `slope` a second nearer to the quote's target;
-            idempotent at one timestamp. The feed's last outage, up to its resumed_at, is not
+            (rows.vy) went stale, the rate at most the config's slope a second nearer to the
+            quote's target; idempotent at one timestamp. The feed's last outage, up to its resumed_at, is not
             charged afterwards. Without open interest the rate is zero and the index stays.
     @param lot_index Value of a lot at the feed's index, wad, below 2**87.
     """
@@ -60,7 +60,7 @@ def step(
         return rate, index
     seconds: int256 = convert(convert(unsafe_sub(end, start), bytes32), int256)  # start < end
     # a slope and seconds of 32 bits each
-    reach: int256 = unsafe_mul(convert(convert(slope, bytes32), int256), seconds)
+    reach: int256 = unsafe_mul(convert((config >> 120) & M32, int256), seconds)
     gap: int256 = unsafe_sub(convert(convert(quote << 49, bytes32), int256) >> 225, rate)
     # |gap| < 2**33, reach < 2**64: one comparison, as a sum below zero wraps around
     if convert(convert(unsafe_add(gap, reach), bytes32), uint256) > convert(

@@ -89,7 +89,8 @@ def _gather(words: DynArray[uint256, 32], status: uint256) -> Held:
                     if (page[0] | page[1] | page[2] | page[3]) & dated_rows.DATED_LANES != 0:
                         held.flags = DATED
                         return held
-                    rows._build_rows(page, status, base)
+                    found: uint256[17] = staticcall rows.CLEARINGHOUSE.market_words(page)
+                    rows._build_rows(page, found, status, base)
                     row = rows.rows[at]
                     underlying = (row >> 184) & 15
                     total = held.sums[underlying]
