@@ -79,28 +79,29 @@ def evaluate(words: DynArray[uint256, 32]) -> IRiskModel.Valuation:
 @external
 @reentrant
 def evaluate_whole(words: DynArray[uint256, 32]) -> IRiskModel.Valuation:
-    """@notice `evaluate`, whose sums an `evaluate_slice` of the same transaction has no need of."""
+    """@notice `evaluate`, which keeps the sums of perps alone for `evaluate_slice`."""
     return self._value(words, True)
 
 
 @external
 @reentrant
 def evaluate_slice(
-    words: DynArray[uint256, 32], taken: DynArray[uint256, 32]
-) -> (IRiskModel.Valuation, IRiskModel.Valuation):
+    whole: bytes32, taken: DynArray[uint256, 32]
+) -> (bool, IRiskModel.Valuation, IRiskModel.Valuation):
     """
-    @notice What stays of `words` once `taken` has left, and `taken`. Lane by lane both hold the
-            same instrument, and fewer lots on the same side are taken than there are.
+    @notice Whether this transaction last valued the words with the hash `whole` by
+            `evaluate_whole`, at this round and perps alone; if so, what stays of them without
+            `taken`, and `taken`.
+    @param taken Of each of its positions a part, lane by lane, and less than all: the caller's
+           word.
     """
     status: uint256 = staticcall rows.ORACLE.status()
-    left: linear_margin.Held = empty(linear_margin.Held)
     held: linear_margin.Held = empty(linear_margin.Held)
-    if linear_margin._kept(words, rows._base(status)):
-        held = linear_margin._gather(taken, status)
-        held.flags = rows._silence(status)
-        left = linear_margin._rest(held)
-        return linear_margin._total(left), linear_margin._total(held)
-    return self._value(linear_margin._less(words, taken), False), self._value(taken, False)
+    if not linear_margin._kept(whole, rows._base(status)):
+        return False, empty(IRiskModel.Valuation), empty(IRiskModel.Valuation)
+    held = linear_margin._gather(taken, status)
+    held.flags = rows._silence(status)
+    return True, linear_margin._total(linear_margin._rest(held)), linear_margin._total(held)
 
 
 @external

@@ -63,23 +63,25 @@ def _of(underlying: uint256, word: uint256, size: uint256, delta: int256) -> Cha
 @pure
 def _saving(base: uint256, cross: int256, cap: uint256) -> uint256:
     """@notice Capped correlation credit; the cross scan rounds up, so the credit rounds down."""
-    joint: uint256 = units.div_up(units.magnitude(cross), 10**9)
+    # below 2**238 (`_credit`, `_total`)
+    joint: uint256 = convert(convert(max(cross, unsafe_sub(0, cross)), bytes32), uint256)
+    joint = unsafe_div(unsafe_add(joint, 999_999_999), 10**9)
     if joint >= base:
         return 0
-    return min(base - joint, cap)
+    return min(unsafe_sub(base, joint), cap)
 
 
 @internal
 @pure
 def _plus(a: Charges, b: Charges) -> Charges:
-    """@notice The sum, field by field."""
+    """@notice The sum, field by field; of sixteen underlyings each is below 2**175 (`_of`)."""
     return Charges(
-        scan=a.scan + b.scan,
-        base=a.base + b.base,
-        cross=a.cross + b.cross,
-        liquidity=a.liquidity + b.liquidity,
-        more_scan=a.more_scan + b.more_scan,
-        more_base=a.more_base + b.more_base,
-        more_cross=a.more_cross + b.more_cross,
-        more_liquidity=a.more_liquidity + b.more_liquidity,
+        scan=unsafe_add(a.scan, b.scan),
+        base=unsafe_add(a.base, b.base),
+        cross=unsafe_add(a.cross, b.cross),
+        liquidity=unsafe_add(a.liquidity, b.liquidity),
+        more_scan=unsafe_add(a.more_scan, b.more_scan),
+        more_base=unsafe_add(a.more_base, b.more_base),
+        more_cross=unsafe_add(a.more_cross, b.more_cross),
+        more_liquidity=unsafe_add(a.more_liquidity, b.more_liquidity),
     )

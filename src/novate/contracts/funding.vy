@@ -37,12 +37,12 @@ def target(feed: uint256, config: uint256) -> int256:
 @internal
 @pure
 def step(
-    market: uint256, quote: uint256, lot_index: uint256, slope: uint256
+    market: uint256, quote: uint256, lot_index: uint256, config: uint256
 ) -> (int256, int256):
     """
     @notice Rate and funding index of a market up to now, or to when the price of its feed's quote
-            (rows.vy) went stale, the rate at most `slope` a second nearer to the quote's target;
-            idempotent at one timestamp. The feed's last outage, up to its resumed_at, is not
+            (rows.vy) went stale, the rate at most the config's slope a second nearer to the
+            quote's target; idempotent at one timestamp. The feed's last outage, up to its resumed_at, is not
             charged afterwards. Without open interest the rate is zero and the index stays.
     @param lot_index Value of a lot at the feed's index, wad, below 2**87.
     """
@@ -52,15 +52,22 @@ def step(
     if market & KIND != PERP:
         return 0, index
     rate: int256 = convert(convert(market << 96, bytes32), int256) >> 224
-    start: uint256 = max((market >> 96) & M32, (quote >> 144) & M32)
+    start: uint256 = (market >> 96) & M32
+    if start < (quote >> 144) & M32:
+        start = (quote >> 144) & M32
     end: uint256 = (quote >> 112) & M32
     if end <= start:
         return rate, index
     seconds: int256 = convert(convert(unsafe_sub(end, start), bytes32), int256)  # start < end
     # a slope and seconds of 32 bits each
-    reach: int256 = unsafe_mul(convert(convert(slope, bytes32), int256), seconds)
-    target: int256 = convert(convert(quote << 49, bytes32), int256) >> 225
-    rate = max(unsafe_sub(rate, reach), min(unsafe_add(rate, reach), target))
+    reach: int256 = unsafe_mul(convert((config >> 120) & M32, int256), seconds)
+    gap: int256 = unsafe_sub(convert(convert(quote << 49, bytes32), int256) >> 225, rate)
+    # |gap| < 2**33, reach < 2**64: one comparison, as a sum below zero wraps around
+    if convert(convert(unsafe_add(gap, reach), bytes32), uint256) > convert(
+        convert(unsafe_mul(reach, 2), bytes32), uint256
+    ):
+        gap = reach if gap > 0 else unsafe_sub(0, reach)
+    rate = unsafe_add(rate, gap)
     # |rate| < 2**32, seconds < 2**32: the product is below 2**151
     paid: int256 = unsafe_mul(
         unsafe_mul(rate, convert(convert(lot_index, bytes32), int256)), seconds

@@ -49,11 +49,11 @@ M44: constant(uint256) = 2**44 - 1
 M72: constant(uint256) = 2**72 - 1
 M88: constant(uint256) = 2**88 - 1
 M184: constant(uint256) = 2**184 - 1
-M64: constant(uint256) = 2**64 - 1
 LOTS_OFFSET: constant(int256) = 2**43
 
 # Sums of the perps of one portfolio at one round, for what is left of it after a slice
-kept: transient(bytes32)                       # hash of its words and of the round's rows
+kept: transient(bytes32)                       # hash of its words
+kept_base: transient(uint256)                  # where the rows of the round are
 kept_sums: transient(uint256[UNDERLYINGS_MAX])
 kept_charges: transient(uint256)
 kept_linear: transient(int256)
@@ -89,7 +89,8 @@ def _gather(words: DynArray[uint256, 32], status: uint256) -> Held:
                     if (page[0] | page[1] | page[2] | page[3]) & dated_rows.DATED_LANES != 0:
                         held.flags = DATED
                         return held
-                    rows._build_rows(page, status, base)
+                    found: uint256[17] = staticcall rows.CLEARINGHOUSE.market_words(page)
+                    rows._build_rows(page, found, status, base)
                     row = rows.rows[at]
                     underlying = (row >> 184) & 15
                     total = held.sums[underlying]
@@ -132,7 +133,8 @@ def _gather(words: DynArray[uint256, 32], status: uint256) -> Held:
 @internal
 def _keep(words: DynArray[uint256, 32], base: uint256, held: Held):
     """@notice Keep the sums of a portfolio of perps alone for `_rest`."""
-    self.kept = keccak256(abi_encode(words, base))
+    self.kept = keccak256(abi_encode(words))
+    self.kept_base = base
     self.kept_linear = held.value_linear
     self.kept_charges = held.charges
     used: uint256 = held.used
@@ -146,9 +148,9 @@ def _keep(words: DynArray[uint256, 32], base: uint256, held: Held):
 
 @internal
 @view
-def _kept(words: DynArray[uint256, 32], base: uint256) -> bool:
-    """@notice Whether the sums kept are these words'."""
-    return self.kept == keccak256(abi_encode(words, base))
+def _kept(whole: bytes32, base: uint256) -> bool:
+    """@notice Whether the sums kept are of the words with this hash, at this round."""
+    return self.kept == whole and self.kept_base == base
 
 
 @internal
@@ -171,25 +173,6 @@ def _rest(held: Held) -> Held:
             rest.sums[u] = unsafe_add(part, ZERO)
         used = used >> 1
     return rest
-
-
-@internal
-@pure
-def _less(words: DynArray[uint256, 32], taken: DynArray[uint256, 32]) -> DynArray[uint256, 32]:
-    """@notice The words of what stays, lane by lane."""
-    left: DynArray[uint256, 32] = []
-    for i: uint256 in range(len(words), bound=32):
-        rest: uint256 = words[i]
-        for lane: uint256 in range(4):
-            offset: uint256 = unsafe_mul(64, lane)  # below 256
-            content: uint256 = words[i] >> offset
-            if content == 0:
-                break
-            # lots less lots are lots
-            moved: uint256 = unsafe_sub((taken[i] >> offset) & M44, 2**43)
-            rest = unsafe_sub(rest, moved << offset)
-        left.append(rest)
-    return left
 
 
 @internal
@@ -280,12 +263,17 @@ def _with_margins(
     cap_initial: uint256 = 0
     cap, cap_initial = risk_parameters.credit_caps()
     saving: uint256 = charges._saving(sums.base, sums.cross, cap)
-    scanned: uint256 = sums.scan - saving + added + sums.liquidity
-    v.margin_maintenance = scanned + haircut
-    base: uint256 = convert(convert(sums.base, int256) + sums.more_base, uint256)
-    saving_initial: uint256 = charges._saving(base, sums.cross + sums.more_cross, cap_initial)
-    initial: uint256 = scanned + saving + sums.more_scan + sums.more_liquidity - saving_initial
-    v.margin_initial = units.ppm_up(initial, risk_parameters.shared >> 232) + haircut_initial
+    # a saving is at most the base, which is at most the scans; no term reaches 2**210
+    initial: uint256 = unsafe_add(unsafe_add(sums.scan, added), sums.liquidity)
+    scanned: uint256 = unsafe_sub(initial, saving)
+    v.margin_maintenance = unsafe_add(scanned, haircut)
+    more: uint256 = convert(convert(sums.more_base | sums.more_cross, bytes32), uint256)
+    if more | sums.more_scan | sums.more_liquidity | (cap ^ cap_initial) != 0:
+        # something ramps
+        base: uint256 = convert(convert(sums.base, int256) + sums.more_base, uint256)
+        saving = charges._saving(base, sums.cross + sums.more_cross, cap_initial)
+        scanned = initial + sums.more_scan + sums.more_liquidity - saving
+    v.margin_initial = units.ppm_up(scanned, risk_parameters.shared >> 232) + haircut_initial
     return v
 
 

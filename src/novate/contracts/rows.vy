@@ -19,6 +19,8 @@ uses: risk_parameters
 
 STALE_WIDENING_PPM_MAX: constant(uint256) = 200_000
 KIND_SPOT: constant(uint256) = 4
+# of a market word: what does not move (lot exponent, feed, underlying, kind)
+TERMS: constant(uint256) = (2**28 - 1) * 2**44
 THOUSAND_USD: constant(uint256) = 10**21
 # where the second round of a transaction keeps its rows and quotes
 SECOND_ROUND: constant(uint256) = 2**20
@@ -32,6 +34,7 @@ M40: constant(uint256) = 2**40 - 1
 M44: constant(uint256) = 2**44 - 1
 M56: constant(uint256) = 2**56 - 1
 M64: constant(uint256) = 2**64 - 1
+M88: constant(uint256) = 2**88 - 1
 M96: constant(uint256) = 2**96 - 1
 M112: constant(uint256) = 2**112 - 1
 
@@ -70,11 +73,16 @@ def accrued(instrument: uint256, market: uint256, config: uint256) -> (uint256, 
     lot: uint256 = unsafe_mul(quote & M56, pow_mod256(10, unsafe_sub((market >> 44) & 255, 10)))
     rate: int256 = 0
     index: int256 = 0
-    rate, index = funding.step(market, quote, lot, (config >> 120) & M32)
+    rate, index = funding.step(market, quote, lot, config)
     word: uint256 = (market & M96) | (block.timestamp << 96) | (units.unsigned(rate, M32) << 128)
     word |= units.unsigned(index, M96) << 160
     if quote != 0 and self.rows[base | instrument] == 0:
-        self.rows[base | instrument] = self._row(word, quote, (config >> 120) & M32)
+        like: uint256 = 0
+        row: uint256 = 0
+        like, row = self._like(word, quote)
+        if like != TERMS:
+            row = self._row(row, like, word, rate, index)
+        self.rows[base | instrument] = row
         self.cached = True
     return word, ((quote >> 56) & M56) * units.ORACLE_UNIT
 
@@ -135,15 +143,20 @@ def _page(words: DynArray[uint256, 32], start: uint256) -> uint256[4]:
 
 
 @internal
-def _build_rows(page: uint256[4], status: uint256, base: uint256):
+def _build_rows(page: uint256[4], found: uint256[17], status: uint256, base: uint256):
     """
-    @notice Rows of a page of positions at this round, from then on read from transient storage.
+    @notice Rows (docs/SPEC.md §4) of a page of positions at this round from their market words,
+            from then on read from transient storage.
     """
-    found: uint256[17] = staticcall CLEARINGHOUSE.market_words(page)
-    feeds: uint256 = base >> 12  # 0 or SECOND_FEEDS
-    slope: uint256 = (found[16] >> 120) & M32
     any: bool = self.cached
     self.cached = True
+    # by underlying, of the perp seen last: what `_like` says, and its feed's quote
+    likes: uint256[16] = empty(uint256[16])
+    starts: uint256[16] = empty(uint256[16])
+    quotes: uint256[16] = empty(uint256[16])
+    likes[0] = TERMS  # no instrument has such terms
+    rate: int256 = 0
+    index: int256 = 0
     at: uint256 = 0
     for word: uint256 in page:
         rest: uint256 = word
@@ -152,12 +165,21 @@ def _build_rows(page: uint256[4], status: uint256, base: uint256):
                 break
             key: uint256 = base | ((rest >> 44) & M20)
             rest = rest >> 64
-            if not any or self.rows[key] == 0:
-                market: uint256 = found[unsafe_add(at, lane)]  # below 16
-                quote: uint256 = self.quotes[feeds | ((market >> 52) & 255)]
-                if quote == 0:
-                    quote = self._quote((market >> 52) & 255, status, base, found[16])
-                self.rows[key] = self._row(market, quote, slope)
+            if any:
+                if self.rows[key] != 0:
+                    continue
+            market: uint256 = found[unsafe_add(at, lane)]  # below 16
+            u: uint256 = (market >> 60) & 15
+            like: uint256 = likes[u]
+            if (market ^ like) & TERMS != 0:
+                quotes[u] = self._quote((market >> 52) & 255, status, base, found[16])
+                like, starts[u] = self._like(market, quotes[u])
+                likes[u] = like
+                if like == TERMS:
+                    self.rows[key] = starts[u]  # spot
+                    continue
+            rate, index = funding.step(market, quotes[u], (like >> 72) & M88, found[16])
+            self.rows[key] = self._row(starts[u], like, market, rate, index)
         at = unsafe_add(at, 4)  # at most 16
 
 
@@ -213,8 +235,12 @@ def _gauge_of(id: uint256, status: uint256, base: uint256) -> uint256:
 
 @internal
 @view
-def _row(market: uint256, quote: uint256, slope: uint256) -> uint256:
-    """@notice One instrument's row (docs/SPEC.md §4) from its market word."""
+def _like(market: uint256, quote: uint256) -> (uint256, uint256):
+    """
+    @notice What perps of the same terms have in common: [interest 94 up to which there is no charge
+            for it, and 2 | lot_index 88 | the market word's TERMS | 44], and their rows but for
+            value and charge. Of spot TERMS, and the row.
+    """
     kind: uint256 = (market >> 68) & 15
     underlying: uint256 = (market >> 60) & 15
     # a lot is at least 1e10 wei: price * 1e8 * lot / 1e18 is exact and below 2**56 * 1e9 < 2**87
@@ -224,28 +250,37 @@ def _row(market: uint256, quote: uint256, slope: uint256) -> uint256:
     assert unsafe_mul(kind, lot_index) != 0  # a kind of 4 bits
     row: uint256 = ((quote >> 207) << 207) | (underlying << 184) | (kind << 188)
     if kind == KIND_SPOT:
-        return row | (lot_index << 96) | lot_index
-    notional: uint256 = unsafe_mul((quote >> 56) & M56, scale)
-    rate: int256 = 0
-    index: int256 = 0
-    rate, index = funding.step(market, quote, lot_index, slope)
-    # Open-interest rate plus eight hours of funding, in 1e-5, rounded up. A rate of 32 bits
-    if rate < 0:
-        rate = unsafe_sub(0, rate)
-    charge: uint256 = convert(convert(unsafe_add(rate, 9_999), bytes32), uint256)
-    charge = unsafe_div(charge, 10_000)
+        return TERMS, row | (lot_index << 96) | lot_index
+    row |= unsafe_mul((quote >> 56) & M56, scale) << 96
+    like: uint256 = (market & TERMS) | (lot_index << 72)
     parameters: uint256 = risk_parameters.parameters[underlying]
-    interest: uint256 = unsafe_mul(market & M44, notional)  # below 2**131
-    # below 2**94
-    if interest > unsafe_mul((parameters >> 180) & M24, THOUSAND_USD):
-        charge = unsafe_add(charge, self._interest_rate(interest, parameters))  # 16 bits
-    # a time of 32 bits
+    # a time of 32 bits; while a change ramps any interest may be charged
     if block.timestamp < unsafe_add((parameters >> 40) & M32, risk_parameters.DAY_S):
-        charge -= self._interest_rate(interest, parameters)
-        charge += self._ramped_interest_rate(underlying, interest)
+        return like, row
+    # below 2**94
+    return like | (unsafe_mul((parameters >> 180) & M24, THOUSAND_USD) << 160), row
+
+
+@internal
+@view
+def _row(start: uint256, like: uint256, market: uint256, rate: int256, index: int256) -> uint256:
+    """@notice A perp's row (docs/SPEC.md §4) from what `_like` says, and its funding up to now."""
+    notional: uint256 = (start >> 96) & M88
     # notional below 2**87, |index| at most 2**94 (funding.INDEX_MAX)
     value_lot: uint256 = unsafe_sub(notional, convert(convert(index, bytes32), uint256)) & M96
-    return row | value_lot | (notional << 96) | (min(charge, M16) << 191)
+    # Open-interest rate plus eight hours of funding, in 1e-5, rounded up. A rate of 32 bits
+    size: int256 = rate
+    if size < 0:
+        size = unsafe_sub(0, size)
+    charge: uint256 = convert(convert(unsafe_add(size, 9_999), bytes32), uint256)
+    charge = unsafe_div(charge, 10_000)
+    interest: uint256 = unsafe_mul(market & M44, notional)  # below 2**131
+    if interest > like >> 160:
+        # 16 bits
+        charge = unsafe_add(charge, self._interest_charge((market >> 60) & 15, interest))
+    if charge > M16:
+        charge = M16
+    return start | value_lot | (charge << 191)
 
 
 @internal

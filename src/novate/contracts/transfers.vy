@@ -178,17 +178,20 @@ def transfer_slice(
     taken: DynArray[uint256, 32] = []
     if other.count == 0:
         stays, taken = self._share(words, fraction_ppm)
+    known: bool = False
     if len(stays) != 0:
-        left, held = extcall ledger.risk_model.evaluate_slice(words, taken)
-    else:
-        if other.count != 0:
-            value = ledger._evaluate(words)
+        whole: bytes32 = keccak256(abi_encode(words))
+        known, left, held = extcall ledger.risk_model.evaluate_slice(whole, taken)
+    elif other.count != 0:
+        value = ledger._evaluate(words)
+    if len(stays) == 0:
         stays, count, taken, count_taken = self._slice(
             words, row.count, ledger._words(bidder, other.count), other.count, fraction_ppm
         )
+    if not known:
         left = ledger._evaluate(stays)
         held = ledger._evaluate(taken)
-    self._move_dated()
+        self._move_dated()
     if other.count == 0:
         # values are linear in lots, and each lot is now with one of the two
         value.value_linear = left.value_linear + held.value_linear
