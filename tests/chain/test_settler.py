@@ -23,6 +23,7 @@ from novate.services import settler as settler_module
 from novate.services.batch_call import settle_calldata
 from novate.services.fees import FeePolicy
 from novate.services.flights import SettlerOptions
+from novate.services.post import Direct
 from novate.services.settler import Settler
 from novate.services.watch import Watcher
 from novate.wire import records
@@ -352,7 +353,7 @@ def test_a_node_that_lies_or_stalls_is_named_and_settling_goes_on(
     client = Client.over_ipc(liar.path, mines=True, seconds=1)
     due(market)
     settler = reopened(venue)
-    settler.client = client
+    settler.client, settler.post = client, Direct(client)
     written(venue, settler.plan(0))
     liar.twist = twist  # type: ignore[assignment]
     settler.transmit()
@@ -380,6 +381,7 @@ def test_a_node_that_is_stopped_and_resumed_loses_nothing(market: Market) -> Non
     due(market)
     settler = reopened(venue)
     settler.client = Client.over_ipc(venue.node.ipc_path, seconds=1)
+    settler.post = Direct(settler.client)
     written(venue, settler.plan(0))
     os.kill(venue.node.pid, signal.SIGSTOP)
     try:

@@ -1,73 +1,153 @@
 """How fast matches settle: the settlement service and a local chain, every fill checked in full.
 
 Owns: what is timed. Orders are signed and matched before: from a match on, everything is the real
-thing: the durable journal, the settler (calldata, signature, write before send), the node, the
-contracts with both signatures, limits, fees and both sides' margin, and the watcher that brings the
-block's outcome back into the journal. A thread of its own has the node mine, as a validator would.
-Rates come from full batches back to back; latencies from matches that fall due at a fixed rate,
-whether or not the ones before are through (no coordinated omission). The matching engine is not
-part of it. Times come from the machine's clock: nothing that decides a fill sees them.
+thing: the durable journal, the settlement loop (calldata, signature, write before send), the node,
+the contracts with both signatures, limits, fees and both sides' margin, and the watcher that brings
+the block's outcome back into the journal. A process of its own has the node mine
+(``bench/validator.py``). Rates come from full batches back to back; latencies from matches that
+fall due at a fixed rate, whether or not the ones before are through (no coordinated omission).
+Beside them, in each run: what the node alone does with such transactions, which is the bound, and
+the baseline, matches that settle one after the other, each in a transaction of its own. The
+matching engine is not part of it. Times come from the machine's clock: nothing that decides a fill
+sees them.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from itertools import chain
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
-from time import perf_counter, sleep
+from time import perf_counter, process_time
 from typing import Any
 
-from novate.bench.venue import Trader, Venue, trader
+from novate.bench.desk import Batch, Desk
+from novate.bench.validator import validator
+from novate.bench.venue import Venue
 from novate.chain.backend import ClientBackend
-from novate.chain.client import Client
+from novate.chain.ipc import Subscription
 from novate.chain.node import LocalNode
 from novate.config import Parameters
 from novate.engine.journal import GENESIS_KIND, Journal
-from novate.engine.orders import record_of
-from novate.model.order import IMMEDIATE
+from novate.services.flights import BatchTimer
+from novate.services.post import Background
+from novate.services.reader import Reader
+from novate.services.settlement_loop import SettlementLoop
 from novate.services.settler import Settler
 from novate.services.watch import Watcher
-from novate.wire import eip712, records
-from novate.wire.order import SignedOrder
-from novate.wire.records import AnyRecord, BatchClosed, ChainTransaction, Matched, OrderPlaced
+from novate.wire import records
+from novate.wire.records import AnyRecord, ChainTransaction
 
 FILLS_PER_S_TARGET = 5_000
 P99_MS_TARGET = 100
 RATE = 1_000
-FILLS = 20_000
+FILLS = 10_000
 SECONDS = 5
+RUNS = 3
 BATCH = 100
 DELAY_S = 0.02
-MAKERS = TAKERS = 10
-LOTS = 1
-IN_FLIGHT_MAX = 8
+IN_FLIGHT_MAX = 16
 GROUP = 4
-PAUSE_S = 0.0005
+IDLE_S = 0.05
 WARM_UP = 2
+ALONE = 20
+SINGLES = 50
+BASELINE = "one match after the other, each in a transaction of its own"
 TEXT = (
     "10 makers' resting orders, each filled ten times a batch, by 100 immediate orders of 10 "
     "takers; four perps on two underlyings; 110 signatures, 20 accounts gated a batch of 100"
 )
 
 
-@dataclass(frozen=True, slots=True)
-class SettleReport:
-    """Rates, latencies in milliseconds, gas a fill, and where a batch's time goes."""
+@dataclass(slots=True)
+class Run:
+    """Rates, latencies in milliseconds, gas a fill, and where the loop's thread spends a batch."""
 
-    fills_per_s: int
-    chain_fills_per_s: int
+    fills_per_s: float
+    chain_fills_per_s: float
+    baseline_fills_per_s: float
     p50_ms: float
     p99_ms: float
-    rate: int
     gas_per_fill: int
     stages_ms: dict[str, float]
+    service_cpu_ms: float
     fills: int
     settled: int
+
+
+@dataclass(frozen=True, slots=True)
+class SettleReport:
+    """Medians of several runs."""
+
+    runs: list[Run]
+    rate: int
+
+    def median(self, read: Callable[[Run], float]) -> float:
+        """The median of a figure."""
+        return median(map(read, self.runs))
+
+    @property
+    def fills_per_s(self) -> int:
+        """Fully checked fills a second."""
+        return int(self.median(lambda run: run.fills_per_s))
+
+    @property
+    def chain_fills_per_s(self) -> int:
+        """What the node alone does."""
+        return int(self.median(lambda run: run.chain_fills_per_s))
+
+    @property
+    def p50_ms(self) -> float:
+        """From match to settled, half of them."""
+        return self.median(lambda run: run.p50_ms)
+
+    @property
+    def p99_ms(self) -> float:
+        """From match to settled, all but the slowest hundredth."""
+        return self.median(lambda run: run.p99_ms)
+
+    @property
+    def gas_per_fill(self) -> int:
+        """Gas of a fill in a full batch."""
+        return self.runs[0].gas_per_fill
+
+    @property
+    def times_baseline(self) -> float:
+        """The median of the runs' own ratios."""
+        return self.median(
+            lambda run: run.fills_per_s / run.baseline_fills_per_s
+        )  # division: ratio
+
+    @property
+    def share_of_chain(self) -> float:
+        """How much of what the node alone does, by the runs' own ratios."""
+        return self.median(lambda run: run.fills_per_s / run.chain_fills_per_s)  # division: a ratio
+
+    @property
+    def stages_ms(self) -> dict[str, float]:
+        """Milliseconds of the loop's thread for a batch of 100."""
+        return {
+            stage: median(run.stages_ms[stage] for run in self.runs)
+            for stage in self.runs[0].stages_ms
+        }
+
+    @property
+    def service_cpu_ms(self) -> float:
+        """Processor time of the service's process for a batch of 100."""
+        return self.median(lambda run: run.service_cpu_ms)
+
+    @property
+    def fills(self) -> int:
+        """Fills of all runs."""
+        return sum(run.fills for run in self.runs)
+
+    @property
+    def settled(self) -> int:
+        """How many of them settled."""
+        return sum(run.settled for run in self.runs)
 
     def document(self) -> dict[str, Any]:
         """The report as JSON."""
@@ -79,143 +159,76 @@ class SettleReport:
             "gas_per_fill": self.gas_per_fill,
             "targets": {"fills_per_s": FILLS_PER_S_TARGET, "p99_ms": P99_MS_TARGET},
             "chain_alone_fills_per_s": self.chain_fills_per_s,
+            "share_of_chain_alone": round(self.share_of_chain, 2),
+            "baseline": {
+                "name": BASELINE,
+                "fills_per_s": int(self.median(lambda run: run.baseline_fills_per_s)),
+            },
+            "times_baseline": round(self.times_baseline, 1),
+            "runs": [
+                {"fills_per_s": int(run.fills_per_s), "p99_ms": round(run.p99_ms, 1)}
+                for run in self.runs
+            ],
             "ms_per_batch_of_100": {k: round(v, 2) for k, v in self.stages_ms.items()},
+            "processor_ms_per_batch_of_100": round(self.service_cpu_ms, 2),
             "fills": self.fills,
             "settled": self.settled,
             "text": TEXT,
         }
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """Matches of one batch, with the orders that none before had."""
-
-    placed: tuple[OrderPlaced, ...]
-    matches: tuple[Matched, ...]
-    closed: BatchClosed
-
-    def records(self) -> Iterator[AnyRecord]:
-        """As the engine writes them."""
-        yield from self.placed
-        yield from self.matches
-        yield self.closed
-
-
-class Desk:
-    """Signed orders and their matches, ahead of the clock."""
-
-    def __init__(self, venue: Venue) -> None:
-        self.venue = venue
-        self.makers = [trader(f"settling maker {i}") for i in range(MAKERS)]
-        self.takers = [trader(f"settling taker {i}") for i in range(TAKERS)]
-        self.perps = venue.parameters.instruments[:4]
-        self.sequence = 0
-        self._turn = 0
-        venue.fund([*self.makers, *self.takers])
-
-    def batch(self, count: int) -> Batch:
-        """A batch of ``count`` fills; takers buy and sell in turn, so positions stay small."""
-        self._turn += 1
-        sign = 1 if self._turn % 2 else -1
-        width = min(MAKERS, count)
-        resting = [self._order(self.makers[i], i, -sign * count * LOTS) for i in range(width)]
-        first = self.sequence
-        placed, matches = list(resting), []
-        for number in range(count):
-            place = number % width
-            taker = self.takers[number % TAKERS]
-            order = self._order(taker, place, sign * LOTS, IMMEDIATE)
-            placed.append(order)
-            matches.append(self._match(order, resting[place], first + number))
-        self.sequence += count
-        return Batch(tuple(placed), tuple(matches), BatchClosed(first, count, 0, 0))
-
-    def _order(self, owner: Trader, place: int, lots: int, flags: int = 0) -> OrderPlaced:
-        perp = self.perps[place % len(self.perps)]
-        signed = self.venue.order(owner, perp, lots, self.venue.price_of(perp), flags)
-        return placed_record(self.venue.separator, signed)
-
-    def _match(self, taker: OrderPlaced, maker: OrderPlaced, sequence: int) -> Matched:
-        order = maker.order
-        return Matched(
-            sequence=sequence,
-            maker=maker.digest,
-            taker=taker.digest,
-            maker_account=order.account,
-            taker_account=taker.order.account,
-            instrument=order.instrument,
-            taker_buys=taker.order.lots > 0,
-            lots=LOTS,
-            price=order.price,
-            fee_maker="0",
-            fee_taker="0",
-            matched_at=0,
-            receipt=bytes(64),
-            oracle_round=0,
-        )
-
-
-def placed_record(separator: bytes, signed: SignedOrder) -> OrderPlaced:
-    """The journal's record of a signed order."""
-    return OrderPlaced(
-        digest=eip712.order_digest(separator, signed.order),
-        order=record_of(signed.order),
-        signature=signed.r.to_bytes(32, "big") + signed.vs.to_bytes(32, "big"),
-        signer=bytes.fromhex(signed.order.owner[2:]),
-        received_ms=0,
-    )
-
-
 class Service:
-    """Settler and watcher over one journal, on one thread."""
+    """The settlement loop over one journal, with its reader and its post."""
 
-    def __init__(self, venue: Venue, node: LocalNode, journal: Journal) -> None:
+    def __init__(self, venue: Venue, journal: Journal, parts: ExitStack, path: Path) -> None:
+        assert isinstance(venue.backend, ClientBackend)
         self.journal = journal
-        self.client = node.client()
-        self.settler = Settler(self.client, venue.deployment, venue.executor.key)
-        head = self.client.block().number
-        self.watcher = Watcher(self.client, venue.deployment, head + 1)
-        self.spent: dict[str, float] = {}
+        self.client = venue.backend.client
+        self.wake = threading.Event()
+        self.found: list[tuple[int, int]] = []
         self.gas = 0
+        own = [type(self.client).over_ipc(path) for _ in range(2)]
+        heads = Subscription(path, "newHeads")
+        parts.callback(heads.close)
+        parts.callback(own[0].close)
+        watcher = Watcher(own[0], venue.deployment, self.client.block().number + 1)
+        post = parts.enter_context(Background(own[1], self.wake.set))
+        reader = parts.enter_context(Reader(watcher, heads, self.wake.set))
+        settler = Settler(self.client, venue.deployment, venue.executor.key, post=post)
+        self.loop = SettlementLoop(settler, reader, BatchTimer(), self._write)
+        self.began = perf_counter()
         self._exchange = bytes.fromhex(venue.addresses["exchange"][2:])
         self._abi = venue.abis["exchange"]
 
-    @contextmanager
-    def timed(self, stage: str) -> Iterator[None]:
-        """Add a stage's seconds up."""
-        began = perf_counter()
-        yield
-        self.spent[stage] = self.spent.get(stage, 0.0) + perf_counter() - began
-
     def take(self, batches: Sequence[Batch]) -> None:
-        """Records of batches are written, then planned, written down, made durable and sent."""
-        with self.timed("journal: matches"):
-            for record in chain.from_iterable(batch.records() for batch in batches):
+        """What the engine writes of batches; it is made durable with what follows from it."""
+        began = perf_counter()
+        for batch in batches:
+            for record in batch.records():
                 self.journal.append(*records.encode(record))
-                self.settler.follow(record)
-        with self.timed("calldata and signature"):
-            planned = self.settler.plan(0)
-        with self.timed("journal: before sending"):
-            for submitted in planned:
-                self.journal.append(*records.encode(submitted))
-                self.settler.follow(submitted)
-            self.journal.commit()
-        with self.timed("send"):
-            self.settler.transmit()
+                self.loop.follow(record)
+        self.loop.seconds["journal"] += perf_counter() - began
 
-    def watch(self) -> list[tuple[int, int]]:
-        """What has come back since: (first sequence, fills settled) of each batch."""
-        found = []
-        with self.timed("watch and journal"):
-            for record in self.watcher.poll():
-                self.journal.append(*records.encode(record))
-                self.settler.follow(record)
-                if isinstance(record, ChainTransaction) and record.contract == self._exchange:
-                    found.append(self._outcome(record))
-                    self.gas += record.gas_used
-            if found:
-                self.journal.commit()
-        return found
+    def turn(self) -> list[tuple[int, int]]:
+        """A turn of the loop; what it brought back: (first sequence, fills settled) of batches."""
+        self.found = []
+        self.wake.clear()
+        self.loop.turn(int(1_000 * (perf_counter() - self.began)))
+        return self.found
+
+    def rest(self, seconds: float) -> None:
+        """Wait until there is something to do, or for so long."""
+        with self.loop.timed("idle"):
+            self.wake.wait(seconds)
+
+    def _write(self, made: Sequence[AnyRecord]) -> None:
+        for record in made:
+            self.journal.append(*records.encode(record))
+            self.loop.follow(record)
+            if isinstance(record, ChainTransaction) and record.contract == self._exchange:
+                self.found.append(self._outcome(record))
+                self.gas += record.gas_used
+        self.journal.commit()
 
     def _outcome(self, record: ChainTransaction) -> tuple[int, int]:
         """What its last event says."""
@@ -226,51 +239,51 @@ class Service:
         return first, int(settled).bit_count()
 
 
-@contextmanager
-def validator(node: LocalNode) -> Iterator[threading.Event]:
-    """Somebody has the node mine whenever something is pending; the event asks for it."""
-    client = Client.over_ipc(node.ipc_path)
-    wanted, over = threading.Event(), threading.Event()
+@dataclass(slots=True)
+class Stand:
+    """A venue on a chain of its own, and the journal."""
 
-    def mine() -> None:
-        while not over.is_set():
-            if wanted.wait(0.05):
-                wanted.clear()
-                client.request("evm_mine")
+    venue: Venue
+    node: LocalNode
+    journal: Journal
+    desk: Desk = field(init=False)
 
-    thread = threading.Thread(target=mine)
-    thread.start()
-    try:
-        yield wanted
-    finally:
-        over.set()
-        thread.join()
-        client.close()
+    def __post_init__(self) -> None:
+        self.desk = Desk(self.venue)
+
+    @contextmanager
+    def service(self, mining: bool = True) -> Iterator[Service]:
+        """A service behind fresh prices, which the venue's executor posts itself; on a slow machine
+        the last ones are an outage old."""
+        assert isinstance(self.venue.backend, ClientBackend)
+        self.venue.backend.client.forget_nonces()
+        self.venue.calm()
+        path = self.node.ipc_path
+        with ExitStack() as parts:
+            made = Service(self.venue, self.journal, parts, path)
+            if mining:
+                parts.enter_context(validator(path))
+            yield made
 
 
-def throughput(service: Service, node: LocalNode, batches: Sequence[Batch]) -> tuple[float, int]:
+def throughput(service: Service, batches: Sequence[Batch]) -> tuple[float, int]:
     """Seconds for full batches back to back, and the fills that settled."""
     settled = sent = seen = 0
-    with validator(node) as mine:
-        began = perf_counter()
-        while seen < len(batches):
-            if sent < len(batches) and sent - seen <= IN_FLIGHT_MAX - GROUP:
-                group = batches[sent : sent + GROUP]
-                service.take(group)
-                sent += len(group)
-                mine.set()
-                continue
-            outcomes = service.watch()
-            settled += sum(count for _, count in outcomes)
-            seen += len(outcomes)
-            if not outcomes:
-                sleep(PAUSE_S)
-        return perf_counter() - began, settled
+    began = perf_counter()
+    while seen < len(batches):
+        if sent < len(batches) and sent - seen <= IN_FLIGHT_MAX - GROUP:
+            group = batches[sent : sent + GROUP]
+            service.take(group)
+            sent += len(group)
+        outcomes = service.turn()
+        settled += sum(count for _, count in outcomes)
+        seen += len(outcomes)
+        if sent == len(batches) or sent - seen > IN_FLIGHT_MAX - GROUP:
+            service.rest(IDLE_S)
+    return perf_counter() - began, settled
 
 
-def latencies(
-    service: Service, node: LocalNode, batches: Sequence[Batch], rate: int
-) -> tuple[list[float], int]:
+def latencies(service: Service, batches: Sequence[Batch], rate: int) -> tuple[list[float], int]:
     """Seconds from each match's due time until its outcome is in the journal, and how many settled.
 
     A batch is sent once its last match is due; the first has then waited ``DELAY_S``.
@@ -279,78 +292,97 @@ def latencies(
     settled = sent = seen = 0
     first = batches[0].closed.first_sequence
     sizes = {batch.closed.first_sequence: batch.closed.count for batch in batches}
-    ends = [b.closed.first_sequence + b.closed.count - first for b in batches]
-    with validator(node) as mine:
-        began = perf_counter()
-        while seen < len(batches):
-            due = sent
-            while due < len(batches) and perf_counter() - began >= ends[due] / rate:
-                due += 1  # division: seconds
-            if due > sent:
-                service.take(batches[sent:due])
-                sent = due
-                mine.set()
-                continue
-            outcomes = service.watch()
-            now = perf_counter() - began
-            for sequence, count in outcomes:
-                places = [sequence - first + i for i in range(sizes[sequence])]
-                found += [now - (i + 1) / rate for i in places]  # division: seconds
-                settled += count
-            seen += len(outcomes)
-            if not outcomes:
-                sleep(PAUSE_S)
+    ends = [(b.closed.first_sequence + b.closed.count - first) / rate for b in batches]  # division:
+    began = perf_counter()  # seconds
+    while seen < len(batches):
+        due = sent
+        while due < len(batches) and perf_counter() - began >= ends[due]:
+            due += 1
+        service.take(batches[sent:due])
+        sent = due
+        outcomes = service.turn()
+        now = perf_counter() - began
+        for sequence, count in outcomes:
+            places = [sequence - first + i for i in range(sizes[sequence])]
+            found += [now - (i + 1) / rate for i in places]  # division: seconds
+            settled += count
+        seen += len(outcomes)
+        until = ends[sent] - (perf_counter() - began) if sent < len(batches) else IDLE_S
+        service.rest(max(0.0, min(until, IDLE_S)))
     return found, settled
 
 
-def chain_alone(service: Service, desk: Desk, count: int) -> float:
-    """Seconds that the node needs to mine ``count`` full batches that it has been given."""
-    settler = service.settler
-    for _ in range(count):
-        for record in desk.batch(BATCH).records():
-            settler.follow(record)
-    for submitted in settler.plan(0):
-        settler.follow(submitted)
-    settler.transmit()
+def one_by_one(service: Service, batches: Sequence[Batch]) -> float:
+    """Seconds for batches of which each is awaited before the next is sent: the baseline."""
     began = perf_counter()
-    service.client.mine()
+    for batch in batches:
+        service.take([batch])
+        while not service.turn():
+            service.rest(IDLE_S)
     return perf_counter() - began
 
 
-def _fresh(venue: Venue, node: LocalNode, journal: Journal) -> Service:
-    """A service behind fresh prices, which the venue's executor posts itself."""
-    assert isinstance(venue.backend, ClientBackend)
-    venue.backend.client.forget_nonces()
-    venue.post()
-    return Service(venue, node, journal)
+def chain_alone(service: Service, desk: Desk, count: int) -> float:
+    """Seconds that the node needs to take and mine full batches, in blocks of ``GROUP``."""
+    settler, took = service.loop.settler, 0.0
+    for _ in range(count // GROUP):  # division: whole blocks
+        for batch in [desk.batch(BATCH) for _ in range(GROUP)]:
+            for record in batch.records():
+                settler.follow(record)
+        planned = settler.plan(0)
+        for submitted in planned:
+            settler.follow(submitted)
+        raw = [settler.raw(submitted) for submitted in planned]
+        began = perf_counter()
+        service.client.send_raw(*raw)
+        service.client.mine()
+        took += perf_counter() - began
+    return took
 
 
-def measure(parameters: Parameters, fills: int = FILLS, seconds: int = SECONDS) -> SettleReport:
-    """Deploy on a chain of its own and measure. Errors: ``NodeFault`` without the local node."""
-    with TemporaryDirectory(prefix="novate-settle-") as folder, LocalNode() as node:
-        venue = Venue(ClientBackend(node.client()), parameters)
-        desk = Desk(venue)
-        warm = [desk.batch(BATCH) for _ in range(WARM_UP)]
-        full = [desk.batch(BATCH) for _ in range(fills // BATCH)]  # division: whole batches
-        small = int(RATE * DELAY_S)
-        timed = [desk.batch(small) for _ in range(RATE * seconds // small)]  # division: whole
-        with Journal.open(Path(folder) / "journal.bin", lambda: 0) as journal:
-            journal.append(GENESIS_KIND, b"")
-            throughput(_fresh(venue, node, journal), node, warm)
-            service = _fresh(venue, node, journal)
-            took, settled = throughput(service, node, full)
-            waited, late = latencies(_fresh(venue, node, journal), node, timed, RATE)
-        alone = chain_alone(_fresh(venue, node, journal), desk, WARM_UP * 10)
+def one_run(stand: Stand, fills: int, seconds: int) -> Run:
+    """Measure everything once."""
+    desk = stand.desk
+    full = [desk.batch(BATCH) for _ in range(fills // BATCH)]  # division: whole batches
+    small = int(RATE * DELAY_S)
+    timed = [desk.batch(small) for _ in range(RATE * seconds // small)]  # division: whole
+    single = [desk.batch(1) for _ in range(SINGLES)]
+    with stand.service() as service:
+        began = process_time()
+        took, settled = throughput(service, full)
+        busy = process_time() - began
+        gas, spent = service.gas, dict(service.loop.seconds)
+    with stand.service() as service:
+        waited, late = latencies(service, timed, RATE)
+    with stand.service() as service:
+        slow = one_by_one(service, single)
+    with stand.service(mining=False) as service:
+        alone = chain_alone(service, desk, ALONE)
     waited.sort()
     batches = len(full)
-    return SettleReport(
-        fills_per_s=int(batches * BATCH / took),  # division: a rate
-        chain_fills_per_s=int(WARM_UP * 10 * BATCH / alone),  # division: a rate
+    return Run(
+        fills_per_s=batches * BATCH / took,  # division: a rate
+        chain_fills_per_s=ALONE * BATCH / alone,  # division: a rate
+        baseline_fills_per_s=SINGLES / slow,  # division: a rate
         p50_ms=1_000 * median(waited),
         p99_ms=1_000 * waited[len(waited) * 99 // 100],  # division: a rank
-        rate=RATE,
-        gas_per_fill=-(-service.gas // (batches * BATCH)),  # division: up
-        stages_ms={k: 1_000 * s / batches for k, s in service.spent.items()},  # division: a mean
+        gas_per_fill=-(-gas // (batches * BATCH)),  # division: up
+        stages_ms={k: 1_000 * s / batches for k, s in spent.items()},  # division: a mean
+        service_cpu_ms=1_000 * busy / batches,  # division: a mean
         fills=batches * BATCH + len(waited),
         settled=settled + late,
     )
+
+
+def measure(
+    parameters: Parameters, fills: int = FILLS, seconds: int = SECONDS, runs: int = RUNS
+) -> SettleReport:
+    """Deploy on a chain of its own and measure. Errors: ``NodeFault`` without the local node."""
+    with TemporaryDirectory(prefix="novate-settle-") as folder, LocalNode() as node:
+        venue = Venue(ClientBackend(node.client()), parameters)
+        with Journal.open(Path(folder) / "journal.bin", lambda: 0) as journal:
+            journal.append(GENESIS_KIND, b"")
+            stand = Stand(venue, node, journal)
+            with stand.service() as service:
+                throughput(service, [stand.desk.batch(BATCH) for _ in range(WARM_UP)])
+            return SettleReport([one_run(stand, fills, seconds) for _ in range(runs)], RATE)

@@ -1,13 +1,16 @@
 """A node's socket as a transport: large answers read in large pieces, no waiting in small steps.
 
-Owns: one persistent connection. web3's own reads 4 KB at a time, tries to decode after each and
-sleeps in between: a batch of receipts takes it ten times as long (docs/decisions/0014).
+Owns: one persistent connection for requests. web3's own reads 4 KB at a time, tries to decode after
+each and sleeps in between: a batch of receipts takes it ten times as long (docs/decisions/0014).
+And one for what a node says by itself (``Subscription``), so that nobody needs to ask again and
+again.
 """
 
 from __future__ import annotations
 
 import socket
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -66,3 +69,49 @@ class SocketProvider(JSONBaseProvider):
                         return msgspec.json.decode(data)
                     except msgspec.DecodeError:
                         continue  # a bracket in the middle of an answer
+
+
+class Subscription:
+    """Wakes whoever waits when the node has something new of a kind: ``newHeads`` or
+    ``newPendingTransactions``.
+
+    What it says is not looked at. A node that is away or does not know the kind wakes nobody: then
+    a wait lasts as long as it may.
+    """
+
+    def __init__(self, path: Path, kind: str) -> None:
+        self._path = path
+        self._kind = kind
+        self._socket: socket.socket | None = None
+
+    def wait(self, seconds: float) -> bool:
+        """Whether something new was said within so many seconds."""
+        began = time.monotonic()
+        try:
+            if self._socket is None:
+                self._subscribe(seconds)
+            assert self._socket is not None
+            self._socket.settimeout(seconds)
+            if self._socket.recv(READ_BYTES):
+                return True
+            self.close()
+        except TimeoutError:
+            return False
+        except OSError:
+            self.close()
+        time.sleep(max(0.0, seconds - (time.monotonic() - began)))
+        return False
+
+    def close(self) -> None:
+        """End the connection; the next wait opens another."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+    def _subscribe(self, seconds: float) -> None:
+        """Raises ``OSError``."""
+        self._socket = socket.socket(socket.AF_UNIX)
+        self._socket.settimeout(seconds)
+        self._socket.connect(str(self._path))
+        request = {"jsonrpc": "2.0", "id": 1, "method": "eth_subscribe", "params": [self._kind]}
+        self._socket.sendall(msgspec.json.encode(request) + b"\n")

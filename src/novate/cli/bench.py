@@ -191,11 +191,14 @@ def settle(
     seconds: Annotated[
         int, typer.Option(min=1, help="Seconds of fills at a fixed rate.")
     ] = settling.SECONDS,
+    runs: Annotated[
+        int, typer.Option(min=1, help="Runs, of which the medians are told.")
+    ] = settling.RUNS,
     parameters: Annotated[Path, typer.Option(help="Parameter file of the venue.")] = DEFAULT,
 ) -> None:
     """Fully checked fills a second on a local chain, and the time from match to settled."""
     try:
-        report = settling.measure(load(parameters), fills, seconds)
+        report = settling.measure(load(parameters), fills, seconds, runs)
     except NodeFault as error:
         raise typer.BadParameter(str(error)) from None
     if as_json:
@@ -205,8 +208,9 @@ def settle(
     verdict = "met" if report.fills_per_s >= settling.FILLS_PER_S_TARGET else "missed"
     console.print(
         f"[bold]settled[/bold]: {report.fills_per_s:,} fills/s, target "
-        f"{settling.FILLS_PER_S_TARGET:,}: {verdict}; the chain alone "
-        f"{report.chain_fills_per_s:,}/s",
+        f"{settling.FILLS_PER_S_TARGET:,}: {verdict}; {report.share_of_chain:.0%} of the chain "
+        f"alone ({report.chain_fills_per_s:,}/s), {report.times_baseline:.0f} times "
+        f"{settling.BASELINE}",
         highlight=False,
     )
     verdict = "met" if report.p99_ms <= settling.P99_MS_TARGET else "missed"
@@ -218,6 +222,10 @@ def settle(
     stages = ", ".join(f"{name} {ms:.1f} ms" for name, ms in report.stages_ms.items())
     console.print(f"[bold]gas a fill[/bold]: {report.gas_per_fill:,}", highlight=False)
     console.print(f"[bold]the service, a batch of 100[/bold]: {stages}", highlight=False)
+    console.print(
+        f"[bold]processor time, a batch of 100[/bold]: the service {report.service_cpu_ms:.1f} ms",
+        highlight=False,
+    )
     console.print(settling.TEXT, highlight=False)
     if report.settled != report.fills:
         console.print(f"FAILED: {report.fills - report.settled} fills did not settle")

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from eth_utils.crypto import keccak
-
 from novate.services.fees import FeePolicy
+from novate.wire.eip712 import keccak
 from novate.wire.records import (
     AnyRecord,
     BatchClosed,

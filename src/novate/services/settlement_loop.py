@@ -2,17 +2,21 @@
 
 Owns: the order of a turn, and what a fault may do to it: nothing but end the part it happened in.
 The next turn asks the same again. Only what cannot be cured by asking again is raised
-(``ReorgTooDeep``). Times are the caller's, in milliseconds.
+(``ReorgTooDeep``). Times are the caller's, in milliseconds; ``seconds`` adds up, by the process's
+clock, how long the parts of a turn have taken.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Sequence
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 from novate.chain.connection import CallReverted, RpcFault
 from novate.errors import Rejected, ReorgTooDeep
 from novate.services.flights import BatchTimer
+from novate.services.reader import Reader
 from novate.services.settler import Settler
 from novate.services.watch import Watcher
 from novate.wire.records import AnyRecord
@@ -22,12 +26,15 @@ Write = Callable[[Sequence[AnyRecord]], None]
 
 
 class SettlementLoop:
-    """Settler, watcher and timer over one journal."""
+    """Settler, watcher (or what reads for it) and timer over one journal."""
 
-    def __init__(self, settler: Settler, watcher: Watcher, timer: BatchTimer, write: Write) -> None:
+    def __init__(
+        self, settler: Settler, watcher: Watcher | Reader, timer: BatchTimer, write: Write
+    ) -> None:
         self.settler = settler
         self.watcher = watcher
         self.timer = timer
+        self.seconds: defaultdict[str, float] = defaultdict(float)
         self._write = write
 
     @property
@@ -42,19 +49,32 @@ class SettlementLoop:
 
     def turn(self, now_ms: int) -> None:
         """One turn. Errors: ``ReorgTooDeep``, and those of writing."""
-        self._do(self.watcher.poll)
-        self._do(lambda: self.timer.due(now_ms))
-        self._do(lambda: self.settler.plan(now_ms))
-        self.settler.transmit()
-        self._do(lambda: self.settler.check(now_ms, self.watcher.next_block - 1))
+        settler = self.settler
+        self._do("watch", self.watcher.poll)
+        self._do("plan", lambda: self.timer.due(now_ms))
+        self._do("plan", lambda: settler.plan(now_ms))
+        with self.timed("send"):
+            settler.transmit()
+        self._do("check", lambda: settler.check(now_ms, self.watcher.next_block - 1))
 
-    def _do(self, part: Callable[[], Sequence[AnyRecord]]) -> None:
+    def _do(self, name: str, part: Callable[[], Sequence[AnyRecord]]) -> None:
         try:
-            made = part()
+            with self.timed(name):
+                made = part()
         except (RpcFault, CallReverted, Rejected) as fault:
             if isinstance(fault, Rejected) and fault.error is ReorgTooDeep:
                 raise
             self.settler.count(fault)
             return
         if made:
-            self._write(made)
+            with self.timed("write"):
+                self._write(made)
+
+    @contextmanager
+    def timed(self, name: str) -> Iterator[None]:
+        """Add a part's seconds up."""
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] += time.perf_counter() - began

@@ -18,9 +18,10 @@ lane of nonces: the Exchange takes a batch only from the executor that its order
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
+from typing import Any
 
 from eth_account.signers.local import LocalAccount
-from eth_utils.crypto import keccak
 from msgspec.structs import replace
 
 from novate.chain.client import Client
@@ -39,7 +40,9 @@ from novate.services.flights import (
     settled_by,
     span_of,
 )
+from novate.services.post import Direct, Post
 from novate.wire import records
+from novate.wire.eip712 import keccak
 from novate.wire.order import SignedFill
 from novate.wire.records import (
     AnyRecord,
@@ -66,8 +69,10 @@ class Settler:
         deployment: Deployment,
         key: LocalAccount,
         options: SettlerOptions | None = None,
+        post: Post | None = None,
     ) -> None:
         self.client = client
+        self.post: Post = post or Direct(client)
         self.deployment = deployment
         self.key = key
         self.options = options or SettlerOptions()
@@ -167,7 +172,8 @@ class Settler:
         unmined = sum(flight.block is None for flight in self.flights.values())
         self._refresh()
         made: list[BatchSubmitted] = []
-        nonce = self._nonce()
+        # whether others send with the key is asked where we do not wait; else ``check`` finds it
+        nonce = self._behind if unmined else self._nonce()
         fees = self.options.fees.first(self._base_fee())
         place = 0
         while place < len(self.waiting) and unmined + len(made) < self.options.in_flight_max:
@@ -263,7 +269,12 @@ class Settler:
     def _nonce(self) -> int:
         """The nonce behind those in flight and those that the chain has seen used."""
         used = integer(self.client.request("eth_getTransactionCount", self._sender, "latest"))
-        return max(used, max(self.flights, default=-1) + 1)
+        return max(used, self._behind)
+
+    @property
+    def _behind(self) -> int:
+        """The nonce behind those in flight."""
+        return max(self.flights, default=-1) + 1
 
     def _base_fee(self) -> int:
         return self.client.block().base_fee if self.options.fees.maximum else 0
@@ -275,23 +286,35 @@ class Settler:
         concerns is sent at the next call.
         """
         fresh = [f for _, f in sorted(self.flights.items()) if f.block is None and not f.sent]
-        if not fresh:
+        for flight in fresh:
+            flight.sent = True  # unless the answer says otherwise
+        if fresh:
+            self.post.offer([(f.last.transaction, self._bytes(f.last)) for f in fresh])
+        for hashes, answers in self.post.replies():
+            if isinstance(answers, RpcFault):
+                self.count(answers)
+                self._unsent(hashes)
+                continue
+            for transaction, answer in zip(hashes, answers, strict=True):
+                self._answered(transaction, answer)
+
+    def _answered(self, transaction: bytes, answer: Any) -> None:
+        if isinstance(answer, Exception):
+            if is_known(answer):
+                return
+            self.count(answer)
+        elif raw_bytes(answer) == transaction:
             return
-        try:
-            rows = [(hexed(self._bytes(flight.last)),) for flight in fresh]
-            answers = self.client.request_each("eth_sendRawTransaction", rows)
-        except RpcFault as fault:
-            self.count(fault)
-            return
-        for flight, answer in zip(fresh, answers, strict=True):
-            if isinstance(answer, Exception):
-                flight.sent = is_known(answer)
-                if not flight.sent:
-                    self.count(answer)
-            elif raw_bytes(answer) == flight.last.transaction:
-                flight.sent = True
-            else:
-                self.count(RpcFault("another hash than the transaction's", NodeLied))
+        else:
+            self.count(RpcFault("another hash than the transaction's", NodeLied))
+        self._unsent([transaction])
+
+    def _unsent(self, hashes: Sequence[bytes]) -> None:
+        """The node does not have these: send them again, unless they were replaced meanwhile."""
+        for transaction in hashes:
+            flight = self.flights.get(self._by_hash.get(transaction, -1))
+            if flight is not None and flight.last.transaction == transaction:
+                flight.sent = False
 
     def _bytes(self, attempt: BatchSubmitted) -> bytes:
         raw = self._raw.get(attempt.transaction)

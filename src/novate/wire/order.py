@@ -188,7 +188,8 @@ def pack(fills: Sequence[SignedFill]) -> PackedBatch:
     orders = {sort_key(s.order): s for fill in fills for s in (fill.taker, fill.maker)}
     for fill in fills:
         for signed in (fill.taker, fill.maker):
-            require(orders[sort_key(signed.order)] == signed, errors.StaleRevision)
+            held = orders[sort_key(signed.order)]
+            require(held is signed or held == signed, errors.StaleRevision)
     keys = sorted(orders)
     accounts = sorted({key[0] for key in keys})
     instruments = sorted({signed.order.instrument for signed in orders.values()})
