@@ -256,6 +256,7 @@ class Host:
         )
         self.api.parts += [self._chain_part, self._oracle_part, self._index_part]
         self.api.figures = self._figures
+        self.api.market.listings.recall(canonical(held))
         for record in held:
             self.api.orders.follow(record)
             self.chain.follow(record)
