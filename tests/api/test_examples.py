@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -101,6 +102,30 @@ def test_both_sides_of_an_option_are_quoted_and_a_fill_settles(said: dict[str, A
         assert [row["instrument_name"] for row in log if row["type"] == "trade"] == [name]
     example.join(60)
     assert f"held: -0.1 {name} delta: -0." in printed[0]
+
+
+def command(said: dict[str, Any], *words: str) -> str:
+    line = [sys.executable, "-c", PROGRAM, "venue", *words, "--venue", said["url"]]
+    ended = subprocess.run(
+        line, env=environment(said, 0), capture_output=True, text=True, timeout=60
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    return ended.stdout
+
+
+def test_the_command_line_shows_options(said: dict[str, Any]) -> None:
+    listed = json.loads(command(said, "instruments", "--kind", "option", "--json"))
+    assert len({i["expiration_timestamp"] for i in listed}) >= 2
+    assert {i["base_currency"] for i in listed} == {"BTC", "ETH"}
+    one = listed[0]["instrument_name"]
+    day = one.split("-")[1]
+    shown = command(said, "instruments", "--currency", one[:3], "--kind", "future")
+    assert f"{one[:3]}-{day}" in shown and "08:00" in shown
+    chain = json.loads(command(said, "chain", one[:3], "--expiry", day, "--json"))
+    assert len(chain) == 16 and all(row["greeks"] for row in chain)
+    assert one in command(said, "chain", one[:3], "--expiry", day)
+    ticker = command(said, "ticker", one)
+    assert "mark vol %" in ticker and "theta" in ticker
 
 
 def test_a_book_is_hedged(said: dict[str, Any]) -> None:
