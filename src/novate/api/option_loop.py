@@ -233,6 +233,8 @@ class OptionLoop:
                 slot = surfaces.slot_of(world, underlying, expiry)
                 if world.options.listed[underlying, slot].expiry == expiry:
                     sends += self._strikes(now, underlying, slot)
+                elif world.options.series[underlying, slot].open:
+                    continue  # what was there before is not settled yet
                 elif self._due(now, "expiry", underlying, expiry):
                     sends.append(partial(keeper.list_expiry, underlying, expiry))
         return sends
