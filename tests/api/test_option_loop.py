@@ -1,9 +1,10 @@
-"""What keeps a venue's options alive: surfaces, listing, arrays, prints and settlement, when due."""
+"""What keeps options alive: surfaces, listing, arrays, prints and settlement, when due."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,12 +15,18 @@ from support.venue_api import BTC, ETH, Trader, Venue, open_venue
 
 from novate.api.option_loop import OptionLoop, expiries_from
 from novate.chain.connection import RpcFault
+from novate.errors import Rejected
 from novate.lab.smiles import SmileTable
-from novate.model.option_id import future_id
+from novate.model.option_id import future_id, place_of
 from novate.model.order import Order
+from novate.naming import future_name
+from novate.services.indexer import BY_JOURNAL, Indexer
 from novate.services.option_keeper import OptionKeeper, expired, holders, printed
 from novate.services.oracle_node import NodePrice
 from novate.services.replica import Outcome
+from novate.store import accounts, trades
+from novate.store.database import Database
+from novate.store.pages import Page
 from novate.units import DAY_S, ORACLE_UNIT, WAD
 from novate.wire import eip712, records
 from novate.wire.order import SignedOrder
@@ -207,3 +214,53 @@ def test_an_expiry_is_printed_paid_and_its_place_taken_over(place: Place) -> Non
     assert place.loop.complete
     newest = expiries_from(venue.now)[0]
     assert newest == expiry + DAY_S and world.options.listed[BTC, slot].expiry == newest
+
+
+def test_the_read_side_tells_an_expiry_from_the_next_at_its_place(
+    place: Place, database_url: str
+) -> None:
+    venue, world = place.venue, place.venue.sequencer.world
+    (old, first), (id, second) = sold_and_taken_over(place)
+    assert id == old
+    trade(venue, id, 120_001)
+    with closing(Database.open(database_url)) as store:
+        Indexer(store, venue.deployment, venue.parameters, BY_JOURNAL).take(venue.journal.read())
+        with store.begin() as connection:
+            for name, prices in ((first, {"120000"}), (second, {"120001"})):
+                for found in (
+                    trades.get_last_trades_by_instrument(connection, name, Page()).rows,
+                    trades.get_user_trades_by_instrument(
+                        connection, f"0x{LONG.account:064x}", name, Page()
+                    ).rows,
+                ):
+                    assert {t.price for t in found} == prices
+                    assert {t.instrument_name for t in found} == {name}
+                    assert {t.index_price for t in found} == {"120000"}
+                account = f"0x{LONG.account:064x}"
+                orders = accounts.get_order_history_by_instrument(connection, account, name, Page())
+                assert {o.price for o in orders.rows} == prices
+                span = 0, venue.now * 1000, "60"
+                chart = trades.get_tradingview_chart_data(connection, name, *span)
+                assert set(chart.close) == prices
+            log = accounts.get_transaction_log(connection, account, Page(count=1000)).rows
+            told = [(r.type, r.instrument_name) for r in log if r.instrument_name]
+            assert ("trade", first) in told and ("delivery", first) in told
+            assert ("trade", second) in told and ("delivery", second) not in told
+            batch = trades.get_batches(connection, Page()).rows[0]
+            whole = trades.get_batch(connection, batch.batch)
+            assert (whole.count, whole.state) == (1, "settled")
+            assert [(t.instrument_name, t.price) for t in whole.trades] == [(second, "120001")]
+            with pytest.raises(Rejected, match="BadQuery"):
+                trades.get_batch(connection, 10**9)
+            with pytest.raises(Rejected, match="UnknownInstrument"):
+                trades.get_last_trades_by_instrument(connection, "BTC-1JAN20", Page())
+    assert world.options.listed[place_of(id)].expiry > venue.now
+
+
+def sold_and_taken_over(place: Place) -> tuple[tuple[int, str], tuple[int, str]]:
+    """The future that the test above settled, and the one that has its id now."""
+    world, now = place.venue.sequencer.world, place.venue.now
+    newest = expiries_from(now)[0]
+    [slot] = [s for (u, s), e in world.options.listed.items() if (u, e.expiry) == (BTC, newest)]
+    id = future_id(BTC, slot)
+    return (id, future_name("BTC", newest - DAY_S)), (id, future_name("BTC", newest))

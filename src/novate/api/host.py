@@ -292,6 +292,8 @@ class Host:
             self.parameters.oracle,
             {o.underlying: currencies[o.underlying] for o in self.parameters.options},
             lists=self.kept is not None,
+            market=self.api.market,
+            executor=self.executor.address.lower(),
         )
         made.recall(held, int(time.time()))
         return made
