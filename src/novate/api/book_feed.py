@@ -1,6 +1,6 @@
 """Books as channels send them: a snapshot, then changes; or the best levels, grouped.
 
-Owns: per channel the state that its followers have, sequences (``change_id`` and ``prev_change_id``)
+Owns: per channel the state that its followers have, sequences (``change_id``, ``prev_change_id``)
 and checksums. A client that sees a gap subscribes anew and gets a snapshot.
 """
 

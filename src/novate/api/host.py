@@ -248,6 +248,7 @@ class Host:
         )
         self.api.parts += [self._chain_part, self._oracle_part, self._index_part]
         self.api.figures = self._figures
+        self.api.market.listings.recall(canonical(held))
         for record in held:
             self.api.orders.follow(record)
             self.chain.follow(record)
@@ -283,6 +284,8 @@ class Host:
             self.parameters.oracle,
             {o.underlying: currencies[o.underlying] for o in self.parameters.options},
             lists=self.kept is not None,
+            market=self.api.market,
+            executor=self.executor.address.lower(),
         )
         made.recall(held, int(time.time()))
         return made

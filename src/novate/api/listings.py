@@ -9,6 +9,7 @@ them. Times in seconds.
 from __future__ import annotations
 
 from bisect import insort
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -61,6 +62,7 @@ class Listings:
             )
             self._enlist(made)
         self._read()
+        self.take_changes()
 
     # Asked
 
@@ -110,6 +112,12 @@ class Listings:
         return "settled" if price else "closed"
 
     # Followed
+
+    def recall(self, held: Iterable[ChainTransaction]) -> None:
+        """After a restart: what was listed before, and when, from the journal; nobody is told."""
+        for record in held:
+            self.follow(record)
+        self.take_changes()
 
     def follow(self, record: AnyRecord) -> None:
         """Take in what a durable record lists or takes back, and what is over meanwhile."""
@@ -191,7 +199,8 @@ class Listings:
         if strike:
             is_put = OptionId.unpack(id).is_put
             name = naming.option_name(currency, expiry, strike_wad, is_put)
-        if name in self.by_name:
+        known = self.by_name.get(name)
+        if known is not None and (known.listed_at or not at):
             return
         kind = OPTION if strike else FUTURE
         self._enlist(
@@ -209,6 +218,8 @@ class Listings:
                 at,
             )
         )
+        if known is None:
+            self.changes.append((CREATED, self.by_name[name]))
 
     def _enlist(self, item: Listed) -> None:
         self.by_name[item.name] = item
@@ -216,8 +227,8 @@ class Listings:
             held = self._past.get(item.id, ())
             self._past[item.id] = [pair for pair in held if pair[0] != item.expiry]
             insort(self._past[item.id], (item.expiry, item), key=lambda pair: pair[0])
-            self.changes.append((CREATED, item))
-            self._open.add(item.expiry)
+            if not item.over(self.world.now):
+                self._open.add(item.expiry)
             # the one that expires last: a slot is taken over by what is yet to come
             item = self._past[item.id][-1][1]
         self.by_id[item.id] = item

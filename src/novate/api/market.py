@@ -12,9 +12,10 @@ from typing import Any
 
 from novate.api.core import Core
 from novate.api.listings import Listings
+from novate.api.mark_history import MarkHistory
 from novate.api.names import OPTION, Listed
 from novate.api.numbers import decimal
-from novate.api.option_views import OptionViews, cut, percent, quotient
+from novate.api.option_views import OptionViews, cut, percent, quotient, scaled
 from novate.api.orders import Orders, OrderState, Trade
 from novate.api.rejections import bad
 from novate.config import Parameters
@@ -25,7 +26,7 @@ from novate.model.matching import Book
 from novate.model.option_id import is_dated, place_of
 from novate.naming import QUOTE, future_name
 from novate.store.trades import RESOLUTIONS_S
-from novate.units import ORACLE_UNIT, PPB, PPM, WAD, div_down
+from novate.units import ORACLE_UNIT, PPB, PPM, WAD, div_down, div_zero
 from novate.wire import records
 from novate.wire.records import Matched
 
@@ -43,11 +44,13 @@ class Market:
     orders: Orders
     listings: Listings = field(init=False)
     options: OptionViews = field(init=False)
+    history: MarkHistory = field(init=False)
     ivs: dict[int, str | None] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.listings = Listings(self.core.world, self.parameters)
         self.options = OptionViews(self.core.world)
+        self.history = MarkHistory(self.core.world)
 
     @property
     def by_name(self) -> dict[str, Listed]:
@@ -96,6 +99,15 @@ class Market:
             if item.currency == currency and not item.expiry:
                 return self.prices(item.id)[1]
         raise bad("index_name", "must be an index such as btc_usdc")
+
+    def exposure(self, item: Listed, amount: int) -> dict[str, str | None]:
+        """What a position of ``amount`` base units (wad) moves by: Greeks, of what has any."""
+        if not item.is_option:
+            return {"delta": decimal(amount)}
+        found = self.options.of(item).greeks
+        if found is None:
+            return dict.fromkeys(("delta", "gamma", "vega", "theta"))
+        return {name: cut(div_zero(value * amount, WAD)) for name, value in scaled(found).items()}
 
     def open_interest(self, item: Listed) -> int:
         """Lots open of an instrument."""
@@ -313,10 +325,14 @@ class Market:
             while len(self.ivs) > IVS_KEPT:
                 del self.ivs[next(iter(self.ivs))]
 
+    def item_of(self, state: OrderState) -> Listed:
+        """The instrument of an order: what its number was when the order came."""
+        second = state.created_ms // 1000  # division: to seconds
+        return self.listings.at(state.terms.instrument, second)
+
     def order(self, state: OrderState) -> dict[str, Any]:
         """One order as clients see it."""
-        # division: to seconds
-        item = self.listings.at(state.terms.instrument, state.created_ms // 1000)
+        item = self.item_of(state)
         average = state.cost // state.filled if state.filled else 0  # division: reported, floored
         return {
             "order_id": "0x" + state.digest.hex(),

@@ -41,6 +41,16 @@ def cut(value: int) -> str:
     return decimal(div_zero(value, DECIMALS) * DECIMALS)
 
 
+def scaled(greeks: pricing.Greeks) -> dict[str, int]:
+    """Greeks of a base unit as they are shown (wad): vega of one point, theta of one day."""
+    return {
+        "delta": greeks.delta,
+        "gamma": greeks.gamma,
+        "vega": div_zero(greeks.vega, 100),
+        "theta": div_zero(greeks.theta, DAYS),
+    }
+
+
 def percent(volatility_wad: int | None) -> str | None:
     """A volatility in percent."""
     return None if volatility_wad is None else cut(100 * volatility_wad)
@@ -100,13 +110,7 @@ class OptionViews:
         found = self.of(item).greeks
         if found is None:
             return None
-        return {
-            "delta": cut(found.delta),
-            "gamma": cut(found.gamma),
-            "vega": cut(div_zero(found.vega, 100)),
-            "theta": cut(div_zero(found.theta, DAYS)),
-            "rho": "0",
-        }
+        return {name: cut(value) for name, value in scaled(found).items()} | {"rho": "0"}
 
     def fields(self, item: Listed, bid: int, ask: int) -> dict[str, Any]:
         """What a ticker of an option shows beside prices; best ``bid`` and ``ask`` in wad or 0."""
