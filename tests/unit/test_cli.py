@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib.machinery import ModuleSpec
 from types import ModuleType
+from typing import Any
 
 import pytest
 import typer
@@ -45,6 +46,25 @@ def install(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
 def test_version(run: Callable[..., tuple[int, str, str]]) -> None:
     assert run("--version") == (0, f"novate {__version__}\n", "")
+
+
+def leaves(group: Any, above: str) -> Iterator[tuple[str, str]]:
+    """Every command that does something: its name, and its help with that of its group."""
+    for name in group.list_commands(None):
+        command = group.get_command(None, name)
+        text = f"{command.help} {command.epilog or ''}"
+        if hasattr(command, "list_commands"):
+            for below, help_text in leaves(command, text):
+                yield f"{name} {below}", help_text
+        else:
+            yield name, f"{above} {text}"
+
+
+@pytest.mark.parametrize(
+    "name, text", [pytest.param(*each, id=each[0]) for each in leaves(cli.Registry(), "")]
+)
+def test_every_command_is_explained_and_shown_by_an_example(name: str, text: str) -> None:
+    assert "Example: " in text and f"novate {name.split()[0]} " in text
 
 
 def test_help_lists_the_commands_that_exist_and_gives_examples(
