@@ -113,6 +113,7 @@ def test_a_sub_application_brings_its_own_commands(
             "error: [Errno 2] No such file: 'prices.csv'\n",
         ),
         (ConnectionRefusedError("no node\nat this address"), "error: no node at this address\n"),
+        (OSError("columns: a\x1b[31mb\x07"), "error: columns: a?[31mb?\n"),
     ],
 )
 def test_a_rejection_or_a_fault_is_one_line_and_exit_code_2(
