@@ -57,7 +57,7 @@ nightly: lint  ## Everything, with long seeds and large samples, and a million s
 demo: setup  ## A real crash through the venue, start to finish
 	@$(BIN)/novate demo
 
-bench: setup  ## The figures of the README, measured
+bench: setup  ## Gas and sizes of the contracts, measured anew
 	@$(BIN)/novate bench gas --save tests/snapshots/gas.json
 
 lock: setup  ## Resolve pyproject.toml again into requirements.lock (keeps what still fits)

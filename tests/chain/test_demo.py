@@ -4,12 +4,14 @@ alone, bad files.
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from novate.cli import demo
 from novate.cli import main as cli
@@ -58,6 +60,17 @@ def test_nothing_is_lost_and_nothing_is_busted(ran: tuple[Path, Result]) -> None
     assert result["users_without_positions_loss"] == "0"
     assert result["invariants"] and all(result["invariants"].values())
     assert demo.sound(result)
+
+
+def test_the_summary_fits_one_screen_and_names_what_is_broken(ran: tuple[Path, Result]) -> None:
+    folder, result = ran
+    text = io.StringIO()
+    demo.summary(Console(file=text, width=100), result, folder)
+    assert "nothing was lost" in text.getvalue() and "15 of 15 hold" in text.getvalue()
+    assert text.getvalue().count("\n") < 40 and result["journal_head"] in text.getvalue()
+    broken = {**result["invariants"], "I06": False}
+    demo.summary(Console(file=text, width=100), {**result, "invariants": broken}, folder)
+    assert "a promise was broken" in text.getvalue() and "broken: I06" in text.getvalue()
 
 
 def test_options_trade_and_the_evening_is_printed_and_paid(ran: tuple[Path, Result]) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib.machinery import ModuleSpec
 from types import ModuleType
+from typing import Any
 
 import pytest
 import typer
@@ -45,6 +46,25 @@ def install(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
 def test_version(run: Callable[..., tuple[int, str, str]]) -> None:
     assert run("--version") == (0, f"novate {__version__}\n", "")
+
+
+def leaves(group: Any, above: str) -> Iterator[tuple[str, str]]:
+    """Every command that does something: its name, and its help with that of its group."""
+    for name in group.list_commands(None):
+        command = group.get_command(None, name)
+        text = f"{command.help} {command.epilog or ''}"
+        if hasattr(command, "list_commands"):
+            for below, help_text in leaves(command, text):
+                yield f"{name} {below}", help_text
+        else:
+            yield name, f"{above} {text}"
+
+
+@pytest.mark.parametrize(
+    "name, text", [pytest.param(*each, id=each[0]) for each in leaves(cli.Registry(), "")]
+)
+def test_every_command_is_explained_and_shown_by_an_example(name: str, text: str) -> None:
+    assert "Example: " in text and f"novate {name.split()[0]} " in text
 
 
 def test_help_lists_the_commands_that_exist_and_gives_examples(
@@ -93,6 +113,7 @@ def test_a_sub_application_brings_its_own_commands(
             "error: [Errno 2] No such file: 'prices.csv'\n",
         ),
         (ConnectionRefusedError("no node\nat this address"), "error: no node at this address\n"),
+        (OSError("columns: a\x1b[31mb\x07"), "error: columns: a?[31mb?\n"),
     ],
 )
 def test_a_rejection_or_a_fault_is_one_line_and_exit_code_2(

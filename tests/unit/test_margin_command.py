@@ -186,6 +186,22 @@ def test_volatility_is_the_options_own_else_the_surface_else_the_expirys(
 # what if, compare, books, tables
 
 
+@pytest.mark.parametrize(
+    ("trades", "said"),
+    [
+        ((), "Equity covers the initial margin"),
+        (("+1 BTC-PERPETUAL",), "short of initial margin: only what reduces risk settles."),
+        (("+3 BTC-PERPETUAL",), "below maintenance: it is auctioned."),
+    ],
+)
+def test_the_table_says_what_the_venue_makes_of_the_account(
+    run: Run, write: Write, trades: tuple[str, ...], said: str
+) -> None:
+    asked = [word for each in trades for word in ("--what-if", each)]
+    code, out, _ = run(write(CSV_EXAMPLE), *asked)
+    assert code == 0 and said in out
+
+
 def test_a_trade_at_the_mark_leaves_equity_and_one_above_it_costs(margin: Margin) -> None:
     option = "+10 BTC-27DEC24-70000-C"
     fair = margin(CSV_EXAMPLE, "--what-if", option)

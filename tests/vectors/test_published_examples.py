@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from novate.risk.peers import delta_minimum, inverse_price_vector, rules
+from novate.risk.peers import delta_minimum, rules
 
 TOLERANCE = Fraction(1, 10**15)
 COPIED: dict[str, Any] = {
@@ -47,6 +47,12 @@ COPIED: dict[str, Any] = {
         "min_delta_risk": "1400",
     },
 }
+
+
+def inverse_price_vector(delta: Fraction, price_range: Fraction, steps: int) -> list[Fraction]:
+    """P&L in coins of an inverse position over Deribit's price steps, lowest price first; exact."""
+    moves = (price_range * Fraction(step, steps) for step in range(-steps, steps + 1))
+    return [delta * (1 - 1 / (1 + move)) for move in moves]
 
 
 @pytest.fixture(params=["copied", "file"])

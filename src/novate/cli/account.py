@@ -29,7 +29,7 @@ def accounts() -> None:
     """An account at a running venue."""
 
 
-@app.command()
+@app.command(epilog="Example:  novate account show --key trader.key")
 def show(
     key: KeyFile = None,
     account: AccountId = None,

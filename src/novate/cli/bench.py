@@ -1,4 +1,4 @@
-"""``novate bench``: measures the figures of the README on this machine."""
+"""``novate bench``: measures gas, speed and recovery on this machine, beside their targets."""
 
 from __future__ import annotations
 
@@ -16,7 +16,11 @@ from novate.bench.gas import BASELINES, TARGETS, GasReport, measure
 from novate.chain.node import NodeFault
 from novate.config import DEFAULT, load
 
-app = typer.Typer(help="Measure the figures of the README.", invoke_without_command=True)
+app = typer.Typer(
+    help="Measure gas, speed and recovery on this machine, beside their targets.",
+    invoke_without_command=True,
+    epilog="Example:  novate bench gas --json",
+)
 
 
 @app.callback()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +21,7 @@ from novate.demo.run import Crash, Progress
 from novate.lab.prices import PriceTable, load_event, load_prices
 from novate.lab.smiles import load_smiles
 from novate.web.report_data import Result
+from novate.web.report_text import money
 
 FINDINGS_TOLD = 10
 LINES = 20  # of progress, where there is no terminal
@@ -66,7 +68,7 @@ def command(
     if as_json:
         typer.echo(json.dumps(result))
     else:
-        _summary(Console(), result, out)
+        summary(Console(), result, out)
     if not sound(result):
         raise typer.Exit(1)
 
@@ -129,16 +131,29 @@ def sound(result: Result) -> bool:
     )
 
 
-def _summary(console: Console, result: Result, out: Path) -> None:
+def summary(console: Console, result: Result, out: Path) -> None:
+    """The result on one screen, in words and dollars; ``result.json`` has every digit."""
     verdict = "[green]nothing was lost[/]" if sound(result) else "[red]a promise was broken[/]"
     table = Table(title=f"{result['event']}: {verdict}", show_header=False, title_justify="left")
+    table.add_column()
+    table.add_column(justify="right")
     for key, value in result.items():
-        if key == "invariants":
-            held = sum(result["invariants"].values())
-            failed = ", ".join(k for k, v in result["invariants"].items() if not v)
-            value = f"{held} of {len(result['invariants'])} hold" + (
-                f"; broken: {failed}" if failed else ""
-            )
-        table.add_row(key, str(value))
+        if key not in ("event", "journal_head"):
+            table.add_row(key.replace("_", " "), _shown(key, value))
     console.print(table)
-    console.print(f"report: {out / 'report.html'}\nverify: novate verify {out}", highlight=False)
+    console.print(
+        f"journal head: {result['journal_head']}\nreport: {out / 'report.html'}\n"
+        f"verify: {sys.argv[0]} verify {out}",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def _shown(key: str, value: object) -> str:
+    if isinstance(value, dict):
+        failed = ", ".join(name for name, held in value.items() if not held)
+        held = f"{sum(value.values())} of {len(value)} hold"
+        return f"{held}; broken: {failed}" if failed else held
+    if isinstance(value, str):
+        return money(value)
+    return f"{value:,}"

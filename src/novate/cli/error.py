@@ -41,7 +41,10 @@ def command(
     ],
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Explain a rejection: what a contract, the API or this command refused, and why."""
+    """Explain a rejection: what a contract, the API or this command refused, and why.
+
+    Example:  novate error StalePrice
+    """
     error = find(query)
     if error is None:
         near = difflib.get_close_matches(query, REGISTRY, 3)

@@ -108,5 +108,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except (Rejected, OSError) as error:
         if "--debug" in given:
             raise
-        typer.echo(f"error: {' '.join(str(error).split())}", err=True)
+        typer.echo(f"error: {one_line(str(error))}", err=True)
         sys.exit(2)
+
+
+def one_line(text: str) -> str:
+    """A message in one line; what a file could make a terminal do is a question mark."""
+    line = " ".join(text.split())
+    return "".join(each if each.isprintable() else "?" for each in line)

@@ -81,6 +81,8 @@ MARKET is a TOML or JSON file. Without one: BTC 65,000 at 60 %, ETH 3,000 at 70 
 
 \b
 {MARKET_EXAMPLE}
+
+Example:  novate margin book.csv --what-if "+1 BTC-PERPETUAL" --compare
 """
 
 

@@ -39,6 +39,8 @@ def print_account(document: dict[str, Any]) -> None:
     console.print(f"Market: {document['market']}, {document['now']}", highlight=False)
     _summary(console, document, after)
     shown = after or document
+    if "equity" in shown:
+        console.print(verdict(shown), highlight=False)
     if after:
         console.print("\nAfter the trades:", highlight=False)
     _charges(console, shown)
@@ -72,6 +74,17 @@ def _summary(console: Console, document: dict[str, Any], after: dict[str, Any] |
             cells += [f"{Decimal(after['health']):.2f}" if after["health"] else "none", ""]
         table.add_row("health (equity over maintenance)", *cells)
     console.print(table)
+
+
+def verdict(document: dict[str, Any]) -> str:
+    """What the venue makes of an account with these margins."""
+    equity, maintenance = Decimal(document["equity"]), Decimal(document["margin_maintenance"])
+    short = Decimal(document["margin_initial"]) - equity
+    if equity < maintenance:
+        return f"Equity is {money(maintenance - equity)} below maintenance: it is auctioned."
+    if short > 0:
+        return f"Equity is {money(short)} short of initial margin: only what reduces risk settles."
+    return f"Equity covers the initial margin; {money(-short)} is free."
 
 
 def _charges(console: Console, document: dict[str, Any]) -> None:

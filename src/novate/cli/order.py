@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
@@ -45,84 +46,54 @@ Mode = Annotated[
 Dry = Annotated[bool, typer.Option("--dry-run", help="Sign and show it; send nothing.")]
 
 
-def _place(
-    side: str,
-    symbol: str,
-    amount: str,
-    price: str,
-    options: dict[str, Any],
-    where: tuple[str, KeyFile, AccountId],
-    mode: Rounding,
-    dry_run: bool,
-    as_json: bool,
-) -> None:
-    key = shared.read_key(where[1], where[2])
+def _side(side: str) -> Callable[..., None]:
+    """The command that places an order of this side."""
 
-    def work(client: Client) -> dict[str, Any]:
-        return client.create_order(symbol, side, amount, price, **options)
+    def place(
+        symbol: Symbol,
+        amount: Amount,
+        price: Price,
+        key: KeyFile = None,
+        account: AccountId = None,
+        venue: Url = DEFAULT_URL,
+        post_only: Post = False,
+        reduce_only: Reduce = False,
+        time_in_force: Force = "good_til_cancelled",
+        label: Label = "",
+        rounding: Mode = Rounding.EXACT,
+        dry_run: Dry = False,
+        as_json: AsJson = False,
+    ) -> None:
+        options = {
+            "post_only": post_only,
+            "reduce_only": reduce_only,
+            "time_in_force": time_in_force,
+            "label": label,
+        }
 
-    placed = shared.run(where[0], key, work, mode, dry_run)
-    if dry_run:
-        shown = {"order_id": placed["order"]["order_id"]} | placed["request"]
-        shared.show_one(shown, tuple((name, name) for name in shown), as_json)
-        return
-    shared.show_one(placed["order"] if not as_json else placed, FIELDS, as_json)
+        def work(client: Client) -> dict[str, Any]:
+            return client.create_order(symbol, side, amount, price, **options)
 
+        held = shared.read_key(key, account)
+        placed = shared.run(venue, held, work, rounding, dry_run)
+        if dry_run:
+            shown = {"order_id": placed["order"]["order_id"]} | placed["request"]
+            shared.show_one(shown, tuple((name, name) for name in shown), as_json)
+            return
+        shared.show_one(placed["order"] if not as_json else placed, FIELDS, as_json)
 
-def _instructions(post: bool, reduce: bool, force: str, label: str) -> dict[str, Any]:
-    return {
-        "post_only": post,
-        "reduce_only": reduce,
-        "time_in_force": force,
-        "label": label,
-    }
-
-
-@app.command()
-def buy(
-    symbol: Symbol,
-    amount: Amount,
-    price: Price,
-    key: KeyFile = None,
-    account: AccountId = None,
-    venue: Url = DEFAULT_URL,
-    post_only: Post = False,
-    reduce_only: Reduce = False,
-    time_in_force: Force = "good_til_cancelled",
-    label: Label = "",
-    rounding: Mode = Rounding.EXACT,
-    dry_run: Dry = False,
-    as_json: AsJson = False,
-) -> None:
-    """Buy at a limit price."""
-    options = _instructions(post_only, reduce_only, time_in_force, label)
-    where = (venue, key, account)
-    _place("buy", symbol, amount, price, options, where, rounding, dry_run, as_json)
+    return place
 
 
-@app.command()
-def sell(
-    symbol: Symbol,
-    amount: Amount,
-    price: Price,
-    key: KeyFile = None,
-    account: AccountId = None,
-    venue: Url = DEFAULT_URL,
-    post_only: Post = False,
-    reduce_only: Reduce = False,
-    time_in_force: Force = "good_til_cancelled",
-    label: Label = "",
-    rounding: Mode = Rounding.EXACT,
-    dry_run: Dry = False,
-    as_json: AsJson = False,
-) -> None:
-    """Sell at a limit price."""
-    options = _instructions(post_only, reduce_only, time_in_force, label)
-    where = (venue, key, account)
-    _place("sell", symbol, amount, price, options, where, rounding, dry_run, as_json)
+for _name, _price in (("buy", "99000"), ("sell", "101000")):
+    app.command(
+        _name,
+        help=f"{_name.capitalize()} at a limit price.",
+        epilog=f"Example:  novate order {_name} BTC-PERPETUAL 0.1 {_price} --key trader.key",
+    )(_side(_name))
 
 
-@app.command("list")
+@app.command("list", epilog="Example:  novate order list BTC-PERPETUAL --key trader.key")
 def list_orders(
     symbol: Annotated[str | None, typer.Argument(help="Of one instrument only.")] = None,
     key: KeyFile = None,
@@ -136,7 +107,7 @@ def list_orders(
     shared.show(rows, FIELDS, as_json, "no open orders")
 
 
-@app.command()
+@app.command(epilog="Example:  novate order show 0x… --key trader.key")
 def show(
     order_id: Annotated[str, typer.Argument(help="The order's id (0x and 64 digits).")],
     key: KeyFile = None,
@@ -150,7 +121,7 @@ def show(
     shared.show_one(row, FIELDS, as_json)
 
 
-@app.command()
+@app.command(epilog="Example:  novate order cancel --all --key trader.key")
 def cancel(
     order_id: Annotated[str | None, typer.Argument(help="One order; or use --all.")] = None,
     everything: Annotated[bool, typer.Option("--all", help="Every open order.")] = False,

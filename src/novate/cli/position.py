@@ -26,7 +26,7 @@ def positions() -> None:
     """Positions at a running venue."""
 
 
-@app.command("list")
+@app.command("list", epilog="Example:  novate position list --key trader.key")
 def list_positions(
     key: KeyFile = None,
     account: AccountId = None,

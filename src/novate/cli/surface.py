@@ -26,6 +26,8 @@ def command(
     Columns: ts, expiry, strike, cp (C or P), forward, and bid_vol with ask_vol (fractions a year)
     or bid_price with ask_price (units of the underlying); mark_vol or mark_price if there is one.
     Exit code 1: a slice does not pass the gate.
+
+    Example:  novate surface quotes.parquet --json
     """
     start = time.perf_counter()
     quotes = load_quotes(file)

@@ -172,6 +172,9 @@ def run(case: Case, published: dict[str, Any] | None, console: Console) -> list[
 
             verdicts.append(_judged(name, step, case, tick))
             bar.remove_task(task)
+            if not console.is_terminal:
+                word = "pass" if verdicts[-1].passed else "fail"
+                console.print(f"{name}: {word}, {verdicts[-1].seconds:.1f} s", highlight=False)
             if not verdicts[-1].passed and len(verdicts) <= 2:
                 break
     return verdicts

@@ -232,12 +232,6 @@ def delta_minimum(
     return spot * (share_net * net + share_hedged * hedged)
 
 
-def inverse_price_vector(delta: Fraction, price_range: Fraction, steps: int) -> list[Fraction]:
-    """P&L in coins of an inverse position over Deribit's price steps, lowest price first; exact."""
-    moves = (price_range * Fraction(step, steps) for step in range(-steps, steps + 1))
-    return [delta * (1 - 1 / (1 + move)) for move in moves]
-
-
 def hyperliquid(book: Book) -> Figure:
     """Perpetuals at the greatest leverage of their tier; each tier charges only its own part."""
     rule = rules()["hyperliquid"]
