@@ -112,7 +112,8 @@ class AsyncClient:
     def _learn(self, item: dict[str, Any]) -> None:
         name = item["instrument_name"]
         lot, tick = Decimal(item["contract_size"]), Decimal(item["tick_size"])
-        self.terms[name] = Terms(item["instrument_id"], name, lot, tick)
+        until = item["expiration_timestamp"] // 1000  # division: to seconds
+        self.terms[name] = Terms(item["instrument_id"], name, lot, tick, until)
         self.markets[to_symbol(name)] = item
 
     async def call(self, method: str, **params: Any) -> Any:
@@ -209,7 +210,8 @@ class AsyncClient:
         size = to_step(amount, terms.lot, mode, up=False)
         limit = to_step(price, terms.tick, mode, up=sells)
         fee = self._fee(terms, limit) if max_fee is None else Decimal(str(max_fee))
-        until = int(time.time()) + DAY_S if expiry is None else expiry
+        # what trades an option or a future ends with it
+        until = min(int(time.time()) + DAY_S, terms.expiry) if expiry is None else expiry
         order_id, params = self._key.order(
             self._separator,
             terms,

@@ -29,6 +29,7 @@ class Terms:
     name: str
     lot: Decimal
     tick: Decimal
+    expiry: int = 2**40 - 1  # its own, unix seconds
 
 
 class SigningKey:
