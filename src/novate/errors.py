@@ -132,6 +132,9 @@ WouldTrigger = _r(1031, "WouldTrigger", 400, True, "The mark already meets the o
 QuotesFrozen = _r(
     1032, "QuotesFrozen", 409, True, "The maker's protection froze its quotes until it is reset."
 )
+OutlivesInstrument = _r(
+    1040, "OutlivesInstrument", 400, False, "The order expires after what it trades has expired."
+)
 
 # 2xxx: settlement and margin
 NotVenue = _r(2001, "NotVenue", 403, False, "The caller is not an approved venue.")

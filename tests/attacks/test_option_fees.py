@@ -79,7 +79,7 @@ def test_the_forward_is_that_of_the_option_s_own_expiry(desk: Desk) -> None:
     """Not of feed 0, which the terms of all options name: a slot may have a feed of its own."""
     price = 50_000 * WAD
     for feed, usd in ((0, 60_000), (1, 3_000)):
-        desk.ledger.call("set_forward_feed", 0, 3, feed)
+        desk.set_expiry(BTC_CALL, feed)
         assert desk.settle(matched(desk, BTC_CALL, price, lots=1, nonce=feed + 1)) == 1
         assert desk.trades()[0][1] & (2**88 - 1) == usd * WAD * 3 // 10**4 // 1_000
 

@@ -434,7 +434,7 @@ def test_greeks_of_an_account_add_up_in_dollars(core: Dated) -> None:
 
 def test_signed_orders_of_an_option_settle_through_the_exchange() -> None:
     """All that the Exchange knows of an option is what its fee is a share of."""
-    simulation = DatedSimulation(2)
+    simulation = DatedSimulation(6)
     for _ in range(4):  # out of any grace
         simulation.both.advance(40)
         simulation.post(0)
@@ -485,7 +485,7 @@ def test_a_session_key_s_loss_is_measured_against_the_option_s_own_mark() -> Non
         desk.order(seller, id, -10, price), executor=desk.engine, nonce=10**6, flags=0, revision=0
     )
     taken, made = (
-        replace(o, max_fee=WAD, expiry=2**40 - 1, exclusive_until=0, lots=n)
+        replace(o, max_fee=WAD, expiry=both.world.now + 60, exclusive_until=0, lots=n)
         for o, n in ((taken, 10), (made, -10))
     )
     digest = eip712.order_digest(both.separator, taken)

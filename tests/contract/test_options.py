@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 
 from novate.errors import Rejected
-from novate.model import arrays, options
+from novate.model import arrays, option_listing, options
 from novate.model.arrays import Info
 from novate.model.option_id import OptionId
 from novate.model.options import Epoch
@@ -127,6 +127,21 @@ def test_a_slot_takes_its_forward_from_a_feed_of_its_own(bench: OptionsBench) ->
 def test_a_forward_feed_is_within_bounds(bench: OptionsBench, place: tuple[int, int, int]) -> None:
     with refused("OutOfBounds"):
         bench.both("set_forward_feed", *place)
+
+
+def test_an_expiry_says_when_it_is_and_whose_mark_is_its_forward(bench: OptionsBench) -> None:
+    assert bench.options.view("expiry_of", BTC, 0) == (0, GRID.feed)
+    bench.list(60_000)
+    bench.both("set_forward_feed", BTC, 0, 10)
+    for _ in range(2):  # also once it is over
+        found = bench.options.view("expiry_of", BTC, 0)
+        assert found == (bench.expiries[0], 9) == option_listing.expiry_of(bench.world, BTC, 0)
+        bench.advance(bench.expiries[0] - bench.world.now)
+    for place in ((16, 0), (0, 16)):
+        with refused("UnknownInstrument"):
+            bench.options.view("expiry_of", *place)
+        with refused("UnknownInstrument"):
+            option_listing.expiry_of(bench.world, *place)
 
 
 def test_a_forward_feed_goes_with_its_expiry(bench: OptionsBench) -> None:

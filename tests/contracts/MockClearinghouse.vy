@@ -6,6 +6,7 @@
 
 terms: HashMap[uint256, uint256]
 marks: HashMap[uint256, uint256]
+expiries: HashMap[uint256, HashMap[uint256, uint256]]
 forwards: HashMap[uint256, HashMap[uint256, uint256]]
 refused: public(uint256)
 calls: public(uint256)
@@ -44,12 +45,13 @@ def risk_model() -> address:
 
 @external
 @view
-def forward_feed(underlying: uint256, slot: uint256) -> uint256:
-    return self.forwards[underlying][slot]
+def expiry_of(underlying: uint256, slot: uint256) -> (uint256, uint256):
+    return self.expiries[underlying][slot], self.forwards[underlying][slot]
 
 
 @external
-def set_forward_feed(underlying: uint256, slot: uint256, feed: uint256):
+def set_expiry(underlying: uint256, slot: uint256, expiry: uint256, feed: uint256):
+    self.expiries[underlying][slot] = expiry
     self.forwards[underlying][slot] = feed
 
 

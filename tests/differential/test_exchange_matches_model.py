@@ -18,6 +18,7 @@ from novate.model import fills as model_fills
 from novate.model import margin, novation, session, settlement, venue
 from novate.model.novation import Trade
 from novate.model.option_id import place_of, terms_key
+from novate.model.option_listing import Listed
 from novate.model.oracle import Feed
 from novate.model.order import IMMEDIATE, POST_ONLY, REDUCE_ONLY, ZERO_ADDRESS, Order
 from novate.model.settlement import Fill, Presented, Receipt
@@ -72,6 +73,7 @@ class Twins:
         for id, option in OPTION_TERMS.items():
             self.world.ledger.terms[terms_key(id)] = option
             self.world.options.forward_feeds[place_of(id)] = option.underlying + 1
+            self.ends(id, 86_400)
             self.desk.ledger.call("set_mark", id, PREMIUM)
         patch.setattr(margin, "quoted", lambda world, id: (PREMIUM, 0))
         for instrument, terms in TERMS.items():
@@ -98,6 +100,11 @@ class Twins:
         assert caller == "0xe"
         self.sent = [trade.words() for trade in trades]
         return (1 << len(trades)) - 1 & ~self.refused
+
+    def ends(self, id: int, seconds: int) -> None:
+        """The expiry of an option, on both."""
+        self.desk.set_expiry(id, OPTION_TERMS[id].underlying, seconds)
+        self.world.options.listed[place_of(id)] = Listed(self.desk.now + seconds)
 
     def govern(self, function: Any, *arguments: Any) -> None:
         function(self.world, actor("timelock"), *arguments)
@@ -154,7 +161,7 @@ class Twins:
         sizes = (1, 2, 2, 3, 10) if immediate else (3, *[10] * 40, 40, 2**43)
         return Order(
             account=account,
-            instrument=rng.choice((*[BTC] * 5, ETH, *[BTC_CALL] * 3, ETH_PUT)),
+            instrument=rng.choice((*[BTC] * 5, ETH, *[BTC_CALL] * 3, *[ETH_PUT] * 2)),
             lots=rng.choice((-1, 1)) * rng.choice(sizes),
             price=PRICE + rng.choice((-1, *[0] * 20, 1)) * WAD,
             max_fee=rng.choice((*[WAD] * 24, 24 * WAD // 1000, WAD // 1000)),
@@ -215,6 +222,7 @@ class Twins:
         if rng.random() < 0.2:
             rates = rng.choice((0, 300, 2_000)), rng.choice((0, 1, 3, 1_250, 2_500))
             self.govern(venue.set_option_fees, *rates)
+        self.ends(ETH_PUT, rng.choice((499, 500, 600)))
         self.refused = rng.getrandbits(9) & rng.getrandbits(9)
         self.desk.ledger.call("set_refused", self.refused)
         first = rng.randrange(250, 500)

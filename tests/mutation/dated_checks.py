@@ -132,3 +132,13 @@ def an_option_s_fee_is_the_smaller_share() -> None:
             maker = desk.signed("maker", -1, max_fee=maker_max, **fields)
             assert desk.settle(SignedFill(taker, maker, 1, usd * WAD)) == settled
         assert desk.trades()[0][1] == fee * (1 + 2**128)
+
+
+def an_order_ends_with_its_option() -> None:
+    desk = Desk()
+    desk.set_expiry(BTC_CALL, 0, 500)
+    fields = {"price": 500 * WAD, "instrument": BTC_CALL}
+    for taker_s, maker_s, settled in ((501, 500, 0), (500, 501, 0), (500, 500, 1)):
+        taker = desk.signed("taker", 1, expiry=desk.now + taker_s, **fields)
+        maker = desk.signed("maker", -1, expiry=desk.now + maker_s, **fields)
+        assert desk.settle(SignedFill(taker, maker, 1, 500 * WAD)) == settled, desk.codes()

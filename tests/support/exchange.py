@@ -72,13 +72,18 @@ class Desk:
             self.oracle.call("set_feed", terms.feed, mark << 56)
         for instrument, terms in OPTION_TERMS.items():
             self.ledger.call("set_terms", instrument, terms.pack())
-            self.ledger.call("set_forward_feed", *place_of(instrument), terms.underlying)
+            self.set_expiry(instrument, terms.underlying)
         self.govern("set_executor", self.engine, True)
         self.govern("set_fees", 400, 100)
         self.govern("set_option_fees", 300, 1_250)
         self.domain = eip712.Domain(CHAIN_ID, self.exchange.address)
         self.separator = self.domain.separator()
         self.sequence = 1
+
+    def set_expiry(self, instrument: int, feed: int, seconds: int = 86_400) -> None:
+        """When an option expires, and whose mark is its forward."""
+        given = *place_of(instrument), self.now + seconds, feed
+        self.ledger.call("set_expiry", *given)
 
     def govern(self, function: str, *arguments: Any) -> None:
         """Call a governance setter as the governor."""

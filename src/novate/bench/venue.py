@@ -22,6 +22,7 @@ from novate.chain.plan import cash_token
 from novate.config import Instrument, Parameters
 from novate.model.account import account_of
 from novate.model.bulk import ORDERS_MAX
+from novate.model.option_id import is_dated, place_of
 from novate.model.oracle import Observation
 from novate.model.order import IMMEDIATE, Order
 from novate.units import DAY_S, ORACLE_UNIT, WAD
@@ -233,10 +234,17 @@ class Venue:
             price=price,
             max_fee=FEE_MAX_LOT,
             nonce=nonce,
-            expiry=EXPIRY,
+            expiry=self.until(instrument.id),
             flags=flags,
             executor=self.executor.address,
         )
+
+    def until(self, instrument: int) -> int:
+        """The latest expiry of an order: a dated instrument's own."""
+        if not is_dated(instrument):
+            return EXPIRY
+        found: int = self.view("options", "expiry_of", *place_of(instrument))[0]
+        return found
 
     def in_tree(self, owner: Trader, orders: Sequence[Order]) -> list[SignedOrder]:
         """The orders in a tree as high as there is, each with its proof."""

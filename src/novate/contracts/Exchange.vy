@@ -20,7 +20,7 @@ from lib import signature
 from lib import units
 import blob_signature
 import bulk
-import fees
+import dated_trade
 import fills as fill_state
 import order
 import receipt
@@ -136,8 +136,8 @@ def settle(
         states.append(state)
     used: uint256 = receipt.used(executor, first_sequence, len(fills), receipts)
     if len(instruments) != 0:
-        if instruments[unsafe_sub(len(instruments), 1)] >> fees.DATED != 0:  # these come last
-            terms = fees.with_forwards(instruments, terms, CLEARINGHOUSE, ORACLE)
+        if instruments[unsafe_sub(len(instruments), 1)] >> dated_trade.DATED != 0:  # they are last
+            terms = dated_trade.with_expiries(instruments, terms, CLEARINGHOUSE, ORACLE)
             used |= receipt.RARE
     sent: uint256 = 0
     for i: uint256 in range(len(fills), bound=FILLS_MAX):
@@ -149,8 +149,8 @@ def settle(
         n: uint256 = (taker >> order.INSTRUMENT) & order.M8  # if barred 0, and that counts
         pair: uint256[2] = trade.of(fill, taker, maker, orders[t][1], orders[m][1], terms[n], rates)
         if (unsafe_sub(pair[0], trade.LEAST) | ((taker | maker) << 100) | used) >> 255 != 0:
-            if terms[n] >> 248 == fees.KIND_OPTION:
-                pair = fees.of(fill, taker, maker, orders[t][1], orders[m][1], terms[n], rates)
+            if terms[n] & dated_trade.KIND_DATED != 0:
+                pair = dated_trade.of(fill, taker, maker, orders[t], orders[m], terms[n], rates)
             pair[0] = self._weigh(
                 i, pair[0], fill, used, taker, maker, orders[t], orders[m], accounts, executor,
                 instruments[n], terms[n], receipts[i] if mode == BY_RECEIPT else [0, 0, 0])

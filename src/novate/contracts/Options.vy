@@ -33,6 +33,7 @@ exports: (
     option_listing.list_strike,
     option_listing.grid,
     option_listing.forward_feed,
+    option_listing.expiry_of,
     option_listing.listed,
     option_listing.terms,
 )

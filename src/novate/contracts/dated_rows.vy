@@ -29,6 +29,7 @@ KIND_OPTION: constant(uint256) = 3
 KIND_PRINTED_OPTION: constant(uint256) = 5
 KIND_PRINTED_FUTURE: constant(uint256) = 6
 STATE_OLD_SURFACE: constant(uint256) = 2
+STATE_EXPIRED: constant(uint256) = 3          # without a print: what it will pay is not known yet
 STATE_PRINTED: constant(uint256) = 4
 M8: constant(uint256) = 2**8 - 1
 M20: constant(uint256) = 2**20 - 1
@@ -140,7 +141,7 @@ def _common(id: uint256, head: uint256, status: uint256, base: uint256) -> uint2
     if state == STATE_PRINTED:
         return common
     gauge: uint256 = rows._gauge_of((head >> 56) & M8, status, base)
-    if state == STATE_OLD_SURFACE:
+    if state == STATE_OLD_SURFACE or state == STATE_EXPIRED:
         gauge |= 1
     # interest below 2**48, a forward below 2**56, a scale below 2**30
     interest: uint256 = unsafe_mul((head >> 80) & M48, unsafe_mul(head & M56, scale))

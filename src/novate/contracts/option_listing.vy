@@ -218,6 +218,19 @@ def forward_feed(underlying: uint256, slot: uint256) -> uint256:
 @external
 @view
 @reentrant
+def expiry_of(underlying: uint256, slot: uint256) -> (uint256, uint256):
+    """
+    @notice Expiry of a slot, also once it is over (0: none), and the feed of its forward. Errors:
+            UnknownInstrument.
+    """
+    errors.require(underlying < UNDERLYINGS_MAX and slot < SLOTS_MAX, errors.UnknownInstrument)
+    # both below 16
+    return self.expiries[(underlying << 4) | slot] & M40, self._feed_of(underlying, slot)
+
+
+@external
+@view
+@reentrant
 def listed(underlying: uint256, slot: uint256) -> (uint256, DynArray[uint256, STRIKES_MAX]):
     """
     @notice Expiry and strikes of a slot, in the order of their indices; an expiry that is over

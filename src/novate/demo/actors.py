@@ -74,7 +74,7 @@ class Actor:
             price=wad,
             max_fee=venue.fee_lot(instrument, wad) * FEE_ROOM,
             nonce=nonce,
-            expiry=venue.now + ORDER_LIFE_S,
+            expiry=min(venue.now + ORDER_LIFE_S, venue.ends.get(instrument, 2**40 - 1)),
             flags=flags,
             executor=venue.executor,
         )
@@ -94,6 +94,7 @@ class Desk:
     marks: dict[int, float]
     checks: dict[int, Check]
     positions: dict[int, dict[int, int]]
+    ends: Mapping[int, int] = field(default_factory=dict)  # when dated instruments expire
     settings: Settings = NO_FEES
     speed: float = 0.0
 

@@ -66,6 +66,11 @@ class OptionBook:
     futures: dict[int, FutureView]
     terms: dict[int, Terms]
 
+    def ends(self) -> dict[int, int]:
+        """When each expires."""
+        options = {i: o.expiry for i, o in self.options.items()}
+        return options | {i: f.expiry for i, f in self.futures.items()}
+
     def expiries(self, underlying: int) -> list[int]:
         """Expiries that still take new positions, nearest first."""
         found = {o.expiry for o in self.options.values() if o.underlying == underlying}

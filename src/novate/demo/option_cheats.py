@@ -52,7 +52,7 @@ def _trades(
     option: OptionView,
     sequence: int,
 ) -> Iterator[Attempt]:
-    desk, id = venue.desk({}, book.terms), option.id
+    desk, id = venue.desk({}, book.terms, book.ends()), option.id
     tick = book.terms[id].tick
     at_mark = int(option.mark * WAD) // tick * tick
     low = int(option.mark * 0.2 * WAD) // tick * tick

@@ -49,7 +49,7 @@ class Trading:
     def _desk(self, book: OptionBook) -> Desk:
         world = self.venue.sequencer.world
         checks = {a.account: ledger.check(world, a.account) for a in self.people}
-        desk = self.venue.desk(checks, book.terms)
+        desk = self.venue.desk(checks, book.terms, book.ends())
         for instrument in (BTC, ETH):
             self.marks[instrument].append(desk.marks[instrument])
         recent = self.marks[BTC][-4:]

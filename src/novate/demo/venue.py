@@ -257,9 +257,14 @@ class Venue:
         world = self.sequencer.world
         return world.oracle.feeds[world.ledger.terms[instrument].feed].mark * ORACLE_UNIT
 
-    def desk(self, checks: dict[int, Check], dated: Mapping[int, Terms] | None = None) -> Desk:
+    def desk(
+        self,
+        checks: dict[int, Check],
+        dated: Mapping[int, Terms] | None = None,
+        ends: Mapping[int, int] | None = None,
+    ) -> Desk:
         """What a trader sees now: the engine's view, this minute's round included; ``dated`` are
-        the terms of options and dated futures by id.
+        the terms of options and dated futures by id, ``ends`` when they expire.
         """
         world = self.sequencer.world
         perps = {i: t for i, t in world.ledger.terms.items() if t.kind == PERP}
@@ -271,6 +276,7 @@ class Venue:
             marks={i: self.mark_wad(i) / WAD for i in perps},
             checks=checks,
             positions={a: dict(world.ledger.accounts[a].positions) for a in checks},
+            ends=ends or {},
             settings=world.exchange.settings,
         )
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from novate import errors, limits
 from novate.errors import require
-from novate.model import fills, session
+from novate.model import fills, option_listing, session
 from novate.model.instrument import FUTURE, OPTION, PERP, Terms
 from novate.model.order import IMMEDIATE, POST_ONLY, REDUCE_ONLY, ZERO_ADDRESS, Order
 from novate.model.settlement import mark_of
@@ -54,10 +54,12 @@ def require_sound(world: World, executor: str, order: Order) -> None:
 def require_settles(world: World, order: Order, signer: Signer) -> None:
     """The Exchange would let the order into a batch now.
 
-    Errors: OrderExpired, those of ``fills.left`` (cancelled on chain, stale, used), BadSignature,
-    SessionKeyScope.
+    Errors: OrderExpired, OutlivesInstrument, those of ``fills.left`` (cancelled on chain, stale,
+    used), BadSignature, SessionKeyScope.
     """
     require(order.expiry > world.now, errors.OrderExpired)
+    ends = option_listing.ends_at(world, order.instrument)
+    require(ends is None or order.expiry <= ends, errors.OutlivesInstrument)
     require(fills.left(world, order, by_receipt=False) > 0, errors.OverFilled)
     if signer.wallet:
         require(signer.address == order.owner, errors.BadSignature)

@@ -36,7 +36,7 @@ from novate.model.margin import (
     interest_rate,
 )
 from novate.model.option_id import DATED, is_option, place_of
-from novate.model.option_lanes import LIVE_OLD_SURFACE, PRINTED, Head, words_of
+from novate.model.option_lanes import EXPIRED, LIVE_OLD_SURFACE, PRINTED, Head, words_of
 from novate.model.options import Epoch, epoch_now
 from novate.model.risk_parameters import (
     RiskParameters,
@@ -157,7 +157,7 @@ def row(world: World, instrument: int) -> DatedRow:
         slot=slot,
         kind=kinds[int(option), int(printed)],
         charge=charge,
-        stale=stale or head.state == LIVE_OLD_SURFACE,
+        stale=stale or head.state in (LIVE_OLD_SURFACE, EXPIRED),
         confidence=confidence,
         deviation=deviation,
         array=array,

@@ -18,7 +18,7 @@ from novate.errors import require
 from novate.model import oracle, packed, surfaces
 from novate.model.arrays import PRICE_MAX, STRIKES_MAX
 from novate.model.governance import bounded
-from novate.model.option_id import OptionId, future_id, is_future, is_option, place_of
+from novate.model.option_id import OptionId, future_id, is_dated, is_future, is_option, place_of
 from novate.model.store import Store
 from novate.model.surface import TENOR_MAX_S
 from novate.units import DAY_S
@@ -222,6 +222,23 @@ def feed_of(world: World, underlying: int, slot: int) -> int:
     """The feed whose mark is the forward of a slot."""
     entry = world.options.forward_feeds[underlying, slot]
     return entry - 1 if entry else world.options.grids[underlying].feed
+
+
+def expiry_of(world: World, underlying: int, slot: int) -> tuple[int, int]:
+    """Expiry of a slot, also once it is over (0: none), and the feed of its forward.
+
+    Errors: UnknownInstrument.
+    """
+    in_bounds = underlying < limits.UNDERLYINGS_MAX and slot < SLOTS_MAX
+    require(in_bounds, errors.UnknownInstrument)
+    return world.options.listed[underlying, slot].expiry, feed_of(world, underlying, slot)
+
+
+def ends_at(world: World, instrument: int) -> int | None:
+    """When the expiry of a dated instrument's slot is (0: none is listed); None: it never ends."""
+    if not is_dated(instrument):
+        return None
+    return world.options.listed[place_of(instrument)].expiry
 
 
 def fresh_mark(world: World, feed: int) -> int:

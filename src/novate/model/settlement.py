@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from novate import errors, limits
 from novate.errors import Error, Rejected, require
-from novate.model import fees, margin, novation, oracle, session, venue
+from novate.model import fees, margin, novation, option_listing, oracle, session, venue
 from novate.model import fills as fill_state
 from novate.model.fills import Floor, Lane
 from novate.model.instrument import Terms
@@ -228,7 +228,7 @@ def _trade(world: World, batch: _Batch, index: int, fill: Fill, taker: _Leg, mak
     """The trade of a fill good in itself, its budgets spent; rejects any other."""
     sequence = batch.executor, batch.sequences[index]
     require(not world.exchange.sequences[sequence], errors.ReceiptUsed)
-    _check_terms(fill, taker, maker)
+    _check_terms(world, fill, taker, maker)
     if batch.receipts:
         _check_receipt(world, batch.receipts[index], batch.executor)
     terms = world.ledger.terms_of(taker.order.instrument)
@@ -248,7 +248,7 @@ def _trade(world: World, batch: _Batch, index: int, fill: Fill, taker: _Leg, mak
     )
 
 
-def _check_terms(fill: Fill, taker: _Leg, maker: _Leg) -> None:
+def _check_terms(world: World, fill: Fill, taker: _Leg, maker: _Leg) -> None:
     """Reject a fill that the two orders' own terms bar."""
     for leg in (taker, maker):
         if leg.error is not None:
@@ -262,6 +262,9 @@ def _check_terms(fill: Fill, taker: _Leg, maker: _Leg) -> None:
         bid, ask = ask, bid
     require(ask <= fill.price <= bid, errors.LimitPrice)
     require(fill.lots <= min(taker.left, maker.left), errors.OverFilled)
+    ends = option_listing.ends_at(world, taker.order.instrument)
+    if ends is not None:
+        require(max(taker.order.expiry, maker.order.expiry) <= ends, errors.OutlivesInstrument)
 
 
 def _check_receipt(world: World, receipt: Receipt, executor: str) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 from coincurve import PrivateKey
 
 from novate.model import fills as fill_state
-from novate.model import margin, oracle, session, settlement
+from novate.model import margin, option_listing, oracle, session, settlement
 from novate.model.instrument import Terms
 from novate.model.option_id import is_dated
 from novate.model.order import IMMEDIATE, POST_ONLY, REDUCE_ONLY, ZERO_ADDRESS, Order
@@ -112,7 +112,7 @@ class Desk:
             "price": price,
             "max_fee": r.randrange(3) if self.chance() else r.choice([WAD, 10 * WAD, 100 * WAD]),
             "nonce": nonce,
-            "expiry": now + r.choice([60, 3_600, 10**6]) if not self.chance() else now - 1,
+            "expiry": self._until(instrument) if not self.chance() else now - 1,
             "revision": r.choice([0, 0, 0, 1, 2]),
             "flags": r.choice([0, 0, 0, IMMEDIATE]),
             "executor": r.choice([self.engine, self.engine, ZERO_ADDRESS]),
@@ -128,6 +128,12 @@ class Desk:
         if self.chance(0.005):
             chosen["executor"] = NOBODY
         return Order(**{**chosen, **fields})
+
+    def _until(self, instrument: int) -> int:
+        """An expiry of an order; of a dated instrument's seldom beyond its own."""
+        until = self.world.now + self.random.choice([60, 3_600, 10**6])
+        ends = option_listing.ends_at(self.world, instrument)
+        return until if not ends or self.chance() else min(until, ends)
 
     def sign(self, order: Order, who: Person) -> SignedOrder:
         """Signed by the owner, now and then by a helper's session key, seldom by a thief."""
