@@ -267,6 +267,15 @@ def _store_words(account: bytes32, words: DynArray[uint256, WORDS_MAX], count_st
 
 
 @internal
+def _write_words(account: bytes32, words: DynArray[uint256, WORDS_MAX]):
+    """@notice Write words that have all changed, of an account with no more than these."""
+    at: uint256 = 2
+    for word: uint256 in words:
+        self.rows[account][at] = word
+        at = unsafe_add(at, 1)  # at most 34
+
+
+@internal
 def _evaluate(words: DynArray[uint256, WORDS_MAX]) -> IRiskModel.Valuation:
     """@notice Value and requirements of packed positions, by the risk model in force."""
     return extcall self.risk_model.evaluate(words)
