@@ -131,9 +131,9 @@ def _gather(words: DynArray[uint256, 32], status: uint256) -> Held:
 
 
 @internal
-def _keep(words: DynArray[uint256, 32], base: uint256, held: Held):
+def _keep(whole: bytes32, base: uint256, held: Held):
     """@notice Keep the sums of a portfolio of perps alone for `_rest`."""
-    self.kept = keccak256(abi_encode(words))
+    self.kept = whole
     self.kept_base = base
     self.kept_linear = held.value_linear
     self.kept_charges = held.charges
