@@ -210,6 +210,8 @@ def _store(account: bytes32, row: Row, count: uint256) -> int256:
         second |= epoch << 192
         if stored != second:
             self.rows[account][1] = second
+    if row.cash >= 0 and row.cash_stored >= 0:
+        return 0
     return max(0, -row.cash) - max(0, -row.cash_stored)
 
 

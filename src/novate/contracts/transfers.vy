@@ -199,11 +199,16 @@ def transfer_slice(
     else:
         ledger._store_words(account, stays, row.count)
         ledger._store_words(bidder, taken, other.count)
+    after: IClearinghouse.Check = self._check(row, count, left)
+    if after.equity >= convert(left.margin_maintenance, int256):
+        # healthy again: the auction is over
+        after.in_auction = False
+        row.flags &= ledger.FLAG_SECOND_SLOT
     ledger._commit(account, row, count)
     ledger._commit(bidder, other, count_taken)
     if fee != 0:
         ledger._add_cash(ledger._layer(NUMBER_INSURANCE), fee)
-    return self._check(row, count, left)
+    return after
 
 
 @internal
