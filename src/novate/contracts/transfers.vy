@@ -170,7 +170,7 @@ def transfer_slice(
         value = ledger._evaluate(words)
     if len(stays) == 0:
         stays, count, taken, count_taken = self._slice(
-            words, row.count, ledger._words(bidder, other.count), other.count, fraction_ppm
+            words, row.count, bidder, other.count, fraction_ppm
         )
     if not known:
         left = ledger._evaluate(stays)
@@ -270,7 +270,7 @@ def _part(lots: int256, fraction_ppm: uint256) -> int256:
 def _slice(
     words: DynArray[uint256, 32],
     count: uint256,
-    words_bidder: DynArray[uint256, 32],
+    bidder: bytes32,
     count_bidder: uint256,
     fraction_ppm: uint256,
 ) -> (DynArray[uint256, 32], uint256, DynArray[uint256, 32], uint256):
@@ -279,7 +279,7 @@ def _slice(
             side: of perps here, of dated instruments by `_move_dated`.
     """
     row: DynArray[uint256, 32] = words
-    other: DynArray[uint256, 32] = words_bidder
+    other: DynArray[uint256, 32] = ledger._words(bidder, count_bidder)
     n: uint256 = count
     m: uint256 = count_bidder
     for lane: uint256 in range(count, bound=128):
