@@ -290,6 +290,7 @@ def _write_off(account: bytes32, check: IClearinghouse.Check):
 @internal
 def _close(account: bytes32, check: IClearinghouse.Check):
     self.auctions[account] = 0
-    extcall CLEARINGHOUSE.set_in_auction(account, False)
+    if check.in_auction:
+        extcall CLEARINGHOUSE.set_in_auction(account, False)
     margin: uint256 = check.valuation.margin_maintenance
     log AuctionEnded(account=account, equity=check.equity, margin=margin)

@@ -67,20 +67,24 @@ def __init__(governor: address, clearinghouse: address, oracle: address, options
 
 @external
 @reentrant
-def evaluate(words: DynArray[uint256, 32]) -> IRiskModel.Valuation:
+def evaluate(words: DynArray[uint256, 32], keep: bool = False) -> IRiskModel.Valuation:
     """
     @notice Value and requirements of the packed positions `words` at the current round.
     @dev Writes only the transient caches, keyed by the oracle's own round, so anybody may call it
          at any moment.
+    @param keep Whether to keep the sums of perps alone for `evaluate_slice`.
     """
-    return self._value(words, False)
-
-
-@external
-@reentrant
-def evaluate_whole(words: DynArray[uint256, 32]) -> IRiskModel.Valuation:
-    """@notice `evaluate`, which keeps the sums of perps alone for `evaluate_slice`."""
-    return self._value(words, True)
+    if len(words) == 0:
+        return empty(IRiskModel.Valuation)
+    if words[0] & dated_rows.DATED_LANES == 0:
+        status: uint256 = staticcall rows.ORACLE.status()
+        held: linear_margin.Held = linear_margin._gather(words, status)
+        if held.flags != linear_margin.DATED:
+            if keep and held.value_spot == 0:
+                linear_margin._keep(keccak256(abi_encode(words)), rows._base(status), held)
+            held.flags = rows._silence(status)
+            return linear_margin._total(held)
+    return extcall IRiskModel(self).evaluate_dated(words)
 
 
 @external
@@ -89,8 +93,8 @@ def evaluate_slice(
     whole: bytes32, taken: DynArray[uint256, 32]
 ) -> (bool, IRiskModel.Valuation, IRiskModel.Valuation):
     """
-    @notice Whether this transaction last valued the words with the hash `whole` by
-            `evaluate_whole`, at this round and perps alone; if so, what stays of them without
+    @notice Whether this transaction valued the words with the hash `whole` at this round
+            last of those to keep, and they are perps alone; if so, what stays of them without
             `taken`, and `taken`.
     @param taken Of each of its positions a part, lane by lane, and less than all: the caller's
            word.
@@ -174,22 +178,6 @@ def evaluate_dated(words: DynArray[uint256, 32]) -> IRiskModel.Valuation:
     least: uint256 = units.ppm_up(minimum, risk_parameters.shared >> 232)
     v.margin_initial = max(v.margin_initial, least + held.haircut_initial)
     return v
-
-
-@internal
-def _value(words: DynArray[uint256, 32], keep: bool) -> IRiskModel.Valuation:
-    """@notice What positions are worth and must hold."""
-    if len(words) == 0:
-        return empty(IRiskModel.Valuation)
-    if words[0] & dated_rows.DATED_LANES == 0:
-        status: uint256 = staticcall rows.ORACLE.status()
-        held: linear_margin.Held = linear_margin._gather(words, status)
-        if held.flags != linear_margin.DATED:
-            if keep and held.value_spot == 0:
-                linear_margin._keep(words, rows._base(status), held)
-            held.flags = rows._silence(status)
-            return linear_margin._total(held)
-    return extcall IRiskModel(self).evaluate_dated(words)
 
 
 @internal

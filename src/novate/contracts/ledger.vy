@@ -210,6 +210,8 @@ def _store(account: bytes32, row: Row, count: uint256) -> int256:
         second |= epoch << 192
         if stored != second:
             self.rows[account][1] = second
+    if row.cash >= 0 and row.cash_stored >= 0:
+        return 0
     return max(0, -row.cash) - max(0, -row.cash_stored)
 
 
@@ -264,6 +266,15 @@ def _store_words(account: bytes32, words: DynArray[uint256, WORDS_MAX], count_st
         word: uint256 = words[i] if i < used else 0
         if self.rows[account][i + 2] != word:
             self.rows[account][i + 2] = word
+
+
+@internal
+def _write_words(account: bytes32, words: DynArray[uint256, WORDS_MAX]):
+    """@notice Write words that have all changed, of an account with no more than these."""
+    at: uint256 = 2
+    for word: uint256 in words:
+        self.rows[account][at] = word
+        at = unsafe_add(at, 1)  # at most 34
 
 
 @internal

@@ -131,9 +131,9 @@ def _gather(words: DynArray[uint256, 32], status: uint256) -> Held:
 
 
 @internal
-def _keep(words: DynArray[uint256, 32], base: uint256, held: Held):
+def _keep(whole: bytes32, base: uint256, held: Held):
     """@notice Keep the sums of a portfolio of perps alone for `_rest`."""
-    self.kept = keccak256(abi_encode(words))
+    self.kept = whole
     self.kept_base = base
     self.kept_linear = held.value_linear
     self.kept_charges = held.charges
@@ -209,7 +209,9 @@ def _total(held: Held) -> IRiskModel.Valuation:
             total: uint256 = held.sums[u] & M184
             delta: int256 = convert(convert(unsafe_sub(total, ZERO), bytes32), int256)
             # |delta| < 2**138
-            size: uint256 = convert(max(delta, unsafe_sub(0, delta)), uint256)
+            size: uint256 = convert(convert(delta, bytes32), uint256)
+            if delta < 0:
+                size = unsafe_sub(0, size)
             word: uint256 = risk_parameters.parameters[u]
             # a time of 32 bits
             if block.timestamp < unsafe_add((word >> 40) & M32, risk_parameters.DAY_S) or word == 0:
@@ -225,7 +227,10 @@ def _total(held: Held) -> IRiskModel.Valuation:
                 credit = unsafe_mul(credit, (word >> 20) & M20)
                 cross: int256 = unsafe_mul(convert(credit, int256), delta)
                 sums.cross = unsafe_add(sums.cross, cross)
-                sums.liquidity = unsafe_add(sums.liquidity, risk_parameters.liquidity(size, word))
+                # nothing up to the lower of two sizes, which are below 2**94
+                if size > unsafe_mul((word >> 72) & M24, risk_parameters.THOUSAND_USD):
+                    liquidity: uint256 = risk_parameters.liquidity(size, word)
+                    sums.liquidity = unsafe_add(sums.liquidity, liquidity)
             gauge: uint256 = held.gauge[u]
             v.flags |= (gauge >> 72) & 1
             if gauge & M72 != 0:

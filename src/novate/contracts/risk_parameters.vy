@@ -190,6 +190,8 @@ def credit_caps() -> (uint256, uint256):
     """@notice The cap on correlation credits for maintenance and for initial margin (wad)."""
     word: uint256 = self.shared
     target: uint256 = word & M96
-    elapsed: uint256 = min(block.timestamp - ((word >> 192) & M40), DAY_S)
+    elapsed: uint256 = unsafe_sub(block.timestamp, (word >> 192) & M40)  # set earlier
+    if elapsed >= DAY_S:
+        return target, target
     cap: uint256 = self.between_down((word >> 96) & M96, target, elapsed)
     return cap, min(cap, target)

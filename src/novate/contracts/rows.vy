@@ -21,6 +21,7 @@ STALE_WIDENING_PPM_MAX: constant(uint256) = 200_000
 KIND_SPOT: constant(uint256) = 4
 # of a market word: what does not move (lot exponent, feed, underlying, kind)
 TERMS: constant(uint256) = (2**28 - 1) * 2**44
+INDEX_MAX: constant(int256) = funding.INDEX_MAX
 THOUSAND_USD: constant(uint256) = 10**21
 # where the second round of a transaction keeps its rows and quotes
 SECOND_ROUND: constant(uint256) = 2**20
@@ -155,8 +156,7 @@ def _build_rows(page: uint256[4], found: uint256[17], status: uint256, base: uin
     starts: uint256[16] = empty(uint256[16])
     quotes: uint256[16] = empty(uint256[16])
     likes[0] = TERMS  # no instrument has such terms
-    rate: int256 = 0
-    index: int256 = 0
+    slope: int256 = convert((found[16] >> 120) & M32, int256)
     at: uint256 = 0
     for word: uint256 in page:
         rest: uint256 = word
@@ -178,8 +178,45 @@ def _build_rows(page: uint256[4], found: uint256[17], status: uint256, base: uin
                 if like == TERMS:
                     self.rows[key] = starts[u]  # spot
                     continue
-            rate, index = funding.step(market, quotes[u], (like >> 72) & M88, found[16])
-            self.rows[key] = self._row(starts[u], like, market, rate, index)
+            # from here on `funding.step` and `_row` written out: their bounds and roundings
+            index: int256 = convert(convert(market, bytes32), int256) >> 160
+            rate: int256 = 0
+            interest: uint256 = market & M44
+            if interest != 0:
+                quote: uint256 = quotes[u]
+                rate = convert(convert(market << 96, bytes32), int256) >> 224
+                start: uint256 = (market >> 96) & M32
+                if start < (quote >> 144) & M32:
+                    start = (quote >> 144) & M32
+                end: uint256 = (quote >> 112) & M32
+                if end > start:
+                    seconds: int256 = convert(convert(unsafe_sub(end, start), bytes32), int256)
+                    reach: int256 = unsafe_mul(slope, seconds)
+                    gap: int256 = convert(convert(quote << 49, bytes32), int256) >> 225
+                    gap = unsafe_sub(gap, rate)
+                    if gap > reach:
+                        gap = reach
+                    elif gap < unsafe_sub(0, reach):
+                        gap = unsafe_sub(0, reach)
+                    rate = unsafe_add(rate, gap)
+                    paid: int256 = convert((like >> 72) & M88, int256)
+                    paid = unsafe_mul(unsafe_mul(rate, paid), seconds)
+                    index = unsafe_add(index, unsafe_div(paid, units.PPB * funding.PERIOD_S))
+                    if convert(convert(unsafe_add(index, INDEX_MAX), bytes32), uint256) > 2 * 2**94:
+                        index = max(-INDEX_MAX, min(INDEX_MAX, index))
+            row: uint256 = starts[u]
+            notional: uint256 = (row >> 96) & M88
+            row |= unsafe_sub(notional, convert(convert(index, bytes32), uint256)) & M96
+            if rate < 0:
+                rate = unsafe_sub(0, rate)
+            charge: uint256 = convert(convert(unsafe_add(rate, 9_999), bytes32), uint256)
+            charge = unsafe_div(charge, 10_000)
+            interest = unsafe_mul(interest, notional)
+            if interest > like >> 160:
+                charge = unsafe_add(charge, self._interest_charge(u, interest))
+            if charge > M16:
+                charge = M16
+            self.rows[key] = row | (charge << 191)
         at = unsafe_add(at, 4)  # at most 16
 
 

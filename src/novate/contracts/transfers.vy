@@ -54,30 +54,14 @@ def _move_spot(
     w: DynArray[uint256, 32] = []
     n: uint256 = 0
     held: int256 = 0
-    w, n, held = self._change(words, count, instrument, change)
+    code: bytes4 = ledger.NO_ERROR
+    w, n, held, code = positions.change(words, count, instrument, change)
+    errors.require(code == ledger.NO_ERROR, code)
     errors.require(held + change >= 0, errors.InsufficientCash)
     ledger._move_interest(instrument, change)
     within: bool = change < 0 or ledger.books[instrument][1] & M44 <= (terms >> 144) & M44
     errors.require(within, errors.OpenInterestCap)
     return w, n
-
-
-@internal
-@pure
-def _change(
-    words: DynArray[uint256, 32], count: uint256, instrument: uint256, change: int256
-) -> (DynArray[uint256, 32], uint256, int256):
-    """
-    @notice Add lots to a position, or reject what does not fit; returns the lots held before as
-            well.
-    """
-    w: DynArray[uint256, 32] = []
-    n: uint256 = 0
-    held: int256 = 0
-    code: bytes4 = ledger.NO_ERROR
-    w, n, held, code = positions.change(words, count, instrument, change)
-    errors.require(code == ledger.NO_ERROR, code)
-    return w, n, held
 
 
 @external
@@ -124,7 +108,7 @@ def check(account: bytes32) -> IClearinghouse.Check:
     row: ledger.Row = ledger._load(account)
     words: DynArray[uint256, 32] = ledger._words(account, row.count)
     # a bid follows, as like as not
-    value: IRiskModel.Valuation = extcall ledger.risk_model.evaluate_whole(words)
+    value: IRiskModel.Valuation = extcall ledger.risk_model.evaluate(words, True)
     return self._check(row, row.count, value)
 
 
@@ -186,7 +170,7 @@ def transfer_slice(
         value = ledger._evaluate(words)
     if len(stays) == 0:
         stays, count, taken, count_taken = self._slice(
-            words, row.count, ledger._words(bidder, other.count), other.count, fraction_ppm
+            words, row.count, bidder, other.count, fraction_ppm
         )
     if not known:
         left = ledger._evaluate(stays)
@@ -208,13 +192,23 @@ def transfer_slice(
     equity: int256 = ledger._equity(other, held)
     passes: bool = ledger._passes(bidder, before, equity, held, ledger.FLAG_GRACE)
     errors.require(passes, errors.InsufficientMargin)
-    ledger._store_words(account, stays, row.count)
-    ledger._store_words(bidder, taken, other.count)
+    if known:
+        # every word changed, and the bidder had none
+        ledger._write_words(account, stays)
+        ledger._write_words(bidder, taken)
+    else:
+        ledger._store_words(account, stays, row.count)
+        ledger._store_words(bidder, taken, other.count)
+    after: IClearinghouse.Check = self._check(row, count, left)
+    if after.equity >= convert(left.margin_maintenance, int256):
+        # healthy again: the auction is over
+        after.in_auction = False
+        row.flags &= ledger.FLAG_SECOND_SLOT
     ledger._commit(account, row, count)
     ledger._commit(bidder, other, count_taken)
     if fee != 0:
         ledger._add_cash(ledger._layer(NUMBER_INSURANCE), fee)
-    return self._check(row, count, left)
+    return after
 
 
 @internal
@@ -276,7 +270,7 @@ def _part(lots: int256, fraction_ppm: uint256) -> int256:
 def _slice(
     words: DynArray[uint256, 32],
     count: uint256,
-    words_bidder: DynArray[uint256, 32],
+    bidder: bytes32,
     count_bidder: uint256,
     fraction_ppm: uint256,
 ) -> (DynArray[uint256, 32], uint256, DynArray[uint256, 32], uint256):
@@ -285,7 +279,7 @@ def _slice(
             side: of perps here, of dated instruments by `_move_dated`.
     """
     row: DynArray[uint256, 32] = words
-    other: DynArray[uint256, 32] = words_bidder
+    other: DynArray[uint256, 32] = ledger._words(bidder, count_bidder)
     n: uint256 = count
     m: uint256 = count_bidder
     for lane: uint256 in range(count, bound=128):
@@ -295,6 +289,7 @@ def _slice(
         instrument: uint256 = (x >> 44) & 1048575
         moved: int256 = self._part(lots, fraction_ppm)
         held: int256 = 0
+        code: bytes4 = ledger.NO_ERROR
         if n == count and moved != lots:
             # no lane of the account has closed yet, so this one is where it was; fewer lots of the
             # same sign fit it
@@ -305,7 +300,8 @@ def _slice(
                 1 << ((lane & 3) << 6),
             )
         else:
-            row, n, held = self._change(row, n, instrument, -moved)
+            row, n, held, code = positions.change(row, n, instrument, -moved)
+            errors.require(code == ledger.NO_ERROR, code)
         if count_bidder == 0:
             # the bidder takes the account's own, distinct instruments: each is the next free lane,
             # |moved| <= |lots|
@@ -318,7 +314,8 @@ def _slice(
                 other[m >> 2] |= content << ((m & 3) << 6)
             m = unsafe_add(m, 1)  # at most 128
         else:
-            other, m, held = self._change(other, m, instrument, moved)
+            other, m, held, code = positions.change(other, m, instrument, moved)
+            errors.require(code == ledger.NO_ERROR, code)
             opened: int256 = max(lots - moved, 0) + max(held + moved, 0)
             opened -= max(lots, 0) + max(held, 0)
             if opened != 0 and instrument >> 19 == 1:
