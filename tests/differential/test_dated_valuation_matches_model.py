@@ -102,6 +102,21 @@ def test_no_positions_and_all_128_are_valued(monkeypatch: pytest.MonkeyPatch) ->
     assert bench.evaluate(bench.holding(ids, 128)).margin_maintenance > 0
 
 
+@pytest.mark.parametrize("left", [0, 0b0101, 2**32 - 1])
+def test_options_are_worth_the_same_summed_and_by_rows(
+    left: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = DatedBench(12, monkeypatch)
+    bench.set_parameters(0, PARAMETERS[0])
+    for _ in range(5):
+        bench.prices(1)
+        ids = [id for slot in range(3) for id in bench.list_expiry(0, slot, 0, 15, 4)]
+        bench.set_epoch(0, PARAMETERS[0].psr_target, 10**10)
+        bench.tell()
+        bench.options.call("set_left", left)
+        bench.evaluate(bench.holding(ids, 27))
+
+
 def test_quoted_is_what_a_valuation_reads(monkeypatch: pytest.MonkeyPatch) -> None:
     bench = DatedBench(10, monkeypatch)
     for _ in range(5):

@@ -65,7 +65,7 @@ class Run:
     """One random history; ``both`` of the bench holds contract and model equal at each step."""
 
     def __init__(self, seed: int) -> None:
-        self.draw = random.Random(seed)
+        self.draw, self.sums_draw = random.Random(seed), random.Random(seed)
         self.bench = OptionsBench(1, 2, 3)
         self.forward = 60_000 * USD
         self.done: dict[str, int] = {}
@@ -155,6 +155,25 @@ class Run:
             entry = draw.choice((0, 8, 9))
             bench.both("set_forward_feed", BTC, slot, entry, sender=GOVERNOR)
 
+    def sum_up(self) -> None:
+        """Sums of a random account are the model's: options of all states, in any order, among
+        them what is of no or of another underlying.
+        """
+        draw = self.sums_draw
+        every = [id for slot in range(SLOTS + 1) for id in ids_of(BTC, slot, 8)]
+        every += [future_id(BTC, slot) for slot in range(SLOTS + 1)]
+        others = [0, 1, 17, 2047, future_id(BTC, 0) | 1, future_id(1, 0), every[0] | 4]
+        ids = sorted(draw.sample(every, draw.randint(0, 40))) + draw.sample(others, 3)
+        if draw.random() < 0.5:
+            draw.shuffle(ids)
+        words = [0] * -(-len(ids) // 4)  # division: whole words
+        for place, id in enumerate(ids):
+            lots = draw.choice((-1, 1)) * draw.choice((0, 1, draw.getrandbits(43)))
+            words[place // 4] |= (id << 44 | 2**43 + lots) << 64 * (place % 4)  # division: four
+        found = self.bench.sums(words)
+        self.done["summed"] = self.done.get("summed", 0) + (found.totals.gross != 0)
+        self.done["left"] = self.done.get("left", 0) + (found.left != 0)
+
     def compare(self) -> None:
         """Words, epochs, usability and Greeks of a sample are the model's."""
         bench, draw = self.bench, self.draw
@@ -170,6 +189,7 @@ class Run:
             state = Head.unpack(head).state
             assert (head == 0) <= (array == info == 0)
             self.done[f"state {state}"] = self.done.get(f"state {state}", 0) + 1
+        self.sum_up()
         for id in asked[:4]:
             found = Interest.unpack(bench.both("interest", id))
             self.done[f"phase {found.phase}"] = self.done.get(f"phase {found.phase}", 0) + 1
@@ -197,7 +217,7 @@ def test_a_random_history_is_the_same_on_chain(seed: int) -> None:
         for _ in range(run.draw.randrange(5)):
             run.act()
         run.compare()
-    for outcome in ("list_expiry", "list_strike", "refresh", "usable", "greeks"):
+    for outcome in ("list_expiry", "list_strike", "refresh", "usable", "greeks", "summed", "left"):
         assert run.done.get(outcome, 0) >= 5, run.done
     for outcome in (
         *("refresh: StalePrice", "refresh: StaleSurface", "refresh: UnknownInstrument"),

@@ -139,7 +139,9 @@ class DatedBench:
         self.options.call("set_epoch", underlying, word)
 
     def tell(self) -> None:
-        """Hand the contract what the model has."""
+        """Hand the contract what the model has; of some strikes no array shall serve."""
+        left = self.random.choice([0, 2**32 - 1, self.random.getrandbits(32)])
+        self.options.call("set_left", left)
         ids = list(self.said)
         for start in range(0, len(ids), 500):
             part = ids[start : start + 500]

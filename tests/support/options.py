@@ -7,7 +7,15 @@ from typing import Any
 
 from novate.chain.harness import Chain, actor
 from novate.errors import Rejected
-from novate.model import margin, option_lanes, option_listing, option_series, options, oracle
+from novate.model import (
+    margin,
+    option_lanes,
+    option_listing,
+    option_series,
+    option_sums,
+    options,
+    oracle,
+)
 from novate.model.arrays import Info
 from novate.model.margin import RiskParameters
 from novate.model.option_listing import Grid
@@ -132,6 +140,8 @@ class OptionsBench:
             module = option_series
         elif function == "lane_words":
             module = option_lanes
+        elif function == "fresh_sums":
+            module = option_sums
         authority = (caller,) if function in (*GOVERNED, *LEDGERS) else ()
         before, events = self.world.state_hash(), len(self.world.events)
         try:
@@ -194,6 +204,13 @@ class OptionsBench:
             assert plain(given) == plain((found, epoch))
         assert lanes[len(ids) :] == [(0, 0, 0)] * (16 - len(ids))
         return lanes[: len(ids)]
+
+    def sums(self, words: list[int], underlying: int = BTC) -> option_sums.Sums:
+        """What packed positions add up to; contract and model agree."""
+        found = self.both("fresh_sums", words, underlying, 0)
+        given = self.options.view("fresh_sums", words, underlying, self.known(underlying))
+        assert plain(given) == plain(found)
+        return option_sums.fresh_sums(self.world, words, underlying)
 
     def known(self, underlying: int) -> int:
         """What margin has at hand when it asks for lanes: scan range and age limit."""

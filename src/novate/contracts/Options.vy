@@ -16,6 +16,7 @@ import option_arrays
 import option_lanes
 import option_listing
 import option_series
+import option_sums
 
 initializes: option_listing
 initializes: option_arrays[option_listing := option_listing]
@@ -25,6 +26,7 @@ initializes: option_series[
     option_lanes := option_lanes,
     option_listing := option_listing,
 ]
+initializes: option_sums[option_lanes := option_lanes, option_listing := option_listing]
 
 exports: (
     option_listing.set_grid,
@@ -46,6 +48,7 @@ exports: (
     option_arrays.greeks,
 )
 exports: (option_lanes.lane_words, option_lanes.usable)
+exports: option_sums.fresh_sums
 exports: (
     option_series.set_exposure_limits,
     option_series.move_interest,

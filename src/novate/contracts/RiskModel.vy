@@ -25,7 +25,7 @@ implements: IRiskModel
 initializes: risk_parameters
 initializes: charges[risk_parameters := risk_parameters]
 initializes: rows[risk_parameters := risk_parameters]
-initializes: dated_rows[rows := rows]
+initializes: dated_rows[risk_parameters := risk_parameters, rows := rows]
 initializes: linear_margin[
     charges := charges, risk_parameters := risk_parameters, rows := rows
 ]
@@ -141,8 +141,7 @@ def evaluate_dated(words: DynArray[uint256, 32]) -> IRiskModel.Valuation:
         delta: int256 = linear_margin._delta(held.sums[u])
         part: option_risk.Part = empty(option_risk.Part)
         if (dated >> u) & 1 == 1:
-            book: option_risk.Book = option_risk.collect(words, u, status, base, held.gauge[u])
-            part = option_risk.part(book, u, base, delta)
+            part = option_risk.part(words, u, status, base, held.gauge[u], delta)
         else:
             part = option_risk.linear_part(delta, held.gauge[u])
         # Bounds over sixteen underlyings: values and add-ons below 2**180, scans below 2**200

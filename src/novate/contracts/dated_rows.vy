@@ -12,14 +12,23 @@
 from lib import lanes
 from lib import option_id
 from lib import units
+import risk_parameters
 import rows
 
+uses: risk_parameters
 uses: rows
 
-# What is called of Options: IOptions, but for words by lane, each an array's, an info and a head
+# Words by lane, each an array's, an info and a head; and the epoch word of now
+struct Page:
+    lanes: uint256[3][16]
+    epoch: uint256
+
+# What is called of Options: IOptions with structures in place of its plain words
 interface Lanes:
-    def lane_words(positions: uint256[4]) -> uint256[3][16]: view
-    def epoch_now(underlying: uint256) -> uint256: view
+    def lane_words(positions: uint256[4], known: uint256) -> Page: view
+    def fresh_sums(
+        words: DynArray[uint256, 32], underlying: uint256, known: uint256
+    ) -> lanes.Sums: view
 
 # A dated row: [mark 56 | forward 56 | delta signed 32 (2**-30) | clip 4 | scale 36 | underlying 4 |
 # kind 3 | charge 16 | stale 1 | confidence 24 | deviation signed 24]; money of a lot is a price
@@ -32,6 +41,7 @@ STATE_OLD_SURFACE: constant(uint256) = 2
 STATE_EXPIRED: constant(uint256) = 3          # without a print: what it will pay is not known yet
 STATE_PRINTED: constant(uint256) = 4
 M8: constant(uint256) = 2**8 - 1
+M16: constant(uint256) = 2**16 - 1
 M20: constant(uint256) = 2**20 - 1
 M32: constant(uint256) = 2**32 - 1
 M48: constant(uint256) = 2**48 - 1
@@ -39,13 +49,12 @@ M56: constant(uint256) = 2**56 - 1
 M64: constant(uint256) = 2**64 - 1
 # the top bit of an instrument's number in each of four lanes: options and dated futures
 DATED_LANES: constant(uint256) = 2**63 + 2**127 + 2**191 + 2**255
-EVERY_59: constant(uint256) = 2**59 + 2**123 + 2**187 + 2**251
-PLACES: constant(uint256) = 31 * EVERY_59     # and the underlying of dated ones
 
 OPTIONS: immutable(Lanes)
 
 arrays: transient(uint256[2 * rows.SECOND_ROUND])     # option -> risk array, like `rows.rows`
 epochs: transient(uint256[2 * 16])                    # underlying -> the epoch of its arrays
+built: transient(bool[2 * 16])                        # underlying -> some options have rows
 
 
 @deploy
@@ -66,11 +75,12 @@ def quoted(id: uint256) -> (uint256, uint256):
     base: uint256 = rows._base(status)
     row: uint256 = rows.rows[base | id]
     if row == 0:
-        found: uint256[3][16] = staticcall OPTIONS.lane_words([id << 44, 0, 0, 0])
-        if found[0][2] == 0:
+        page: Page = self._page([id << 44], 0, (id >> option_id.UNDERLYING_SHIFT) & 15, status)
+        own: uint256[3] = page.lanes[0]
+        if own[2] == 0:
             return 0, 0
         # not kept: a valuation asks for it among others
-        row = ((found[0][2] & M56) << 56) | self._own(id, found[0][1], found[0][2])
+        row = ((own[2] & M56) << 56) | self._own(id, own[1], own[2])
     return (row & M56) * units.ORACLE_UNIT, ((row >> 56) & M56) * units.ORACLE_UNIT
 
 
@@ -106,34 +116,85 @@ def _linear_of(words: DynArray[uint256, 32]) -> (DynArray[uint256, 32], uint256)
 
 
 @internal
-@pure
-def _page(words: DynArray[uint256, 32], first: uint256, underlying: uint256) -> uint256[4]:
-    """@notice An underlying's positions among four words from `first` (below 32) on."""
+@view
+def _page(
+    words: DynArray[uint256, 32], first: uint256, underlying: uint256, status: uint256
+) -> Page:
+    """@notice Words of an underlying's positions among four from `first` (below 32) on."""
     page: uint256[4] = empty(uint256[4])
-    own: uint256 = unsafe_mul(16 | underlying, EVERY_59)  # below 32, in each of four lanes
     for i: uint256 in range(4):
         at: uint256 = unsafe_add(first, i)  # below 36
         if at >= len(words):
             break
         rest: uint256 = words[at]
-        if rest & PLACES == own:
-            page[i] = rest  # four of this underlying
-            continue
         for lane: uint256 in range(4):
             if (rest >> 59) & 31 == 16 | underlying:
                 page[i] |= (rest & M64) << (lane << 6)
             rest = rest >> 64
-    return page
+    return staticcall OPTIONS.lane_words(page, self._known(underlying, status))
 
 
 @internal
-def _common(id: uint256, head: uint256, status: uint256, base: uint256) -> uint256:
+def _build_rows(
+    words: DynArray[uint256, 32],
+    first: uint256,
+    left: uint256,
+    underlying: uint256,
+    status: uint256,
+    base: uint256,
+):
+    """
+    @notice Rows of an underlying's positions among four words from `first` (below 32) on that
+            `left` has a bit for.
+    """
+    found: Page = self._page(words, first, underlying, status)
+    shared: uint256 = max_value(uint256)  # the head seen last, and what rows have of it
+    common: uint256 = 0
+    for i: uint256 in range(4):
+        at: uint256 = unsafe_add(first, i)  # below 36
+        if at >= len(words):
+            break
+        rest: uint256 = words[at] >> 44
+        for j: uint256 in range(4):
+            key: uint256 = base | (rest & M20)
+            lane: uint256 = (at << 2) | j
+            is_wanted: bool = (rest >> 15) & 31 == 16 | underlying and (left >> lane) & 1 == 1
+            rest = rest >> 64
+            if is_wanted and rows.rows[key] == 0:
+                own: uint256[3] = found.lanes[lane & 15]
+                if own[2] != shared:
+                    shared = own[2]
+                    common = self._common(underlying, shared, found.epoch, status, base)
+                rows.rows[key] = common | self._own(key, own[1], shared)
+                self.arrays[key] = own[0]
+
+
+@internal
+@view
+def _known(underlying: uint256, status: uint256) -> uint256:
+    """
+    @notice What Options need not ask for: [scan range of arrays 20 | the Oracle's stale_after 16],
+            the range the larger end of a ramp; 0 without parameters.
+    """
+    word: uint256 = risk_parameters.parameters[underlying]
+    if word == 0:
+        return 0
+    psr: uint256 = (word >> 20) & M20
+    # a time of 32 bits
+    if block.timestamp < unsafe_add((word >> 40) & M32, risk_parameters.DAY_S):
+        psr = max(psr, word & M20)
+    return psr | (((status >> 144) & M16) << 20)
+
+
+@internal
+def _common(
+    underlying: uint256, head: uint256, epoch: uint256, status: uint256, base: uint256
+) -> uint256:
     """
     @notice Forward, scale, underlying, charge and gauge of a row, from the head word; keeps the
             epoch of its underlying.
     """
     assert head != 0  # Options does not know it: no row
-    underlying: uint256 = (id >> option_id.UNDERLYING_SHIFT) & 15
     # a lot of 1e10 to 1e19 wei
     scale: uint256 = pow_mod256(10, unsafe_sub((head >> 64) & M8, 10))
     common: uint256 = ((head & M56) << 56) | (scale << 148) | (underlying << 184)
@@ -146,7 +207,7 @@ def _common(id: uint256, head: uint256, status: uint256, base: uint256) -> uint2
     # interest below 2**48, a forward below 2**56, a scale below 2**30
     interest: uint256 = unsafe_mul((head >> 80) & M48, unsafe_mul(head & M56, scale))
     charge: uint256 = rows._interest_charge(underlying, interest)
-    self._keep_epoch(underlying, base)
+    self._keep_epoch(underlying, epoch, base)
     return common | (charge << 191) | (gauge << 207)
 
 
@@ -166,14 +227,15 @@ def _own(id: uint256, info: uint256, head: uint256) -> uint256:
 
 
 @internal
-def _keep_epoch(underlying: uint256, base: uint256):
+def _keep_epoch(underlying: uint256, epoch: uint256, base: uint256):
     """
     @notice The epoch of an underlying's arrays at this round. Arrays of two epochs are never added:
             should governance end one within a transaction that has read some, no more are read.
     """
     at: uint256 = underlying | (base >> 16)  # 4 bits; 0 or 16
-    epoch: uint256 = staticcall OPTIONS.epoch_now(underlying)
     kept: uint256 = self.epochs[at]
-    # quantum, reference and scan range: without them there is no array
-    assert epoch != 0 and (kept == 0 or kept == epoch)
-    self.epochs[at] = epoch
+    if kept != epoch:
+        # quantum, reference and scan range: without them there is no array
+        assert kept == 0
+        self.epochs[at] = epoch
+    assert epoch != 0

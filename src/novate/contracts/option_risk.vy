@@ -9,7 +9,6 @@
 """
 
 from lib import lanes
-from lib import option_id
 from lib import units
 import dated_rows
 import risk_parameters
@@ -19,33 +18,15 @@ uses: dated_rows
 uses: risk_parameters
 uses: rows
 
-# Positions of one underlying, summed: prices in oracle units a base unit times lots, of which
-# `scale` makes wei. Bounds over 128 positions of |lots| < 2**43: prices 2**106, tenors 2**216
-# (a forward 2**56, a delta 2**31, the span 2**80), gap 2**126, cuts 2**71, interest 2**153.
+# Positions of one underlying, summed, within the bounds of `lanes.Sums`; interest below 2**153.
+# Prices in oracle units a base unit times lots, of which `scale` makes wei
 struct Book:
-    totals: lanes.Totals
-    # by expiry slot: [vega, quanta, signed 80 | delta, 2**-30, the rest], as one signed sum
-    tenors: int256[16]
-    slots: uint256             # bitmap of the tenors in use
-    marks: int256              # of options
+    sums: lanes.Sums           # of options; tenors and slots of futures too
     forwards: int256           # of futures that live
     prints: int256             # of futures that are printed
     scale: uint256             # of a lot; one for all dated instruments of an underlying
-    gap: uint256               # ppm of lots times the forward, of a long option at most its mark
-    shorts: uint256            # lots of short options times the forward
     interest: uint256          # 1e-5 of lots times |delta|, 2**-30
     gauge: uint256             # what `_widen` of rows returns
-
-# Options one after another that have expiry, forward and charges in common
-struct Run:
-    key: uint256               # what their rows have in common, and the slot
-    before: uint256            # `sums[0]` before them
-    net: int256
-    gross: uint256
-    delta: int256              # lots times delta, 2**-30
-    charged: uint256           # |lots| times |delta|, 2**-30, where there is a charge
-    gap: uint256               # ppm of the forward
-    spared: uint256            # of lots times gap, what long options are worth less than that
 
 # What they come to; of an underlying without dated positions, its linear delta
 struct Part:
@@ -79,164 +60,155 @@ CALENDAR_VEGA_INVERSE: constant(uint256) = 4
 VEGA_DEPTH_INVERSE: constant(uint256) = 10
 DELTA_ONE: constant(int256) = 2**30
 VEGA_SPAN: constant(int256) = 2**80
-BIAS: constant(int256) = 2**15
-# of a row: all but mark, delta and clip; the charge; the clip
-COMMON: constant(uint256) = (M56 << 56) | (M108 << 148)
-CHARGE: constant(uint256) = M16 << 191
+# of a row: the clip
 CLIP: constant(uint256) = 15 << 144
-# of a row and of an info word: mark and delta
-OWN: constant(uint256) = M56 | (M32 << 112)
-OPTION: constant(uint256) = dated_rows.KIND_OPTION << 188
 LOTS_OFFSET: constant(int256) = 2**43
-M8: constant(uint256) = 2**8 - 1
 M16: constant(uint256) = 2**16 - 1
 M20: constant(uint256) = 2**20 - 1
-M24: constant(uint256) = 2**24 - 1
-M32: constant(uint256) = 2**32 - 1
 M36: constant(uint256) = 2**36 - 1
 M44: constant(uint256) = 2**44 - 1
 M56: constant(uint256) = 2**56 - 1
 M64: constant(uint256) = 2**64 - 1
-M108: constant(uint256) = 2**108 - 1
 
 
 @internal
-def collect(
-    words: DynArray[uint256, 32], underlying: uint256, status: uint256, base: uint256, seen: uint256
-) -> Book:
-    """@notice Sums over the dated positions of an underlying; rows are built where none are."""
+def part(
+    words: DynArray[uint256, 32],
+    underlying: uint256,
+    status: uint256,
+    base: uint256,
+    seen: uint256,
+    linear: int256,
+) -> Part:
+    """
+    @notice What the dated ones among positions come to in an underlying, beside the linear delta
+            of its perpetuals and spot, whose gauge is `seen`.
+    """
     book: Book = empty(Book)
     book.gauge = seen
-    run: Run = empty(Run)
-    found: uint256[3][16] = empty(uint256[3][16])
-    fetched: uint256 = 32   # of the four words from here on
-    shared: uint256 = max_value(uint256)  # the head seen last, and what rows have of it
-    common: uint256 = 0
-    known: bool = dated_rows.epochs[underlying | (base >> 16)] != 0  # there may be rows
-    plain: uint256 = 0      # the forward that options of it are built at, if it is not a print
+    book.sums.left = max_value(uint256)
+    # once options of it have been built in this round, their rows are the shorter way
+    if not dated_rows.built[underlying | (base >> 16)]:
+        book.sums = staticcall dated_rows.OPTIONS.fresh_sums(
+            words, underlying, dated_rows._known(underlying, status)
+        )
+    if book.sums.left != 0:
+        book = self._with_rows(book, words, underlying, status, base)
+    for slot: uint256 in range(16):
+        if book.sums.slots >> slot == 0:
+            break
+        head: uint256 = book.sums.heads[slot]
+        if head == 0:
+            continue
+        row: uint256 = dated_rows._common(underlying, head, book.sums.epoch, status, base)
+        book.scale = (row >> 148) & M36
+        book.gauge = rows._widen(book.gauge, row)
+        # deltas below 2**81, a charge of 16 bits, a forward of 56
+        charge: uint256 = unsafe_mul((row >> 191) & M16, head & M56)
+        charge = unsafe_mul(charge, book.sums.charged[slot])
+        book.interest = unsafe_add(book.interest, charge)
+    scale: int256 = convert(book.scale, int256)
+    p: Part = empty(Part)
+    p.gauge = book.gauge
+    # sums below 2**126 and 2**153 times a scale below 2**30
+    shorts: uint256 = unsafe_mul(book.sums.shorts, book.scale)
+    p.minimum = units.ppm_up(shorts, SHORT_MINIMUM_PPM)
+    p.interest = self._ones_up(unsafe_mul(book.interest, book.scale))
+    # sums below 2**107 times a scale below 2**30
+    p.value_linear = unsafe_mul(unsafe_add(book.forwards, book.prints), scale)
+    p.value_spot = unsafe_mul(book.sums.marks, scale)
+    p.linear = unsafe_add(linear, unsafe_mul(book.forwards, scale))
+    offset: uint256 = 0
+    vega: uint256 = 0
+    offset_vega: uint256 = 0
+    p.delta, offset, vega, offset_vega = self._tenors(
+        book.sums.tenors, book.sums.slots, scale, linear
+    )
+    # sizes below 2**170
+    p.size = self._ones_up(units.magnitude(p.delta))
+    p.added = units.div_up(unsafe_mul(book.sums.gap, book.scale), units.PPM)
+    p.added += units.div_up(offset, CALENDAR_DIVISOR)
+    if book.sums.totals.gross != 0:
+        epoch: uint256 = dated_rows.epochs[underlying | (base >> 16)]
+        p.totals = book.sums.totals
+        p.psr = (epoch >> 112) & M20
+        p.quantum_lot = unsafe_mul(epoch & M56, book.scale)  # below 2**86
+        p.vega = unsafe_mul(vega, p.quantum_lot)
+        p.added += units.div_up(offset_vega * p.quantum_lot, CALENDAR_VEGA_INVERSE)
+        p.added += lanes.rounding(p.totals, p.quantum_lot)
+    return p
+
+
+@internal
+def _with_rows(
+    given: Book, words: DynArray[uint256, 32], underlying: uint256, status: uint256, base: uint256
+) -> Book:
+    """@notice The sums with what is left of an underlying, by rows; built where none are."""
+    book: Book = given
+    seen: uint256 = max_value(uint256)  # the gauge of a row seen last
+    is_built: bool = False              # there are options that live among them
     for i: uint256 in range(len(words), bound=32):
         rest: uint256 = words[i]
         for j: uint256 in range(4):
             lane: uint256 = rest & M64
             rest = rest >> 64
-            if lane >> 59 != 16 | underlying:
+            if lane >> 59 != 16 | underlying or (book.sums.left >> ((i << 2) | j)) & 1 == 0:
                 continue
             key: uint256 = base | (lane >> 44)
-            row: uint256 = rows.rows[key] if known else 0
-            array: uint256 = dated_rows.arrays[key] if row != 0 else 0
+            row: uint256 = rows.rows[key]
             if row == 0:
-                if fetched != i & 28:
-                    fetched = i & 28
-                    page: uint256[4] = dated_rows._page(words, fetched, underlying)
-                    found = staticcall dated_rows.OPTIONS.lane_words(page)
-                own: uint256[3] = found[((i & 3) << 2) | j]  # below 16
-                if own[2] != shared:
-                    shared = own[2]
-                    common = dated_rows._common(key, shared, status, base)
-                    printed: bool = (shared >> 72) & M8 == dated_rows.STATE_PRINTED
-                    plain = max_value(uint256) if printed else shared & M56
-                array = own[0]
-                row = own[1]
-                if (row >> 56) & M56 == plain and key & option_id.FUTURE == 0:
-                    row = common | OPTION | (row & OWN) | ((row >> 252) << 144)
-                else:
-                    row = common | dated_rows._own(key, row, shared)
-                rows.rows[key] = row
-                dated_rows.arrays[key] = array
+                dated_rows._build_rows(words, i & 28, book.sums.left, underlying, status, base)
+                row = rows.rows[key]
+            book.scale = (row >> 148) & M36
             # a lane holds 44 bits, so the difference stays within +-2**43
             lots: int256 = unsafe_sub(convert(convert(lane & M44, bytes32), int256), LOTS_OFFSET)
+            value: int256 = unsafe_mul(lots, convert(row & M56, int256))  # below 2**99
+            kind: uint256 = (row >> 188) & 7
+            if kind == dated_rows.KIND_PRINTED_OPTION:
+                book.sums.marks = unsafe_add(book.sums.marks, value)
+                continue
+            if kind == dated_rows.KIND_PRINTED_FUTURE:
+                book.prints = unsafe_add(book.prints, value)
+                continue
+            if row >> 207 != seen:
+                seen = row >> 207
+                book.gauge = rows._widen(book.gauge, row)
+            notional: int256 = unsafe_mul(lots, convert((row >> 56) & M56, int256))
+            delta: int256 = unsafe_mul(notional, DELTA_ONE)  # below 2**130, as of options
+            vega: int256 = 0
+            if kind == dated_rows.KIND_FUTURE:
+                book.forwards = unsafe_add(book.forwards, notional)
+            else:
+                is_built = True
+                delta = unsafe_mul(notional, convert(convert(row << 112, bytes32), int256) >> 224)
+                array: uint256 = dated_rows.arrays[key]
+                # lane 0 is the vega
+                vega = unsafe_mul(lots, unsafe_sub(convert(array & M16, int256), lanes.BIAS))
+                book.sums.marks = unsafe_add(book.sums.marks, value)
+                book.sums.totals.sums = lanes.added(book.sums.totals.sums, array, lots)
+                book.sums.totals.net = unsafe_add(book.sums.totals.net, lots)
+                gap: uint256 = units.magnitude(notional)
+                if lots < 0:
+                    lots = unsafe_sub(0, lots)
+                    book.sums.shorts = unsafe_add(book.sums.shorts, gap)
+                    gap = unsafe_mul(gap, GAP_PPM)
+                else:
+                    least: uint256 = unsafe_mul(convert(value, uint256), units.PPM)
+                    gap = min(unsafe_mul(gap, GAP_PPM), least)
+                book.sums.gap = unsafe_add(book.sums.gap, gap)
+                size: uint256 = convert(lots, uint256)
+                book.sums.totals.gross = unsafe_add(book.sums.totals.gross, size)
+                if row & CLIP != 0:
+                    size = unsafe_mul(size, lanes.clipped(row << 108))
+                    book.sums.totals.cut = unsafe_add(book.sums.totals.cut, size)
+            charge: uint256 = unsafe_mul(units.magnitude(delta), (row >> 191) & M16)
+            book.interest = unsafe_add(book.interest, charge)
             slot: uint256 = (lane >> 55) & 15
-            if (row & COMMON) | slot != run.key:
-                if (row >> 188) & 7 != dated_rows.KIND_OPTION:
-                    book = self._add_other(book, slot, lots, row)
-                    continue
-                book = self._closed(book, run)
-                run = self._opened((row & COMMON) | slot, book.totals.sums[0])
-            q: uint256 = convert(convert(lots, bytes32), uint256)
-            book.totals.sums = lanes.added(book.totals.sums, array, lots)
-            run.net = unsafe_add(run.net, lots)
-            mark: uint256 = row & M56
-            book.marks = unsafe_add(book.marks, unsafe_mul(lots, convert(mark, int256)))
-            if lots < 0:
-                q = unsafe_sub(0, q)
-            elif unsafe_mul(mark, units.PPM) < run.gap:
-                mark = unsafe_sub(run.gap, unsafe_mul(mark, units.PPM))
-                run.spared = unsafe_add(run.spared, unsafe_mul(q, mark))
-            run.gross = unsafe_add(run.gross, q)
-            delta: int256 = convert(convert(row << 112, bytes32), int256) >> 224
-            run.delta = unsafe_add(run.delta, unsafe_mul(lots, delta))
-            if row & CHARGE != 0:
-                run.charged = unsafe_add(run.charged, unsafe_mul(q, units.magnitude(delta)))
-            if row & CLIP != 0:
-                cut: uint256 = lanes.clipped(row << 108)
-                book.totals.cut = unsafe_add(book.totals.cut, unsafe_mul(q, cut))
-    return self._closed(book, run)
-
-
-@internal
-@pure
-def _opened(key: uint256, before: uint256) -> Run:
-    """@notice Options to come that have `key` in common, when `sums[0]` is `before`."""
-    run: Run = empty(Run)
-    run.key = key
-    run.before = before
-    # a forward of 56 bits
-    run.gap = unsafe_mul((key >> 56) & M56, GAP_PPM)
-    return run
-
-
-@internal
-@pure
-def _closed(given: Book, run: Run) -> Book:
-    """@notice The sums with those of options that have `run.key` in common."""
-    book: Book = given
-    if run.key == 0:
-        return book
-    # the bounds of `Book`
-    book.totals.net = unsafe_add(book.totals.net, run.net)
-    book.totals.gross = unsafe_add(book.totals.gross, run.gross)
-    forward: uint256 = (run.key >> 56) & M56
-    # gross less net is twice what is short
-    net: uint256 = convert(convert(run.net, bytes32), uint256)
-    shorts: uint256 = unsafe_sub(run.gross, net) >> 1
-    book.shorts = unsafe_add(book.shorts, unsafe_mul(shorts, forward))
-    book.gap = unsafe_add(book.gap, unsafe_sub(unsafe_mul(run.gross, run.gap), run.spared))
-    delta: int256 = unsafe_mul(run.delta, convert(convert(forward, bytes32), int256))
-    # lane 0 is the vega; of the sum of its lots the lowest 64 bits are kept, which is within 2**63
-    lane: uint256 = unsafe_sub(book.totals.sums[0], run.before) << 192
-    vega: int256 = convert(convert(lane, bytes32), int256) >> 192
-    vega = unsafe_sub(vega, unsafe_mul(BIAS, run.net))  # below 2**64
-    slot: uint256 = run.key & 15
-    sum: int256 = unsafe_add(unsafe_mul(delta, VEGA_SPAN), vega)
-    book.tenors[slot] = unsafe_add(book.tenors[slot], sum)
-    book.slots |= 1 << slot
-    book.scale = (run.key >> 148) & M36
-    book.gauge = rows._widen(book.gauge, run.key)
-    charge: uint256 = (run.key >> 191) & M16
-    book.interest = unsafe_add(book.interest, unsafe_mul(unsafe_mul(run.charged, forward), charge))
-    return book
-
-
-@internal
-@pure
-def _add_other(given: Book, slot: uint256, lots: int256, row: uint256) -> Book:
-    """@notice Add what needs no array: a future, or what is printed, which is a value alone."""
-    book: Book = given
-    kind: uint256 = (row >> 188) & 7
-    book.scale = (row >> 148) & M36
-    value: int256 = unsafe_mul(lots, convert(row & M56, int256))  # below 2**99
-    if kind == dated_rows.KIND_PRINTED_OPTION:
-        book.marks = unsafe_add(book.marks, value)
-    elif kind == dated_rows.KIND_PRINTED_FUTURE:
-        book.prints = unsafe_add(book.prints, value)
-    else:
-        book.gauge = rows._widen(book.gauge, row)
-        book.forwards = unsafe_add(book.forwards, value)
-        delta: int256 = unsafe_mul(value, DELTA_ONE)
-        book.tenors[slot] = unsafe_add(book.tenors[slot], unsafe_mul(delta, VEGA_SPAN))
-        book.slots |= 1 << slot
-        charge: uint256 = unsafe_mul(units.magnitude(delta), (row >> 191) & M16)
-        book.interest = unsafe_add(book.interest, charge)
+            delta = unsafe_add(unsafe_mul(delta, VEGA_SPAN), vega)
+            book.sums.tenors[slot] = unsafe_add(book.sums.tenors[slot], delta)
+            book.sums.slots |= 1 << slot
+    if is_built:
+        dated_rows.built[underlying | (base >> 16)] = True
     return book
 
 
@@ -271,42 +243,6 @@ def _tenors(
     offset: int256 = min(longs, unsafe_sub(longs, total))
     offset_vega: int256 = min(vega_longs, unsafe_sub(vega_longs, vega))
     return total, convert(offset, uint256), units.magnitude(vega), convert(offset_vega, uint256)
-
-
-@internal
-def part(book: Book, underlying: uint256, base: uint256, linear: int256) -> Part:
-    """
-    @notice What an account's dated positions of an underlying come to, beside the linear delta of
-            its perpetuals and spot.
-    """
-    scale: int256 = convert(book.scale, int256)
-    p: Part = empty(Part)
-    p.gauge = book.gauge
-    # sums below 2**126 and 2**153 times a scale below 2**30
-    shorts: uint256 = unsafe_mul(book.shorts, book.scale)
-    p.minimum = units.ppm_up(shorts, SHORT_MINIMUM_PPM)
-    p.interest = self._ones_up(unsafe_mul(book.interest, book.scale))
-    # sums below 2**107 times a scale below 2**30
-    p.value_linear = unsafe_mul(unsafe_add(book.forwards, book.prints), scale)
-    p.value_spot = unsafe_mul(book.marks, scale)
-    p.linear = unsafe_add(linear, unsafe_mul(book.forwards, scale))
-    offset: uint256 = 0
-    vega: uint256 = 0
-    offset_vega: uint256 = 0
-    p.delta, offset, vega, offset_vega = self._tenors(book.tenors, book.slots, scale, linear)
-    # sizes below 2**170
-    p.size = self._ones_up(units.magnitude(p.delta))
-    p.added = units.div_up(unsafe_mul(book.gap, book.scale), units.PPM)
-    p.added += units.div_up(offset, CALENDAR_DIVISOR)
-    if book.totals.gross != 0:
-        epoch: uint256 = dated_rows.epochs[underlying | (base >> 16)]
-        p.totals = book.totals
-        p.psr = (epoch >> 112) & M20
-        p.quantum_lot = unsafe_mul(epoch & M56, book.scale)  # below 2**86
-        p.vega = unsafe_mul(vega, p.quantum_lot)
-        p.added += units.div_up(offset_vega * p.quantum_lot, CALENDAR_VEGA_INVERSE)
-        p.added += lanes.rounding(book.totals, p.quantum_lot)
-    return p
 
 
 @internal

@@ -38,6 +38,22 @@ struct Totals:
     cut: uint256             # lots times what their lanes were cut by
 
 
+# What options of one underlying come to; the last three by slot of their expiry. Prices in oracle
+# units a base unit. Bounds over 128 positions of |lots| < 2**43: marks and shorts 2**106, gap
+# 2**126, cut 2**71, charged 2**81, tenors 2**217 (a forward 2**56, a delta 2**31, the span 2**80)
+struct Sums:
+    totals: Totals
+    marks: int256            # lots times mark
+    gap: uint256             # ppm of lots times the forward, of a long option at most its mark
+    shorts: uint256          # lots of short options times the forward
+    left: uint256            # a bit a lane: an instrument of that underlying not among them
+    slots: uint256           # bitmap of those in use
+    epoch: uint256           # of now
+    tenors: int256[16]       # [lots * delta * forward, 2**-30, the rest | vega, quanta, signed 80]
+    heads: uint256[16]       # the head word
+    charged: uint256[16]     # lots times |delta|, 2**-30
+
+
 @internal
 @pure
 def added(sums: uint256[4], array: uint256, lots: int256) -> uint256[4]:
