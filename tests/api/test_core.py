@@ -19,7 +19,14 @@ from novate.api.supervisor import Supervisor
 from novate.engine import journal_disk
 from novate.engine.journal import GENESIS_KIND, Journal
 from novate.engine.recovery import Follower
-from novate.errors import JournalFull, JournalReadOnly, OutcomeUnknown, Overloaded, Rejected
+from novate.errors import (
+    JournalFull,
+    JournalReadOnly,
+    NoTwin,
+    OutcomeUnknown,
+    Overloaded,
+    Rejected,
+)
 from novate.model.order import REDUCE_ONLY
 from novate.wire import records
 from novate.wire.records import AnyRecord, BatchDue, OrderPlaced, OrderRejected
@@ -188,3 +195,18 @@ def test_an_engine_that_fails_stops_the_venue_at_once(journal: Journal) -> None:
         await supervisor.stop()
 
     asyncio.run(run())
+
+
+def test_while_it_is_barred_nothing_but_cancels_and_the_venues_own_records_enter(
+    journal: Journal,
+) -> None:
+    async def work(venue: Core) -> None:
+        venue.barred = Rejected(NoTwin)
+        assert (await refusal(venue.submit(order(1)))).error is NoTwin
+        await venue.submit(cancel(1))
+        await venue.enter(BatchDue(1))
+        venue.barred = None
+        await venue.submit(order(2))
+
+    made = serve(journal, work)
+    assert made.shed == {"new": 1} and len(digests(journal, OrderPlaced)) == 1

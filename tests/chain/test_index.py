@@ -17,6 +17,7 @@ from support.index import contents
 from support.journals import child
 from support.market import Market
 
+from novate.chain.client import Client, RpcFault
 from novate.chain.compile import compile_contract
 from novate.chain.deployment import Deployment
 from novate.chain.node import local_key
@@ -204,6 +205,7 @@ def test_a_checkpoint_is_used_and_changes_nothing(
 SCRIPT = """
 import sys
 from pathlib import Path
+from novate.chain.client import Client, RpcFault
 from novate.chain.compile import compile_contract
 from novate.chain.deployment import Deployment
 from novate.config import load
@@ -321,7 +323,20 @@ def taker(market: Market) -> str:
     return f"{market.actors['taker'].account:#066x}"
 
 
-def test_a_call_through_somebody_elses_contract_is_seen_and_ends_the_ledgers_rows(
+class Blind:
+    """A node without traces."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self.chain_id = client.chain_id
+
+    def request(self, method: str, *parameters: Any) -> Any:
+        if method == "debug_traceTransaction":
+            raise RpcFault("the method does not exist")
+        return self._client.request(method, *parameters)
+
+
+def test_a_call_through_somebody_elses_contract_is_followed_where_the_node_traces_it(
     market: Market,
 ) -> None:
     venue, client = market.venue, market.venue.client
@@ -342,4 +357,11 @@ def test_a_call_through_somebody_elses_contract_is_seen_and_ends_the_ledgers_row
         with store.begin() as connection:
             newest = get_deposits(connection, taker(market), Page(count=1)).rows[0]
         assert (newest.amount, newest.transaction_id) == ("0.000007", "0x" + sent.hex())
+        assert indexer.place(LEDGER) == NOWHERE, "the ledger's rows go on"
+    with closing(Database.open("sqlite://")) as store:
+        indexer = Indexer(store, venue.deployment, load(), BY_NODE)
+        indexer.follow(NodeChain(Blind(client), venue.deployment))  # type: ignore[arg-type]
+        with store.begin() as connection:
+            newest = get_deposits(connection, taker(market), Page(count=1)).rows[0]
+        assert newest.amount == "0.000007", "events tell of it all the same"
         assert "NoTwin" in indexer.place(LEDGER).hash

@@ -15,8 +15,10 @@ import pytest
 from msgspec.structs import replace
 
 from novate.chain.client import Client, RpcFault
+from novate.chain.node import local_key
 from novate.chain.rows import hexed
 from novate.demo.venue import Venue
+from novate.engine.ahead import REORG_BLOCKS_MAX
 from novate.engine.journal import Journal
 from novate.errors import BY_CODE, BY_SELECTOR, Rejected
 from novate.services import settler as settler_module
@@ -239,6 +241,30 @@ def test_a_fill_that_never_settles_is_given_up_after_a_bounded_number_of_tries(
     ]
     assert len(submissions(market)) == 4 and market.held("taker") == 0
     assert venue.sequencer.confirmed_hash() == venue.replica.world.state_hash()
+
+
+# Skipped
+
+
+def test_a_fill_that_the_chain_skips_settles_alone_once_nothing_bars_it(market: Market) -> None:
+    venue = market.venue
+    (match,) = due(market, lots=3)
+    venue.clearinghouse.send("pause", 60, key=local_key("guardian"))  # the engine did not know
+    venue.submit()
+    outcomes = venue.mine(venue.now + 5)
+    assert [a["settled"] for a in happened(outcomes, "BatchSettled")] == [0]
+    assert len(happened(outcomes, "TradeSkipped")) + len(happened(outcomes, "FillSkipped")) == 1
+    assert market.held("taker") == 0 and market.busts() == []
+    assert match.sequence in venue.settler.held.matches, "it is sent again"
+    for _ in range(3):
+        market.round(100_000)
+    require_settled_once(market, 3)
+    assert [(s.first_sequence, s.count) for s in submissions(market)] == [(0, 1), (0, 1)]
+    for _ in range(REORG_BLOCKS_MAX + 1):
+        venue.mine(venue.now + 1)
+    venue.client.send(local_key("stranger"), market.exchange().address, b"")
+    venue.mine(venue.now + 1)
+    assert venue.settler.held.matches == venue.settler.held.placed == {}
 
 
 # Reorganisations

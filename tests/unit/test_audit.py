@@ -362,3 +362,11 @@ def test_refused_and_cancelled_orders_make_way() -> None:
     refused = OrderRejected((2).to_bytes(32, "big"), 2001)
     out = [refused, done(3, "cancelled", 5)]
     assert follow(*RESTING, TAKER, *out, matched(1, 4, 5, 101)).matches == 1
+
+
+def test_the_same_order_handed_in_twice_keeps_the_first_ones_place() -> None:
+    again = [RESTING[1], OrderRejected((2).to_bytes(32, "big"), 2001)]
+    assert follow(*RESTING, *again, TAKER, matched(2, 4, 5, 100)).matches == 1
+    gone = OrderRejected((2).to_bytes(32, "big"), 2001)
+    with pytest.raises(OutOfOrder, match="not open"):
+        follow(*RESTING, *again, gone, TAKER, matched(2, 4, 5, 100))

@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection
 from support.index import DEPLOYMENT, EXECUTOR, Pen, contents, matched, placed
 from support.journals import SEGMENT, child, clock
 
 from novate.cli import index_show
 from novate.cli import main as cli
 from novate.engine.journal import Journal
+from novate.store import database
 from novate.store.database import Database
 from novate.wire.records import BatchClosed
 
@@ -78,6 +80,44 @@ def test_rebuild_makes_the_same_rows(run: Run, folder: Path, database_url: str) 
     assert code == 0 and json.loads(out)["records"] == 4
     with closing(Database.open(database_url)) as store:
         assert contents(store) == before
+
+
+def test_until_a_rebuild_is_complete_readers_have_what_was_there(
+    run: Run, folder: Path, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    common = ("--journal", folder / "journal.bin", "--database", database_url)
+    assert run("run", *common, "--once")[0] == 0
+    replace, seen = database.replace, []
+    with closing(Database.open(database_url)) as reader:
+        before = contents(reader)
+
+        def watched(source: Connection, target: Connection) -> None:
+            replace(source, target)
+            seen.append(contents(reader))
+
+        monkeypatch.setattr(database, "replace", watched)
+        assert run("rebuild", *common)[0] == 0
+        assert seen == [before] and contents(reader) == before
+
+
+def test_a_rebuild_that_fails_leaves_the_index_and_nothing_beside_it(
+    run: Run, folder: Path, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    common = ("--journal", folder / "journal.bin", "--database", database_url)
+    assert run("run", *common, "--once")[0] == 0
+    with closing(Database.open(database_url)) as store:
+        before = contents(store)
+    replace = database.replace
+
+    def half(source: Connection, target: Connection) -> None:
+        replace(source, target)
+        raise OSError("the machine stops")
+
+    monkeypatch.setattr(database, "replace", half)
+    assert run("rebuild", *common)[0] == 2
+    with closing(Database.open(database_url)) as store:
+        assert contents(store) == before
+    assert not [path for path in folder.iterdir() if path.name.startswith(".index")]
 
 
 @pytest.mark.parametrize("what", index_show.QUESTIONS)

@@ -9,7 +9,8 @@ from support.index import DEPLOYMENT, STRANGER
 from support.journals import rejection
 
 from novate.chain.client import RpcFault
-from novate.errors import IndexForeign
+from novate.errors import IndexForeign, NoTwin
+from novate.services.blocks import BlockReader
 from novate.services.indexer_blocks import NodeChain
 
 HASH, PARENT = "0x" + "aB" * 32, "0x" + "cd" * 32
@@ -51,6 +52,8 @@ class Node:
     def request(self, method: str, *parameters: Any) -> Any:
         if method == "eth_blockNumber":
             return self.head
+        if method == "debug_traceTransaction":
+            raise RpcFault("no such method")
         return self.receipts if method == "eth_getBlockReceipts" else self.block
 
 
@@ -64,6 +67,13 @@ def test_what_was_sent_to_us_or_left_our_logs_is_ours() -> None:
     assert found is not None and (found.hash, found.parent) == (HASH.lower(), PARENT)
     assert [t.position for t in found.transactions] == [1, 3] and found.timestamp == 100
     assert chain(node).head() == 7 and chain(node).hash_of(7) == HASH.lower()
+
+
+def test_without_a_trace_only_who_can_do_without_it_goes_on() -> None:
+    found = chain(Node()).block(7)
+    assert found is not None and [t.calls for t in found.transactions] == [[], []]
+    reader = BlockReader(Node(), DEPLOYMENT)  # type: ignore[arg-type]
+    assert rejection(lambda: reader.block(7))[0] is NoTwin
 
 
 def test_a_block_that_is_not_there_is_none() -> None:

@@ -24,6 +24,7 @@ from novate.wire.records import (
     AnyRecord,
     BatchClosed,
     BatchSubmitted,
+    Busted,
     ChainReorganised,
     ChainTransaction,
     Matched,
@@ -226,6 +227,25 @@ def mined(sent: BatchSubmitted, block: int, settled: int) -> ChainTransaction:
     return ChainTransaction(block, 0, 0, sent.transaction, bytes(20), exchange, b"", True, 1, logs)
 
 
+def test_what_was_given_up_is_dropped_once_no_reorganisation_brings_it_back(
+    settler: Settler,
+) -> None:
+    settler.follow(price_round(1))
+    closed(settler, 0, 2, number=1)
+    [sent] = settler.plan(0)
+    settler.follow(sent)
+    settler.follow(mined(sent, 10, settled=0b01))
+    settler.follow(Busted(1, 7))
+    assert set(settler.held.matches) == {0, 1}, "the block may leave the chain"
+    other = mined(sent, 10 + REORG_BLOCKS_MAX, settled=0)
+    settler.follow(msgspec.structs.replace(other, transaction=bytes(32)))
+    assert settler.flights == settler.held.matches == {}
+    closed(settler, 2, 1, number=1)
+    settler.waiting.clear()
+    settler.follow(Busted(2, 7))
+    assert settler.held.matches == {}, "nothing carries it"
+
+
 def test_what_a_batch_did_not_settle_can_be_sent_again_however_late(settler: Settler) -> None:
     settler.follow(price_round(1))
     closed(settler, 0, 3, number=1)
@@ -234,6 +254,6 @@ def test_what_a_batch_did_not_settle_can_be_sent_again_however_late(settler: Set
     settler.follow(mined(sent, 10, settled=0b101))
     other = mined(sent, 10 + REORG_BLOCKS_MAX, settled=0)
     settler.follow(msgspec.structs.replace(other, transaction=bytes(32)))
-    assert settler.flights == {} and set(settler.matches) == {1}
+    assert settler.flights == {} and set(settler.held.matches) == {1}
     settler.follow(BatchClosed(1, 1, 1, 0))
     assert loads(settler.plan(0)) == [(1, 1, 0)]

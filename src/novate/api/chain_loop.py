@@ -1,10 +1,10 @@
 """The loop between journal and chain, beside the core: batches and rounds out, whole blocks in.
 
-Owns: when the settlement service takes its turns (``heard_at``: the
-last one without a fault, on the process's clock), and how what it writes enters the journal through
-the core. A turn runs on a thread, so that a slow node holds nobody up but this loop; the service is
-touched by one turn at a time. A local chain is mined here, and ``mined`` called
-after each block. Times in milliseconds.
+Owns: when the settlement service takes its turns (``heard_at``: the last one without a fault, on
+the process's clock), and how what it writes enters the journal through the core. A turn runs on a
+thread, so that a slow node holds nobody up but this loop; the service is touched by one turn at a
+time; where it does not know all that the chain holds of ours, the core takes no orders. A local
+chain is mined here, and ``mined`` called after each block. Times in milliseconds.
 """
 
 from __future__ import annotations
@@ -72,6 +72,7 @@ class ChainLoop:
         faults = self.settler.faults.total()
         self._catch_up()
         self.service.turn(now)
+        self.core.barred = self.service.blind
         if self.client.mines and now - self.mined_ms >= self.block_ms:
             self.mined_ms = now
             second = now // 1_000  # division: to seconds

@@ -77,6 +77,7 @@ class Core:
         self.failed = False
         self.busy = False
         self._refusal: tuple[Rejected, float] | None = None
+        self.barred: Rejected | None = None  # why no order may be taken, until it is taken back
         self.carried_out = self.listener_faults = 0
         self.shed: Counter[str] = Counter()
         self._queue: asyncio.Queue[tuple[AnyRecord, Answer]] = asyncio.Queue()
@@ -93,7 +94,9 @@ class Core:
 
     @property
     def refusing(self) -> Rejected | None:
-        """Why the journal takes no new order at present; it is tried again in a moment."""
+        """Why no new order is taken at present; what the journal refuses is tried again soon."""
+        if self.barred is not None:
+            return self.barred
         if self._refusal is None or time.monotonic() > self._refusal[1] + 2 * ROOM_SECONDS:
             return None
         return self._refusal[0]

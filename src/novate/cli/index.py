@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated, Any
 
 import msgspec
@@ -24,7 +25,7 @@ from novate.errors import InvalidParameter, Rejected
 from novate.services.indexer import BY_JOURNAL, BY_NODE, CHAIN, Indexer
 from novate.services.indexer_blocks import NodeChain
 from novate.services.indexer_feed import Feed, Taken
-from novate.store import database, schema
+from novate.store import database
 from novate.store.database import Database
 
 app = typer.Typer(
@@ -106,19 +107,22 @@ def rebuild(
     parameters: Parameters = config.DEFAULT,
     as_json: Json = False,
 ) -> None:
-    """Empty the index and build it again from the journal and the chain.
+    """Build the index again from the journal and the chain, beside the one that is there.
 
-    The rows are those that an index that grew holds. While it is built it answers with what it has;
-    for an unbroken service build another database and switch to it.
+    The rows are those that an index that grew holds. Until all of them are there it answers with
+    what it had; then they take its place at once. If anything fails, it stays as it was.
     """
-    _facts(journal, deployment)  # told before anything is deleted
-    with closing(Database.open(_url(journal, database_url))) as store, store.begin() as connection:
-        database.clear(connection, schema.METADATA.tables.values())
+    _facts(journal, deployment)
     began = time.monotonic()
-    with _feed(journal, deployment, database_url, rpc, parameters) as (store, feed):
+    with (
+        closing(Database.open(_url(journal, database_url))) as store,
+        TemporaryDirectory(prefix=".index-", dir=journal.parent) as folder,
+        _feed(journal, deployment, f"sqlite:///{folder}/index.db", rpc, parameters) as (made, feed),
+    ):
         taken = _all(feed)
-        seconds = round(time.monotonic() - began, 3)
-        _report(store, taken, as_json, seconds)
+        with made.begin() as source, store.begin() as target:
+            database.replace(source, target)
+        _report(store, taken, as_json, round(time.monotonic() - began, 3))
 
 
 def _until_end(stop: threading.Event) -> None:

@@ -23,6 +23,7 @@ from novate.model.order import Order
 from novate.model.settlement import Fill
 from novate.services import settle_call
 from novate.services.replica import Outcome, Replica
+from novate.services.routed import parts
 from novate.wire.records import ChainTransaction
 
 JUDGED = ("I03", "I04", "I05", "I09", "I10", "I11", "I13", "I14", "I15")
@@ -78,7 +79,11 @@ class Auditor:
         return {name: name not in broken for name in JUDGED}
 
     def apply(self, record: ChainTransaction) -> Outcome:
-        """Have the replica execute a transaction, and judge it. Raises ``Divergence``."""
+        """Have the replica execute a transaction, and judge it; one that reached us through others'
+        contracts call by call, of which the last is told. Raises ``Divergence``.
+        """
+        if record.calls:
+            return [self.apply(part) for part in parts(record)][-1]
         self._record = record
         self.transactions += 1
         if not record.succeeded:

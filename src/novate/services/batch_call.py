@@ -94,16 +94,20 @@ def forced_calldata(fill: SignedFill, executor: str, words: tuple[int, int, int]
     return call + packed.proofs
 
 
-def round_calldata(carried: OracleRound) -> bytes:
-    """``Oracle.post_round`` of a round."""
-    return abi_of("Oracle").encode_call(
-        "post_round",
+def round_arguments(carried: OracleRound) -> tuple[int, int, list[int], int, list[list[int]]]:
+    """The arguments of ``Oracle.post_round`` for a round."""
+    return (
         carried.round,
         carried.timestamp,
         [records.number(word) for word in carried.observations],
         records.number(carried.nodes),
         [list(halves(signature)) for signature in carried.signatures],
     )
+
+
+def round_calldata(carried: OracleRound) -> bytes:
+    """``Oracle.post_round`` of a round."""
+    return abi_of("Oracle").encode_call("post_round", *round_arguments(carried))
 
 
 def exit_data(

@@ -10,9 +10,9 @@ from novate.chain.mirror import mirror_world
 from novate.config import Parameters
 from novate.engine.sequencer import Sequencer, Settings
 from novate.services import settle_call
+from novate.services.batch_call import round_arguments
 from novate.services.replica import Replica
-from novate.wire import records
-from novate.wire.records import Genesis, OracleRound
+from novate.wire.records import ChainTransaction, Genesis, OracleRound
 
 
 def coincurve_key(account: LocalAccount) -> PrivateKey:
@@ -24,34 +24,26 @@ def build_sequencer(
     deployment: Deployment, parameters: Parameters, executor: LocalAccount, now: int
 ) -> Sequencer:
     """A sequencer over a fresh world of its own, whose state is what the journal makes of it."""
+    key = coincurve_key(executor)
+    return sequencer_of(deployment, parameters, executor.address.lower(), key, now)
+
+
+def sequencer_of(
+    deployment: Deployment, parameters: Parameters, executor: str, key: PrivateKey, now: int
+) -> Sequencer:
+    """The same for an executor's address and the key that signs receipts."""
     world = mirror_world(deployment, parameters, now)
     follower = Replica(world, deployment, check_events=False)
-    settings = Settings(
-        executor=executor.address.lower(),
-        key=coincurve_key(executor),
-        separator=settle_call.separator(deployment),
-    )
+    settings = Settings(executor=executor, key=key, separator=settle_call.separator(deployment))
 
     def apply_round(_: object, record: OracleRound) -> None:
-        signatures = [
-            [int.from_bytes(s[:32], "big"), int.from_bytes(s[32:], "big")]
-            for s in record.signatures
-        ]
-        words = [records.number(word) for word in record.observations]
-        follower.post_round(
-            (record.round, record.timestamp, words, records.number(record.nodes), signatures)
-        )
+        follower.post_round(round_arguments(record))
 
-    def apply_transaction(_: object, record: records.ChainTransaction) -> None:
+    def apply_transaction(_: object, record: ChainTransaction) -> None:
         follower.apply(record)
 
-    return Sequencer(
-        world,
-        settings,
-        apply_round,
-        apply_transaction,
-        settle_call.read_sent(deployment, settings.executor),
-    )
+    read = settle_call.read_sent(deployment, executor)
+    return Sequencer(world, settings, apply_round, apply_transaction, read)
 
 
 def genesis_of(deployment: Deployment, parameters: Parameters) -> Genesis:

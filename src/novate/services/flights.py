@@ -56,6 +56,11 @@ class Flight:
         """The newest attempt."""
         return self.attempts[-1]
 
+    def leave(self, first_block: int) -> None:
+        """Blocks from ``first_block`` on have left the chain."""
+        if self.block is not None and self.block >= first_block:
+            self.block, self.sent, self.settled = None, False, frozenset()
+
 
 class BatchTimer:
     """Closes a batch by time: the oldest match in the open batch waits ``delay_ms`` at most.

@@ -7,6 +7,7 @@ the same price. It shares no code with the book. Lots and wad prices as in the r
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
 from novate.model.order import IMMEDIATE
@@ -35,6 +36,7 @@ class Priority:
 
     def __init__(self) -> None:
         self._open: dict[bytes, _Entry] = {}
+        self._again: Counter[bytes] = Counter()
         self._arrivals = 0
         self.matches = 0
 
@@ -44,7 +46,7 @@ class Priority:
             case OrderPlaced():
                 self._place(record)
             case OrderRejected():
-                self._open.pop(record.digest, None)
+                self._reject(record.digest)
             case Matched():
                 self._match(record)
             case OrderDone():
@@ -55,7 +57,8 @@ class Priority:
     def _place(self, record: OrderPlaced) -> None:
         order = record.order
         if record.digest in self._open:
-            return  # the same order again: refused, and its record says so
+            self._again[record.digest] += 1  # the same order: refused, while the first one stays
+            return
         self._arrivals += 1
         self._open[record.digest] = _Entry(
             arrival=self._arrivals,
@@ -65,6 +68,12 @@ class Priority:
             left=abs(order.lots),
             immediate=bool(order.flags & IMMEDIATE),
         )
+
+    def _reject(self, digest: bytes) -> None:
+        if self._again[digest]:
+            self._again[digest] -= 1
+        else:
+            self._open.pop(digest, None)
 
     def _match(self, record: Matched) -> None:
         taker, maker = self._entry(record.taker), self._entry(record.maker)

@@ -8,8 +8,8 @@ Anybody may send anything. What reverted on the chain changed nothing there and 
 here, whatever it was; that the model would have accepted it is told (``Outcome.unexplained``) and
 stops nothing, since gas, value sent along and tokens are no part of the model. What succeeded but
 has no twin stops the replica before it, with the code ``NoTwin``; a disagreement with
-``ReplicaDiverged``. Transactions that reach our contracts through a contract of somebody else are
-not followed here.
+``ReplicaDiverged``. What reaches our contracts through a contract of somebody else is followed call
+by call, all or nothing (``routed.py``).
 """
 
 from __future__ import annotations
@@ -22,11 +22,13 @@ from novate import errors
 from novate.chain.abi import Abi, Event
 from novate.chain.backend import abi_of
 from novate.chain.deployment import CONTRACT_OF, Deployment
+from novate.chain.rows import hexed
 from novate.errors import Error
 from novate.model import oracle, settlement_prints, surfaces
 from novate.model.state import World
 from novate.services import settle_call
 from novate.services.calldata import Reader, Unreadable
+from novate.services.routed import parts
 from novate.services.twins import CHANGES_NOTHING, argument, twins
 from novate.wire import round as wire_round
 from novate.wire import surfaces as wire_surfaces
@@ -128,11 +130,20 @@ class Replica:
             raise self.stopped
         now = self.world.now
         try:
+            if record.calls:
+                return self._follow_routed(record)
             return self._follow(record)
         except Divergence as fault:
             self.stopped = fault
             self.world.now = now
             raise
+
+    def _follow_routed(self, record: ChainTransaction) -> Outcome:
+        """Follow each call of others' contracts into ours."""
+        with self.world.store.transaction():
+            outcomes = [self._follow(part) for part in parts(record)]
+        events = [event for outcome in outcomes for event in outcome.events]
+        return Outcome(hexed(record.contract), "", (), True, events, record.calldata)
 
     def _follow(self, record: ChainTransaction) -> Outcome:
         outcome = self.decode(record)

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from novate.chain.connection import CallReverted, RpcFault
-from novate.errors import Rejected, ReorgTooDeep
+from novate.errors import NoTwin, Rejected, ReorgTooDeep
 from novate.services.flights import BatchTimer
 from novate.services.reader import Reader
 from novate.services.settler import Settler
@@ -26,7 +26,11 @@ Write = Callable[[Sequence[AnyRecord]], None]
 
 
 class SettlementLoop:
-    """Settler, watcher (or what reads for it) and timer over one journal."""
+    """Settler, watcher (or what reads for it) and timer over one journal.
+
+    ``blind``: the chain holds something of ours that the watcher cannot learn (``NoTwin``), so that
+    the engine does not know every account any more and should take no orders.
+    """
 
     def __init__(
         self, settler: Settler, watcher: Watcher | Reader, timer: BatchTimer, write: Write
@@ -35,6 +39,7 @@ class SettlementLoop:
         self.watcher = watcher
         self.timer = timer
         self.seconds: defaultdict[str, float] = defaultdict(float)
+        self.blind: Rejected | None = None
         self._write = write
 
     @property
@@ -50,12 +55,21 @@ class SettlementLoop:
     def turn(self, now_ms: int) -> None:
         """One turn. Errors: ``ReorgTooDeep``, and those of writing."""
         settler = self.settler
-        self._do("watch", self.watcher.poll)
+        self._do("watch", self._watch)
         self._do("plan", lambda: self.timer.due(now_ms))
         self._do("plan", lambda: settler.plan(now_ms))
         with self.timed("send"):
             settler.transmit()
         self._do("check", lambda: settler.check(now_ms, self.watcher.next_block - 1))
+
+    def _watch(self) -> Sequence[AnyRecord]:
+        try:
+            found = self.watcher.poll()
+        except Rejected as refused:
+            self.blind = refused if refused.error is NoTwin else self.blind
+            raise
+        self.blind = None
+        return found
 
     def _do(self, name: str, part: Callable[[], Sequence[AnyRecord]]) -> None:
         try:

@@ -40,6 +40,7 @@ from novate.services.flights import (
     settled_by,
     span_of,
 )
+from novate.services.held import Held
 from novate.services.post import Direct, Post
 from novate.wire import records
 from novate.wire.eip712 import keccak
@@ -48,11 +49,11 @@ from novate.wire.records import (
     AnyRecord,
     BatchClosed,
     BatchSubmitted,
+    Busted,
     ChainReorganised,
     ChainTransaction,
     Matched,
     OracleRound,
-    OrderPlaced,
 )
 
 GAS_BASE = 1_000_000
@@ -76,8 +77,7 @@ class Settler:
         self.deployment = deployment
         self.key = key
         self.options = options or SettlerOptions()
-        self.placed: dict[bytes, OrderPlaced] = {}
-        self.matches: dict[int, Matched] = {}
+        self.held = Held()
         self.rounds: dict[int, OracleRound] = {}
         self.waiting: list[OracleRound | BatchClosed] = []
         self.flights: dict[int, Flight] = {}
@@ -90,11 +90,11 @@ class Settler:
 
     def follow(self, record: AnyRecord) -> None:
         """Take note of one journal record."""
+        self.held.follow(record)
         match record:
-            case OrderPlaced():
-                self.placed[record.digest] = record
-            case Matched():
-                self.matches[record.sequence] = record
+            case Busted():
+                if not self._carried(record.sequence, record.sequence + 1):
+                    self.held.release(record.sequence)
             case OracleRound():
                 self.rounds[record.round] = record
                 self.waiting.append(record)
@@ -106,8 +106,7 @@ class Settler:
                 self._arrived(record)
             case ChainReorganised():
                 for flight in self.flights.values():
-                    if flight.block is not None and flight.block >= record.first_block:
-                        flight.block, flight.sent, flight.settled = None, False, frozenset()
+                    flight.leave(record.first_block)
             case _:
                 pass
 
@@ -140,11 +139,8 @@ class Settler:
         if nonce is not None and nonce in self.flights:
             self.flights[nonce].block = record.block
             self.flights[nonce].settled = settled_by(record)
-        for old in [
-            f
-            for f in self.flights.values()
-            if f.block is not None and f.block <= record.block - REORG_BLOCKS_MAX
-        ]:
+        reached = record.block - REORG_BLOCKS_MAX
+        for old in [f for f in self.flights.values() if f.block is not None and f.block <= reached]:
             self._forget(old)
 
     def _forget(self, flight: Flight) -> None:
@@ -157,11 +153,18 @@ class Settler:
             self._raw.pop(attempt.transaction, None)
         if flight.first.carries_round:
             self.rounds.pop(flight.first.oracle_round, None)
-        spans: list[BatchSubmitted | BatchClosed] = [f.first for f in self.flights.values()]
-        spans += [item for item in self.waiting if isinstance(item, BatchClosed)]
-        for sequence in flight.settled:
-            if not any(sequence in span_of(other) for other in spans):
-                self.matches.pop(sequence, None)
+        span = span_of(flight.first)
+        others = self._carried(span.start, span.stop)
+        for sequence in span:
+            over = sequence in flight.settled or sequence in self.held.given_up
+            if over and not any(sequence in other for other in others):
+                self.held.release(sequence)
+
+    def _carried(self, start: int, stop: int) -> list[range]:
+        """What carries or will carry some of these sequences."""
+        parts: list[BatchSubmitted | BatchClosed] = [f.first for f in self.flights.values()]
+        parts += [item for item in self.waiting if isinstance(item, BatchClosed)]
+        return [s for s in map(span_of, parts) if s.start < stop and start < s.stop]
 
     # Planning
 
@@ -252,7 +255,7 @@ class Settler:
         to, data = self.deployment.addresses["oracle"], posted
         if intent.count:
             to = self.deployment.addresses["exchange"]
-            fills = self._fills([self.matches[sequence] for sequence in span_of(intent)])
+            fills = self._fills([self.held.matches[sequence] for sequence in span_of(intent)])
             data = batch_call.settle_calldata(posted, fills, intent.first_sequence)
         fees = Fees(records.number(intent.fee_maximum), records.number(intent.fee_priority))
         return self.client.sign_at(intent.nonce, fees, self.key, to, data, intent.gas)
@@ -260,7 +263,7 @@ class Settler:
     def _fills(self, matches: list[Matched]) -> list[SignedFill]:
         """The signed orders of matches, each made once, with what was agreed."""
         digests = {digest for match in matches for digest in (match.taker, match.maker)}
-        orders = {digest: batch_call.signed(self.placed[digest]) for digest in digests}
+        orders = {digest: batch_call.signed(self.held.placed[digest]) for digest in digests}
         return [
             SignedFill(orders[m.taker], orders[m.maker], m.lots, records.number(m.price))
             for m in matches

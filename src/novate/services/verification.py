@@ -23,12 +23,13 @@ from novate.chain.mirror import mirror_world
 from novate.config import Parameters
 from novate.engine.journal import Head, Record, Scanner, verify_chain
 from novate.engine.orders import terms_of
-from novate.engine.sequencer import Sequencer, Settings
+from novate.engine.sequencer import Sequencer
 from novate.errors import Rejected
 from novate.model import invariants
 from novate.model.state import World
 from novate.services import settle_call
 from novate.services.audit import Auditor
+from novate.services.boot import sequencer_of
 from novate.services.priority import OutOfOrder, Priority
 from novate.services.replica import Divergence, Replica
 from novate.services.watch import Watcher
@@ -41,7 +42,6 @@ from novate.wire.records import (
     ChainTransaction,
     Genesis,
     Matched,
-    OracleRound,
     OrderPlaced,
 )
 
@@ -315,26 +315,9 @@ def _require_receipt(case: Case, number: int, record: Matched) -> None:
 
 def fresh_sequencer(case: Case) -> Sequencer:
     """A sequencer in the state of the genesis. Its key is nobody's: only receipts depend on it."""
-    deployment, parameters = case.deployment, case.parameters
-    world = mirror_world(deployment, parameters, case.genesis_time)
-    follower = Replica(world, deployment, check_events=False)
-    settings = Settings(
-        executor=deployment.roles.executors[0],
-        key=PrivateKey(bytes(31) + b"\x01"),
-        separator=settle_call.separator(deployment),
-    )
-
-    def apply_round(_: World, record: OracleRound) -> None:
-        words = [records.number(word) for word in record.observations]
-        pairs = [list(_halves(signature)) for signature in record.signatures]
-        nodes = records.number(record.nodes)
-        follower.post_round((record.round, record.timestamp, words, nodes, pairs))
-
-    def apply_transaction(_: World, record: ChainTransaction) -> None:
-        follower.apply(record)
-
-    read = settle_call.read_sent(deployment, settings.executor)
-    return Sequencer(world, settings, apply_round, apply_transaction, read)
+    executor = case.deployment.roles.executors[0]
+    key = PrivateKey(bytes(31) + b"\x01")
+    return sequencer_of(case.deployment, case.parameters, executor, key, case.genesis_time)
 
 
 def settlement(case: Case, tick: Tick) -> str:

@@ -1,23 +1,25 @@
-"""The watcher: every transaction to one of our contracts comes back into the journal, in chain
+"""The watcher: every transaction that reached our contracts comes back into the journal, in chain
 order.
 
-It reads whole blocks with their receipts, so deposits, rounds, batches, auctions and attempts that
-failed are all seen; what went to other contracts is left out. Each block must name the one before
-it: where the chain has replaced blocks, that is told first, then what came in their place. The node
-is not believed blindly: what its answers contradict of each other is ``NodeLied``, and the same is
-asked again at the next poll.
+It reads whole blocks with their receipts (``blocks.py``), so deposits, rounds, batches, auctions
+and attempts that failed are all seen; what others' contracts do among themselves is left out. Each
+block must name the one before it: where the chain has replaced blocks, that is told first, then
+what came in their place. The node is not believed blindly: what its answers contradict of each
+other is ``NodeLied``, and the same is asked again at the next poll. It goes no further than a
+transaction whose calls into our contracts it cannot learn (``NoTwin``): what the journal does not
+have, the engine must not build upon.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from itertools import groupby
-from typing import Any
 
 from novate.chain.client import Client
 from novate.chain.deployment import Deployment
 from novate.engine.ahead import REORG_BLOCKS_MAX
-from novate.errors import NodeLied, NodeOnWrongChain, ReorgTooDeep, require
+from novate.errors import NodeOnWrongChain, ReorgTooDeep, require
+from novate.services.blocks import BlockReader
 from novate.wire.records import AnyRecord, ChainReorganised, ChainTransaction
 
 
@@ -28,7 +30,7 @@ class Watcher:
         self, client: Client, deployment: Deployment, next_block: int, confirmations: int = 0
     ) -> None:
         self._client = client
-        self._ours = set(deployment.acting().values())
+        self._blocks = BlockReader(client, deployment)
         self._chain_id = deployment.chain_id
         self._confirmations = confirmations
         self._hashes: dict[int, str] = {}
@@ -37,14 +39,14 @@ class Watcher:
     def poll(self) -> list[ChainTransaction | ChainReorganised]:
         """What happened since the last poll.
 
-        Errors: ``NodeLied``, ``NodeOnWrongChain``, ``ReorgTooDeep``; raises ``RpcFault``. Then
+        Errors: ``NodeOnWrongChain``, ``NoTwin``, ``ReorgTooDeep``; raises ``RpcFault``. Then
         nothing is lost: the next poll begins where this one ended.
         """
         chain_id = int(self._client.request("eth_chainId"), 16)
         require(chain_id == self._chain_id, NodeOnWrongChain, f"it says {chain_id}")
         found: list[ChainTransaction | ChainReorganised] = [*self._replaced()]
         try:
-            head = int(self._client.request("eth_blockNumber"), 16) - self._confirmations
+            head = self._blocks.head() - self._confirmations
             while self.next_block <= head:
                 rows = self._read(self.next_block)
                 if rows is None:
@@ -81,8 +83,7 @@ class Watcher:
         """Step back behind blocks that are no longer the chain's."""
         number = self.next_block - 1
         while number in self._hashes:
-            block = self._client.request("eth_getBlockByNumber", hex(number), False)
-            if block is not None and block["hash"] == self._hashes[number]:
+            if self._blocks.hash_of(number) == self._hashes[number]:
                 break
             del self._hashes[number]
             number -= 1
@@ -94,32 +95,12 @@ class Watcher:
 
     def _read(self, number: int, linked: bool = True) -> list[ChainTransaction] | None:
         """Our transactions of a block; None if there is none, or it follows another than ours."""
-        block = self._client.request("eth_getBlockByNumber", hex(number), True)
+        block = self._blocks.block(number, self._hashes.get(number - 1) if linked else None)
         if block is None:
             return None
-        require(int(block["number"], 16) == number, NodeLied, f"block {number} has another number")
-        before = self._hashes.get(number - 1)
-        if linked and before is not None and block["parentHash"] != before:
-            return None
-        rows = [t for t in block["transactions"] if (t["to"] or "").lower() in self._ours]
-        found: list[ChainTransaction] = []
-        if rows:
-            receipts = self._client.request("eth_getBlockReceipts", hex(number)) or []
-            by_hash = {r["transactionHash"]: r for r in receipts}
-            timestamp = int(block["timestamp"], 16)
-            for row in rows:
-                receipt = by_hash.get(row["hash"])
-                sound = (
-                    receipt is not None
-                    and receipt["blockHash"] == row["blockHash"] == block["hash"]
-                    and receipt["transactionIndex"] == row["transactionIndex"]
-                )
-                require(sound, NodeLied, f"block {number}: transaction {row['hash']}")
-                more = row is not rows[-1]
-                found.append(_record(row, by_hash[row["hash"]], number, timestamp, more))
-        self._hashes[number] = block["hash"]
+        self._hashes[number] = block.hash
         self._hashes.pop(number - REORG_BLOCKS_MAX - 1, None)
-        return found
+        return list(block.transactions)
 
 
 def canonical(held: Iterable[AnyRecord]) -> list[ChainTransaction]:
@@ -132,28 +113,3 @@ def canonical(held: Iterable[AnyRecord]) -> list[ChainTransaction]:
             while found and found[-1].block >= record.first_block:
                 found.pop()
     return found
-
-
-def _record(
-    row: dict[str, Any], receipt: dict[str, Any], block: int, timestamp: int, more: bool
-) -> ChainTransaction:
-    return ChainTransaction(
-        block=block,
-        timestamp=timestamp,
-        position=int(receipt["transactionIndex"], 16),
-        transaction=_bytes(row["hash"]),
-        sender=_bytes(row["from"]),
-        contract=_bytes(row["to"]),
-        calldata=_bytes(row["input"]),
-        succeeded=receipt["status"] == "0x1",
-        gas_used=int(receipt["gasUsed"], 16),
-        events=[
-            (_bytes(log["address"]), [_bytes(t) for t in log["topics"]], _bytes(log["data"]))
-            for log in receipt["logs"]
-        ],
-        more=more,
-    )
-
-
-def _bytes(text: str) -> bytes:
-    return bytes.fromhex(text[2:])

@@ -242,6 +242,17 @@ def clear(connection: Connection, tables: Iterable[Table]) -> None:
         connection.execute(delete_rows(table))
 
 
+def replace(source: Connection, target: Connection) -> None:
+    """Put the rows of one database in the place of another's, in the target's transaction: until it
+    ends, others read what was there before.
+    """
+    clear(target, reversed(schema.METADATA.sorted_tables))
+    for table in schema.METADATA.sorted_tables:
+        held = source.execution_options(yield_per=ROWS_PER_STATEMENT).execute(select(table))
+        for part in held.mappings().partitions(ROWS_PER_STATEMENT):
+            add(target, table, [dict(row) for row in part])
+
+
 def _insert(connection: Connection, table: Table) -> Any:
     if connection.dialect.name == "sqlite":
         return sqlite.insert(table)

@@ -194,11 +194,26 @@ class BatchSubmitted(_Record, frozen=True):
     carries_round: bool = False
 
 
+class RoutedCall(
+    msgspec.Struct, frozen=True, array_like=True, gc=False, forbid_unknown_fields=True
+):
+    """A call by which somebody else's contract entered one of ours; ``events`` of its
+    transaction's, from ``first_event`` on, are the call's.
+    """
+
+    sender: Address
+    contract: Address
+    calldata: bytes
+    gas_used: Unsigned
+    first_event: Unsigned
+    events: Unsigned
+
+
 class ChainTransaction(_Record, frozen=True):
-    """Command of the watcher: one transaction to one of our contracts, in chain order.
+    """Command of the watcher: one transaction that reached our contracts, in chain order.
 
     ``events`` are its logs in order, each a list of address, topics and data; ``more``: another one
-    of the same block follows.
+    of the same block follows. One that was not sent to a contract of ours reached it by ``calls``.
     """
 
     block: Unsigned
@@ -212,6 +227,7 @@ class ChainTransaction(_Record, frozen=True):
     gas_used: Unsigned
     events: list[tuple[Address, list[bytes], bytes]]
     more: bool = False
+    calls: list[RoutedCall] = []
 
 
 class ChainReorganised(_Record, frozen=True):
