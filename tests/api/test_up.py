@@ -48,6 +48,13 @@ def settled(client: Client) -> bool:
     return bool(trades) and all(t["settlement_state"] == "settled" for t in trades)
 
 
+def fresh(said: dict[str, Any], option: str) -> bool:
+    """Whether an option's stored array may be used now."""
+    with Client(said["url"]) as client:
+        found = client.call("public/get_scenarios", currency="BTC")["instruments"]
+    return next(row["stored"] for row in found if row["instrument_name"] == option)
+
+
 def test_a_venue_trades_settles_and_goes_on_after_a_restart(tmp_path: Path) -> None:
     folder = tmp_path / "venue"
     with running(folder) as (process, said):
@@ -63,6 +70,8 @@ def test_a_venue_trades_settles_and_goes_on_after_a_restart(tmp_path: Path) -> N
                 time.sleep(0.1)
             assert settled(taker)
             before = taker.fetch_positions()
+            chain = taker.fetch_option_chain("BTC")
+            option = next(iter(chain.values()))["instrument_name"]
         process.send_signal(signal.SIGINT)
         assert process.wait(30) == 0
     with running(folder) as (_, said), Client(said["url"], key_of(said, 0)) as maker:
@@ -73,6 +82,14 @@ def test_a_venue_trades_settles_and_goes_on_after_a_restart(tmp_path: Path) -> N
             after = taker.fetch_positions()
             assert [(p["instrument_name"], p["size"]) for p in after] == [(BTC, "0.2")]
             assert [p["size"] for p in before] == ["0.2"]
+            assert taker.fetch_option_chain("BTC").keys() >= chain.keys() != set()
+            item = taker.call("public/get_instrument", instrument_name=option)
+            assert item["state"] == "open" and item["creation_timestamp"] > 0
+            assert Decimal(taker.fetch_greeks(option)["mark_iv"]) > 0
+            deadline = time.monotonic() + 20
+            while not fresh(said, option) and time.monotonic() < deadline:
+                time.sleep(0.2)
+            assert fresh(said, option), "surfaces and arrays go on after a restart"
 
 
 def test_two_processes_do_not_share_a_folder(tmp_path: Path) -> None:
