@@ -43,6 +43,7 @@ from novate.wire.records import (
     AnyRecord,
     BatchClosed,
     BatchDue,
+    BlockAccepted,
     ChainReorganised,
     Matched,
     OracleRound,
@@ -155,6 +156,8 @@ class Venue:
         match record:
             case OrderPlaced():
                 self.placed[record.digest] = record
+            case BlockAccepted():
+                self.placed |= {placed.digest: placed for placed in record.orders}
             case Matched():
                 self.matches[record.sequence] = record
             case BatchClosed():

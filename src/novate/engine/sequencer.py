@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from coincurve import PrivateKey
 
 from novate import errors, limits
-from novate.engine import admission
+from novate.engine import admission, block_trade
 from novate.engine.admission import signer_of
 from novate.engine.ahead import (
     Ahead,
@@ -43,6 +43,7 @@ from novate.wire.records import (
     AnyRecord,
     BatchClosed,
     BatchDue,
+    BlockAccepted,
     CancelRequested,
     ChainReorganised,
     ChainTransaction,
@@ -117,21 +118,23 @@ class Sequencer:
 
     def _follow(self, moved: bool, events: list[AnyRecord]) -> list[AnyRecord]:
         """Close the open batch if the world has moved beneath it."""
-        return [*events, *self._close(judged=False)] if moved else events
+        return [*events, *self.close_batch(judged=False)] if moved else events
 
     def _command(self, command: AnyRecord) -> list[AnyRecord]:
         match command:
             case OrderPlaced():
                 return self._place(command)
+            case BlockAccepted():
+                return block_trade.enter(self, command)
             case CancelRequested():
                 return self._cancel(command)
             case OracleRound():
-                closed = self._close()
+                closed = self.close_batch()
                 self.world.now = command.timestamp
                 self.ahead.add_round(command)
                 return closed + self.ahead.retry()
             case BatchDue():
-                closed = self._close()
+                closed = self.close_batch()
                 self.world.now = max(self.world.now, command.due_ms // 1000)
                 return closed
             case _:
@@ -140,7 +143,7 @@ class Sequencer:
     # Orders
 
     def _place(self, command: OrderPlaced) -> list[AnyRecord]:
-        closed = self._close() if self._crowded() else []
+        closed = self.close_batch() if self._crowded() else []
         try:
             terms = self._admissible(command)
             self.judge.require_margin(self.open_batch.pending.row(self.world, terms.account), terms)
@@ -214,7 +217,7 @@ class Sequencer:
                 self.terms.pop(digest, None)
                 self.judge.changed(event.identity)
             else:
-                events.append(self._matched(event))
+                events.append(self.matched(event))
                 self.judge.changed(event.maker)
         return events
 
@@ -276,7 +279,8 @@ class Sequencer:
             return rejected.error, None
         return None, spent
 
-    def _matched(self, event: matching.Match) -> Matched:
+    def matched(self, event: matching.Match) -> Matched:
+        """The record of a match, which the open batch then holds."""
         listed = self.world.ledger.terms_of(event.instrument)
         price = event.price_ticks * listed.tick
         notional = event.lots * listed.price_lot(price)
@@ -333,7 +337,7 @@ class Sequencer:
             or self._blobs(self.open_batch.orders | pair) > limits.SIGNATURE_BLOBS_PER_BATCH_MAX
         )
 
-    def _close(self, judged: bool = True) -> list[AnyRecord]:
+    def close_batch(self, judged: bool = True) -> list[AnyRecord]:
         """Close the open batch and apply it to the world as the contract will; not ``judged`` if
         the world has moved beneath it since.
         """

@@ -25,6 +25,7 @@ from novate.wire.records import (
     BatchClosed,
     BatchDue,
     BatchSubmitted,
+    BlockAccepted,
     Busted,
     CancelRequested,
     ChainReorganised,
@@ -86,6 +87,7 @@ class JournalFold:
         self._tapes: dict[int, tuple[int, int, int]] = {}
         self._handlers: dict[type, Callable[[Any], None]] = {
             OrderPlaced: self._placed,
+            BlockAccepted: self._accepted,
             OrderRejected: self._rejected,
             Matched: self._matched,
             OrderDone: self._done,
@@ -138,6 +140,8 @@ class JournalFold:
         for record in found:
             if isinstance(record, OrderPlaced | OrderRejected | OrderDone):
                 named.add(text(record.digest))
+            elif isinstance(record, BlockAccepted):
+                named |= {text(placed.digest) for placed in record.orders}
             elif isinstance(record, Matched):
                 named |= {text(record.maker), text(record.taker)}
         table = schema.orders
@@ -155,7 +159,8 @@ class JournalFold:
 
     def _event(self, order: Order, event: str, lots: int, code: int = 0, **more: Any) -> None:
         found = self._rows.setdefault(schema.order_events, [])
-        part = sum(row["record"] == self._entry.sequence for row in found[-1:])
+        last = found[-1] if found else None
+        part = last["part"] + 1 if last and last["record"] == self._entry.sequence else 0
         self._add(
             schema.order_events,
             record=self._entry.sequence,
@@ -184,6 +189,11 @@ class JournalFold:
             order = self._orders[text(record.digest)] = self._new(record)
             self._changed.add(order["digest"])
         self._event(order, "placed", order["lots"])
+
+    def _accepted(self, record: BlockAccepted) -> None:
+        """A block's orders; no book ever holds them."""
+        for placed in record.orders:
+            self._placed(placed)
 
     def _new(self, record: OrderPlaced) -> Order:
         terms = record.order

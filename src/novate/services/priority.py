@@ -3,19 +3,44 @@
 Orders arrive in the order of their ``OrderPlaced`` records and leave with ``OrderDone`` or
 ``OrderRejected``; in between nobody may trade before a better price, or before an earlier order at
 the same price. It shares no code with the book. Lots and wad prices as in the records.
+
+A block (``BlockAccepted``) is no part of that queue: its orders meet each other alone, whole, at the
+one price that both signed, all legs or none; an order signed for blocks never meets the book.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 
-from novate.model.order import IMMEDIATE
+from novate.model.order import BLOCK_REVISION, IMMEDIATE
 from novate.wire import records
-from novate.wire.records import AnyRecord, Matched, OrderDone, OrderPlaced, OrderRejected
+from novate.wire.records import (
+    AnyRecord,
+    BlockAccepted,
+    Matched,
+    OrderDone,
+    OrderPlaced,
+    OrderRejected,
+)
 
 
 class OutOfOrder(Exception):
     """A record that breaks price-time priority; the text says how."""
+
+
+@dataclass(slots=True)
+class _Block:
+    """A block: the partner of each order, and whether its legs trade, or are refused."""
+
+    partners: dict[bytes, bytes] = field(default_factory=dict)
+    trades: bool | None = None
+
+    def decide(self, trades: bool) -> None:
+        """One leg's fate, which is that of all."""
+        if self.trades not in (None, trades):
+            raise OutOfOrder("a block traded in part")
+        self.trades = trades
 
 
 @dataclass(slots=True)
@@ -28,6 +53,8 @@ class _Entry:
     price: int
     left: int
     immediate: bool
+    blocks_only: bool
+    block: _Block | None = None
 
 
 class Priority:
@@ -35,6 +62,7 @@ class Priority:
 
     def __init__(self) -> None:
         self._open: dict[bytes, _Entry] = {}
+        self._again: Counter[bytes] = Counter()
         self._arrivals = 0
         self.matches = 0
 
@@ -43,8 +71,10 @@ class Priority:
         match record:
             case OrderPlaced():
                 self._place(record)
+            case BlockAccepted():
+                self._accept(record)
             case OrderRejected():
-                self._open.pop(record.digest, None)
+                self._reject(record)
             case Matched():
                 self._match(record)
             case OrderDone():
@@ -55,19 +85,48 @@ class Priority:
     def _place(self, record: OrderPlaced) -> None:
         order = record.order
         if record.digest in self._open:
-            return  # the same order again: refused, and its record says so
+            self._again[record.digest] += 1  # refused, and its record says so
+            return
+        self._open[record.digest] = self._new(order)
+
+    def _new(self, order: records.Order) -> _Entry:
         self._arrivals += 1
-        self._open[record.digest] = _Entry(
+        return _Entry(
             arrival=self._arrivals,
             instrument=order.instrument,
             buys=order.lots > 0,
             price=records.number(order.price),
             left=abs(order.lots),
             immediate=bool(order.flags & IMMEDIATE),
+            blocks_only=bool(order.flags & IMMEDIATE) and order.revision == BLOCK_REVISION,
         )
+
+    def _accept(self, record: BlockAccepted) -> None:
+        block = _Block()
+        for taker, maker in zip(record.taker, record.maker, strict=False):
+            block.partners |= {taker.digest: maker.digest, maker.digest: taker.digest}
+        for placed in record.orders:
+            if placed.digest in self._open:
+                self._again[placed.digest] += 1
+            else:
+                entry = self._open[placed.digest] = self._new(placed.order)
+                entry.block = block
+
+    def _reject(self, record: OrderRejected) -> None:
+        if self._again[record.digest]:
+            self._again[record.digest] -= 1  # a copy of an order that stands as it was
+            return
+        entry = self._open.pop(record.digest, None)
+        if entry is not None and entry.block is not None:
+            entry.block.decide(trades=False)
 
     def _match(self, record: Matched) -> None:
         taker, maker = self._entry(record.taker), self._entry(record.maker)
+        if taker.block is not None or maker.block is not None:
+            self._match_block(record, taker, maker)
+            return
+        if taker.blocks_only:
+            raise OutOfOrder("an order signed for blocks alone met the book")
         if maker.arrival > taker.arrival or maker.immediate:
             raise OutOfOrder("the maker was not resting when the taker came")
         if maker.instrument != taker.instrument or maker.buys == taker.buys:
@@ -83,6 +142,25 @@ class Priority:
             raise OutOfOrder(f"{record.lots} lots, {min(maker.left, taker.left)} could trade")
         maker.left -= record.lots
         taker.left -= record.lots
+        self.matches += 1
+
+    def _match_block(self, record: Matched, taker: _Entry, maker: _Entry) -> None:
+        if taker.block is not maker.block or taker.block is None:
+            raise OutOfOrder("an order of a block met another's")
+        if not (taker.blocks_only and maker.blocks_only):
+            raise OutOfOrder("an order not signed for blocks in one")
+        if taker.block.partners[record.taker] != record.maker:
+            raise OutOfOrder("two legs of a block that do not meet")
+        if maker.instrument != taker.instrument or maker.buys == taker.buys:
+            raise OutOfOrder("two orders that do not meet")
+        if taker.buys != record.taker_buys or taker.instrument != record.instrument:
+            raise OutOfOrder("side or instrument is not the taker's")
+        if not taker.price == maker.price == records.number(record.price):
+            raise OutOfOrder(f"a block at {record.price}, signed for {taker.price}, {maker.price}")
+        if not taker.left == maker.left == record.lots:
+            raise OutOfOrder(f"{record.lots} lots of a block of {taker.left} and {maker.left}")
+        taker.block.decide(trades=True)
+        taker.left = maker.left = 0
         self.matches += 1
 
     def _done(self, record: OrderDone) -> None:
@@ -113,6 +191,7 @@ class Priority:
             and e.buys != taker.buys
             and e.arrival < taker.arrival
             and e.left
+            and e.block is None
         ]
         return min(met, key=lambda item: item[:2])[2] if met else None
 

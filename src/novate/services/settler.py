@@ -45,6 +45,7 @@ from novate.wire.records import (
     AnyRecord,
     BatchClosed,
     BatchSubmitted,
+    BlockAccepted,
     ChainReorganised,
     ChainTransaction,
     Matched,
@@ -88,6 +89,8 @@ class Settler:
         match record:
             case OrderPlaced():
                 self.placed[record.digest] = record
+            case BlockAccepted():
+                self.placed |= {placed.digest: placed for placed in record.orders}
             case Matched():
                 self.matches[record.sequence] = record
             case OracleRound():

@@ -20,6 +20,7 @@ import msgspec
 
 from novate.errors import JournalCorrupt, MalformedOrder, Rejected, require
 from novate.limits import (
+    BLOCK_LEGS_MAX,
     OBSERVATIONS_PER_ROUND_MAX,
     SIGNATURE_BLOB_BYTES_MAX,
     SIGNATURES_PER_ROUND_MAX,
@@ -91,6 +92,28 @@ class OrderRejected(_Record, frozen=True):
 
     digest: Digest
     code: Unsigned
+
+
+class BlockAccepted(_Record, frozen=True):
+    """Command: two accounts trade legs with each other, outside the book, all of them or none.
+
+    ``taker`` and ``maker`` hold each side's orders leg by leg; both signed a consent (``wire.block``)
+    to this request ``rfq`` and these orders, void after the second ``expiry``.
+    """
+
+    rfq: Digest
+    taker: Annotated[list[OrderPlaced], _Meta(min_length=1, max_length=BLOCK_LEGS_MAX)]
+    maker: Annotated[list[OrderPlaced], _Meta(min_length=1, max_length=BLOCK_LEGS_MAX)]
+    taker_consent: CompactSignature
+    maker_consent: CompactSignature
+    expiry: Unsigned
+    received_ms: Unsigned
+
+    @property
+    def orders(self) -> list[OrderPlaced]:
+        """Both orders of each leg, the taker's first."""
+        pairs = zip(self.taker, self.maker, strict=False)
+        return [placed for pair in pairs for placed in pair]
 
 
 class CancelRequested(_Record, frozen=True):
@@ -226,6 +249,7 @@ AnyRecord = (
     Genesis
     | OrderPlaced
     | OrderRejected
+    | BlockAccepted
     | CancelRequested
     | Matched
     | OrderDone
