@@ -1,7 +1,7 @@
 """Blocks: two parties' legs traded with each other outside the book, all of them or none.
 
 Owns: what makes a block (both parties' signed orders and consents, leg against leg), and its way
-into the open batch, where it is judged as the Clearinghouse will judge it: every leg by itself, both
+into the open batch, where it is judged as the Clearinghouse will judge it: each leg by itself, both
 accounts once, behind the last leg. A block never meets the book, and what is signed for one never
 enters it (``Order.block_only``); price-time priority does not apply to it, consent does
 (docs/decisions/0017). Lots whole, prices in wad.

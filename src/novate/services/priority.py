@@ -4,8 +4,8 @@ Orders arrive in the order of their ``OrderPlaced`` records and leave with ``Ord
 ``OrderRejected``; in between nobody may trade before a better price, or before an earlier order at
 the same price. It shares no code with the book. Lots and wad prices as in the records.
 
-A block (``BlockAccepted``) is no part of that queue: its orders meet each other alone, whole, at the
-one price that both signed, all legs or none; an order signed for blocks never meets the book.
+A block (``BlockAccepted``) is no part of that queue: its orders meet each other alone, whole, at
+the one price that both signed, all legs or none; an order signed for blocks never meets the book.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 All members are static words, so a struct hash is the Keccak-256 of the type hash and 32-byte words
 side by side: one packing a type, made from the table. A cancel and the consent to a block
-(``wire/block.py``) are messages to the venue and no contract's. Twins: ``contracts/order.vy``, ``contracts/lib/signature.vy``; the tests compare with
-``eth_account``.
+(``wire/block.py``) are messages to the venue and no contract's. Twins: ``contracts/order.vy``,
+``contracts/lib/signature.vy``; the tests compare with ``eth_account``.
 """
 
 from __future__ import annotations

@@ -97,8 +97,8 @@ class OrderRejected(_Record, frozen=True):
 class BlockAccepted(_Record, frozen=True):
     """Command: two accounts trade legs with each other, outside the book, all of them or none.
 
-    ``taker`` and ``maker`` hold each side's orders leg by leg; both signed a consent (``wire.block``)
-    to this request ``rfq`` and these orders, void after the second ``expiry``.
+    ``taker`` and ``maker`` hold each side's orders leg by leg; both signed a consent
+    (``wire.block``) to this request ``rfq`` and these orders, void after the second ``expiry``.
     """
 
     rfq: Digest
