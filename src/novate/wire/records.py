@@ -26,6 +26,7 @@ from novate.limits import (
     SIGNATURES_PER_ROUND_MAX,
 )
 
+QUOTES_MAX = 256
 # Sign and digits of the least 256-bit number.
 BIG_CHARACTERS_MAX = 79
 
@@ -74,7 +75,11 @@ class Genesis(_Record, frozen=True):
 class OrderPlaced(_Record, frozen=True):
     """Command: an order whose signature (by ``signer``) the gateway has verified.
 
-    ``fill_or_kill``, ``self_trade`` and ``label`` are instructions to the engine, not signed.
+    What follows ``received_ms`` instructs the engine and is not signed. ``amends``: an edit, which
+    takes the place of the open order of its nonce by a higher revision and shares its fills.
+    ``slides``: a post-only order that would take rests a tick from the other side instead.
+    ``trigger`` (``stop``, ``take`` or none): it waits until the mark meets ``trigger_price`` (wad).
+    ``mmp``: it counts in its account's protection and goes with it.
     """
 
     digest: Digest
@@ -85,6 +90,37 @@ class OrderPlaced(_Record, frozen=True):
     fill_or_kill: bool = False
     self_trade: Name = "cancel_maker"
     label: Name = ""
+    amends: bool = False
+    slides: bool = False
+    trigger: Name = ""
+    trigger_price: Big = "0"
+    mmp: bool = False
+
+
+class Quote(msgspec.Struct, frozen=True, array_like=True, gc=False, forbid_unknown_fields=True):
+    """A signed post-only order of a mass quote; it takes the place of the open quote of its
+    account, instrument, side and ``quote_set``.
+    """
+
+    digest: Digest
+    order: Order
+    signature: Signature
+    quote_set: Name = ""
+
+
+class QuotesPlaced(_Record, frozen=True):
+    """Command: a mass quote, each order's signature (by ``signer``) verified by the gateway.
+
+    Each is taken or refused by itself; a refused one still takes its forerunner out.
+    """
+
+    account: Account
+    signer: Address
+    received_ms: Unsigned
+    quotes: Annotated[list[Quote], _Meta(min_length=1, max_length=QUOTES_MAX)]
+    slides: bool = False
+    label: Name = ""
+    self_trade: Name = "cancel_maker"
 
 
 class OrderRejected(_Record, frozen=True):
@@ -120,7 +156,8 @@ class CancelRequested(_Record, frozen=True):
     """Command: stop orders of an account.
 
     ``scope``: ``nonce`` (``value`` is the nonce), ``below`` (all nonces below ``value``),
-    ``instrument`` (``value`` is its id) or ``all`` (``value`` is 0).
+    ``instrument``, ``underlying`` (``value`` is its id) or ``all`` (``value`` is 0). ``quotes``:
+    quotes alone; ``quote_set``: those of one set alone, "" for all.
     """
 
     account: Account
@@ -128,6 +165,55 @@ class CancelRequested(_Record, frozen=True):
     value: Unsigned
     signer: Address
     received_ms: Unsigned
+    quotes: bool = False
+    quote_set: Name = ""
+
+
+class ProtectionSet(_Record, frozen=True):
+    """Command: limits on what an account's protected orders in an underlying may fill within
+    ``interval_s`` (0: protection off); over them they are pulled for ``frozen_s`` (0: until reset).
+
+    ``quantity_limit`` bounds base units filled, ``delta_limit`` their net, both in wad (0: none).
+    """
+
+    account: Account
+    underlying: Unsigned
+    interval_s: Unsigned
+    frozen_s: Unsigned
+    quantity_limit: Big
+    delta_limit: Big
+    signer: Address
+    received_ms: Unsigned
+
+
+class ProtectionReset(_Record, frozen=True):
+    """Command: protection counts anew, and the account may quote again."""
+
+    account: Account
+    underlying: Unsigned
+    signer: Address
+    received_ms: Unsigned
+
+
+class ProtectionTriggered(_Record, frozen=True):
+    """Event: a limit was reached; ``frozen_until`` in seconds (0: until reset)."""
+
+    account: Account
+    underlying: Unsigned
+    frozen_until: Unsigned
+
+
+class OrderSlid(_Record, frozen=True):
+    """Event: a post-only order rests at another price (wad) than it has signed, better for it."""
+
+    digest: Digest
+    price: Big
+
+
+class OrderTriggered(_Record, frozen=True):
+    """Event: the mark met the order's trigger; it now enters as any other."""
+
+    digest: Digest
 
 
 class Matched(_Record, frozen=True):
@@ -150,7 +236,10 @@ class Matched(_Record, frozen=True):
 
 
 class OrderDone(_Record, frozen=True):
-    """Event: the order left the book; ``code`` is the rejection that ended it, or 0."""
+    """Event: the order left the book; ``code`` is the rejection that ended it, or 0.
+
+    ``end``: ``filled``, ``cancelled``, ``unfilled``, ``replaced`` or ``evicted``.
+    """
 
     digest: Digest
     end: Name
@@ -260,10 +349,25 @@ AnyRecord = (
     | BatchSubmitted
     | ChainTransaction
     | ChainReorganised
+    | QuotesPlaced
+    | ProtectionSet
+    | ProtectionReset
+    | ProtectionTriggered
+    | OrderSlid
+    | OrderTriggered
 )
 
 # What an engine answers commands with; everything else is a command.
-EVENTS = (OrderRejected, Matched, OrderDone, BatchClosed, Busted)
+EVENTS = (
+    OrderRejected,
+    Matched,
+    OrderDone,
+    BatchClosed,
+    Busted,
+    ProtectionTriggered,
+    OrderSlid,
+    OrderTriggered,
+)
 
 _ENCODER = msgspec.msgpack.Encoder(order="deterministic")
 _DECODER: msgspec.msgpack.Decoder[AnyRecord] = msgspec.msgpack.Decoder(AnyRecord)
@@ -283,6 +387,28 @@ def decode(kind: str, payload: bytes) -> AnyRecord:
     found = type(record).__name__
     require(found == kind, JournalCorrupt, f"payload of kind {kind} holds {found}")
     return record
+
+
+def orders_in(record: AnyRecord) -> list[OrderPlaced]:
+    """The orders that a record places, each as a command of its own."""
+    if isinstance(record, OrderPlaced):
+        return [record]
+    if not isinstance(record, QuotesPlaced):
+        return []
+    return [
+        OrderPlaced(
+            quote.digest,
+            quote.order,
+            quote.signature,
+            record.signer,
+            record.received_ms,
+            self_trade=record.self_trade,
+            label=record.label,
+            slides=record.slides,
+            mmp=True,
+        )
+        for quote in record.quotes
+    ]
 
 
 def big(value: int) -> str:
