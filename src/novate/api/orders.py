@@ -85,7 +85,7 @@ class Trade:
 @dataclass(slots=True)
 class Orders:
     """The fold: orders by digest and by account, trades by instrument and by sequence; ``blocks``
-    are the requests for quotes behind the orders of blocks.
+    are the requests for quotes behind the orders of blocks, ``executed`` their trades.
     """
 
     by_digest: dict[bytes, OrderState] = field(default_factory=dict)
@@ -99,6 +99,7 @@ class Orders:
     submitted: dict[bytes, BatchSubmitted] = field(default_factory=dict)
     ended: deque[tuple[int, bytes]] = field(default_factory=deque)
     blocks: dict[bytes, bytes] = field(default_factory=dict)
+    executed: dict[bytes, list[int]] = field(default_factory=dict)
     now_ms: int = 0
 
     def follow(self, record: AnyRecord, prices: tuple[int, int] = (0, 0)) -> None:
@@ -154,6 +155,7 @@ class Orders:
             if trade.timestamp_ms >= self.now_ms - KEEP_MS:
                 break
             del self.trades[sequence]
+            self.executed.pop(trade.rfq, None)
         while self.ended and self.ended[0][0] < self.now_ms - KEEP_MS:
             _, digest = self.ended.popleft()
             state = self.by_digest.get(digest)
@@ -192,6 +194,8 @@ class Orders:
         rfq = self.blocks.get(record.taker, b"")
         trade = Trade(record, self.now_ms, price, *prices, rfq=rfq)
         self.trades[record.sequence] = trade
+        if rfq:
+            self.executed.setdefault(rfq, []).append(record.sequence)
         self.by_instrument[record.instrument].append(trade)
         for digest, fee in ((record.maker, record.fee_maker), (record.taker, record.fee_taker)):
             state = self.by_digest[digest]

@@ -117,9 +117,7 @@ def signed_order(call: Call, params: PlaceOrder, sells: bool, own: bool = True) 
             raise bad(name, f"must be a whole number from 0 to 2^{bits} - 1")
     if not is_address(params.executor.lower()):
         raise bad("executor", "must be 0x and 40 hexadecimal digits")
-    digits = params.signature.removeprefix("0x")
-    if len(digits) != 128 or set(digits.lower()) - set("0123456789abcdef"):
-        raise bad("signature", "must be 0x and 128 hexadecimal digits: r, then s with its parity")
+    signature = signature_words("signature", params.signature)
     order = Order(
         account=account,
         instrument=item.id,
@@ -133,7 +131,15 @@ def signed_order(call: Call, params: PlaceOrder, sells: bool, own: bool = True) 
         flags=flags,
         executor=params.executor.lower(),
     )
-    return SignedOrder(order, int(digits[:64], 16), int(digits[64:], 16))
+    return SignedOrder(order, *signature)
+
+
+def signature_words(field: str, text: str) -> tuple[int, int]:
+    """A compact signature's words. Errors: ``InvalidField``."""
+    digits = text.removeprefix("0x")
+    if len(digits) != 128 or set(digits.lower()) - set("0123456789abcdef"):
+        raise bad(field, "must be 0x and 128 hexadecimal digits: r, then s with its parity")
+    return int(digits[:64], 16), int(digits[64:], 16)
 
 
 def _within(name: str, value: int, most: int) -> int:

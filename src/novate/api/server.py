@@ -24,6 +24,7 @@ from novate.api import (
     metrics,
     private_methods,
     public_methods,
+    rfq_methods,
     rpc,
 )
 from novate.api.connection import Connection
@@ -32,7 +33,14 @@ from novate.api.session import Session
 from novate.api.venue import VenueApi
 from novate.errors import BY_CODE, MessageTooLarge, Rejected, TooManyConnections
 
-__all__ = ["Server", "account_methods", "history_methods", "private_methods", "public_methods"]
+__all__ = [
+    "Server",
+    "account_methods",
+    "history_methods",
+    "private_methods",
+    "public_methods",
+    "rfq_methods",
+]
 
 CONNECTIONS_MAX = 12_000
 CONNECTIONS_PER_ADDRESS_MAX = 11_000

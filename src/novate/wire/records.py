@@ -393,6 +393,8 @@ def orders_in(record: AnyRecord) -> list[OrderPlaced]:
     """The orders that a record places, each as a command of its own."""
     if isinstance(record, OrderPlaced):
         return [record]
+    if isinstance(record, BlockAccepted):
+        return record.orders
     if not isinstance(record, QuotesPlaced):
         return []
     return [
