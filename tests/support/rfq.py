@@ -23,7 +23,7 @@ PRICES = ("100010", "3999")
 def leg(
     api: VenueApi, trader: Trader, asked: dict[str, Any], price: str, sign: int, **fields: Any
 ) -> tuple[bytes, dict[str, Any]]:
-    """One signed leg: its order's digest and what is sent; ``sign`` 1 trades as asked, -1 against."""
+    """One signed leg: its order's digest and what is sent; ``sign`` -1 trades against it."""
     item = api.market.named(asked["instrument_name"])
     trader.nonce += 1
     size = round(float(asked["amount"]) * WAD / item.lot_size) * sign

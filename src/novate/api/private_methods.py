@@ -109,6 +109,8 @@ def signed_order(call: Call, params: PlaceOrder, sells: bool, own: bool = True) 
     require(account == session.account or not own, errors.NotOwner)
     if len(params.label) > LABEL_MAX or not params.label.isprintable():
         raise bad("label", f"must be at most {LABEL_MAX} printable characters")
+    if params.post_only and not params.reject_post_only:
+        raise bad("reject_post_only", "must be true: an order's price is what was signed")
     immediate = params.time_in_force in ("immediate_or_cancel", "fill_or_kill")
     flags = REDUCE_ONLY * params.reduce_only | POST_ONLY * params.post_only | IMMEDIATE * immediate
     size = _within("amount", lots("amount", params.amount, item.lot_size), LOTS_MAX)

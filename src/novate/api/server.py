@@ -20,8 +20,10 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from novate.api import (
     account_methods,
+    closing_methods,
     history_methods,
     metrics,
+    owner_methods,
     private_methods,
     public_methods,
     rfq_methods,
@@ -36,7 +38,9 @@ from novate.errors import BY_CODE, MessageTooLarge, Rejected, TooManyConnections
 __all__ = [
     "Server",
     "account_methods",
+    "closing_methods",
     "history_methods",
+    "owner_methods",
     "private_methods",
     "public_methods",
     "rfq_methods",

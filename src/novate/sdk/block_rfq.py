@@ -8,6 +8,7 @@ of a package can be traded by itself. Quotes and acceptances may be sent again a
 from __future__ import annotations
 
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
@@ -28,7 +29,7 @@ ORDER_SECONDS = 60
 _SENT = ("instrument_name", "price", "max_fee", "nonce", "expiry", "signature")
 
 
-class BlockRfqs:
+class BlockRfqs(ABC):
     """Methods of ``AsyncClient`` about blocks."""
 
     executor: str
@@ -37,15 +38,17 @@ class BlockRfqs:
     _rounding: Rounding
     _separator: bytes
 
+    @abstractmethod
     async def call(self, method: str, **params: Any) -> Any:
         """Any method of the API."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _terms(self, symbol: str) -> Terms:
-        raise NotImplementedError
+        """What is known of an instrument."""
 
+    @abstractmethod
     def _fee(self, terms: Terms, price: Decimal) -> Decimal:
-        raise NotImplementedError
+        """The highest fee of a lot that an order at a price allows."""
 
     async def create_block_rfq(
         self, legs: Sequence[tuple[str, str, Amount]], valid_for: int = 60, **more: Any
