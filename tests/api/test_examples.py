@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -65,6 +66,66 @@ def test_both_sides_are_quoted_while_it_runs(said: dict[str, Any]) -> None:
         example.join(60)
         assert "open orders taken out: 2" in printed[0]
         assert not other.fetch_order_book(BTC)["bids"]
+
+
+def test_both_sides_of_an_option_are_quoted_and_a_fill_settles(said: dict[str, Any]) -> None:
+    printed: list[str] = []
+    example = threading.Thread(
+        target=lambda: printed.append(run(said, 0, "quote_an_option.py", said["url"], "BTC", "8"))
+    )
+    example.start()
+    with Client(said["url"], key_of(said, 3)) as other:
+        deadline, name = time.monotonic() + 20, ""
+        while not name and time.monotonic() < deadline:
+            rows = other.call("public/get_book_summary_by_currency", currency="BTC", kind="option")
+            quoted = [r for r in rows if r["bid_price"] and r["ask_price"]]
+            name = quoted[0]["instrument_name"] if quoted else ""
+            time.sleep(0.1)
+        seen = other.fetch_greeks(name)
+        bid, mark, ask = (Decimal(seen[k]) for k in ("bid_iv", "mark_iv", "ask_iv"))
+        assert mark - 2 < bid < mark < ask < mark + 2
+        limit = round(Decimal(quoted[0]["ask_price"]) + 100)
+        taken = other.create_order(name, "buy", "0.1", limit, time_in_force="immediate_or_cancel")
+        assert taken["order"]["filled_amount"] == "0.1"
+        while time.monotonic() < deadline:
+            [trade] = other.call("private/get_user_trades_by_instrument", instrument_name=name)[
+                "trades"
+            ] or [{}]
+            if trade.get("settlement_state") == "settled":
+                break
+            time.sleep(0.2)
+        assert (trade["settlement_state"], trade["instrument_name"]) == ("settled", name)
+        [held] = other.fetch_positions()
+        assert (held["instrument_name"], held["size"]) == (name, "0.1")
+        assert Decimal(other.fetch_balance()["initial_margin"]) > 0
+        log = other.call("private/get_transaction_log")["logs"]
+        assert [row["instrument_name"] for row in log if row["type"] == "trade"] == [name]
+    example.join(60)
+    assert f"held: -0.1 {name} delta: -0." in printed[0]
+
+
+def command(said: dict[str, Any], *words: str) -> str:
+    line = [sys.executable, "-c", PROGRAM, "venue", *words, "--venue", said["url"]]
+    ended = subprocess.run(
+        line, env=environment(said, 0), capture_output=True, text=True, timeout=60
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    return ended.stdout
+
+
+def test_the_command_line_shows_options(said: dict[str, Any]) -> None:
+    listed = json.loads(command(said, "instruments", "--kind", "option", "--json"))
+    assert len({i["expiration_timestamp"] for i in listed}) >= 2
+    assert {i["base_currency"] for i in listed} == {"BTC", "ETH"}
+    one = listed[0]["instrument_name"]
+    day = one.split("-")[1]
+    shown = command(said, "instruments", "--currency", one[:3], "--kind", "future")
+    assert f"{one[:3]}-{day}" in shown and "08:00" in shown
+    chain = json.loads(command(said, "chain", one[:3], "--expiry", day, "--json"))
+    assert len(chain) == 16 and all(row["greeks"] for row in chain)
+    assert one in command(said, "chain", one[:3], "--expiry", day)
+    ticker = command(said, "ticker", one)
+    assert "mark vol %" in ticker and "theta" in ticker
 
 
 def test_a_book_is_hedged(said: dict[str, Any]) -> None:

@@ -23,6 +23,7 @@ from novate.api.drive import fund
 from novate.api.index_process import IndexProcess
 from novate.api.kept_chain import KeptChain
 from novate.api.metrics import Part
+from novate.api.option_loop import OptionLoop
 from novate.api.oracle_loop import OracleLoop
 from novate.api.prices import Replay
 from novate.api.server import Server
@@ -40,11 +41,13 @@ from novate.engine.journal import Journal
 from novate.engine.sequencer import Sequencer
 from novate.errors import InvalidParameter, Rejected, require
 from novate.lab.prices import PriceTable
+from novate.lab.smiles import SmileTable
 from novate.model import session
 from novate.model.order import Order
 from novate.services.boot import build_sequencer, coincurve_key, genesis_of
 from novate.services.flights import BatchTimer
 from novate.services.gateway import Gateway
+from novate.services.option_keeper import OptionKeeper
 from novate.services.settle_call import separator
 from novate.services.settler import Settler
 from novate.services.watch import Watcher, canonical
@@ -58,6 +61,8 @@ BEFORE_GENESIS_S = 7_200
 # How much of the record is played before the venue opens.
 WARM_UP_S = 600
 INDEX_BEGINS_SECONDS_MAX = 30
+# Surfaces, then expiries, then strikes, then arrays; each is on the chain before the next.
+LISTING_STEPS_MAX = 12
 SILENT_SECONDS = 15
 _LOG = logging.getLogger("novate.host")
 
@@ -76,6 +81,7 @@ class Host:
     parameters: Parameters
     table: PriceTable
     rpc: str | None = None
+    smiles: SmileTable = field(default_factory=SmileTable)
     executor: LocalAccount = field(default_factory=lambda: local_key("executor"))
     supervisor: Supervisor = field(default_factory=Supervisor)
     kept: KeptChain | None = None
@@ -90,6 +96,7 @@ class Host:
     server: Server = field(init=False)
     chain: ChainLoop = field(init=False)
     oracle: OracleLoop = field(init=False)
+    options: OptionLoop = field(init=False)
     index: IndexProcess = field(init=False)
 
     async def start(self) -> None:
@@ -121,6 +128,7 @@ class Host:
             self.supervisor.start("node", self._keep_node)
         self.supervisor.start("chain", self.chain.run)
         self.supervisor.start("oracle", self.oracle.run)
+        self.supervisor.start("options", self.options.run)
         self.supervisor.start("snapshots", self._snapshots)
 
     async def stop(self) -> None:
@@ -248,10 +256,10 @@ class Host:
         )
         self.api.parts += [self._chain_part, self._oracle_part, self._index_part]
         self.api.figures = self._figures
+        self.api.market.listings.recall(canonical(held))
         for record in held:
             self.api.orders.follow(record)
             self.chain.follow(record)
-        self.api.feeds.begin()
         self.core.listeners.append(self.chain.follow)
         self.chain.resumed = watcher.resume(held) if canonical(held) else []
         start = int(time.time()) - WARM_UP_S
@@ -264,6 +272,29 @@ class Host:
             self.deployment,
             Replay(self.table, self.parameters, start),
         )
+        self.options = self._option_loop(held)
+
+    def _option_loop(self, held: list[AnyRecord]) -> OptionLoop:
+        """What keeps the options alive, over a connection of its own."""
+        if self.kept is not None:
+            client = self.kept.node.client()
+        else:
+            assert self.rpc is not None
+            client = Client.over_http(self.rpc)
+        keys = [coincurve_key(local_key(f"oracle node {i}")) for i in range(len(self.oracle.nodes))]
+        keeper = OptionKeeper(client, self.deployment, local_key("upkeep"), keys)
+        currencies = {u.id: u.name for u in self.parameters.underlyings}
+        made = OptionLoop(
+            self.core,
+            keeper,
+            self.oracle.prices,
+            self.smiles,
+            self.parameters.oracle,
+            {o.underlying: currencies[o.underlying] for o in self.parameters.options},
+            lists=self.kept is not None,
+        )
+        made.recall(held, int(time.time()))
+        return made
 
     async def _until_indexed(self) -> None:
         """Wait until the read side knows the venue, as long as it takes it to begin."""
@@ -282,7 +313,7 @@ class Host:
 
     async def _warm_up(self) -> None:
         """Rounds of the last minutes, on a chain whose clock is still there: a venue whose prices
-        have just begun takes no risk for the restart grace.
+        have just begun takes no risk for the restart grace. Then the options are listed.
         """
         settings, now = self.parameters.oracle, int(time.time())
         step = settings.stale_after_seconds // 2  # division: a whole number of seconds
@@ -294,6 +325,14 @@ class Host:
             await self.chain.step()
             second += step
         self.chain.clock_ms = clock_ms
+        for _ in range(LISTING_STEPS_MAX):
+            if self.options.complete:
+                return
+            await self.options.step(int(time.time()))
+            for _ in range(2):  # into a block, and back from it
+                self.chain.mined_ms = 0
+                await self.chain.step()
+        _LOG.warning("not everything is listed yet")
 
     # What it says of itself
 

@@ -154,9 +154,10 @@ async def withdraw(call: Call, params: Withdrawal) -> dict[str, Any]:
 
     def ask() -> int:
         custody.request_withdrawal(world, owner, account, token, units)
-        return int(world.custody.requests[account, token].eligible_at)
+        found: int = world.custody.requests[account, token].eligible_at
+        return found
 
-    eligible = tried(world, ask)
+    eligible: int = tried(world, ask)
     raw = account.to_bytes(32, "big")
     return to_send(
         transaction(call, "custody", "request_withdrawal", raw, token, units),

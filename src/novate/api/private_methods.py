@@ -376,6 +376,6 @@ def position_view(call: Call, instrument: int, size: int) -> dict[str, Any]:
         "size_currency": decimal(amount),
         "mark_price": decimal(mark),
         "index_price": decimal(index),
-        "delta": decimal(amount),
         "notional": decimal(abs(amount) * mark // WAD),  # division: reported, floored
+        **market.exposure(item, amount),
     }

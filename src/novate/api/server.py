@@ -27,6 +27,7 @@ from novate.api import (
     private_methods,
     public_methods,
     rfq_methods,
+    risk_methods,
     rpc,
 )
 from novate.api.connection import Connection
@@ -44,6 +45,7 @@ __all__ = [
     "private_methods",
     "public_methods",
     "rfq_methods",
+    "risk_methods",
 ]
 
 CONNECTIONS_MAX = 12_000

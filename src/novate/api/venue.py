@@ -22,7 +22,7 @@ from novate.chain.deployment import Deployment
 from novate.config import Parameters
 from novate.services.gateway import Gateway
 from novate.store.database import Database
-from novate.wire.records import AnyRecord, Matched
+from novate.wire.records import AnyRecord, Matched, OracleRound
 
 # What a figure says, the name of its label, and its values.
 Figure = tuple[str, str, Mapping[str, float]]
@@ -66,8 +66,12 @@ class VenueApi:
     def follow(self, record: AnyRecord) -> None:
         """Take in one durable record, then tell who follows it."""
         prices = (0, 0)
+        self.market.listings.follow(record)
         if isinstance(record, Matched):
             prices = self.market.prices(record.instrument)
+            self.market.judged(record)
+        elif isinstance(record, OracleRound):
+            self.market.history.sample(self.market.by_id.values())
         self.orders.follow(record, prices)
         self.feeds.follow(record)
         self.rfqs.follow(record)

@@ -139,6 +139,24 @@ class AsyncClient(BlockRfqs):
         found: dict[str, Any] = await self._read("public/ticker", instrument_name=to_name(symbol))
         return found
 
+    async def fetch_option_chain(self, currency: str) -> dict[str, dict[str, Any]]:
+        """The options of a currency that are listed now, by symbol; they may be ordered, too."""
+        method = "public/get_instruments"
+        found = await self._read(method, currency=currency, kind="option")
+        for item in found:
+            self._learn(item)
+        return {to_symbol(item["instrument_name"]): item for item in found}
+
+    async def fetch_greeks(self, symbol: str) -> dict[str, Any]:
+        """An option's Greeks and volatilities: ``delta`` … ``rho`` of one unit, ``mark_iv``,
+        ``bid_iv``, ``ask_iv`` in percent. Errors: ``ValueError`` for what is no option.
+        """
+        seen = await self.fetch_ticker(symbol)
+        if "mark_iv" not in seen:
+            raise ValueError(f"{symbol} is not an option")
+        names = ("mark_iv", "bid_iv", "ask_iv", "underlying_price", "mark_price")
+        return {"symbol": symbol, **(seen["greeks"] or {}), **{n: seen[n] for n in names}}
+
     async def fetch_order_book(self, symbol: str, limit: int = 20) -> dict[str, Any]:
         """Both sides, best first."""
         name = to_name(symbol)

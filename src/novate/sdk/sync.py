@@ -63,6 +63,18 @@ class Client:
         """Best prices, mark, index."""
         return self._run(self.client.fetch_ticker(symbol))
 
+    def load_markets(self) -> dict[str, dict[str, Any]]:
+        """Every instrument, by symbol; brings what was listed since."""
+        return self._run(self.client.load_markets())
+
+    def fetch_option_chain(self, currency: str) -> dict[str, dict[str, Any]]:
+        """The options of a currency, by symbol."""
+        return self._run(self.client.fetch_option_chain(currency))
+
+    def fetch_greeks(self, symbol: str) -> dict[str, Any]:
+        """An option's Greeks and volatilities."""
+        return self._run(self.client.fetch_greeks(symbol))
+
     def fetch_order_book(self, symbol: str, limit: int = 20) -> dict[str, Any]:
         """Both sides, best first."""
         return self._run(self.client.fetch_order_book(symbol, limit))
