@@ -198,7 +198,7 @@ def _units(call: Call, name: str, value: Number) -> int:
     """An amount in a token's smallest units. Errors: ``InvalidField``."""
     decimals = {t.name: t.decimals for t in call.session.venue.parameters.tokens}[name]
     amount = wad("amount", value)
-    units, rest = divmod(amount, 10 ** (18 - decimals))
+    units, rest = divmod(amount, int(10 ** (18 - decimals)))
     if amount <= 0 or rest or units >= 1 << 112:
         raise bad("amount", f"must be above zero, with at most {decimals} decimals")
     return units
