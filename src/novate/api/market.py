@@ -327,13 +327,15 @@ class Market:
         # division: to seconds
         item = self.listings.at(state.terms.instrument, state.created_ms // 1000)
         average = state.cost // state.filled if state.filled else 0  # division: reported, floored
+        placed = state.placed
         return {
             "order_id": "0x" + state.digest.hex(),
             "order_state": state.state,
-            "order_type": "limit",
+            "order_type": order_type(state),
             "instrument_name": item.name,
             "direction": "sell" if state.terms.sells else "buy",
-            "price": decimal(state.terms.price),
+            "price": decimal(state.resting_price),
+            "signed_price": decimal(state.terms.price),
             "amount": decimal(state.terms.size * item.lot_size),
             "filled_amount": decimal(state.filled * item.lot_size),
             "average_price": decimal(average),
@@ -349,6 +351,25 @@ class Market:
             "commission": decimal(state.fee),
             "api": True,
             "web": False,
-            "replaced": False,
-            "mmp": False,
+            "revision": state.terms.revision,
+            "replaced": state.edits > 0,
+            "mmp": placed is not None and placed.mmp,
+            **trigger_of(state),
         }
+
+
+def order_type(state: OrderState) -> str:
+    """Deribit's word for what an order is: limit, or what it waits for."""
+    trigger = state.placed.trigger if state.placed is not None else ""
+    if not trigger:
+        return "limit"
+    return f"{trigger}_{'market' if state.terms.immediate else 'limit'}"
+
+
+def trigger_of(state: OrderState) -> dict[str, Any]:
+    """What an order waits for, or has waited for; nothing of others."""
+    placed = state.placed
+    if placed is None or not placed.trigger:
+        return {}
+    wanted = decimal(records.number(placed.trigger_price))
+    return {"trigger": "mark_price", "trigger_price": wanted, "triggered": state.triggered}

@@ -10,6 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from novate.api.account_feeds import AccountFeeds
 from novate.api.core import Core
 from novate.api.feeds import Feeds
 from novate.api.market import Market
@@ -46,6 +47,8 @@ class VenueApi:
     market: Market = field(init=False)
     feeds: Feeds = field(init=False)
     rfqs: Room = field(init=False)
+    account_feeds: AccountFeeds = field(init=False)
+    cancels_with: set[int] = field(default_factory=set)
     tokens: Tokens = field(default_factory=Tokens)
     limits: Limits = field(default_factory=Limits)
     switches: dict[int, asyncio.Task[None]] = field(default_factory=dict)
@@ -61,6 +64,7 @@ class VenueApi:
         self.market = Market(self.core, self.parameters, self.orders)
         self.feeds = Feeds(self.market)
         self.rfqs = Room(self.market, self.feeds.followers)
+        self.account_feeds = AccountFeeds(self.market, self.feeds.followers)
         self.core.listeners.append(self.follow)
 
     def follow(self, record: AnyRecord) -> None:
@@ -74,6 +78,7 @@ class VenueApi:
             self.market.history.sample(self.market.by_id.values())
         self.orders.follow(record, prices)
         self.feeds.follow(record)
+        self.account_feeds.follow(record)
         self.rfqs.follow(record)
 
     @property

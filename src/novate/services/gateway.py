@@ -16,7 +16,7 @@ from novate.limits import SIGNATURE_BLOB_BYTES_MAX
 from novate.model.matching import SelfTrade
 from novate.model.order import Order
 from novate.wire import bulk, eip712
-from novate.wire.bulk import COMPACT_BYTES
+from novate.wire.bulk import COMPACT_BYTES, BulkOrders
 from novate.wire.order import SignedOrder
 from novate.wire.records import CancelRequested, OrderPlaced
 
@@ -100,6 +100,31 @@ class Gateway:
             self_trade=self_trade,
             label=label,
         )
+
+    def bulk(self, signed: BulkOrders, received_ms: int) -> list[OrderPlaced]:
+        """The commands for all orders of a tree, whose one signature is asked once.
+
+        Errors: ``BadSignature``, ``MalformedOrder``.
+        """
+        fits = 0 <= signed.r < WORD and 0 <= signed.vs < WORD
+        for order in signed.orders:
+            _require_ranges(order)
+        digest = signed.digest(self._separator)
+        signer = (eip712.recover(digest, signed.r, signed.vs) if fits else None) or ""
+        for order in signed.orders:
+            self._require_known(order, signer)
+        return [
+            OrderPlaced(
+                digest=digest,
+                order=record_of(order),
+                signature=signed.signature(index).encode(),
+                signer=bytes.fromhex(signer[2:]),
+                received_ms=received_ms,
+            )
+            for index, (order, digest) in enumerate(
+                zip(signed.orders, signed.order_digests(self._separator), strict=True)
+            )
+        ]
 
     def require_signs_for(self, account: int, signer: str) -> None:
         """The owner, or a live session key of any scope. Errors: ``BadSignature``."""
