@@ -21,6 +21,7 @@ from typing import Any
 from novate.sdk.block_rfq import BlockRfqs
 from novate.sdk.book import Book
 from novate.sdk.faults import ApiError, ConnectionLost, OutcomeUnknown
+from novate.sdk.more_orders import MoreOrders
 from novate.sdk.nonces import Nonces
 from novate.sdk.rounding import Rounding, text, to_step
 from novate.sdk.signing import SigningKey, Terms
@@ -34,7 +35,7 @@ Amount = Decimal | str | int | float
 Listener = Callable[[str, Any], None]
 
 
-class AsyncClient(BlockRfqs):
+class AsyncClient(BlockRfqs, MoreOrders):
     """One connection to one venue, for one key (or none: market data only)."""
 
     def __init__(
@@ -189,8 +190,8 @@ class AsyncClient(BlockRfqs):
         **instructions: Any,
     ) -> dict[str, Any]:
         """Sign and send a limit order; instructions are ``post_only``, ``reduce_only``,
-        ``time_in_force``, ``label``, ``self_trading``. In a dry run it is signed and returned, not
-        sent. Errors: ``ValueError`` for what does not fit, ``ApiError``, ``OutcomeUnknown``.
+        ``time_in_force``, ``label``, ``self_trading``, ``mmp``, and ``type`` (stop_limit, …) with
+        ``trigger_price``. In a dry run it is signed and returned, not sent. Errors: ``ValueError`` for what does not fit, ``ApiError``, ``OutcomeUnknown``.
         """
         order_id, params = self.sign_order(
             symbol,
@@ -216,9 +217,10 @@ class AsyncClient(BlockRfqs):
         rounding: Rounding | None = None,
         max_fee: Amount | None = None,
         expiry: int | None = None,
+        nonce: int | None = None,
         **instructions: Any,
     ) -> tuple[str, dict[str, Any]]:
-        """An order's id and its request, without sending it."""
+        """An order's id and its request, without sending it; a nonce of its own unless given."""
         key = self._signing_key()
         if side not in ("buy", "sell"):
             raise ValueError('side must be "buy" or "sell"')
@@ -234,7 +236,7 @@ class AsyncClient(BlockRfqs):
             limit,
             sells,
             fee,
-            self._nonces.take(),
+            self._nonces.take() if nonce is None else nonce,
             until,
             **instructions,
         )
@@ -243,7 +245,7 @@ class AsyncClient(BlockRfqs):
         return order_id, params
 
     async def send_order(self, side: str, order_id: str, params: dict[str, Any]) -> dict[str, Any]:
-        """Send a signed order; if its answer is lost, ask by its id, and send the same one again
+        """Send a signed order (``buy``, ``sell``, ``edit``); if its answer is lost, ask by its id, and send the same one again
         only if the venue has not seen it.
         """
         method = f"private/{side}"
