@@ -18,7 +18,6 @@ from novate.api.orders import Orders, OrderState, Trade
 from novate.api.rejections import bad, unknown_instrument
 from novate.config import Parameters
 from novate.model.instrument import PERP, SPOT
-from novate.model.matching import Book
 from novate.units import ORACLE_UNIT, PPB, WAD
 
 DEPTH_MAX = 10_000
@@ -85,11 +84,11 @@ class Market:
 
     def sides(self, item: Listed, depth: int) -> tuple[list[list[str]], list[list[str]]]:
         """Bids and asks as [price, amount], best first."""
-        book: Book = self.core.engine.book
+        book = self.core.engine.book
         return tuple(
             [
                 [decimal(ticks * item.tick), decimal(lots * item.lot_size)]
-                for ticks, lots in book.depth(item.id, is_buy)[:depth]
+                for ticks, lots in book.depth(item.id, is_buy, depth)
             ]
             for is_buy in (True, False)
         )  # type: ignore[return-value]

@@ -60,19 +60,9 @@ def content_of(sequencer: Sequencer) -> bytes:
         {
             "now": sequencer.world.now,
             "tables": {name: tables[name].rows for name in sorted(tables)},
-            **{name: getattr(sequencer, name) for name in _ATTRIBUTES},
+            "engine": sequencer.state,
         }
     )
-
-
-_ATTRIBUTES = (
-    "placed",
-    "terms",
-    "nonces",
-    "next_sequence",
-    "ahead_state",
-    "open_batch",
-)
 
 
 def content_hash(sequencer: Sequencer) -> str:
@@ -142,12 +132,11 @@ def _read(path: Path) -> _Document:
 
 def _restore(sequencer: Sequencer, state: Any) -> None:
     tables = sequencer.world.store.tables
-    names = {"now", "tables", *_ATTRIBUTES}
+    names = {"now", "tables", "engine"}
     sound = isinstance(state, dict) and set(state) == names
     require(sound and set(state["tables"]) == set(tables), SnapshotUnusable, "other tables")
     for name, rows in state["tables"].items():
         tables[name].replace_all(rows)
     sequencer.world.now = state["now"]
-    for name in _ATTRIBUTES:
-        setattr(sequencer, name, state[name])
-    sequencer.restored()
+    require(set(state["engine"]) == set(sequencer.state), SnapshotUnusable, "other engine state")
+    sequencer.restore(**state["engine"])
