@@ -87,7 +87,7 @@ def test_a_row_may_be_a_named_tuple() -> None:
 
 
 def test_a_start_replays_only_what_follows_the_snapshot(desk: Desk) -> None:
-    assert desk.sequencer.open_batch.count > 0, "a batch is open: it is state too"
+    assert desk.sequencer.batching.open.count > 0, "a batch is open: it is state too"
     everything = recovered(desk)
     assert everything.from_snapshot is None
     assert everything.replayed == desk.journal.durable.sequence

@@ -115,6 +115,8 @@ class Entry:
         signer = signer_of(placed)
         if left > 0:
             admission.require_settles(self.world, terms, signer)
+        if not shares:
+            require(_nonce_of(placed) not in self.nonces, errors.NonceUsed)
         listed = self.world.ledger.terms_of(terms.instrument)
         if placed.mmp:
             key = terms.account, listed.underlying
@@ -138,21 +140,18 @@ class Entry:
     ) -> tuple[OpenOrder | None, bool]:
         """Whose place an order takes, and whether it shares its fills.
 
-        Errors: NonceUsed, OrderNotOpen, StaleRevision, InstrumentMismatch, MalformedOrder.
+        Errors: OrderNotOpen, StaleRevision, InstrumentMismatch, MalformedOrder.
         """
         orders = self.matcher.orders
-        taken = self.nonces.get((terms.account, terms.immediate, terms.nonce))
         if quote_set is not None:
             key = terms.account, terms.instrument, terms.lots > 0, quote_set
             former = orders.by_quote.get(key)
             shares = former is not None and former.terms.nonce == terms.nonce
-            require(taken is None or shares, errors.NonceUsed)
-        elif not placed.amends:
-            require(taken is None, errors.NonceUsed)
-            return None, False
-        else:
-            former, shares = orders.by_digest.get(taken or b""), True
+        elif placed.amends:
+            former, shares = orders.by_digest.get(self.nonces.get(_nonce_of(placed), b"")), True
             require(former is not None, errors.OrderNotOpen)
+        else:
+            return None, False
         if former is not None and shares:
             require(terms.revision > former.terms.revision, errors.StaleRevision)
             require(terms.instrument == former.terms.instrument, errors.InstrumentMismatch)
@@ -234,7 +233,7 @@ class Entry:
         assert former is not None
         order.number = former.number
         lots = order.lots_left if order.is_buy else -order.lots_left
-        ladder.shrink(order.number, lots, order.price_ticks)
+        ladder.shrink(order.number, former.lots_left, lots, order.price_ticks)
         self.matcher.orders.revise(former, order)
         self.matcher.judge.changed(order.terms.account, order.terms.instrument)
         self._keep(order)

@@ -68,6 +68,7 @@ class Ladder:
         self.capacity = Capacity(price_base=base, owners=2, accounts=2)
         self.book = make(self.capacity)
         self._drift = 0
+        self._entered: dict[int, int] = {}  # lots of each order, as the book counts them
 
     @property
     def is_full(self) -> bool:
@@ -102,6 +103,7 @@ class Ladder:
     def place(self, number: int, lots: int, price: int, fills: list[tuple[int, int]]) -> None:
         """Fill exactly ``fills`` (number of the maker, lots) and rest the remainder."""
         self._trade(Command(Kind.PLACE, number, *_party(lots), lots, price), fills)
+        self._entered[number] = abs(lots)
 
     def take(self, number: int, lots: int, price: int, fills: list[tuple[int, int]]) -> None:
         """Fill exactly ``fills`` and rest nothing; a price beyond the ladder is its end."""
@@ -115,19 +117,26 @@ class Ladder:
         done = self.book.last_events()[: len(fills)]
         found = [(event.order, abs(event.lots)) for event in done if event.what == What.FILL]
         assert found == fills, "the book trades as was judged"
+        for event in done:
+            if event.lots_left == 0:
+                del self._entered[event.order]
         self._drift += sum(lots for _, lots in fills)
         if self._drift >= POSITION_LOTS_MAX // 2:  # division: half of what a party may hold
             self._drift = 0
             for party in (0, 1):
                 self._do(Command(Kind.POSITION, account=party))
 
-    def shrink(self, number: int, lots: int, price: int) -> None:
-        """Leave an order at its price and place, with fewer lots (signed)."""
-        self._do(Command(Kind.AMEND, number, *_party(lots), lots, price))
+    def shrink(self, number: int, lots_left: int, lots: int, price: int) -> None:
+        """Leave an order of ``lots_left`` lots fewer of them (signed), at its price and place."""
+        total = self._entered[number] - lots_left + abs(lots)  # the book counts filled lots, too
+        signed = total if lots > 0 else -total
+        self._do(Command(Kind.AMEND, number, *_party(lots), signed, price))
+        self._entered[number] = total
 
     def cancel(self, number: int, is_buy: bool) -> None:
         """Take an order out."""
         self._do(Command(Kind.CANCEL, number, 0 if is_buy else 1))
+        del self._entered[number]
 
     def _do(self, command: Command) -> None:
         code = self.book.one(command)

@@ -222,7 +222,7 @@ class Matcher:
         ladder = self.ladders[order.terms.instrument]
         if filled:
             lots = filled if order.is_buy else -filled
-            ladder.shrink(order.number, lots, order.price_ticks)
+            ladder.shrink(order.number, order.lots_left, lots, order.price_ticks)
         else:
             ladder.cancel(order.number, order.is_buy)
 

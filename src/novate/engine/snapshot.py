@@ -112,8 +112,7 @@ def load(path: Path, entries: Iterator[Record], sequencer: Sequencer) -> int:
     same = entry is not None and entry.hash == document.record_hash
     require(same, SnapshotUnusable, f"record {document.sequence} is another in the journal")
     require(document.version == __version__, SnapshotUnusable, f"of version {document.version}")
-    state = plain.decode(document.content)
-    _restore(sequencer, state)
+    restore(sequencer, document.content)
     found = sequencer.world.state_hash()
     require(found == document.world_hash, SnapshotUnusable, "another state hash")
     return document.sequence
@@ -130,7 +129,9 @@ def _read(path: Path) -> _Document:
         raise Rejected(SnapshotUnusable, str(error)) from None
 
 
-def _restore(sequencer: Sequencer, state: Any) -> None:
+def restore(sequencer: Sequencer, content: bytes) -> None:
+    """Put a sequencer into the state of ``content_of``. Errors: ``SnapshotUnusable``."""
+    state: Any = plain.decode(content)
     tables = sequencer.world.store.tables
     names = {"now", "tables", "engine"}
     sound = isinstance(state, dict) and set(state) == names
