@@ -148,8 +148,8 @@ class Judge:
         return reaches, marks
 
     def _reduces(self, row: Account, order: Order, lots: int, price: int, fee: int) -> bool:
-        """Whether ``lots`` of an order, with those of its side, can only reduce its position, and leaves the
-        account no worse when it fills at ``price``.
+        """Whether ``lots`` of an order, with those of its side, can only reduce its position, and
+        leave the account no worse when they fill at ``price``.
         """
         world, held = self.world, dict(row.positions).get(order.instrument, 0)
         reach = self.open_orders.reach(order.account, order.instrument)

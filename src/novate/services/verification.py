@@ -222,28 +222,33 @@ def order_signatures(case: Case, tick: Tick) -> str:
     separator = settle_call.separator(case.deployment)
     count = wallets = 0
     for number, record in case.numbered():
-        if not isinstance(record, OrderPlaced):
-            continue
-        terms = terms_of(record.order)
-        if eip712.order_digest(separator, terms) != record.digest:
-            raise Wrong("the digest is not that of the order's terms", number)
-        signer = "0x" + record.signer.hex()
-        if signer != terms.owner:
-            raise Wrong(f"signed by {signer}, not by the account's owner", number)
-        share = bulk.decode(record.signature)
-        if len(record.signature) == 64:
-            if eip712.canonical(record.digest, *_halves(record.signature), signer) is None:
-                raise Wrong("the signature is not the signer's", number)
-        elif share is not None:
-            if share.signer(separator, terms) != signer:
-                raise Wrong("the signature of its tree is not the signer's", number)
-        else:
-            wallets += 1
-        count += 1
-        if count % 500 == 0:
-            tick(number, len(case.records))
+        for placed in records.orders_in(record):
+            wallets += _require_signed(separator, number, placed)
+            count += 1
+            if count % 500 == 0:
+                tick(number, len(case.records))
     text = f"{count} orders"
     return text + (f", {wallets} of contract wallets left to the chain" if wallets else "")
+
+
+def _require_signed(separator: bytes, number: int, placed: OrderPlaced) -> bool:
+    """One order's digest and signature; whether a contract wallet's is left to the chain."""
+    terms = terms_of(placed.order)
+    if eip712.order_digest(separator, terms) != placed.digest:
+        raise Wrong("the digest is not that of the order's terms", number)
+    signer = "0x" + placed.signer.hex()
+    if signer != terms.owner:
+        raise Wrong(f"signed by {signer}, not by the account's owner", number)
+    share = bulk.decode(placed.signature)
+    if len(placed.signature) == 64:
+        if eip712.canonical(placed.digest, *_halves(placed.signature), signer) is None:
+            raise Wrong("the signature is not the signer's", number)
+    elif share is not None:
+        if share.signer(separator, terms) != signer:
+            raise Wrong("the signature of its tree is not the signer's", number)
+    else:
+        return True
+    return False
 
 
 def _halves(signature: bytes) -> tuple[int, int]:
