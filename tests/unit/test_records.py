@@ -32,12 +32,14 @@ ORDER = records.Order(
     flags=7,
     executor=ADDRESS,
 )
+PLACED = records.OrderPlaced(DIGEST, ORDER, SIGNATURE, ADDRESS, 5)
 EXAMPLES: list[records.AnyRecord] = [
     records.Genesis(31_337, {"exchange": ADDRESS, "custody": b"\x01" * 20}, DIGEST),
     records.OrderPlaced(
         DIGEST, ORDER, b"\xdd" * 1024, ADDRESS, 1_760_000_000_123, True, "cancel_both", "näme"
     ),
     records.OrderRejected(DIGEST, InsufficientMargin.code),
+    records.BlockAccepted(DIGEST, [PLACED], [PLACED] * 8, SIGNATURE, SIGNATURE, 9, 5),
     records.CancelRequested(ACCOUNT, "below", 2**64 - 1, ADDRESS, 5),
     records.Matched(
         sequence=2**64 - 1,

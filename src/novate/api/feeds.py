@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
+from novate.api import rfq_room
 from novate.api.market import Market
 from novate.api.names import Listed
 from novate.api.numbers import decimal
@@ -90,6 +91,8 @@ class Feeds:
                 self._unknown(channel)
             if parts[2] != "any":
                 self.market.named(parts[2])
+            return None, "user"
+        elif rfq_room.is_channel(parts, account, self.market.currencies()):
             return None, "user"
         elif channel == "platform_state" or channel in self._indices():
             return None, kind

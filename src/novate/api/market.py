@@ -193,6 +193,7 @@ class Market:
             "transaction": "0x" + trade.transaction.hex() if trade.transaction else None,
             "block": trade.block or None,
             "bust_reason": trade.reason or None,
+            "block_rfq_id": "0x" + trade.rfq.hex() if trade.rfq else None,
         }
 
     def order(self, state: OrderState) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from novate.wire.records import (
     AnyRecord,
     BatchClosed,
     BatchSubmitted,
+    BlockAccepted,
     Busted,
     CancelRequested,
     ChainReorganised,
@@ -78,11 +79,14 @@ class Trade:
     transaction: bytes = b""
     block: int = 0
     reason: str = ""
+    rfq: bytes = b""
 
 
 @dataclass(slots=True)
 class Orders:
-    """The fold: orders by digest and by account, trades by instrument and by sequence."""
+    """The fold: orders by digest and by account, trades by instrument and by sequence; ``blocks``
+    are the requests for quotes behind the orders of blocks, ``executed`` their trades.
+    """
 
     by_digest: dict[bytes, OrderState] = field(default_factory=dict)
     by_account: dict[int, dict[bytes, OrderState]] = field(
@@ -94,6 +98,8 @@ class Orders:
     )
     submitted: dict[bytes, BatchSubmitted] = field(default_factory=dict)
     ended: deque[tuple[int, bytes]] = field(default_factory=deque)
+    blocks: dict[bytes, bytes] = field(default_factory=dict)
+    executed: dict[bytes, list[int]] = field(default_factory=dict)
     now_ms: int = 0
 
     def follow(self, record: AnyRecord, prices: tuple[int, int] = (0, 0)) -> None:
@@ -101,6 +107,10 @@ class Orders:
         match record:
             case OrderPlaced():
                 self._placed(record)
+            case BlockAccepted():
+                for placed in record.orders:
+                    self._placed(placed)
+                    self.blocks[placed.digest] = record.rfq
             case OrderRejected():
                 self._rejected(record)
             case Matched():
@@ -145,11 +155,13 @@ class Orders:
             if trade.timestamp_ms >= self.now_ms - KEEP_MS:
                 break
             del self.trades[sequence]
+            self.executed.pop(trade.rfq, None)
         while self.ended and self.ended[0][0] < self.now_ms - KEEP_MS:
             _, digest = self.ended.popleft()
             state = self.by_digest.get(digest)
             if state is not None and not state.is_open:
                 del self.by_digest[digest], self.by_account[state.terms.account][digest]
+                self.blocks.pop(digest, None)
                 dropped += 1
         return dropped
 
@@ -179,8 +191,11 @@ class Orders:
 
     def _matched(self, record: Matched, prices: tuple[int, int]) -> None:
         price = records.number(record.price)
-        trade = Trade(record, self.now_ms, price, *prices)
+        rfq = self.blocks.get(record.taker, b"")
+        trade = Trade(record, self.now_ms, price, *prices, rfq=rfq)
         self.trades[record.sequence] = trade
+        if rfq:
+            self.executed.setdefault(rfq, []).append(record.sequence)
         self.by_instrument[record.instrument].append(trade)
         for digest, fee in ((record.maker, record.fee_maker), (record.taker, record.fee_taker)):
             state = self.by_digest[digest]

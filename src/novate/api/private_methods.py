@@ -109,6 +109,8 @@ def signed_order(call: Call, params: PlaceOrder, sells: bool, own: bool = True) 
     require(account == session.account or not own, errors.NotOwner)
     if len(params.label) > LABEL_MAX or not params.label.isprintable():
         raise bad("label", f"must be at most {LABEL_MAX} printable characters")
+    if params.post_only and not params.reject_post_only:
+        raise bad("reject_post_only", "must be true: an order's price is what was signed")
     immediate = params.time_in_force in ("immediate_or_cancel", "fill_or_kill")
     flags = REDUCE_ONLY * params.reduce_only | POST_ONLY * params.post_only | IMMEDIATE * immediate
     size = _within("amount", lots("amount", params.amount, item.lot_size), LOTS_MAX)
@@ -117,9 +119,7 @@ def signed_order(call: Call, params: PlaceOrder, sells: bool, own: bool = True) 
             raise bad(name, f"must be a whole number from 0 to 2^{bits} - 1")
     if not is_address(params.executor.lower()):
         raise bad("executor", "must be 0x and 40 hexadecimal digits")
-    digits = params.signature.removeprefix("0x")
-    if len(digits) != 128 or set(digits.lower()) - set("0123456789abcdef"):
-        raise bad("signature", "must be 0x and 128 hexadecimal digits: r, then s with its parity")
+    signature = signature_words("signature", params.signature)
     order = Order(
         account=account,
         instrument=item.id,
@@ -133,7 +133,15 @@ def signed_order(call: Call, params: PlaceOrder, sells: bool, own: bool = True) 
         flags=flags,
         executor=params.executor.lower(),
     )
-    return SignedOrder(order, int(digits[:64], 16), int(digits[64:], 16))
+    return SignedOrder(order, *signature)
+
+
+def signature_words(field: str, text: str) -> tuple[int, int]:
+    """A compact signature's words. Errors: ``InvalidField``."""
+    digits = text.removeprefix("0x")
+    if len(digits) != 128 or set(digits.lower()) - set("0123456789abcdef"):
+        raise bad(field, "must be 0x and 128 hexadecimal digits: r, then s with its parity")
+    return int(digits[:64], 16), int(digits[64:], 16)
 
 
 def _within(name: str, value: int, most: int) -> int:

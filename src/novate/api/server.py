@@ -20,10 +20,13 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from novate.api import (
     account_methods,
+    closing_methods,
     history_methods,
     metrics,
+    owner_methods,
     private_methods,
     public_methods,
+    rfq_methods,
     rpc,
 )
 from novate.api.connection import Connection
@@ -32,7 +35,16 @@ from novate.api.session import Session
 from novate.api.venue import VenueApi
 from novate.errors import BY_CODE, MessageTooLarge, Rejected, TooManyConnections
 
-__all__ = ["Server", "account_methods", "history_methods", "private_methods", "public_methods"]
+__all__ = [
+    "Server",
+    "account_methods",
+    "closing_methods",
+    "history_methods",
+    "owner_methods",
+    "private_methods",
+    "public_methods",
+    "rfq_methods",
+]
 
 CONNECTIONS_MAX = 12_000
 CONNECTIONS_PER_ADDRESS_MAX = 11_000

@@ -15,6 +15,7 @@ from novate.api.feeds import Feeds
 from novate.api.market import Market
 from novate.api.metrics import Part
 from novate.api.orders import Orders
+from novate.api.rfq_room import Room
 from novate.api.session import Limits
 from novate.api.tokens import Tokens
 from novate.chain.deployment import Deployment
@@ -44,6 +45,7 @@ class VenueApi:
     orders: Orders = field(default_factory=Orders)
     market: Market = field(init=False)
     feeds: Feeds = field(init=False)
+    rfqs: Room = field(init=False)
     tokens: Tokens = field(default_factory=Tokens)
     limits: Limits = field(default_factory=Limits)
     switches: dict[int, asyncio.Task[None]] = field(default_factory=dict)
@@ -58,6 +60,7 @@ class VenueApi:
     def __post_init__(self) -> None:
         self.market = Market(self.core, self.parameters, self.orders)
         self.feeds = Feeds(self.market)
+        self.rfqs = Room(self.market, self.feeds.followers)
         self.core.listeners.append(self.follow)
 
     def follow(self, record: AnyRecord) -> None:
@@ -67,6 +70,7 @@ class VenueApi:
             prices = self.market.prices(record.instrument)
         self.orders.follow(record, prices)
         self.feeds.follow(record)
+        self.rfqs.follow(record)
 
     @property
     def now_ms(self) -> int:

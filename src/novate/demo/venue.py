@@ -43,6 +43,7 @@ from novate.wire.records import (
     AnyRecord,
     BatchClosed,
     BatchDue,
+    BlockAccepted,
     ChainReorganised,
     Matched,
     OracleRound,
@@ -154,7 +155,7 @@ class Venue:
     def _remember(self, record: AnyRecord) -> None:
         """The last batch with its matches and orders: what a receipt holder keeps."""
         match record:
-            case OrderPlaced() | QuotesPlaced():
+            case OrderPlaced() | QuotesPlaced() | BlockAccepted():
                 self.placed |= {placed.digest: placed for placed in records.orders_in(record)}
             case Matched():
                 self.matches[record.sequence] = record

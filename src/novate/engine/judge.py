@@ -121,7 +121,7 @@ class Judge:
         )
         is_buy, reducing = order.lots > 0, bool(order.flags & REDUCE_ONLY)
         price = min(order.price, quote.highest) if is_buy else max(order.price, quote.lowest)
-        reaches, marks = self._fillable(account)
+        reaches, marks = self.fillable(account)
         costs = self.open_orders.costs(account, marks, fee_ppm)
         costs += open_margin.cost(terms, quote.mark, lots, price, fee_ppm)
         money = float(_exact_money(world, row) - costs)
@@ -136,7 +136,7 @@ class Judge:
             fee = ppm_up(size * terms.price_lot(price), fee_ppm)
             require(self._reduces(row, order, lots, price, fee), errors.InsufficientMargin)
 
-    def _fillable(self, account: int) -> tuple[dict[int, Reach], dict[int, int]]:
+    def fillable(self, account: int) -> tuple[dict[int, Reach], dict[int, int]]:
         """An account's open orders that can trade now, and the marks (wad) of their instruments."""
         reaches, marks = self.open_orders.reaches(account), {}
         for instrument in list(reaches):

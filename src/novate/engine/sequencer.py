@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from novate.engine import block_trade
 from novate.engine.ahead import (
     Ahead,
     AheadState,
@@ -36,6 +37,7 @@ from novate.wire.records import (
     AnyRecord,
     BatchClosed,
     BatchDue,
+    BlockAccepted,
     CancelRequested,
     ChainReorganised,
     ChainTransaction,
@@ -118,6 +120,10 @@ class Sequencer:
                 for quote, placed in zip(command.quotes, records.orders_in(command), strict=True):
                     events += self._quote(command, placed, quote.quote_set)
                 return events
+            case BlockAccepted():
+                crowded = not block_trade.has_room(self.batching, len(command.taker))
+                closed = self._close() if crowded else []
+                return closed + block_trade.enter(self.matcher, self.entry.nonces, command)
             case CancelRequested():
                 return self._cancel(command)
             case OracleRound():

@@ -18,6 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from novate.sdk.block_rfq import BlockRfqs
 from novate.sdk.book import Book
 from novate.sdk.faults import ApiError, ConnectionLost, OutcomeUnknown
 from novate.sdk.nonces import Nonces
@@ -33,7 +34,7 @@ Amount = Decimal | str | int | float
 Listener = Callable[[str, Any], None]
 
 
-class AsyncClient:
+class AsyncClient(BlockRfqs):
     """One connection to one venue, for one key (or none: market data only)."""
 
     def __init__(
@@ -54,6 +55,7 @@ class AsyncClient:
         self._skew_ms = 0
         self._taker_fee = Decimal(0)
         self.dry_run = dry_run
+        self.executor = ""
         self.token = ""
         self.markets: dict[str, dict[str, Any]] = {}
         self.terms: dict[str, Terms] = {}
@@ -82,6 +84,7 @@ class AsyncClient:
         domain = await direct("public/get_domain", {})
         self._separator = Domain(domain["chain_id"], domain["exchange"]).separator()
         self._taker_fee = Decimal(domain["taker_commission"])
+        self.executor = domain["executor"]
         for item in await direct("public/get_instruments", {"currency": "any"}):
             self._learn(item)
         if self._key is not None:
@@ -198,8 +201,7 @@ class AsyncClient:
         **instructions: Any,
     ) -> tuple[str, dict[str, Any]]:
         """An order's id and its request, without sending it."""
-        if self._key is None:
-            raise ValueError("a key is needed to sign: AsyncClient(url, key=SigningKey(...))")
+        key = self._signing_key()
         if side not in ("buy", "sell"):
             raise ValueError('side must be "buy" or "sell"')
         terms, mode, sells = self._terms(symbol), rounding or self._rounding, side == "sell"
@@ -207,7 +209,7 @@ class AsyncClient:
         limit = to_step(price, terms.tick, mode, up=sells)
         fee = self._fee(terms, limit) if max_fee is None else Decimal(str(max_fee))
         until = int(time.time()) + DAY_S if expiry is None else expiry
-        order_id, params = self._key.order(
+        order_id, params = key.order(
             self._separator,
             terms,
             size,

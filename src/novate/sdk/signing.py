@@ -16,6 +16,7 @@ from coincurve import PrivateKey
 from novate.model.order import IMMEDIATE, POST_ONLY, REDUCE_ONLY, ZERO_ADDRESS, Order
 from novate.units import WAD
 from novate.wire import eip712
+from novate.wire.block import Consent, consent_digest
 from novate.wire.login import login_digest
 
 IMMEDIATE_FORCES = ("immediate_or_cancel", "fill_or_kill")
@@ -101,6 +102,10 @@ class SigningKey:
             "signature": self._signed(digest),
             **instructions,
         }
+
+    def consent(self, separator: bytes, consent: Consent) -> str:
+        """The signature of a consent to a block."""
+        return self._signed(consent_digest(separator, consent))
 
     def _signed(self, digest: bytes) -> str:
         r, vs = eip712.sign(self._key, digest)

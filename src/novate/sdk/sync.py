@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from concurrent.futures import Future
 from types import TracebackType
 from typing import Any, TypeVar
@@ -108,3 +108,33 @@ class Client:
     def follow_order_book(self, symbol: str) -> Book:
         """A book kept up to date."""
         return self._run(self.client.follow_order_book(symbol))
+
+    # Blocks
+
+    def create_block_rfq(
+        self, legs: Sequence[tuple[str, str, Amount]], valid_for: int = 60, **more: Any
+    ) -> dict[str, Any]:
+        """Ask everybody for prices of legs (symbol, side, amount)."""
+        return self._run(self.client.create_block_rfq(legs, valid_for, **more))
+
+    def fetch_block_rfqs(self, **which: Any) -> list[dict[str, Any]]:
+        """Requests, newest first."""
+        return self._run(self.client.fetch_block_rfqs(**which))
+
+    def cancel_block_rfq(self, rfq_id: str) -> dict[str, Any]:
+        """Ask no more."""
+        return self._run(self.client.cancel_block_rfq(rfq_id))
+
+    def quote_block_rfq(
+        self, rfq: dict[str, Any], side: str, prices: Sequence[Amount], **more: Any
+    ) -> dict[str, Any]:
+        """Buy or sell a request's package at these prices, leg by leg."""
+        return self._run(self.client.quote_block_rfq(rfq, side, prices, **more))
+
+    def cancel_block_rfq_quote(self, quote_id: str) -> dict[str, Any]:
+        """Take a quote back."""
+        return self._run(self.client.cancel_block_rfq_quote(quote_id))
+
+    def accept_block_rfq(self, quote: dict[str, Any], label: str = "") -> dict[str, Any]:
+        """Trade a quote of an own request, all legs or none."""
+        return self._run(self.client.accept_block_rfq(quote, label))

@@ -25,6 +25,7 @@ from novate.wire.records import (
     BatchClosed,
     BatchDue,
     BatchSubmitted,
+    BlockAccepted,
     Busted,
     CancelRequested,
     ChainReorganised,
@@ -94,7 +95,8 @@ class JournalFold:
         self._tapes: dict[int, tuple[int, int, int]] = {}
         self._handlers: dict[type, Callable[[Any], None]] = {
             OrderPlaced: self._placed,
-            QuotesPlaced: self._quoted,
+            QuotesPlaced: self._several,
+            BlockAccepted: self._several,
             OrderRejected: self._rejected,
             Matched: self._matched,
             OrderDone: self._done,
@@ -142,9 +144,8 @@ class JournalFold:
         """Orders that the records name and that stand in the table."""
         named: set[str] = set()
         for record in found:
-            if isinstance(record, OrderPlaced | QuotesPlaced):
-                named |= {text(placed.digest) for placed in records.orders_in(record)}
-            elif isinstance(record, OrderRejected | OrderDone):
+            named |= {text(placed.digest) for placed in records.orders_in(record)}
+            if isinstance(record, OrderRejected | OrderDone):
                 named.add(text(record.digest))
             elif isinstance(record, Matched):
                 named |= {text(record.maker), text(record.taker)}
@@ -179,10 +180,6 @@ class JournalFold:
             event=event,
         )
 
-    def _quoted(self, record: QuotesPlaced) -> None:
-        for placed in records.orders_in(record):
-            self._placed(placed)
-
     def _placed(self, record: OrderPlaced) -> None:
         """A digest that comes again is the same order: only a rejected one is tried anew."""
         known = self._orders.get(text(record.digest))
@@ -196,6 +193,10 @@ class JournalFold:
             order = self._orders[text(record.digest)] = self._new(record)
             self._changed.add(order["digest"])
         self._event(order, "placed", order["lots"])
+
+    def _several(self, record: QuotesPlaced | BlockAccepted) -> None:
+        for placed in records.orders_in(record):
+            self._placed(placed)
 
     def _new(self, record: OrderPlaced) -> Order:
         terms = record.order

@@ -5,17 +5,21 @@ with ``OrderDone`` or ``OrderRejected``; in between nobody may trade before a be
 before an earlier order at the same price. An edit shares what its nonce has filled, and keeps its
 place only at the same price and with no more left. It shares no code with the book. Lots and wad
 prices as in the records.
+
+A block (``BlockAccepted``) is no part of that queue: its orders meet each other alone, whole, at
+the one price that both signed, all legs or none; an order signed for blocks never meets the book.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from novate.model.order import IMMEDIATE
+from novate.model.order import BLOCK_REVISION, IMMEDIATE
 from novate.wire import records
 from novate.wire.records import (
     AnyRecord,
+    BlockAccepted,
     Matched,
     OrderDone,
     OrderPlaced,
@@ -33,6 +37,20 @@ class OutOfOrder(Exception):
 
 
 @dataclass(slots=True)
+class _Block:
+    """A block: the partner of each order, and whether its legs trade, or are refused."""
+
+    partners: dict[bytes, bytes] = field(default_factory=dict)
+    trades: bool | None = None
+
+    def decide(self, trades: bool) -> None:
+        """One leg's fate, which is that of all."""
+        if self.trades not in (None, trades):
+            raise OutOfOrder("a block traded in part")
+        self.trades = trades
+
+
+@dataclass(slots=True)
 class _Entry:
     """An order that may still trade."""
 
@@ -45,6 +63,8 @@ class _Entry:
     left: int
     immediate: bool
     waits: bool
+    blocks_only: bool
+    block: _Block | None = None
 
 
 class Priority:
@@ -66,6 +86,8 @@ class Priority:
             case QuotesPlaced():
                 for placed in records.orders_in(record):
                     self._place(placed, True)
+            case BlockAccepted():
+                self._accept(record)
             case OrderRejected():
                 self._reject(record.digest)
             case OrderSlid():
@@ -103,9 +125,20 @@ class Priority:
             left=abs(order.lots),
             immediate=bool(order.flags & IMMEDIATE) or record.fill_or_kill,
             waits=record.trigger != "",
+            blocks_only=bool(order.flags & IMMEDIATE) and order.revision == BLOCK_REVISION,
         )
         if former is None:
             self._by_nonce[nonce] = record.digest
+
+    def _accept(self, record: BlockAccepted) -> None:
+        block = _Block()
+        for taker, maker in zip(record.taker, record.maker, strict=False):
+            block.partners |= {taker.digest: maker.digest, maker.digest: taker.digest}
+        for placed in record.orders:
+            known = placed.digest in self._open
+            self._place(placed, False)
+            if not known:
+                self._open[placed.digest].block = block
 
     def _reject(self, digest: bytes) -> None:
         if self._again[digest]:
@@ -115,6 +148,8 @@ class Priority:
         if entry is not None and self._by_nonce.get(entry.nonce) == digest:
             del self._by_nonce[entry.nonce]
         self._next = {old: new for old, new in self._next.items() if new != digest}
+        if entry is not None and entry.block is not None:
+            entry.block.decide(trades=False)
 
     def _slide(self, record: OrderSlid) -> None:
         entry, price = self._entry(record.digest), records.number(record.price)
@@ -127,6 +162,11 @@ class Priority:
 
     def _match(self, record: Matched) -> None:
         taker, maker = self._entry(record.taker), self._entry(record.maker)
+        if taker.block is not None or maker.block is not None:
+            self._match_block(record, taker, maker)
+            return
+        if taker.blocks_only:
+            raise OutOfOrder("an order signed for blocks alone met the book")
         if maker.arrival > taker.arrival or maker.immediate or maker.waits or taker.waits:
             raise OutOfOrder("the maker was not resting when the taker came")
         if maker.instrument != taker.instrument or maker.buys == taker.buys:
@@ -142,6 +182,25 @@ class Priority:
             raise OutOfOrder(f"{record.lots} lots, {min(maker.left, taker.left)} could trade")
         maker.left -= record.lots
         taker.left -= record.lots
+        self.matches += 1
+
+    def _match_block(self, record: Matched, taker: _Entry, maker: _Entry) -> None:
+        if taker.block is not maker.block or taker.block is None:
+            raise OutOfOrder("an order of a block met another's")
+        if not (taker.blocks_only and maker.blocks_only):
+            raise OutOfOrder("an order not signed for blocks in one")
+        if taker.block.partners[record.taker] != record.maker:
+            raise OutOfOrder("two legs of a block that do not meet")
+        if maker.instrument != taker.instrument or maker.buys == taker.buys:
+            raise OutOfOrder("two orders that do not meet")
+        if taker.buys != record.taker_buys or taker.instrument != record.instrument:
+            raise OutOfOrder("side or instrument is not the taker's")
+        if not taker.price == maker.price == records.number(record.price):
+            raise OutOfOrder(f"a block at {record.price}, signed for {taker.price}, {maker.price}")
+        if not taker.left == maker.left == record.lots:
+            raise OutOfOrder(f"{record.lots} lots of a block of {taker.left} and {maker.left}")
+        taker.block.decide(trades=True)
+        taker.left = maker.left = 0
         self.matches += 1
 
     def _done(self, record: OrderDone) -> None:
@@ -186,6 +245,7 @@ class Priority:
             and e.arrival < taker.arrival
             and e.left
             and not e.waits
+            and e.block is None
         ]
         return min(met, key=lambda item: item[:2])[2] if met else None
 

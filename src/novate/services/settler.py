@@ -45,6 +45,7 @@ from novate.wire.records import (
     AnyRecord,
     BatchClosed,
     BatchSubmitted,
+    BlockAccepted,
     ChainReorganised,
     ChainTransaction,
     Matched,
@@ -87,7 +88,7 @@ class Settler:
     def follow(self, record: AnyRecord) -> None:
         """Take note of one journal record."""
         match record:
-            case OrderPlaced() | QuotesPlaced():
+            case OrderPlaced() | QuotesPlaced() | BlockAccepted():
                 self.placed |= {placed.digest: placed for placed in records.orders_in(record)}
             case Matched():
                 self.matches[record.sequence] = record
