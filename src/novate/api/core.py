@@ -22,6 +22,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from novate.engine.journal import Journal
+from novate.engine.protection import Protection
 from novate.errors import (
     JournalFull,
     JournalReadOnly,
@@ -30,7 +31,6 @@ from novate.errors import (
     Rejected,
     require,
 )
-from novate.model.matching import Book
 from novate.model.order import REDUCE_ONLY
 from novate.model.state import World
 from novate.wire import records
@@ -51,12 +51,32 @@ class CoreFailed(Exception):
     """Nothing may go on from here; a restart reads what is durable."""
 
 
+class Book(Protocol):
+    """What rests, by instrument."""
+
+    def depth(self, instrument: int, is_buy: bool, levels: int = ...) -> list[tuple[int, int]]:
+        """(price in ticks, lots) of one side, best first."""
+        ...
+
+
 class Engine(Protocol):
     """The sequencer: a deterministic fold of the journal."""
 
     world: World
-    book: Book
-    placed: dict[bytes, OrderPlaced]
+
+    @property
+    def book(self) -> Book:
+        """What rests."""
+        ...
+
+    @property
+    def placed(self) -> dict[bytes, OrderPlaced]:
+        """Every order that was taken, by its digest."""
+        ...
+
+    def protection(self, account: int, underlying: int) -> Protection:
+        """An account's market-maker protection in an underlying."""
+        ...
 
     def handle(self, command: AnyRecord) -> list[AnyRecord]:
         """Apply one command; the events it causes."""

@@ -22,7 +22,6 @@ from novate.config import Parameters
 from novate.model import margin
 from novate.model.arrays import Info
 from novate.model.instrument import PERP
-from novate.model.matching import Book
 from novate.model.option_id import is_dated, place_of
 from novate.naming import QUOTE, future_name
 from novate.store.trades import RESOLUTIONS_S
@@ -127,10 +126,10 @@ class Market:
         """One side as [price, amount], best first."""
         if self.by_id[item.id] is not item:
             return []  # its slot is another's
-        book: Book = self.core.engine.book
+        book = self.core.engine.book
         return [
             [decimal(ticks * item.tick), decimal(lots * item.lot_size)]
-            for ticks, lots in book.depth(item.id, is_buy)[:depth]
+            for ticks, lots in book.depth(item.id, is_buy, depth)
         ]
 
     # Deribit's shapes
@@ -208,7 +207,7 @@ class Market:
             settled = decimal(price * ORACLE_UNIT)
             found |= {"delivery_price": settled, "estimated_delivery_price": settled}
         if item.is_option:
-            book: Book = self.core.engine.book
+            book = self.core.engine.book
             current = self.by_id[item.id] is item
             best = [book.depth(item.id, is_buy)[:1] if current else [] for is_buy in (True, False)]
             bid, ask = (side[0][0] * item.tick if side else 0 for side in best)

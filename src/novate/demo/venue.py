@@ -48,6 +48,7 @@ from novate.wire.records import (
     Matched,
     OracleRound,
     OrderPlaced,
+    QuotesPlaced,
 )
 
 NODES = 4
@@ -154,10 +155,8 @@ class Venue:
     def _remember(self, record: AnyRecord) -> None:
         """The last batch with its matches and orders: what a receipt holder keeps."""
         match record:
-            case OrderPlaced():
-                self.placed[record.digest] = record
-            case BlockAccepted():
-                self.placed |= {placed.digest: placed for placed in record.orders}
+            case OrderPlaced() | QuotesPlaced() | BlockAccepted():
+                self.placed |= {placed.digest: placed for placed in records.orders_in(record)}
             case Matched():
                 self.matches[record.sequence] = record
             case BatchClosed():

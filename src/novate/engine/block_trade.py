@@ -11,20 +11,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
 
 from novate import errors, limits
 from novate.engine import admission
 from novate.engine.admission import signer_of
+from novate.engine.batching import Batching
 from novate.engine.judge import Judge
+from novate.engine.matching import Matcher
+from novate.engine.open_orders import OpenOrder
 from novate.engine.orders import terms_of
-from novate.engine.pending import OpenBatch
 from novate.errors import Rejected, require
-from novate.model import ledger, matching, novation, open_margin
+from novate.model import ledger, novation, open_margin
 from novate.model.account import Account
 from novate.model.novation import Net, Trade
 from novate.model.order import Order
-from novate.model.state import World
 from novate.units import ppm_up
 from novate.wire import block, eip712
 from novate.wire.block import Consent
@@ -32,28 +32,12 @@ from novate.wire.bulk import COMPACT_BYTES
 from novate.wire.records import (
     AnyRecord,
     BlockAccepted,
-    Matched,
     OrderDone,
     OrderPlaced,
     OrderRejected,
 )
 
-
-class Floor(Protocol):
-    """What a block needs of the sequencer."""
-
-    world: World
-    settings: Any
-    judge: Judge
-    open_batch: OpenBatch
-    placed: dict[bytes, OrderPlaced]
-    nonces: dict[tuple[int, bool, int], bytes]
-
-    def close_batch(self) -> list[AnyRecord]:
-        """Close the open batch, if it holds matches."""
-
-    def matched(self, event: matching.Match) -> Matched:
-        """The record of a match, which the open batch then holds."""
+Nonces = dict[tuple[int, bool, int], bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,73 +57,80 @@ class Leg:
         return (self.taker, pair[0]), (self.maker, pair[1])
 
 
-def enter(floor: Floor, command: BlockAccepted) -> list[AnyRecord]:
+def enter(matcher: Matcher, nonces: Nonces, command: BlockAccepted) -> list[AnyRecord]:
     """Trade a block, or refuse each of its orders for the one reason that bars it."""
-    closed = [] if _has_room(floor, len(command.taker)) else floor.close_batch()
-    kept = floor.open_batch.copy()
+    batching = matcher.batching
     try:
-        legs = _sound_legs(floor, command)
-        _admit(floor, legs)
+        legs = _sound_legs(batching, nonces, command)
+        _admit(matcher, legs)
     except Rejected as rejected:
-        floor.open_batch = kept
-        code = rejected.error.code
-        return [*closed, *(OrderRejected(placed.digest, code) for placed in command.orders)]
-    events: list[AnyRecord] = [floor.matched(_match(floor, leg)) for leg in legs]
+        batching.undo()
+        return [OrderRejected(placed.digest, rejected.error.code) for placed in command.orders]
+    events: list[AnyRecord] = []
+    for leg in legs:
+        taker, maker = (_open(placed, terms) for placed, terms in leg.sides)
+        events.append(batching.matched(maker, taker, leg.bid.size, leg.bid.price))
     for leg in legs:
         for placed, terms in leg.sides:
-            floor.placed[placed.digest] = placed
-            floor.nonces[terms.account, terms.immediate, terms.nonce] = placed.digest
-            events.append(OrderDone(placed.digest, matching.End.FILLED.value, 0, 0))
-    return [*closed, *events]
+            batching.placed[placed.digest] = placed
+            nonces[terms.account, terms.immediate, terms.nonce] = placed.digest
+            events.append(OrderDone(placed.digest, "filled", 0, 0))
+    return events
 
 
-def _has_room(floor: Floor, legs: int) -> bool:
-    held = floor.open_batch.pending.batch
+def has_room(batching: Batching, legs: int) -> bool:
+    """Whether the open batch takes a block of so many legs; an empty one takes any."""
+    held = batching.open.pending.batch
     fits = (
         len(held.accounts) <= limits.ACCOUNTS_PER_BATCH_MAX - 2
         and len(held.instruments) + legs <= limits.INSTRUMENTS_PER_BATCH_MAX
-        and len(held.trades) + legs <= floor.settings.fills_per_batch
-        and len(floor.open_batch.orders) + 2 * legs <= limits.ORDERS_PER_BATCH_MAX
+        and len(held.trades) + legs <= batching.settings.fills_per_batch
+        and len(batching.open.orders) + 2 * legs <= limits.ORDERS_PER_BATCH_MAX
     )
     return fits or not held.accounts
+
+
+def _open(placed: OrderPlaced, terms: Order) -> OpenOrder:
+    """An order of a block, as a match has it; it has no place in a book."""
+    return OpenOrder(0, placed, terms, signer_of(placed), 0, terms.size)
 
 
 # What a block must be
 
 
-def _sound_legs(floor: Floor, command: BlockAccepted) -> list[Leg]:
+def _sound_legs(batching: Batching, nonces: Nonces, command: BlockAccepted) -> list[Leg]:
     """The legs of a block that both parties signed for, cheapest checks first.
 
     Errors: NonceUsed, QuoteMismatch, BlockExpired, those of ``_require_order`` and ``_leg``,
     NoConsent, those of ``admission.require_settles``.
     """
     digests = [placed.digest for placed in command.orders]
-    fresh = len(set(digests)) == len(digests) and not any(d in floor.placed for d in digests)
+    fresh = len(set(digests)) == len(digests) and not any(d in batching.placed for d in digests)
     require(fresh, errors.NonceUsed)
     require(len(command.taker) == len(command.maker), errors.QuoteMismatch)
-    require(floor.world.now <= command.expiry, errors.BlockExpired)
-    legs = [_leg(floor, *pair) for pair in zip(command.taker, command.maker, strict=True)]
+    require(batching.world.now <= command.expiry, errors.BlockExpired)
+    legs = [_leg(batching, *pair) for pair in zip(command.taker, command.maker, strict=True)]
     instruments = {leg.bid.instrument for leg in legs}
     require(len(instruments) == len(legs), errors.QuoteMismatch)
-    _require_consents(floor.settings.separator, command)
+    _require_consents(batching.settings.separator, command)
     keys = set()
     for leg in legs:
         for placed, terms in leg.sides:
-            admission.require_settles(floor.world, terms, signer_of(placed))
+            admission.require_settles(batching.world, terms, signer_of(placed))
             key = terms.account, terms.immediate, terms.nonce
-            require(key not in keys and key not in floor.nonces, errors.NonceUsed)
+            require(key not in keys and key not in nonces, errors.NonceUsed)
             keys.add(key)
     return legs
 
 
-def _leg(floor: Floor, taker: OrderPlaced, maker: OrderPlaced) -> Leg:
+def _leg(batching: Batching, taker: OrderPlaced, maker: OrderPlaced) -> Leg:
     """Two orders that are each other's mirror.
 
     Errors: those of ``_require_order``, InstrumentMismatch, SameSide, QuoteMismatch.
     """
     one, other = terms_of(taker.order), terms_of(maker.order)
     for placed, terms in ((taker, one), (maker, other)):
-        _require_order(floor, placed, terms)
+        _require_order(batching, placed, terms)
     require(one.instrument == other.instrument, errors.InstrumentMismatch)
     require(one.sells != other.sells, errors.SameSide)
     require(one.size == other.size and one.price == other.price, errors.QuoteMismatch)
@@ -147,16 +138,16 @@ def _leg(floor: Floor, taker: OrderPlaced, maker: OrderPlaced) -> Leg:
     return Leg(taker, maker, bid, ask, not one.sells)
 
 
-def _require_order(floor: Floor, placed: OrderPlaced, terms: Order) -> None:
+def _require_order(batching: Batching, placed: OrderPlaced, terms: Order) -> None:
     """An order signed for blocks of this venue alone, by a key.
 
     Errors: BlockOnly, MalformedOrder, NotExecutor, those of ``admission.require_sound``.
     """
     by_key = len(placed.signature) == COMPACT_BYTES
     require(by_key and not terms.post_only, errors.MalformedOrder)
-    admission.require_sound(floor.world, floor.settings.executor, terms, block=True)
+    admission.require_sound(batching.world, batching.settings.executor, terms, block=True)
     # if anyone could settle it, a stranger might take one leg of an open quote
-    require(terms.executor == floor.settings.executor, errors.NotExecutor)
+    require(terms.executor == batching.settings.executor, errors.NotExecutor)
 
 
 def _require_consents(separator: bytes, command: BlockAccepted) -> None:
@@ -183,17 +174,16 @@ def _require_consents(separator: bytes, command: BlockAccepted) -> None:
 # Into the open batch
 
 
-def _admit(floor: Floor, legs: Sequence[Leg]) -> None:
+def _admit(matcher: Matcher, legs: Sequence[Leg]) -> None:
     """Take every leg into the open batch, then judge both accounts.
 
     Errors: those of ``novation``, FeeAboveMax, SessionKeyBudget, InsufficientMargin; the open batch
     is then to be put back.
     """
-    held, world = floor.open_batch, floor.world
-    pending = held.pending
+    world, pending = matcher.world, matcher.batching.open.pending
     net = Net(dict(pending.net.lots), dict(pending.net.variation), dict(pending.net.paid))
     for leg in legs:
-        _add(floor, net, leg)
+        _add(matcher.batching, net, leg)
     for _, terms in legs[0].sides:
         index = pending.batch.accounts.index(terms.account)
         start = pending.batch.loaded[index][0]
@@ -201,14 +191,14 @@ def _admit(floor: Floor, legs: Sequence[Leg]) -> None:
         judged = ledger.check_row(world, after)
         require(ledger.passes_gate(world, start, judged), errors.InsufficientMargin)
         now = pending.rows.get(index, start)
-        _require_open_orders(floor.judge, terms.account, now, after)
+        _require_open_orders(matcher.judge, terms.account, now, after)
         pending.rows[index] = after
     pending.net = net
 
 
-def _add(floor: Floor, net: Net, leg: Leg) -> None:
+def _add(batching: Batching, net: Net, leg: Leg) -> None:
     """One leg: what it costs either side, and whether it stands by itself."""
-    held, world = floor.open_batch, floor.world
+    held, world = batching.open, batching.world
     batch = held.pending.batch
     (_, taker), (_, maker) = leg.sides
     terms, fees = world.ledger.terms_of(taker.instrument), world.exchange.settings
@@ -237,7 +227,7 @@ def _add(floor: Floor, net: Net, leg: Leg) -> None:
         require(fee <= order.max_fee * order.size, errors.FeeAboveMax)
         signer = signer_of(placed)
         spent = held.budgets.after(world, order, signer, order.size, order.price)
-        held.orders.add(placed.digest)
+        held.add(placed.digest, placed.signature)
         if spent is not None:
             held.budgets.spent[order.account, signer.address] = spent
 
@@ -256,18 +246,3 @@ def _require_open_orders(judge: Judge, account: int, before: Account, after: Acc
     funded = open_margin.funded(judge.world, after, reaches, costs, judge.lanes.round.dated)
     holds = funded or open_margin.reduces(judge.world, before, after)
     require(holds, errors.InsufficientMargin)
-
-
-def _match(floor: Floor, leg: Leg) -> matching.Match:
-    (taken, taker), (made, maker) = leg.sides
-    listed = floor.world.ledger.terms_of(taker.instrument)
-    return matching.Match(
-        maker=int.from_bytes(made.digest, "big"),
-        taker=int.from_bytes(taken.digest, "big"),
-        maker_account=maker.account,
-        taker_account=taker.account,
-        instrument=taker.instrument,
-        taker_buys=leg.taker_buys,
-        lots=taker.size,
-        price_ticks=taker.price // listed.tick,
-    )

@@ -101,6 +101,12 @@ class FastBook:
         rows = book_entry.depth(self.state, is_buy, out.reshape(-1))
         return [(price, lots) for price, lots in out[:rows].tolist()]
 
+    def walk(self, is_buy: bool, count: int) -> list[tuple[int, int, int]]:
+        """(identity, price, lots left) of the first orders of one side, in priority order."""
+        out = np.empty((count, 3), np.int64)
+        rows = book_entry.queue(self.state, is_buy, out.reshape(-1))
+        return [(one, price, lots) for one, price, lots in out[:rows].tolist()]
+
     def content(self) -> Words:
         """All that decides the book's future, as ``BookState.content`` has it."""
         out = np.empty(book_content.words_max(self.state), np.int64)

@@ -9,6 +9,7 @@ no fill is skipped there.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from novate import errors
@@ -19,6 +20,7 @@ from novate.model import novation
 from novate.model.account import Account, load
 from novate.model.novation import Batch, Net, Trade
 from novate.model.state import World
+from novate.wire import bulk
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +69,17 @@ class PendingBatch:
         index = self.batch.accounts.index(account)
         return self.rows.get(index, self.batch.loaded[index][0])
 
-    def admit(self, judge: Judge, proposal: Proposal) -> Judgement:
-        """Judge a match and, if both sides pass, keep it."""
-        batch, world = self.batch, judge.world
-        trade = Trade(
+    def keep(self, world: World, proposal: Proposal) -> None:
+        """Take in a match that was admitted before."""
+        trade = self._trade(world, proposal)
+        novation.add_trade(self.batch, self.net, trade)
+        self.batch.trades.append(trade)
+        for index in (trade.taker, trade.maker):
+            self.rows[index] = novation.applied(self.batch, self.net, index)
+
+    def _trade(self, world: World, proposal: Proposal) -> Trade:
+        batch = self.batch
+        return Trade(
             taker=batch.add_account(world, proposal.taker_account),
             maker=batch.add_account(world, proposal.maker_account),
             instrument=batch.add_instrument(world, proposal.instrument),
@@ -82,6 +91,11 @@ class PendingBatch:
             taker_reduce_only=proposal.taker_reduce_only,
             maker_reduce_only=proposal.maker_reduce_only,
         )
+
+    def admit(self, judge: Judge, proposal: Proposal) -> Judgement:
+        """Judge a match and, if both sides pass, keep it."""
+        batch, world = self.batch, judge.world
+        trade = self._trade(world, proposal)
         paused = world.now < world.ledger.config.paused_until
         found = novation.fault(batch, self.net, trade, paused)
         if found is not None:
@@ -136,7 +150,9 @@ class PendingBatch:
 
 @dataclass(slots=True)
 class OpenBatch:
-    """The open batch and what it holds."""
+    """The open batch and what it holds; ``roots`` and ``wallets`` are what its orders' signatures
+    take blobs for.
+    """
 
     pending: PendingBatch = field(default_factory=PendingBatch)
     first_sequence: int = 0
@@ -144,22 +160,18 @@ class OpenBatch:
     orders: set[bytes] = field(default_factory=set)
     fills: list[tuple[bytes, bytes, int, int]] = field(default_factory=list)
     budgets: Budgets = field(default_factory=Budgets)
+    roots: set[bytes] = field(default_factory=set)
+    wallets: int = 0
 
-    def copy(self) -> OpenBatch:
-        """What a fill-or-kill order goes back to; rows are frozen, so lists and sets suffice."""
-        batch = self.pending.batch
-        kept = novation.Batch(
-            list(batch.accounts),
-            list(batch.instruments),
-            list(batch.trades),
-            list(batch.listings),
-            list(batch.loaded),
-        )
-        return OpenBatch(
-            PendingBatch(kept, self.pending.net, dict(self.pending.rows)),
-            self.first_sequence,
-            self.count,
-            set(self.orders),
-            list(self.fills),
-            Budgets(dict(self.budgets.spent)),
-        )
+    def add(self, digest: bytes, signature: bytes) -> None:
+        """One order more, unless it is there."""
+        if digest not in self.orders:
+            self.orders.add(digest)
+            roots, wallets = bulk.roots_and_wallets((signature,))
+            self.roots |= roots
+            self.wallets += wallets
+
+    def blobs(self, signatures: Iterable[bytes] = ()) -> int:
+        """How many blobs its orders' signatures take, with these of others."""
+        roots, wallets = bulk.roots_and_wallets(signatures)
+        return bulk.blobs_of(len(self.roots | roots), self.wallets + wallets)

@@ -8,6 +8,8 @@ from eth_account.signers.local import LocalAccount
 from novate.chain.deployment import Deployment, configuration_hash
 from novate.chain.mirror import mirror_world
 from novate.config import Parameters
+from novate.engine.book import FastBook
+from novate.engine.ladder import MakeBook
 from novate.engine.sequencer import Sequencer, Settings
 from novate.services import settle_call
 from novate.services.replica import Replica
@@ -21,7 +23,11 @@ def coincurve_key(account: LocalAccount) -> PrivateKey:
 
 
 def build_sequencer(
-    deployment: Deployment, parameters: Parameters, executor: LocalAccount, now: int
+    deployment: Deployment,
+    parameters: Parameters,
+    executor: LocalAccount,
+    now: int,
+    make_book: MakeBook = FastBook,
 ) -> Sequencer:
     """A sequencer over a fresh world of its own, whose state is what the journal makes of it."""
     world = mirror_world(deployment, parameters, now)
@@ -51,6 +57,7 @@ def build_sequencer(
         apply_round,
         apply_transaction,
         settle_call.read_sent(deployment, settings.executor),
+        make_book,
     )
 
 

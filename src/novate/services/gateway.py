@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from novate import errors
+from novate.engine.matching import SelfTrade
 from novate.engine.orders import record_of
 from novate.errors import require
 from novate.limits import SIGNATURE_BLOB_BYTES_MAX
-from novate.model.matching import SelfTrade
 from novate.model.order import Order
 from novate.wire import bulk, eip712
 from novate.wire.bulk import COMPACT_BYTES, BulkOrders

@@ -51,6 +51,7 @@ from novate.wire.records import (
     Matched,
     OracleRound,
     OrderPlaced,
+    QuotesPlaced,
 )
 
 GAS_BASE = 1_000_000
@@ -87,10 +88,8 @@ class Settler:
     def follow(self, record: AnyRecord) -> None:
         """Take note of one journal record."""
         match record:
-            case OrderPlaced():
-                self.placed[record.digest] = record
-            case BlockAccepted():
-                self.placed |= {placed.digest: placed for placed in record.orders}
+            case OrderPlaced() | QuotesPlaced() | BlockAccepted():
+                self.placed |= {placed.digest: placed for placed in records.orders_in(record)}
             case Matched():
                 self.matches[record.sequence] = record
             case OracleRound():

@@ -43,7 +43,6 @@ from novate.wire.records import (
     Genesis,
     Matched,
     OracleRound,
-    OrderPlaced,
 )
 
 AUDIT_EVERY = 500
@@ -226,9 +225,7 @@ def order_signatures(case: Case, tick: Tick) -> str:
         if isinstance(record, BlockAccepted):
             _require(signed_records.fault_of_consents(separator, record), number)
             blocks += 1
-        elif not isinstance(record, OrderPlaced):
-            continue
-        for placed in record.orders if isinstance(record, BlockAccepted) else [record]:
+        for placed in records.orders_in(record):
             _require(signed_records.fault_of_order(separator, placed), number)
             wallets += signed_records.is_by_wallet(placed)
             count += 1

@@ -18,52 +18,32 @@ from typing import Annotated
 
 import msgspec
 
-from novate.errors import JournalCorrupt, MalformedOrder, Rejected, require
+from novate.errors import JournalCorrupt, Rejected, require
 from novate.limits import (
     BLOCK_LEGS_MAX,
     OBSERVATIONS_PER_ROUND_MAX,
-    SIGNATURE_BLOB_BYTES_MAX,
     SIGNATURES_PER_ROUND_MAX,
 )
+from novate.wire.record_types import BIG_CHARACTERS_MAX as BIG_CHARACTERS_MAX
+from novate.wire.record_types import (
+    Account,
+    Address,
+    Base,
+    Big,
+    CompactSignature,
+    Digest,
+    Name,
+    Signature,
+    Unsigned,
+)
+from novate.wire.record_types import Order as Order
+from novate.wire.record_types import big as big
+from novate.wire.record_types import number as number
 
 QUOTES_MAX = 256
-# Sign and digits of the least 256-bit number.
-BIG_CHARACTERS_MAX = 79
-
-_Meta = msgspec.Meta
-Account = Annotated[bytes, _Meta(min_length=32, max_length=32)]
-Digest = Annotated[bytes, _Meta(min_length=32, max_length=32)]
-Address = Annotated[bytes, _Meta(min_length=20, max_length=20)]
-Signature = Annotated[bytes, _Meta(min_length=64, max_length=SIGNATURE_BLOB_BYTES_MAX)]
-CompactSignature = Annotated[bytes, _Meta(min_length=64, max_length=64)]
-Big = Annotated[str, _Meta(min_length=1, max_length=BIG_CHARACTERS_MAX)]
-Unsigned = Annotated[int, _Meta(ge=0)]
-Name = Annotated[str, _Meta(max_length=64)]
 
 
-class _Record(
-    msgspec.Struct, frozen=True, array_like=True, tag=True, gc=False, forbid_unknown_fields=True
-):
-    """Base of all records; the tag is the class's name."""
-
-
-class Order(msgspec.Struct, frozen=True, array_like=True, gc=False, forbid_unknown_fields=True):
-    """The signed order: fields and order of the EIP-712 type (docs/SPEC.md §6)."""
-
-    account: Account
-    instrument: Unsigned
-    lots: int
-    price: Big
-    max_fee: Big
-    nonce: Unsigned
-    revision: Unsigned
-    expiry: Unsigned
-    exclusive_until: Unsigned
-    flags: Unsigned
-    executor: Address
-
-
-class Genesis(_Record, frozen=True):
+class Genesis(Base, frozen=True):
     """The first record: what this journal is about."""
 
     chain_id: Unsigned
@@ -72,7 +52,7 @@ class Genesis(_Record, frozen=True):
     version: Unsigned = 1
 
 
-class OrderPlaced(_Record, frozen=True):
+class OrderPlaced(Base, frozen=True):
     """Command: an order whose signature (by ``signer``) the gateway has verified.
 
     What follows ``received_ms`` instructs the engine and is not signed. ``amends``: an edit, which
@@ -108,7 +88,7 @@ class Quote(msgspec.Struct, frozen=True, array_like=True, gc=False, forbid_unkno
     quote_set: Name = ""
 
 
-class QuotesPlaced(_Record, frozen=True):
+class QuotesPlaced(Base, frozen=True):
     """Command: a mass quote, each order's signature (by ``signer``) verified by the gateway.
 
     Each is taken or refused by itself; a refused one still takes its forerunner out.
@@ -117,20 +97,20 @@ class QuotesPlaced(_Record, frozen=True):
     account: Account
     signer: Address
     received_ms: Unsigned
-    quotes: Annotated[list[Quote], _Meta(min_length=1, max_length=QUOTES_MAX)]
+    quotes: Annotated[list[Quote], msgspec.Meta(min_length=1, max_length=QUOTES_MAX)]
     slides: bool = False
     label: Name = ""
     self_trade: Name = "cancel_maker"
 
 
-class OrderRejected(_Record, frozen=True):
+class OrderRejected(Base, frozen=True):
     """Event: the order never entered the book; ``code`` is in the error registry."""
 
     digest: Digest
     code: Unsigned
 
 
-class BlockAccepted(_Record, frozen=True):
+class BlockAccepted(Base, frozen=True):
     """Command: two accounts trade legs with each other, outside the book, all of them or none.
 
     ``taker`` and ``maker`` hold each side's orders leg by leg; both signed a consent
@@ -138,8 +118,8 @@ class BlockAccepted(_Record, frozen=True):
     """
 
     rfq: Digest
-    taker: Annotated[list[OrderPlaced], _Meta(min_length=1, max_length=BLOCK_LEGS_MAX)]
-    maker: Annotated[list[OrderPlaced], _Meta(min_length=1, max_length=BLOCK_LEGS_MAX)]
+    taker: Annotated[list[OrderPlaced], msgspec.Meta(min_length=1, max_length=BLOCK_LEGS_MAX)]
+    maker: Annotated[list[OrderPlaced], msgspec.Meta(min_length=1, max_length=BLOCK_LEGS_MAX)]
     taker_consent: CompactSignature
     maker_consent: CompactSignature
     expiry: Unsigned
@@ -152,7 +132,7 @@ class BlockAccepted(_Record, frozen=True):
         return [placed for pair in pairs for placed in pair]
 
 
-class CancelRequested(_Record, frozen=True):
+class CancelRequested(Base, frozen=True):
     """Command: stop orders of an account.
 
     ``scope``: ``nonce`` (``value`` is the nonce), ``below`` (all nonces below ``value``),
@@ -169,7 +149,7 @@ class CancelRequested(_Record, frozen=True):
     quote_set: Name = ""
 
 
-class ProtectionSet(_Record, frozen=True):
+class ProtectionSet(Base, frozen=True):
     """Command: limits on what an account's protected orders in an underlying may fill within
     ``interval_s`` (0: protection off); over them they are pulled for ``frozen_s`` (0: until reset).
 
@@ -186,7 +166,7 @@ class ProtectionSet(_Record, frozen=True):
     received_ms: Unsigned
 
 
-class ProtectionReset(_Record, frozen=True):
+class ProtectionReset(Base, frozen=True):
     """Command: protection counts anew, and the account may quote again."""
 
     account: Account
@@ -195,7 +175,7 @@ class ProtectionReset(_Record, frozen=True):
     received_ms: Unsigned
 
 
-class ProtectionTriggered(_Record, frozen=True):
+class ProtectionTriggered(Base, frozen=True):
     """Event: a limit was reached; ``frozen_until`` in seconds (0: until reset)."""
 
     account: Account
@@ -203,20 +183,20 @@ class ProtectionTriggered(_Record, frozen=True):
     frozen_until: Unsigned
 
 
-class OrderSlid(_Record, frozen=True):
+class OrderSlid(Base, frozen=True):
     """Event: a post-only order rests at another price (wad) than it has signed, better for it."""
 
     digest: Digest
     price: Big
 
 
-class OrderTriggered(_Record, frozen=True):
+class OrderTriggered(Base, frozen=True):
     """Event: the mark met the order's trigger; it now enters as any other."""
 
     digest: Digest
 
 
-class Matched(_Record, frozen=True):
+class Matched(Base, frozen=True):
     """Event: two orders traded; ``receipt`` is the executor's signature over the Match."""
 
     sequence: Unsigned
@@ -235,7 +215,7 @@ class Matched(_Record, frozen=True):
     oracle_round: Unsigned
 
 
-class OrderDone(_Record, frozen=True):
+class OrderDone(Base, frozen=True):
     """Event: the order left the book; ``code`` is the rejection that ended it, or 0.
 
     ``end``: ``filled``, ``cancelled``, ``unfilled``, ``replaced`` or ``evicted``.
@@ -247,23 +227,23 @@ class OrderDone(_Record, frozen=True):
     lots_left: Unsigned
 
 
-class OracleRound(_Record, frozen=True):
+class OracleRound(Base, frozen=True):
     """Command: a signed round of prices; ``nodes`` holds one byte a signature (docs/SPEC.md §3)."""
 
     round: Unsigned
     timestamp: Unsigned
-    observations: Annotated[list[Big], _Meta(max_length=OBSERVATIONS_PER_ROUND_MAX)]
+    observations: Annotated[list[Big], msgspec.Meta(max_length=OBSERVATIONS_PER_ROUND_MAX)]
     nodes: Big
-    signatures: Annotated[list[CompactSignature], _Meta(max_length=SIGNATURES_PER_ROUND_MAX)]
+    signatures: Annotated[list[CompactSignature], msgspec.Meta(max_length=SIGNATURES_PER_ROUND_MAX)]
 
 
-class BatchDue(_Record, frozen=True):
+class BatchDue(Base, frozen=True):
     """Command of the settler: close the open batch, if it holds matches."""
 
     due_ms: Unsigned
 
 
-class BatchClosed(_Record, frozen=True):
+class BatchClosed(Base, frozen=True):
     """Event: matches ``first_sequence`` to ``first_sequence + count - 1`` settle together.
 
     They were judged at ``oracle_round`` and at the chain time ``judged_at``.
@@ -275,7 +255,7 @@ class BatchClosed(_Record, frozen=True):
     judged_at: Unsigned
 
 
-class Busted(_Record, frozen=True):
+class Busted(Base, frozen=True):
     """Event: the venue gives a match up; ``code`` is the rejection that would meet it on the chain.
 
     A holder of its receipt may still settle it.
@@ -285,7 +265,7 @@ class Busted(_Record, frozen=True):
     code: Unsigned
 
 
-class BatchSubmitted(_Record, frozen=True):
+class BatchSubmitted(Base, frozen=True):
     """Command of the settler, written before it sends: a transaction with ``count`` matches from
     ``first_sequence``, or none and only a round.
 
@@ -306,7 +286,7 @@ class BatchSubmitted(_Record, frozen=True):
     carries_round: bool = False
 
 
-class ChainTransaction(_Record, frozen=True):
+class ChainTransaction(Base, frozen=True):
     """Command of the watcher: one transaction to one of our contracts, in chain order.
 
     ``events`` are its logs in order, each a list of address, topics and data; ``more``: another one
@@ -326,7 +306,7 @@ class ChainTransaction(_Record, frozen=True):
     more: bool = False
 
 
-class ChainReorganised(_Record, frozen=True):
+class ChainReorganised(Base, frozen=True):
     """Command of the watcher: the blocks from ``first_block`` on left the chain, with all their
     transactions; what replaced them follows.
     """
@@ -411,16 +391,3 @@ def orders_in(record: AnyRecord) -> list[OrderPlaced]:
         )
         for quote in record.quotes
     ]
-
-
-def big(value: int) -> str:
-    """A number of any size as its canonical decimal string."""
-    return str(value)
-
-
-def number(text: str) -> int:
-    """The number behind ``big``. Errors: ``MalformedOrder`` unless canonical (no sign +, no 01)."""
-    digits = text.removeprefix("-")
-    sound = digits.isdecimal() and digits.isascii() and len(text) <= BIG_CHARACTERS_MAX
-    require(sound and str(int(text)) == text, MalformedOrder, "not a canonical decimal number")
-    return int(text)
