@@ -26,8 +26,10 @@ from support.venue_api import (
 
 from novate import naming
 from novate.api.aggregate import Aggregator
+from novate.api.option_loop import OptionLoop
 from novate.api.venue import VenueApi
 from novate.chain.node import local_key
+from novate.lab.smiles import SmileTable
 from novate.model import margin, options
 from novate.model.option_id import place_of
 from novate.services.option_keeper import OptionKeeper
@@ -432,6 +434,72 @@ def test_what_a_stranger_lists_appears_without_a_restart(place: Place) -> None:
     asyncio.run(run())
 
 
+def test_an_order_does_not_outlive_its_instrument(place: Place) -> None:
+    async def run() -> None:
+        async with served(place.venue) as (api, url), connected(url) as one:
+            await logged_in(one, api, MAKER)
+            near = naming.future_name("BTC", place.near)
+            order = MAKER.order(api, "0.1", "99000", instrument_name=near)
+            reply = await one.call("private/buy", **order | {"expiry": place.near + 1})
+            assert refused(reply) == (
+                "InvalidField",
+                f"expiry: must be at most {place.near}, when {near} expires",
+            )
+            placed = await one.result("private/buy", **order)
+            assert placed["order"]["expiry"] == place.near
+
+    asyncio.run(run())
+
+
+def test_what_rests_at_an_expiry_is_taken_out_of_the_book(place: Place) -> None:
+    async def run() -> None:
+        venue = place.venue
+        async with served(venue) as (api, url), connected(url) as one:
+            await logged_in(one, api, MAKER)
+            near, far = naming.future_name("BTC", place.near), place.future
+            for name in (near, far):
+                order = MAKER.order(api, "0.1", "98000", instrument_name=name)
+                await one.result("private/buy", **order)
+            await one.result("public/subscribe", channels=["instrument.state.future.BTC"])
+            loop = OptionLoop(
+                api.core,
+                place.keeper,
+                Nothing(),  # type: ignore[arg-type]
+                SmileTable(),
+                venue.parameters.oracle,
+                {},
+                lists=False,
+                market=api.market,
+            )
+            await loop.step(venue.now)
+            assert api.core.engine.book.depth(api.market.named(near).id, True) != []
+            venue.now = place.near
+            await api.core.enter(next_round(venue))
+            await loop.step(venue.now)
+            assert api.core.engine.book.depth(api.market.named(near).id, True) == []
+            assert await told(one) == [(near, "closed")]
+            states = await one.result("private/get_open_orders", currency="any")
+            assert [state["instrument_name"] for state in states] == [far]
+
+    asyncio.run(run())
+
+
+async def told(one: Client) -> list[tuple[str, str]]:
+    """Instruments and states that a follower was told of."""
+    await one.result("public/test")
+    rows = [message["params"]["data"] for message in one.pushed]
+    return [(row["instrument_name"], row["state"]) for row in rows]
+
+
+class Nothing:
+    """Venues that show nothing."""
+
+    seed = 1
+
+    def seen(self, now: int) -> dict[int, dict[int, NodePrice]]:
+        return {}
+
+
 def test_an_expiry_settles_and_its_names_stay(place: Place) -> None:
     async def run() -> None:
         venue, keeper = place.venue, place.keeper
@@ -443,7 +511,6 @@ def test_an_expiry_settles_and_its_names_stay(place: Place) -> None:
             await one.result("public/subscribe", channels=["instrument.state.future.BTC"])
             for node in keeper.settlers:
                 node.observe(place.near - 5, {BTC: 101_000 * WAD // ORACLE_UNIT})
-            venue.now = place.near
             await api.core.enter(next_round(venue))
             shown = await one.result("public/get_instrument", instrument_name=option)
             assert (shown["state"], shown["is_active"]) == ("closed", False)
@@ -462,8 +529,7 @@ def test_an_expiry_settles_and_its_names_stay(place: Place) -> None:
             assert {i["instrument_name"] for i in gone} >= {near, option}
             alive = await one.result("public/get_instruments", currency="BTC")
             assert option not in {i["instrument_name"] for i in alive}
-            states = [m["params"]["data"]["state"] for m in one.pushed]
-            assert states == ["closed", "settled"]
+            assert await told(one) == [(near, "settled")]
             # what an id was stays known for what was traded then
             assert api.market.listings.at(item.id, place.near - 10) == item
             reply = await one.call("public/get_margin", simulated_positions={option: 1})

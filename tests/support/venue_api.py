@@ -82,7 +82,7 @@ class Trader:
             price=round(float(price) * 1000) * WAD // 1000,
             max_fee=WAD,
             nonce=self.nonce,
-            expiry=2**32,
+            expiry=item.expiry or 2**32,
             flags=IMMEDIATE * immediate,
         )
         return {
@@ -91,7 +91,7 @@ class Trader:
             "price": price,
             "max_fee": "1",
             "nonce": self.nonce,
-            "expiry": 2**32,
+            "expiry": item.expiry or 2**32,
             "signature": self.signed(eip712.order_digest(api.separator, order)),
             **more,
         }

@@ -120,6 +120,10 @@ class Host:
         if self.kept is not None and self.sequencer.world.oracle.statuses[0].round == 0:
             await self._warm_up()
             await asyncio.to_thread(self.kept.dump)  # a chain without these rounds begins in grace
+        else:
+            # what the chain has listed meanwhile is shown from the start; a fault comes again below
+            with contextlib.suppress(Rejected):
+                await self.chain.step()
         self.api.store = await asyncio.to_thread(self.index.open)
         self.supervisor.start("index", self.index.run)
         await self._until_indexed()
@@ -292,6 +296,8 @@ class Host:
             self.parameters.oracle,
             {o.underlying: currencies[o.underlying] for o in self.parameters.options},
             lists=self.kept is not None,
+            market=self.api.market,
+            executor=self.executor.address.lower(),
         )
         made.recall(held, int(time.time()))
         return made

@@ -227,7 +227,8 @@ class Listings:
             held = self._past.get(item.id, ())
             self._past[item.id] = [pair for pair in held if pair[0] != item.expiry]
             insort(self._past[item.id], (item.expiry, item), key=lambda pair: pair[0])
-            self._open.add(item.expiry)
+            if not item.over(self.world.now):
+                self._open.add(item.expiry)
             # the one that expires last: a slot is taken over by what is yet to come
             item = self._past[item.id][-1][1]
         self.by_id[item.id] = item

@@ -321,10 +321,14 @@ class Market:
             while len(self.ivs) > IVS_KEPT:
                 del self.ivs[next(iter(self.ivs))]
 
+    def item_of(self, state: OrderState) -> Listed:
+        """The instrument of an order: what its number was when the order came."""
+        second = state.created_ms // 1000  # division: to seconds
+        return self.listings.at(state.terms.instrument, second)
+
     def order(self, state: OrderState) -> dict[str, Any]:
         """One order as clients see it."""
-        # division: to seconds
-        item = self.listings.at(state.terms.instrument, state.created_ms // 1000)
+        item = self.item_of(state)
         average = state.cost // state.filled if state.filled else 0  # division: reported, floored
         placed = state.placed
         return {

@@ -120,6 +120,9 @@ def signed_order(call: Call, params: PlaceOrder, sells: bool, own: bool = True) 
     for name, bits in BITS.items():
         if not 0 <= getattr(params, name) < 1 << bits:
             raise bad(name, f"must be a whole number from 0 to 2^{bits} - 1")
+    if 0 < item.expiry < params.expiry:
+        # its number will be another's; an order that lived on would be for that one
+        raise bad("expiry", f"must be at most {item.expiry}, when {item.name} expires")
     if not is_address(params.executor.lower()):
         raise bad("executor", "must be 0x and 40 hexadecimal digits")
     signature = signature_words("signature", params.signature)

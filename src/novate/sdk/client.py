@@ -228,7 +228,7 @@ class AsyncClient(BlockRfqs, MoreOrders):
         size = to_step(amount, terms.lot, mode, up=False)
         limit = to_step(price, terms.tick, mode, up=sells)
         fee = self._fee(terms, limit) if max_fee is None else Decimal(str(max_fee))
-        until = int(time.time()) + DAY_S if expiry is None else expiry
+        until = self._until(symbol) if expiry is None else expiry
         order_id, params = key.order(
             self._separator,
             terms,
@@ -336,6 +336,11 @@ class AsyncClient(BlockRfqs, MoreOrders):
         if name not in self.terms:
             raise ValueError(f"{symbol} is not listed; load_markets() brings what is new")
         return self.terms[name]
+
+    def _until(self, symbol: str) -> int:
+        """A day from now, but no longer than the instrument lives (seconds)."""
+        item = self.markets[to_symbol(to_name(symbol))]
+        return min(int(time.time()) + DAY_S, int(item["expiration_timestamp"]) // 1000)
 
     def _fee(self, terms: Terms, price: Decimal) -> Decimal:
         """Half more than the present taker fee of a lot, in micro-dollars, up."""

@@ -189,7 +189,9 @@ def get_tradingview_chart_data(
         "start_timestamp: lies after the end",
     )
     width = 1000 * RESOLUTIONS_S[resolution]
-    base = max(b for b in (60, 3_600, 86_400) if RESOLUTIONS_S[resolution] % b == 0)
+    # of what takes over another's number by the minute, so that they do not share a candle
+    stored = (60,) if listed.since else (60, 3_600, 86_400)
+    base = max(b for b in stored if RESOLUTIONS_S[resolution] % b == 0)
     table = schema.candles
     rows = select(table).where(table.c.resolution_s == base)
     newest = connection.execute(
@@ -198,8 +200,7 @@ def get_tradingview_chart_data(
     end = min(end_timestamp, newest if newest is not None else -1) // width * width
     start = max(-(-start_timestamp // width) * width, end - (CANDLES_MAX - 1) * width)
     rows = rows.where(table.c.instrument == listed.instrument)
-    lives = table.c.start_ms + 1000 * base > 1000 * listed.since
-    rows = rows.where(lives, table.c.start_ms < 1000 * listed.until)
+    rows = rows.where(listed.within(table.c.start_ms + 1000 * base - 1, 1000))
     before = rows.where(table.c.start_ms < start).order_by(table.c.start_ms.desc()).limit(1)
     previous = connection.execute(before).first()
     inside = rows.where(table.c.start_ms.between(start, end + width - 1))
