@@ -359,7 +359,7 @@ def _instructed(placed: OrderPlaced, terms: Order) -> int:
     """The mark (wad) that an order waits for, or 0. Errors: ``MalformedOrder`` for instructions
     that do not fit each other or what is signed.
     """
-    price = records.number(placed.trigger_price)
+    price = 0 if placed.trigger_price == "0" else records.number(placed.trigger_price)
     now = placed.fill_or_kill or terms.immediate
     sound = (
         placed.self_trade in _MODES

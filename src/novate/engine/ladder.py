@@ -26,6 +26,8 @@ from novate.model.book_terms import (
 
 IMMEDIATE = Options(time_in_force=TimeInForce.IMMEDIATE_OR_CANCEL).packed
 FIRST_LOOK = 8
+# plain integers: the compiled book would ask of an enumeration what it is at every call
+PLACE, CANCEL, AMEND, POSITION = map(int, (Kind.PLACE, Kind.CANCEL, Kind.AMEND, Kind.POSITION))
 FAR = Capacity().levels // 8  # a mark nearer than this to an end moves the ladder (division: ticks)
 
 
@@ -102,13 +104,13 @@ class Ladder:
 
     def place(self, number: int, lots: int, price: int, fills: list[tuple[int, int]]) -> None:
         """Fill exactly ``fills`` (number of the maker, lots) and rest the remainder."""
-        self._trade(Command(Kind.PLACE, number, *_party(lots), lots, price), fills)
+        self._trade(Command(PLACE, number, *_party(lots), lots, price), fills)
         self._entered[number] = abs(lots)
 
     def take(self, number: int, lots: int, price: int, fills: list[tuple[int, int]]) -> None:
         """Fill exactly ``fills`` and rest nothing; a price beyond the ladder is its end."""
         price = min(max(price, self.capacity.price_base), self.top)
-        self._trade(Command(Kind.PLACE, number, *_party(lots), lots, price, IMMEDIATE), fills)
+        self._trade(Command(PLACE, number, *_party(lots), lots, price, IMMEDIATE), fills)
 
     def _trade(self, command: Command, fills: list[tuple[int, int]]) -> None:
         self._do(command)
@@ -124,18 +126,18 @@ class Ladder:
         if self._drift >= POSITION_LOTS_MAX // 2:  # division: half of what a party may hold
             self._drift = 0
             for party in (0, 1):
-                self._do(Command(Kind.POSITION, account=party))
+                self._do(Command(POSITION, account=party))
 
     def shrink(self, number: int, lots_left: int, lots: int, price: int) -> None:
         """Leave an order of ``lots_left`` lots fewer of them (signed), at its price and place."""
         total = self._entered[number] - lots_left + abs(lots)  # the book counts filled lots, too
         signed = total if lots > 0 else -total
-        self._do(Command(Kind.AMEND, number, *_party(lots), signed, price))
+        self._do(Command(AMEND, number, *_party(lots), signed, price))
         self._entered[number] = total
 
     def cancel(self, number: int, is_buy: bool) -> None:
         """Take an order out."""
-        self._do(Command(Kind.CANCEL, number, 0 if is_buy else 1))
+        self._do(Command(CANCEL, number, 0 if is_buy else 1))
         del self._entered[number]
 
     def _do(self, command: Command) -> None:

@@ -54,7 +54,10 @@ def big(value: int) -> str:
 
 def number(text: str) -> int:
     """The number behind ``big``. Errors: ``MalformedOrder`` unless canonical (no sign +, no 01)."""
-    digits = text.removeprefix("-")
-    sound = digits.isdecimal() and digits.isascii() and len(text) <= BIG_CHARACTERS_MAX
-    require(sound and str(int(text)) == text, MalformedOrder, "not a canonical decimal number")
-    return int(text)
+    require(len(text) <= BIG_CHARACTERS_MAX, MalformedOrder, "too long a number")
+    try:
+        value = int(text)
+    except ValueError:
+        value = -1
+    require(str(value) == text, MalformedOrder, "not a canonical decimal number")
+    return value
