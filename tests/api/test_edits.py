@@ -65,6 +65,13 @@ def test_an_edit_is_the_same_order_under_a_new_id(venue: Venue) -> None:
             assert await maker.fetch_order(placed["order_id"]) == edited
             book = await taker.fetch_order_book(BTC)
             assert [(str(p), str(a)) for p, a in book["asks"]] == [("100080", "0.3")]
+            [trade] = await maker.call(
+                "private/get_user_trades_by_order", order_id=placed["order_id"]
+            )
+            assert (trade["amount"], trade["liquidity"], trade["direction"]) == ("0.2", "M", "sell")
+            assert trade["order_id"] == edited["order_id"] and trade["label"] == "mine"
+            none = maker.call("private/get_user_trades_by_order", order_id="0x" + "00" * 32)
+            assert await name_of(none) == "OrderNotFound"
             # its whole life's amount: what is filled counts
             smaller = (await maker.edit_order(edited["order_id"], amount="0.2"))["order"]
             assert (smaller["order_state"], smaller["filled_amount"]) == ("filled", "0.2")

@@ -93,8 +93,8 @@ class Protected(Parameters):
 
 
 class SetProtection(Protected, kw_only=True):
-    """A window, a freeze (both in seconds; 0: no protection, frozen until reset), and limits on what
-    is filled in a window: base units, and their net (0: none).
+    """A window, a freeze (both in seconds; 0: no protection, frozen until reset), and limits on
+    what is filled in a window: base units, and their net (0: none).
     """
 
     interval: int
@@ -170,6 +170,9 @@ def _order(
         flags=POST_ONLY,
         executor=params.executor.lower(),
     )
+    if 0 < item.expiry < order.expiry:
+        # its number will be another's, as in ``signed_order``
+        raise bad(f"{field}.expiry", f"must be at most {item.expiry}, when {item.name} expires")
     for name, most in (("amount", LOTS_MAX), ("price", MONEY_MAX), ("max_fee", MONEY_MAX)):
         if (size if name == "amount" else getattr(order, name)) > most:
             raise bad(f"{field}.{name}", "is too large")

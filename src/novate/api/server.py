@@ -31,6 +31,7 @@ from novate.api import (
     rfq_methods,
     risk_methods,
     rpc,
+    user_history_methods,
 )
 from novate.api.connection import Connection
 from novate.api.rpc import MESSAGE_BYTES_MAX, now_us
@@ -50,6 +51,7 @@ __all__ = [
     "quote_methods",
     "rfq_methods",
     "risk_methods",
+    "user_history_methods",
 ]
 
 CONNECTIONS_MAX = 12_000

@@ -191,7 +191,8 @@ class AsyncClient(BlockRfqs, MoreOrders):
     ) -> dict[str, Any]:
         """Sign and send a limit order; instructions are ``post_only``, ``reduce_only``,
         ``time_in_force``, ``label``, ``self_trading``, ``mmp``, and ``type`` (stop_limit, …) with
-        ``trigger_price``. In a dry run it is signed and returned, not sent. Errors: ``ValueError`` for what does not fit, ``ApiError``, ``OutcomeUnknown``.
+        ``trigger_price``. In a dry run it is signed and returned, not sent. Errors: ``ValueError``
+        for what does not fit, ``ApiError``, ``OutcomeUnknown``.
         """
         order_id, params = self.sign_order(
             symbol,
@@ -245,8 +246,8 @@ class AsyncClient(BlockRfqs, MoreOrders):
         return order_id, params
 
     async def send_order(self, side: str, order_id: str, params: dict[str, Any]) -> dict[str, Any]:
-        """Send a signed order (``buy``, ``sell``, ``edit``); if its answer is lost, ask by its id, and send the same one again
-        only if the venue has not seen it.
+        """Send a signed order (``buy``, ``sell``, ``edit``); if its answer is lost, ask by its id,
+        and send the same one again only if the venue has not seen it.
         """
         method = f"private/{side}"
         try:

@@ -6,7 +6,6 @@ are signed at once: one signature over the tree of all their sides.
 
 from __future__ import annotations
 
-import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from decimal import Decimal
@@ -19,7 +18,6 @@ from novate.sdk.signing import SigningKey, Terms, wad
 from novate.sdk.symbols import to_name
 
 Amount = Decimal | str | int | float
-DAY_S = 86_400
 # How far beyond the mark a closing order may trade, unless a price is given.
 CLOSE_REACH = Decimal("0.04")
 _KEPT = ("post_only", "reduce_only", "label", "mmp")
@@ -65,6 +63,10 @@ class MoreOrders(ABC):
     @abstractmethod
     def _fee(self, terms: Terms, price: Decimal) -> Decimal:
         """The highest fee of a lot that an order at a price allows."""
+
+    @abstractmethod
+    def _until(self, symbol: str) -> int:
+        """When an order of an instrument expires, unless told otherwise (seconds)."""
 
     async def edit_order(
         self,
@@ -124,7 +126,8 @@ class MoreOrders(ABC):
         (price, amount) or None, ``quote_set_id``; ``more`` are ``label``, ``reject_post_only``,
         ``self_trading``, ``detailed``. What is refused stands in the answer's ``errors``.
         """
-        until = int(time.time()) + DAY_S if expiry is None else expiry
+        lives = [self._until(quote["symbol"]) for quote in quotes]
+        until = min(lives, default=0) if expiry is None else expiry
         orders: list[Order] = []
         sent = []
         for quote in quotes:
