@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from decimal import Decimal
@@ -180,6 +181,11 @@ def test_over_an_rpc_it_shows_what_is_listed_there(tmp_path: Path) -> None:
             while not fresh(said, name, "ETH") and time.monotonic() < deadline:
                 time.sleep(0.2)
             assert fresh(said, name, "ETH"), "its nodes' surfaces and arrays are on that chain"
+            with urllib.request.urlopen(said["url"] + "/health") as answer:
+                part = json.load(answer)["parts"]["surfaces"]
+            assert part["ready"] and "s old" in part["detail"]
+            with urllib.request.urlopen(said["url"] + "/metrics") as answer:
+                assert b"novate_surface_skipped" in answer.read()
             assert client.load_markets().keys() >= chain.keys()
             assert len(client.fetch_option_chain("ETH")) == 6, "it lists nothing itself"
     finally:

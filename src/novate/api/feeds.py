@@ -9,7 +9,7 @@ behind.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -49,6 +49,7 @@ class Feeds:
 
     market: Market
     followers: dict[str, dict[int, Session]] = field(default_factory=lambda: defaultdict(dict))
+    kinds: Counter[str] = field(default_factory=Counter)  # of channels followed, by first word
     books: dict[str, BookFeed] = field(default_factory=dict)
     charts: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     grouped: dict[str, dict[str, Channel]] = field(default_factory=lambda: defaultdict(dict))
@@ -69,6 +70,8 @@ class Feeds:
         known = name in session.subscriptions or len(session.subscriptions) < CHANNELS_MAX
         require(known, InvalidField, f"channels: at most {CHANNELS_MAX} on one connection")
         first = self._first(channel, name in self.followers)
+        if name not in self.followers:
+            self.kinds[name.partition(".")[0]] += 1
         self.followers[name][id(session)] = session
         session.subscriptions.add(name)
         item = channel.item
@@ -106,8 +109,8 @@ class Feeds:
         session.subscriptions.discard(channel)
         followers = self.followers.get(channel, {})
         followers.pop(id(session), None)
-        if not followers:
-            self.followers.pop(channel, None)
+        if not followers and self.followers.pop(channel, None) is not None:
+            self.kinds[channel.partition(".")[0]] -= 1
             self.books.pop(channel, None)
 
     def leave(self, session: Session) -> None:
@@ -166,27 +169,32 @@ class Feeds:
 
     def _trade(self, record: Matched) -> None:
         item = self.market.by_id[record.instrument]
-        trade = self.market.trade(self.market.orders.trades[record.sequence])
-        for scope in (item.name, *scopes(item)):
-            self._rows(f"trades.{scope}", 0, [trade])
-        for account, digest in (
-            (record.maker_account, record.maker),
-            (record.taker_account, record.taker),
-        ):
-            own = trade | {"order_id": "0x" + digest.hex()}
-            owner = int.from_bytes(account, "big")
-            for scope in (item.name, "any", *scopes(item)):
-                self._rows(f"user.trades.{scope}", owner, [own])
+        if self.kinds["trades"] or self.kinds["user"]:
+            self._rows_of(
+                record, item, self.market.trade(self.market.orders.trades[record.sequence])
+            )
+        for digest in (record.maker, record.taker):
             self._order(digest)
-        for resolution in self.charts.get(item.name, ()):
+        for resolution in self.charts.get(item.name, ()) if self.kinds["chart"] else ():
             channel = f"chart.trades.{item.name}.{resolution}"
             if channel in self.followers:
                 self._send(channel, 0, self.market.candle(item, resolution))
 
+    def _rows_of(self, record: Matched, item: Listed, trade: dict[str, Any]) -> None:
+        """Tell a trade to everybody, and to its sides with their orders."""
+        for scope in (item.name, *scopes(item)):
+            self._rows(f"trades.{scope}", 0, [trade])
+        sides = (record.maker_account, record.maker), (record.taker_account, record.taker)
+        for account, digest in sides:
+            own = trade | {"order_id": "0x" + digest.hex()}
+            owner = int.from_bytes(account, "big")
+            for scope in (item.name, "any", *scopes(item)):
+                self._rows(f"user.trades.{scope}", owner, [own])
+
     def _order(self, digest: bytes) -> None:
         """Tell an order's account how it stands: raw one order, else those of the interval."""
         state = self.market.orders.by_digest.get(digest)
-        if state is None:
+        if state is None or not self.kinds["user"]:
             return
         item, data = self.market.by_id[state.terms.instrument], None
         for scope in (item.name, "any", *scopes(item)):
@@ -202,7 +210,7 @@ class Feeds:
 
     def _changed(self, item: Listed) -> None:
         """An instrument's book may have changed."""
-        for name in INTERVALS:
+        for name in INTERVALS if self.kinds["book"] else ():
             channel = f"book.{item.name}.{name}"
             if channel in self.followers:
                 self._newest(channel, name, partial(self._advance, channel, item))
@@ -222,11 +230,11 @@ class Feeds:
 
     def _views(self, item: Listed) -> None:
         for kind in VIEWS:
-            for name in INTERVALS:
+            for name in INTERVALS if self.kinds[kind] else ():
                 channel = f"{kind}.{item.name}.{name}"
                 if channel in self.followers:
                     self._newest(channel, name, partial(self._view, kind, item))
-        if f"quote.{item.name}" in self.followers:
+        if self.kinds["quote"] and f"quote.{item.name}" in self.followers:
             self._send(f"quote.{item.name}", 0, self._view("quote", item))
 
     def _view(self, kind: str, item: Listed) -> dict[str, Any]:

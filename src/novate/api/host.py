@@ -13,23 +13,24 @@ import contextlib
 import logging
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from eth_account.signers.local import LocalAccount
 
+from novate.api import host_says
 from novate.api.chain_loop import ChainLoop
 from novate.api.core import Core
 from novate.api.drive import fund
 from novate.api.index_process import IndexProcess
 from novate.api.kept_chain import KeptChain
-from novate.api.metrics import Part
-from novate.api.option_loop import OptionLoop
+from novate.api.option_loop import OptionLoop, option_loop
 from novate.api.oracle_loop import OracleLoop
 from novate.api.prices import Replay
 from novate.api.server import Server
 from novate.api.supervisor import Supervisor
 from novate.api.up_config import UpConfig
-from novate.api.venue import Figure, VenueApi
+from novate.api.venue import VenueApi
 from novate.chain.backend import ClientBackend
 from novate.chain.client import Client
 from novate.chain.deploy import deploy
@@ -47,7 +48,6 @@ from novate.model.order import Order
 from novate.services.boot import build_sequencer, coincurve_key, genesis_of
 from novate.services.flights import BatchTimer
 from novate.services.gateway import Gateway
-from novate.services.option_keeper import OptionKeeper
 from novate.services.settle_call import separator
 from novate.services.settler import Settler
 from novate.services.watch import Watcher, canonical
@@ -63,7 +63,6 @@ WARM_UP_S = 600
 INDEX_BEGINS_SECONDS_MAX = 30
 # Surfaces, then expiries, then strikes, then arrays; each is on the chain before the next.
 LISTING_STEPS_MAX = 12
-SILENT_SECONDS = 15
 _LOG = logging.getLogger("novate.host")
 
 
@@ -258,8 +257,8 @@ class Host:
             clock_ms,
             mined=self.kept.dump_if_due if self.kept is not None else lambda: None,
         )
-        self.api.parts += [self._chain_part, self._oracle_part, self._index_part]
-        self.api.figures = self._figures
+        self.api.parts += host_says.parts(self)
+        self.api.figures = partial(host_says.figures, self)
         self.api.market.listings.recall(canonical(held))
         for record in held:
             self.api.orders.follow(record)
@@ -276,31 +275,17 @@ class Host:
             self.deployment,
             Replay(self.table, self.parameters, start),
         )
-        self.options = self._option_loop(held)
-
-    def _option_loop(self, held: list[AnyRecord]) -> OptionLoop:
-        """What keeps the options alive, over a connection of its own."""
-        if self.kept is not None:
-            client = self.kept.node.client()
-        else:
-            assert self.rpc is not None
-            client = Client.over_http(self.rpc)
-        keys = [coincurve_key(local_key(f"oracle node {i}")) for i in range(len(self.oracle.nodes))]
-        keeper = OptionKeeper(client, self.deployment, local_key("upkeep"), keys)
-        currencies = {u.id: u.name for u in self.parameters.underlyings}
-        made = OptionLoop(
-            self.core,
-            keeper,
+        # over a connection of its own
+        client = self.kept.node.client() if self.kept else Client.over_http(self.rpc or "")
+        self.options = option_loop(
+            self.api,
+            self.deployment,
+            client,
             self.oracle.prices,
             self.smiles,
-            self.parameters.oracle,
-            {o.underlying: currencies[o.underlying] for o in self.parameters.options},
-            lists=self.kept is not None,
-            market=self.api.market,
-            executor=self.executor.address.lower(),
+            self.kept is not None,
         )
-        made.recall(held, int(time.time()))
-        return made
+        self.options.recall(held, int(time.time()))
 
     async def _until_indexed(self) -> None:
         """Wait until the read side knows the venue, as long as it takes it to begin."""
@@ -339,42 +324,6 @@ class Host:
                 self.chain.mined_ms = 0
                 await self.chain.step()
         _LOG.warning("not everything is listed yet")
-
-    # What it says of itself
-
-    def _chain_part(self) -> Part:
-        silent = int(time.monotonic() - self.chain.heard_at)
-        pid = self.kept.node.pid if self.kept is not None else None
-        begun = self.supervisor.restarts["chain"] + (self.kept.revivals if self.kept else 0)
-        return Part("chain", silent < SILENT_SECONDS, f"heard {silent} s ago", pid, begun)
-
-    def _oracle_part(self) -> Part:
-        age = int(time.time()) - self.sequencer.world.oracle.statuses[0].timestamp
-        fresh = age <= self.parameters.oracle.stale_after_seconds
-        return Part("oracle", fresh, f"round {age} s old", None, self.supervisor.restarts["oracle"])
-
-    def _index_part(self) -> Part:
-        child = self.index.child
-        lives = child is not None and child.returncode is None
-        pid = child.pid if child is not None else None
-        return Part(
-            "index", lives, "" if lives else "ended", pid, self.supervisor.restarts["index"]
-        )
-
-    def _figures(self) -> dict[str, Figure]:
-        return {
-            "settlement_faults": (
-                "Faults of the way to the chain.",
-                "fault",
-                self.chain.service.faults,
-            ),
-            "settlement_waiting": (
-                "Batches and rounds not on the chain.",
-                "kind",
-                {"all": float(self.chain.waiting)},
-            ),
-            "oracle_skipped": ("Rounds without a quorum.", "node", {"all": self.oracle.skipped}),
-        }
 
     # Hours
 

@@ -19,7 +19,11 @@ from functools import partial
 from novate.api.core import Core
 from novate.api.market import Market
 from novate.api.prices import Replay
+from novate.api.venue import VenueApi
+from novate.chain.client import Client
 from novate.chain.connection import CallReverted, RpcFault
+from novate.chain.deployment import Deployment
+from novate.chain.node import local_key
 from novate.config import Oracle
 from novate.errors import Rejected
 from novate.lab.smiles import SmileTable, around, seeded_noise
@@ -31,6 +35,7 @@ from novate.model.oracle import Observation
 from novate.model.order import ZERO_ADDRESS
 from novate.model.state import World
 from novate.risk.quotes import Quotes
+from novate.services.boot import coincurve_key
 from novate.services.option_keeper import (
     FAR_PERCENT,
     NEAR_PERCENT,
@@ -129,6 +134,13 @@ class OptionLoop:
             and usable(world, OptionId(p[0], p[1], 0, False).pack())
             for p in places
         )
+
+    @property
+    def seen_at(self) -> int:
+        """When the oldest of the surfaces was observed; 0 before the first. Now, if none is due."""
+        world = self.core.world
+        seen = (surfaces.status_of(world, u).timestamp for u in self.underlyings)
+        return min(seen, default=world.now)
 
     def _feed(self, underlying: int) -> int:
         return self.core.world.options.grids[underlying].feed
@@ -328,3 +340,29 @@ class OptionLoop:
                 node.seen.clear()
             for at in range(expiry - WINDOW_S + INDEX_SECONDS, expiry + 1, INDEX_SECONDS):
                 node.observe(at, self._indices(self.prices.seen(at).get(number, {})))
+
+
+def option_loop(
+    venue: VenueApi,
+    deployment: Deployment,
+    client: Client,
+    prices: Replay,
+    smiles: SmileTable,
+    lists: bool,
+) -> OptionLoop:
+    """The loop of a venue whose oracle nodes have local keys, over a connection of its own."""
+    nodes = range(len(deployment.roles.nodes))
+    keys = [coincurve_key(local_key(f"oracle node {i}")) for i in nodes]
+    parameters = venue.parameters
+    currencies = {u.id: u.name for u in parameters.underlyings}
+    return OptionLoop(
+        venue.core,
+        OptionKeeper(client, deployment, local_key("upkeep"), keys),
+        prices,
+        smiles,
+        parameters.oracle,
+        {o.underlying: currencies[o.underlying] for o in parameters.options},
+        lists,
+        venue.market,
+        venue.executor,
+    )
