@@ -47,6 +47,7 @@ class Feeds:
     market: Market
     followers: dict[str, dict[int, Session]] = field(default_factory=lambda: defaultdict(dict))
     books: dict[int, BookFeed] = field(default_factory=lambda: defaultdict(BookFeed))
+    behind: bool = False
 
     # Subscriptions
 
@@ -55,6 +56,9 @@ class Feeds:
         item, kind = self.parse(channel, session.account)
         known = channel in session.subscriptions or len(session.subscriptions) < CHANNELS_MAX
         require(known, InvalidField, f"channels: at most {CHANNELS_MAX} on one connection")
+        if self.behind:
+            self.behind = False
+            self.begin()
         self.followers[channel][id(session)] = session
         session.subscriptions.add(channel)
         if session.send is None or item is None:
@@ -123,7 +127,10 @@ class Feeds:
             feed.bids, feed.asks = dict(book.depth(item.id, True)), dict(book.depth(item.id, False))
 
     def follow(self, record: AnyRecord) -> None:
-        """Publish what one durable record changed."""
+        """Publish what one durable record changed; without followers the books are not looked at."""
+        self.behind |= not self.followers
+        if self.behind:
+            return
         match record:
             case Matched():
                 self._trade(record)
