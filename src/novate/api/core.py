@@ -191,13 +191,13 @@ class Core:
             await asyncio.sleep(0)
 
     async def _carry_out(self, taken: list[Asked]) -> None:
-        """Write the commands, carry them out, write their events, then say so.
+        """Take the commands into the journal, carry them out, make them durable with their events
+        (one sync for all), then say so.
 
         If it is cancelled while it waits for room, the venue stays ``busy``: a restart completes
         what is then in the journal.
         """
         refusals = [[self._admits(command) for command in commands] for commands, _ in taken]
-        await self._commit()
         done: list[tuple[list[list[AnyRecord] | Rejected], Asked]] = []
         for (commands, future), refused in zip(taken, refusals, strict=True):
             answers: list[list[AnyRecord] | Rejected] = []

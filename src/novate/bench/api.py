@@ -12,12 +12,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import subprocess
 import sys
 import time
 from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -61,6 +63,8 @@ class ApiReport:
     sent: int
     refused: int
     seconds: float
+    cpu_us: int
+    cpu_bulk_us: int
 
     def document(self) -> dict[str, Any]:
         """The report as JSON."""
@@ -69,6 +73,8 @@ class ApiReport:
             "bulk_orders_per_s": self.bulk_orders_per_s,
             "p50_us": self.p50_us,
             "p99_us": self.p99_us,
+            "venue_cpu_us_an_order": self.cpu_us,
+            "venue_cpu_us_an_order_in_bulk": self.cpu_bulk_us,
             "latency_at_orders_per_s": self.rate,
             "targets": TARGETS,
             "orders": self.sent,
@@ -312,7 +318,15 @@ class Load:
         return sorted(waits)
 
 
-async def _run(said: dict[str, Any], seconds: int, orders: int, rate: int) -> ApiReport:
+def _processor(process: int) -> float:
+    """Seconds of processor that a process has used."""
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+async def _run(
+    said: dict[str, Any], process: int, seconds: int, orders: int, rate: int
+) -> ApiReport:
     maker = Maker(bytes.fromhex(said["separator"]), said["now"])
     load = Load(maker)
     await load.connect(said["port"])
@@ -325,8 +339,14 @@ async def _run(said: dict[str, Any], seconds: int, orders: int, rate: int) -> Ap
 
     await load.closed(frames(maker.one, 4), 1, 5)  # warm
     waits = await load.open_loop(frames(maker.one, timed), rate)
-    single = await load.closed(frames(maker.one, each), 1, seconds)
-    bulk = await load.closed(frames(maker.many, trees), ORDERS_MAX, seconds)
+    parts = []
+    for make, count, size in ((maker.one, each, 1), (maker.many, trees, ORDERS_MAX)):
+        made = frames(make, count)
+        used = _processor(process)
+        rates = await load.closed(made, size, seconds)
+        done = (count * CONNECTIONS - sum(map(len, made))) * size
+        parts.append((rates, 1e6 * (_processor(process) - used) / done))
+    (single, cpu), (bulk, cpu_bulk) = parts
     return ApiReport(
         orders_per_s=round(single),
         bulk_orders_per_s=round(bulk),
@@ -336,6 +356,8 @@ async def _run(said: dict[str, Any], seconds: int, orders: int, rate: int) -> Ap
         sent=maker.nonce,
         refused=load.refused,
         seconds=seconds,
+        cpu_us=round(cpu),
+        cpu_bulk_us=round(cpu_bulk),
     )
 
 
@@ -354,7 +376,7 @@ def measure(
         try:
             line = venue.stdout.readline()
             assert line, "the venue did not start"
-            return asyncio.run(_run(json.loads(line), seconds, orders, rate))
+            return asyncio.run(_run(json.loads(line), venue.pid, seconds, orders, rate))
         finally:
             venue.stdin.close()
             try:
