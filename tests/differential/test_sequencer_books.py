@@ -10,6 +10,7 @@ from novate import errors
 from novate.engine import snapshot
 from novate.engine.ladder import MarketBook
 from novate.engine.sequencer import Sequencer
+from novate.model import novation
 from novate.model.book import Book
 from novate.model.book_terms import Capacity
 from novate.model.store import Store
@@ -18,7 +19,7 @@ from novate.services.priority import Priority
 from novate.wire import records
 from novate.wire.records import Matched, OrderDone, OrderRejected
 from tests.support.engine import BTC, ETH, EXECUTOR, Floor, deployed
-from tests.support.flow import Flow
+from tests.support.flow import ROLES, Flow
 
 STEPS = 150
 SIDES = [(instrument, is_buy) for instrument in (BTC, ETH) for is_buy in (True, False)]
@@ -91,3 +92,19 @@ def test_time_and_price_come_first_and_a_snapshot_changes_nothing(seed: int) -> 
             priority.follow(record)
     assert events == told(floor)
     assert priority.matches == sum(isinstance(e, Matched) for e in floor.events) > 2
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_open_batch_holds_what_the_whole_of_it_comes_to(seed: int) -> None:
+    """Rows and open interest are kept up match by match; the contract nets the batch at its end."""
+    flow, seen = Flow(seed), 0
+    for kind in flow.chance.choices(("place", "take", "kill", "quote", "prices"), k=200):
+        getattr(flow, "_" + kind)(flow.chance.choice(ROLES))
+        pending = flow.floor.sequencer.batching.open.pending
+        for index, row in pending.rows.items():
+            assert row == novation.applied(pending.batch, pending.net, index)
+        kept = dict(pending.interest)
+        pending.recount()
+        assert kept == pending.interest
+        seen += len(pending.rows)
+    assert seen > 50

@@ -8,6 +8,7 @@ interval, an order in its last state.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -51,10 +52,11 @@ class Changes:
 
 @dataclass(slots=True)
 class AccountFeeds:
-    """The followers of one market's accounts."""
+    """The followers of one market's accounts; ``kinds`` counts channels by their first word."""
 
     market: Market
     followers: dict[str, dict[int, Session]]
+    kinds: Counter[str]
     waiting: dict[tuple[str, int], Changes] = field(default_factory=dict)
     later: Aggregator = field(init=False)
 
@@ -63,6 +65,8 @@ class AccountFeeds:
 
     def follow(self, record: AnyRecord) -> None:
         """Tell what one durable record changed."""
+        if not self.kinds["user"]:
+            return
         match record:
             case Matched():
                 self._traded(record)

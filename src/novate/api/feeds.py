@@ -121,7 +121,9 @@ class Feeds:
     # Records
 
     def follow(self, record: AnyRecord) -> None:
-        """Publish what one durable record changed."""
+        """Publish what one durable record changed; without followers nothing is looked at."""
+        if not self.followers:
+            return
         match record:
             case Matched():
                 self._trade(record)

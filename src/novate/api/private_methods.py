@@ -200,7 +200,7 @@ async def place(
         raise Rejected(REGISTRY[known.reason])
     trades = [
         venue.market.trade(trade)
-        for trade in venue.orders.by_instrument.get(signed.order.instrument, ())
+        for trade in (venue.orders.by_instrument[signed.order.instrument] if known.filled else ())
         if trade.match.taker == command.digest
     ]
     return {"order": call.session.venue.market.order(known), "trades": trades}

@@ -117,7 +117,7 @@ async def mass_quote(call: Call, params: MassQuote) -> dict[str, Any]:
         raise bad("quotes", f"must be 1 to {QUOTES_MAX} sides")
     words = signature_words("signature", params.signature)
     signed = BulkOrders(tuple(order for order, _ in found), *words)
-    placed = venue.gateway.bulk(signed, now_us() // 1_000)  # division: to milliseconds
+    placed = venue.gateway.tree(signed, now_us() // 1_000)  # division: to milliseconds
     names = [name for _, name in found]
     command = QuotesPlaced(
         account=call.session.account.to_bytes(32, "big"),

@@ -20,6 +20,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from novate.api import (
     account_methods,
+    bulk_methods,
     closing_methods,
     edit_methods,
     history_methods,
@@ -42,6 +43,7 @@ from novate.errors import BY_CODE, MessageTooLarge, Rejected, TooManyConnections
 __all__ = [
     "Server",
     "account_methods",
+    "bulk_methods",
     "closing_methods",
     "edit_methods",
     "history_methods",

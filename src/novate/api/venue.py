@@ -64,7 +64,7 @@ class VenueApi:
         self.market = Market(self.core, self.parameters, self.orders)
         self.feeds = Feeds(self.market)
         self.rfqs = Room(self.market, self.feeds.followers)
-        self.account_feeds = AccountFeeds(self.market, self.feeds.followers)
+        self.account_feeds = AccountFeeds(self.market, self.feeds.followers, self.feeds.kinds)
         self.core.listeners.append(self.follow)
 
     def follow(self, record: AnyRecord) -> None:

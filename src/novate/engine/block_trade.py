@@ -194,6 +194,7 @@ def _admit(matcher: Matcher, legs: Sequence[Leg]) -> None:
         _require_open_orders(matcher.judge, terms.account, now, after)
         pending.rows[index] = after
     pending.net = net
+    pending.recount()
 
 
 def _add(batching: Batching, net: Net, leg: Leg) -> None:

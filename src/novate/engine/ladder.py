@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
-from novate.engine.book import FastBook
+from novate.engine.book import SparseBook
 from novate.model.book_terms import (
     POSITION_LOTS_MAX,
     Capacity,
@@ -153,7 +153,7 @@ def _party(lots: int) -> tuple[int, int]:
 class Ladders:
     """The books of a venue; ``bases`` is all the state there is beside the open orders."""
 
-    def __init__(self, make: MakeBook = FastBook) -> None:
+    def __init__(self, make: MakeBook = SparseBook) -> None:
         self._make = make
         self.bases: dict[int, int] = {}
         self._ladders: dict[int, Ladder] = {}

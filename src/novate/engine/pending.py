@@ -10,13 +10,14 @@ no fill is skipped there.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from novate import errors
 from novate.engine.admission import Budgets
 from novate.engine.judge import Judge
-from novate.errors import Error, Rejected
-from novate.model import novation
+from novate.errors import Error, Rejected, require
+from novate.limits import POSITIONS_PER_ACCOUNT_MAX
+from novate.model import ledger, novation
 from novate.model.account import Account, load
 from novate.model.novation import Batch, Net, Trade
 from novate.model.state import World
@@ -55,12 +56,14 @@ class Proposal:
 @dataclass(slots=True)
 class PendingBatch:
     """Matches of the open batch over the world it began in; ``rows`` are its accounts, by index,
-    with all that the batch holds for them, where it holds anything.
+    with all that the batch holds for them, where it holds anything; ``interest`` is what the open
+    interest of its instruments, by index, has risen by.
     """
 
     batch: Batch = field(default_factory=Batch)
     net: Net = field(default_factory=Net)
     rows: dict[int, Account] = field(default_factory=dict)
+    interest: dict[int, int] = field(default_factory=dict)
 
     def row(self, world: World, account: int) -> Account:
         """An account as it is now: loaded, with what the batch holds for it."""
@@ -76,6 +79,15 @@ class PendingBatch:
         self.batch.trades.append(trade)
         for index in (trade.taker, trade.maker):
             self.rows[index] = novation.applied(self.batch, self.net, index)
+        self.recount()
+
+    def recount(self) -> None:
+        """Count again by what the open interest has risen."""
+        self.interest = {}
+        for (index, position), lots in self.net.lots.items():
+            held = _held(self.batch.loaded[index][0], self.batch.instruments[position])
+            risen = max(held + lots, 0) - max(held, 0)
+            self.interest[position] = self.interest.get(position, 0) + risen
 
     def _trade(self, world: World, proposal: Proposal) -> Trade:
         batch = self.batch
@@ -100,18 +112,19 @@ class PendingBatch:
         found = novation.fault(batch, self.net, trade, paused)
         if found is not None:
             return self._blame(trade, found)
-        reductions = any(novation.reductions(batch, self.net, trade))
-        trial = Net(dict(self.net.lots), dict(self.net.variation), dict(self.net.paid))
-        novation.add_trade(batch, trial, trade)
-        if not reductions and trade.instrument in novation.over_cap(batch, trial):
-            return Judgement(taker=errors.OpenInterestCap)
         signed = trade.lots if trade.taker_buys else -trade.lots
-        taker = self._after(judge, trial, trade.taker, proposal.instrument, signed)
-        maker = self._after(judge, trial, trade.maker, proposal.instrument, -signed)
+        risen = self._interest(trade.taker, trade.instrument, signed)
+        risen += self._interest(trade.maker, trade.instrument, -signed)
+        change = self.interest.get(trade.instrument, 0) + risen
+        crowded = change > 0 and change > batch.listings[trade.instrument].room
+        if crowded and not any(novation.reductions(batch, self.net, trade)):
+            return Judgement(taker=errors.OpenInterestCap)
+        alone = Net()
+        novation.add_trade(batch, alone, trade)
+        taker = self._after(judge, alone, trade, trade.taker, signed)
+        maker = self._after(judge, alone, trade, trade.maker, -signed)
         if isinstance(taker, Account) and isinstance(maker, Account):
-            batch.trades.append(trade)
-            self.net = trial
-            self.rows[trade.taker], self.rows[trade.maker] = taker, maker
+            self._take_in(trade, change, taker, maker)
             judge.filled(proposal.taker_account, proposal.instrument, signed, taker)
             judge.filled(proposal.maker_account, proposal.instrument, -signed, maker)
             return Judgement()
@@ -120,18 +133,54 @@ class PendingBatch:
             None if isinstance(maker, Account) else maker,
         )
 
+    def _take_in(self, trade: Trade, interest: int, taker: Account, maker: Account) -> None:
+        """The match stands: ``interest`` is what its instrument's open interest has risen by."""
+        self.batch.trades.append(trade)
+        novation.add_trade(self.batch, self.net, trade)
+        self.interest[trade.instrument] = interest
+        self.rows[trade.taker], self.rows[trade.maker] = taker, maker
+
+    def _interest(self, index: int, position: int, lots: int) -> int:
+        """What one side's lots more add to the open interest, which counts long lots."""
+        instrument = self.batch.instruments[position]
+        held = _held(self.batch.loaded[index][0], instrument)
+        held += self.net.lots.get((index, position), 0)
+        return max(held + lots, 0) - max(held, 0)
+
     def _after(
-        self, judge: Judge, net: Net, index: int, instrument: int, lots: int
+        self, judge: Judge, alone: Net, trade: Trade, index: int, lots: int
     ) -> Account | Error:
-        """An account's row with one match more, which ``net`` holds; or why it may not have it."""
+        """An account's row with one match more, which ``alone`` holds; or why it may not have it."""
         try:
-            after = novation.applied(self.batch, net, index)
+            after = self._applied(alone, trade, index, lots)
         except Rejected as rejected:
             return rejected.error
         account, start = self.batch.accounts[index], self.batch.loaded[index][0]
-        now = self.rows.get(index, start)
+        now, instrument = self.rows.get(index, start), self.batch.instruments[trade.instrument]
         passes = judge.passes(account, start, now, instrument, lots, after)
         return after if passes else errors.InsufficientMargin
+
+    def _applied(self, alone: Net, trade: Trade, index: int, lots: int) -> Account:
+        """``novation.applied`` with one match more: from the row before it, as nothing else of the
+        account has changed; from the batch's beginning where the number of positions could matter,
+        which depends on their order. Errors: those of ``novation.applied``.
+        """
+        start = self.batch.loaded[index][0]
+        now = self.rows.get(index, start)
+        if len(now.positions) + len(self.batch.instruments) > POSITIONS_PER_ACCOUNT_MAX:
+            net = self.net
+            trial = Net(dict(net.lots), dict(net.variation), dict(net.paid))
+            novation.add_trade(self.batch, trial, trade)
+            return novation.applied(self.batch, trial, index)
+        require(not start.in_auction, errors.InAuction)
+        position, instrument = trade.instrument, self.batch.instruments[trade.instrument]
+        held, change = _held(start, instrument), self.net.lots.get((index, position), 0) + lots
+        after = ledger.change_lots(now, instrument, lots)
+        grows = abs(held + change) > abs(held)
+        within = abs(held + change) <= self.batch.listings[position].terms.position_cap
+        require(within or not grows, errors.PositionCap)
+        cash = now.cash - alone.paid[index]
+        return replace(after, cash=cash, variation=now.variation + alone.variation[index])
 
     def _blame(self, trade: Trade, found: Error) -> Judgement:
         """A faulty match is the maker's doing only where its own reduce-only order no longer
@@ -146,6 +195,11 @@ class PendingBatch:
         if found is errors.PriceOutOfBand:
             return Judgement(maker=found)
         return Judgement(taker=found)
+
+
+def _held(row: Account, instrument: int) -> int:
+    """Lots of a position; 0 if there is none."""
+    return next((lots for one, lots in row.positions if one == instrument), 0)
 
 
 @dataclass(slots=True)

@@ -22,7 +22,7 @@ from novate.engine.ahead import (
     ReadSent,
 )
 from novate.engine.batching import Batching, Settings
-from novate.engine.book import FastBook
+from novate.engine.book import SparseBook
 from novate.engine.entry import Entry
 from novate.engine.judge import Judge
 from novate.engine.ladder import Ladders, MakeBook
@@ -62,7 +62,7 @@ class Sequencer:
         apply_round: ApplyRound,
         apply_transaction: ApplyTransaction,
         read_sent: ReadSent,
-        make_book: MakeBook = FastBook,
+        make_book: MakeBook = SparseBook,
     ) -> None:
         self.world = world
         self.settings = settings

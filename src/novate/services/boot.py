@@ -8,7 +8,7 @@ from eth_account.signers.local import LocalAccount
 from novate.chain.deployment import Deployment, configuration_hash
 from novate.chain.mirror import mirror_world
 from novate.config import Parameters
-from novate.engine.book import FastBook
+from novate.engine.book import SparseBook
 from novate.engine.ladder import MakeBook
 from novate.engine.sequencer import Sequencer, Settings
 from novate.services import settle_call
@@ -27,7 +27,7 @@ def build_sequencer(
     parameters: Parameters,
     executor: LocalAccount,
     now: int,
-    make_book: MakeBook = FastBook,
+    make_book: MakeBook = SparseBook,
 ) -> Sequencer:
     """A sequencer over a fresh world of its own, whose state is what the journal makes of it."""
     world = mirror_world(deployment, parameters, now)

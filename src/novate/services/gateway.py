@@ -101,16 +101,14 @@ class Gateway:
             label=label,
         )
 
-    def bulk(self, signed: BulkOrders, received_ms: int) -> list[OrderPlaced]:
-        """The commands for all orders of a tree, whose one signature is asked once.
-
-        Errors: ``BadSignature``, ``MalformedOrder``.
+    def tree(self, signed: BulkOrders, received_ms: int, label: str = "") -> list[OrderPlaced]:
+        """The commands for orders under one signature over their tree, by an owner or a session key
+        of all of them. Errors: ``BadSignature``, ``MalformedOrder``.
         """
-        fits = 0 <= signed.r < WORD and 0 <= signed.vs < WORD
         for order in signed.orders:
             _require_ranges(order)
-        digest = signed.digest(self._separator)
-        signer = (eip712.recover(digest, signed.r, signed.vs) if fits else None) or ""
+        share = signed.signature(0)
+        signer = share.signer(self._separator, signed.orders[0]) or ""
         for order in signed.orders:
             self._require_known(order, signer)
         return [
@@ -120,6 +118,7 @@ class Gateway:
                 signature=signed.signature(index).encode(),
                 signer=bytes.fromhex(signer[2:]),
                 received_ms=received_ms,
+                label=label,
             )
             for index, (order, digest) in enumerate(
                 zip(signed.orders, signed.order_digests(self._separator), strict=True)
