@@ -554,3 +554,28 @@ TooManyConnections = _r(
 )
 SlowConsumer = _r(9014, "SlowConsumer", 429, True, "The client reads slower than it subscribed to.")
 InternalFault = _r(9015, "InternalFault", 500, True, "The venue failed to answer; it is recorded.")
+RfqNotFound = _r(
+    9090, "RfqNotFound", 404, False, "There is no such open request for quotes; it may be over."
+)
+QuoteNotFound = _r(9091, "QuoteNotFound", 404, False, "There is no such open quote; ask again.")
+RfqLimit = _r(
+    9092, "RfqLimit", 429, True, "Too many requests or quotes are open; cancel one or wait."
+)
+QuoteMismatch = _r(
+    9093, "QuoteMismatch", 400, False, "The signed orders are not those of the request or quote."
+)
+BlockOnly = _r(
+    9094, "BlockOnly", 400, False, "The order is signed for blocks alone, or for the book alone."
+)
+NoConsent = _r(
+    9095,
+    "NoConsent",
+    403,
+    False,
+    "The consent to the block is not signed by who signed its orders.",
+)
+BlockExpired = _r(9096, "BlockExpired", 400, False, "The quote or the consent to it has expired.")
+Unavailable = _r(9098, "Unavailable", 503, False, "This venue was started without what it needs.")
+TradedSince = _r(
+    9097, "TradedSince", 409, True, "The account has traded since what you have seen; look again."
+)

@@ -144,6 +144,36 @@ def test_a_book_is_hedged(said: dict[str, Any]) -> None:
         maker.cancel_all_orders()
 
 
+def test_a_request_for_quotes_is_answered_and_taken(said: dict[str, Any]) -> None:
+    printed: list[str] = []
+    example = threading.Thread(
+        target=lambda: printed.append(run(said, 0, "take_an_rfq.py", said["url"], "12"))
+    )
+    example.start()
+    with Client(said["url"], key_of(said, 2)) as trader:
+        legs = [(BTC, "buy", "0.2"), ("ETH-PERPETUAL", "sell", "3")]
+        asked = trader.create_block_rfq(legs, valid_for=30)
+        trader.create_block_rfq([(BTC, "buy", "50")], valid_for=30)  # too much for this maker
+        deadline, mine = time.monotonic() + 20, asked
+        while not (mine["asks"] and mine["bids"]) and time.monotonic() < deadline:
+            time.sleep(0.1)
+            [mine] = trader.fetch_block_rfqs(block_rfq_id=asked["block_rfq_id"])
+        done = trader.accept_block_rfq(mine["asks"][0])
+        assert done["state"] == "filled"
+        held = {p["instrument_name"]: p["size"] for p in trader.fetch_positions()}
+        assert held == {BTC: "0.2", "ETH-PERPETUAL": "-3"}
+        # and back, by the other side of the same maker
+        again = trader.create_block_rfq(legs, valid_for=30)
+        while not again["bids"] and time.monotonic() < deadline:
+            time.sleep(0.1)
+            [again] = trader.fetch_block_rfqs(block_rfq_id=again["block_rfq_id"])
+        trader.accept_block_rfq(again["bids"][0])
+        assert trader.fetch_positions() == []
+        example.join(60)
+    assert printed[0].count("offered to") == 4 and printed[0].count("traded:") == 2
+    assert "is too large" in printed[0]
+
+
 def test_a_bot_trades_through_the_signer(said: dict[str, Any], tmp_path: Path) -> None:
     key = tmp_path / "bot.key"
     key.write_text(said["accounts"][1]["private_key"])

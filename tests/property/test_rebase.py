@@ -162,8 +162,9 @@ def test_a_snapshot_holds_what_the_chain_can_still_take_back() -> None:
     for _ in range(2):
         arrive(floor, [floor.sequencer.ahead.state.steps[0].what])
     content = snapshot.plain.decode(snapshot.content_of(floor.sequencer))
-    assert content["ahead_state"] == floor.sequencer.ahead_state
-    assert [past.arrived != () for past in floor.sequencer.ahead_state.past][-2:] == [True, True]
+    state = floor.sequencer.ahead.state
+    assert content["engine"]["ahead"] == state
+    assert [past.arrived != () for past in state.past][-2:] == [True, True]
 
 
 def test_more_than_can_be_taken_back_is_refused_by_name() -> None:

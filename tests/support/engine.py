@@ -16,11 +16,13 @@ from novate.chain.harness import Chain
 from novate.chain.node import local_key
 from novate.config import Parameters, load
 from novate.engine.ahead import Pending
-from novate.engine.orders import record_of
+from novate.engine.book import FastBook
+from novate.engine.ladder import MakeBook
+from novate.engine.orders import record_of, terms_of
 from novate.engine.sequencer import Sequencer
 from novate.model.account import account_of as account_at
 from novate.model.oracle import Observation
-from novate.model.order import IMMEDIATE, Order
+from novate.model.order import IMMEDIATE, POST_ONLY, Order
 from novate.services import batch_call, settle_call
 from novate.services.boot import build_sequencer
 from novate.services.local_venue import local_roles, node_keys
@@ -39,6 +41,7 @@ from novate.wire.records import (
     OrderDone,
     OrderPlaced,
     OrderRejected,
+    QuotesPlaced,
 )
 
 BTC, ETH, WETH = 1, 2, 3
@@ -75,9 +78,13 @@ def account_of(role: str, number: int = 0) -> int:
 class Floor:
     """A sequencer that has seen a first round, with everything it was told and said."""
 
-    def __init__(self, btc: int = 100_000, eth: int = 4_000) -> None:
+    def __init__(
+        self, btc: int = 100_000, eth: int = 4_000, make_book: MakeBook = FastBook
+    ) -> None:
         self.deployment, parameters, now = deployed()
-        self.sequencer: Sequencer = build_sequencer(self.deployment, parameters, EXECUTOR, now)
+        self.sequencer: Sequencer = build_sequencer(
+            self.deployment, parameters, EXECUTOR, now, make_book
+        )
         self.separator = settle_call.separator(self.deployment)
         self.commands: list[tuple[str, bytes]] = []
         self.events: list[AnyRecord] = []
@@ -220,6 +227,41 @@ class Floor:
         """The same, immediate-or-cancel."""
         return self.place(role, lots, dollars, flags=IMMEDIATE | fields.pop("flags", 0), **fields)
 
+    def edit(
+        self, role: str, digest: bytes, lots: int, dollars: int, **fields: Any
+    ) -> list[AnyRecord]:
+        """The role's open order with other lots and price, one revision on."""
+        command = {"amends": True, **fields.pop("command", {})}
+        old = terms_of(self.sequencer.placed[digest].order)
+        chosen = {"nonce": old.nonce, "revision": old.revision + 1, "flags": old.flags, **fields}
+        return self.place(role, lots, dollars, command=command, **chosen)
+
+    def quote(
+        self, role: str, legs: list[tuple[int, int]], name: str = "", **fields: Any
+    ) -> list[AnyRecord]:
+        """A mass quote of (lots, dollars)."""
+        more = fields.pop("command", {})
+        flags = fields.pop("flags", POST_ONLY)
+        quotes = []
+        for lots, dollars in legs:
+            placed = self.command(self.order(role, lots, dollars, flags=flags, **fields), role)
+            quotes.append(records.Quote(placed.digest, placed.order, placed.signature, name))
+        account, signer = account_of(role).to_bytes(32, "big"), bytes.fromhex(address_of(role)[2:])
+        return self.feed(QuotesPlaced(account, signer, self.now * 1000, quotes, **more))
+
+    def protect(
+        self, role: str, window: int, frozen: int, quantity: int = 0, delta: int = 0
+    ) -> list[AnyRecord]:
+        """Protection of a role's quotes in BTC; limits in wad base units."""
+        account, signer = account_of(role).to_bytes(32, "big"), bytes.fromhex(address_of(role)[2:])
+        limits = records.big(quantity), records.big(delta)
+        return self.feed(records.ProtectionSet(account, 1, window, frozen, *limits, signer, 0))
+
+    @property
+    def last(self) -> bytes:
+        """The digest of the order placed last."""
+        return next(reversed(self.sequencer.placed))
+
     def command(self, order: Order, signer: str, **more: Any) -> OrderPlaced:
         """The journal's record of a signed order."""
         digest = eip712.order_digest(self.separator, order)
@@ -233,11 +275,13 @@ class Floor:
             **more,
         )
 
-    def cancel(self, role: str, scope: str = "all", value: int = 0) -> list[AnyRecord]:
+    def cancel(
+        self, role: str, scope: str = "all", value: int = 0, *quotes: Any
+    ) -> list[AnyRecord]:
         """The role stops its orders."""
         account = account_of(role).to_bytes(32, "big")
         signer = bytes.fromhex(address_of(role)[2:])
-        return self.feed(CancelRequested(account, scope, value, signer, self.now * 1000))
+        return self.feed(CancelRequested(account, scope, value, signer, self.now * 1000, *quotes))
 
     def close(self) -> list[AnyRecord]:
         """The settler asks for the batch."""

@@ -10,7 +10,7 @@ from eth_account.messages import encode_typed_data
 from novate import limits
 from novate.errors import Rejected
 from novate.model.order import IMMEDIATE, POST_ONLY, REDUCE_ONLY, ZERO_ADDRESS, Order
-from novate.wire import eip712
+from novate.wire import block, eip712
 from novate.wire.order import SignedFill, SignedOrder, fill_word, order_words, pack, receipt_words
 from tests.support.wallet import typed_match
 
@@ -59,6 +59,17 @@ def test_match_digests_equal_those_of_eth_account() -> None:
         message = encode_typed_data(full_message=typed_match(DOMAIN, match))
         expected = eip712.keccak(b"\x19" + message.version + message.header + message.body)
         assert eip712.match_digest(separator, match) == expected
+
+
+def test_consent_digests_equal_those_of_eth_account() -> None:
+    rng = random.Random(5)
+    separator = DOMAIN.separator()
+    for _ in range(20):
+        words = [rng.randbytes(32) for _ in range(3)]
+        consent = block.Consent(rng.getrandbits(256), *words, rng.getrandbits(40))
+        message = encode_typed_data(full_message=block.typed_consent(DOMAIN, consent))
+        expected = eip712.keccak(b"\x19" + message.version + message.header + message.body)
+        assert block.consent_digest(separator, consent) == expected
 
 
 def test_a_wallet_signature_by_eth_account_recovers_to_the_wallet() -> None:

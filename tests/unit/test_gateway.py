@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from novate import errors
-from novate.engine.sequencer import signer_of
+from novate.engine.admission import signer_of
 from novate.errors import Error, Rejected
 from novate.limits import SIGNATURE_BLOB_BYTES_MAX
 from novate.model.order import IMMEDIATE, Order

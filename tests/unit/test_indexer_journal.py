@@ -39,6 +39,7 @@ from novate.wire.records import (
     BatchClosed,
     BatchDue,
     BatchSubmitted,
+    BlockAccepted,
     CancelRequested,
     Genesis,
     OracleRound,
@@ -120,6 +121,27 @@ def test_orders_trades_candles_batches_and_rounds_of_a_day(store: Database) -> N
     (price,) = rows(store, schema.rounds)
     assert (price["index_price"], price["mark_price"]) == (10**15 + 7, 10**15)
     assert (price["confidence_ppm"], price["signatures"]) == (100, 3)
+
+
+def test_a_blocks_orders_come_with_it_and_are_filled_or_refused_together(store: Database) -> None:
+    pen = Pen()
+    legs = [placed(n, 5, price) for n, price in ((1, 100_000), (2, 100_010))]
+    quoted = [placed(n, -5, price) for n, price in ((3, 100_000), (4, 100_010))]
+    block = BlockAccepted(bytes(32), legs, quoted, bytes(64), bytes(64), 2**39, START_MS)
+    pen.write(block, matched(0, 3, 1, 5), matched(1, 4, 2, 5, 100_010))
+    pen.write(*(OrderDone(digest(n), "filled", 0, 0) for n in (1, 3, 2, 4)))
+    # the same again, and one that is refused
+    pen.write(block, *(OrderRejected(digest(n), errors.NonceUsed.code) for n in (1, 3, 2, 4)))
+    late = [placed(5, 5)], [placed(6, -5)]
+    pen.write(BlockAccepted(bytes(32), *late, bytes(64), bytes(64), 1, START_MS))
+    pen.write(*(OrderRejected(digest(n), errors.BlockExpired.code) for n in (5, 6)))
+    index(store).take(pen.entries)
+    found = {row["digest"]: row for row in rows(store, schema.orders)}
+    states = [
+        (found[text(digest(n))]["state"], found[text(digest(n))]["code"]) for n in range(1, 7)
+    ]
+    assert states == [("filled", 0)] * 4 + [("rejected", errors.BlockExpired.code)] * 2
+    assert len(rows(store, schema.trades)) == 2
 
 
 @pytest.mark.parametrize("group", [1, 2, 3, 7])

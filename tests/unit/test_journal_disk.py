@@ -225,7 +225,7 @@ def test_the_reserve_is_for_cancels_and_answers(
 
 def test_every_kind_but_new_orders_says_how_much_it_needs() -> None:
     kinds = {c.__name__ for c in records.AnyRecord.__args__}
-    assert set(NEEDS) == kinds - {"Genesis", "OrderPlaced"}
+    assert set(NEEDS) == kinds - {"Genesis", "OrderPlaced", "BlockAccepted"}
     assert NEEDS["CancelRequested"] < Need.UPKEEP < Need.NEW
     assert all(NEEDS[event.__name__] is Need.ANSWER for event in records.EVENTS)
 

@@ -32,12 +32,14 @@ ORDER = records.Order(
     flags=7,
     executor=ADDRESS,
 )
+PLACED = records.OrderPlaced(DIGEST, ORDER, SIGNATURE, ADDRESS, 5)
 EXAMPLES: list[records.AnyRecord] = [
     records.Genesis(31_337, {"exchange": ADDRESS, "custody": b"\x01" * 20}, DIGEST),
     records.OrderPlaced(
         DIGEST, ORDER, b"\xdd" * 1024, ADDRESS, 1_760_000_000_123, True, "cancel_both", "näme"
     ),
     records.OrderRejected(DIGEST, InsufficientMargin.code),
+    records.BlockAccepted(DIGEST, [PLACED], [PLACED] * 8, SIGNATURE, SIGNATURE, 9, 5),
     records.CancelRequested(ACCOUNT, "below", 2**64 - 1, ADDRESS, 5),
     records.Matched(
         sequence=2**64 - 1,
@@ -74,6 +76,14 @@ EXAMPLES: list[records.AnyRecord] = [
         events=[(ADDRESS, [DIGEST, ACCOUNT], b"\x05" * 64)],
     ),
     records.BatchSubmitted(DIGEST, 4, 100, 9, 1_760_000_000_500),
+    records.QuotesPlaced(
+        ACCOUNT, ADDRESS, 5, [records.Quote(DIGEST, ORDER, SIGNATURE, "near")] * 256, True, "näme"
+    ),
+    records.ProtectionSet(ACCOUNT, 2, 10, 0, big(2**127), big(0), ADDRESS, 5),
+    records.ProtectionReset(ACCOUNT, 2, ADDRESS, 5),
+    records.ProtectionTriggered(ACCOUNT, 2, 1_760_000_000),
+    records.OrderSlid(DIGEST, big(10**23)),
+    records.OrderTriggered(DIGEST),
 ]
 
 
@@ -145,3 +155,15 @@ def test_a_field_out_of_range_is_refused() -> None:
 def test_more_observations_than_a_round_holds_are_refused() -> None:
     crowded = records.OracleRound(1, 1, [big(1)] * 33, big(0), [])
     _refused(*encode(crowded))
+
+
+def test_a_mass_quote_places_its_orders_as_commands_of_their_own() -> None:
+    quotes = [records.Quote(DIGEST, ORDER, SIGNATURE), records.Quote(ACCOUNT, ORDER, b"\x01" * 65)]
+    mass = records.QuotesPlaced(ACCOUNT, ADDRESS, 5, quotes, slides=True, label="x")
+    first, second = records.orders_in(mass)
+    assert (first.digest, first.order, first.signature) == (DIGEST, ORDER, SIGNATURE)
+    assert (second.digest, second.signature) == (ACCOUNT, b"\x01" * 65)
+    assert first.signer == ADDRESS and first.received_ms == 5 and first.label == "x"
+    assert first.slides and first.mmp and not first.amends and not first.fill_or_kill
+    assert records.orders_in(first) == [first]
+    assert records.orders_in(records.BatchDue(1)) == []

@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 
 from novate.engine import plain, snapshot
 from novate.engine.journal import GENESIS_KIND, Journal
+from novate.engine.matching import SelfTrade
 from novate.engine.recovery import Diverged, Follower, Recovered, recover
 from novate.engine.sequencer import Sequencer
 from novate.errors import JournalFull, SnapshotUnusable
-from novate.model.matching import End, SelfTrade
+from novate.model.book_terms import Kind
 from novate.model.option_listing import Listed
 from novate.model.oracle import Feed
 from novate.wire import records
@@ -86,7 +87,7 @@ def test_a_row_may_be_a_named_tuple() -> None:
 
 
 def test_a_start_replays_only_what_follows_the_snapshot(desk: Desk) -> None:
-    assert desk.sequencer.open_batch.count > 0, "a batch is open: it is state too"
+    assert desk.sequencer.batching.open.count > 0, "a batch is open: it is state too"
     everything = recovered(desk)
     assert everything.from_snapshot is None
     assert everything.replayed == desk.journal.durable.sequence
@@ -236,7 +237,7 @@ VALUES = st.recursive(
     | st.integers()
     | st.text(max_size=8)
     | st.binary(max_size=8)
-    | st.sampled_from([*SelfTrade, *End])
+    | st.sampled_from([*SelfTrade, *Kind])
     | st.builds(Feed, st.integers(), st.integers()),
     lambda inner: (
         st.lists(inner, max_size=3)

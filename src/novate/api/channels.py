@@ -54,10 +54,25 @@ def parse(listings: Listings, name: str, account: int) -> Channel:
             return Channel(name, "trades", interval=interval)
         case ["instrument", "state", kind, currency] if _scope(listings, kind, currency):
             return Channel(name, "state")
-        case ["user", "orders" | "trades", *about, interval] if (
+        case ["user", "orders" | "trades" | "changes", *about, interval] if (
             account != 0 and interval in INTERVALS and _about(listings, about)
         ):
             return Channel(name, "user", interval=interval)
+        case ["user", "portfolio", "any" | "usdc" | "USDC"] if account != 0:
+            return Channel(name, "user")
+        case ["user", "mmp_trigger", index] if account != 0 and (
+            index == "any" or _index(listings, index)
+        ):
+            return Channel(name, "user")
+        case ["block_rfq", "trades", currency] if currency in ("any", *listings.currencies()):
+            return Channel(name, "block_rfq")
+        case ["block_rfq", "maker" | "taker", currency] | [
+            "block_rfq",
+            "maker",
+            "quotes",
+            currency,
+        ] if account != 0 and currency in ("any", *listings.currencies()):
+            return Channel(name, "block_rfq")
         case ["markprice", "options", index] if _index(listings, index):
             return Channel(name, "markprice")
         case ["price_index" | "deribit_price_index", index] if _index(listings, index):

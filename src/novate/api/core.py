@@ -22,6 +22,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from novate.engine.journal import Journal
+from novate.engine.protection import Protection
 from novate.errors import (
     JournalFull,
     JournalReadOnly,
@@ -30,7 +31,6 @@ from novate.errors import (
     Rejected,
     require,
 )
-from novate.model.matching import Book
 from novate.model.order import REDUCE_ONLY
 from novate.model.state import World
 from novate.wire import records
@@ -51,12 +51,32 @@ class CoreFailed(Exception):
     """Nothing may go on from here; a restart reads what is durable."""
 
 
+class Book(Protocol):
+    """What rests, by instrument."""
+
+    def depth(self, instrument: int, is_buy: bool, levels: int = ...) -> list[tuple[int, int]]:
+        """(price in ticks, lots) of one side, best first."""
+        ...
+
+
 class Engine(Protocol):
     """The sequencer: a deterministic fold of the journal."""
 
     world: World
-    book: Book
-    placed: dict[bytes, OrderPlaced]
+
+    @property
+    def book(self) -> Book:
+        """What rests."""
+        ...
+
+    @property
+    def placed(self) -> dict[bytes, OrderPlaced]:
+        """Every order that was taken, by its digest."""
+        ...
+
+    def protection(self, account: int, underlying: int) -> Protection:
+        """An account's market-maker protection in an underlying."""
+        ...
 
     def handle(self, command: AnyRecord) -> list[AnyRecord]:
         """Apply one command; the events it causes."""
@@ -64,7 +84,8 @@ class Engine(Protocol):
 
 
 Listener = Callable[[AnyRecord], None]
-Answer = asyncio.Future[list[AnyRecord]]
+Answer = asyncio.Future[list[list[AnyRecord] | Rejected]]
+Asked = tuple[list[AnyRecord], Answer]
 
 
 class Core:
@@ -80,7 +101,8 @@ class Core:
         self.barred: Rejected | None = None  # why no order may be taken, until it is taken back
         self.carried_out = self.listener_faults = 0
         self.shed: Counter[str] = Counter()
-        self._queue: asyncio.Queue[tuple[AnyRecord, Answer]] = asyncio.Queue()
+        self._queue: asyncio.Queue[Asked] = asyncio.Queue()
+        self._waiting = 0
 
     @property
     def world(self) -> World:
@@ -90,7 +112,7 @@ class Core:
     @property
     def waiting(self) -> int:
         """How many commands wait for their turn."""
-        return self._queue.qsize()
+        return self._waiting
 
     @property
     def refusing(self) -> Rejected | None:
@@ -113,36 +135,46 @@ class Core:
         Errors: ``Overloaded``, ``JournalFull``, ``JournalReadOnly`` (nothing entered),
         ``OutcomeUnknown`` (it may yet take effect).
         """
-        kind, most = _class_of(command)
+        (found,) = await self.submit_all([command])
+        if isinstance(found, Rejected):
+            raise found
+        return found
+
+    async def submit_all(self, commands: list[AnyRecord]) -> list[list[AnyRecord] | Rejected]:
+        """Enter a client's commands, one behind the other: for each its events, or why it did not
+        enter. Errors: ``Overloaded``, and those of a journal that refuses (none entered),
+        ``OutcomeUnknown``.
+        """
+        kind, most = _class_of(commands[0])
         if self.failed or self.waiting >= most:
-            self.shed[kind] += 1
+            self.shed[kind] += len(commands)
             raise Rejected(Overloaded, f"{self.waiting} commands wait")
         refused = self.refusing
         if refused is not None and kind != "cancel":
-            self.shed[kind] += 1
+            self.shed[kind] += len(commands)
             raise Rejected(refused.error)
-        future = self._queued(command)
         try:
-            return await asyncio.wait_for(asyncio.shield(future), ANSWER_SECONDS_MAX)
+            async with asyncio.timeout(ANSWER_SECONDS_MAX):
+                # whoever gives up waiting leaves a future that is done
+                return await self._queued(commands)
         except TimeoutError:
-            # an answer that comes too late has nobody who waits for it
-            future.add_done_callback(lambda late: late.cancelled() or late.exception())
             raise Rejected(OutcomeUnknown) from None
 
     async def enter(self, record: AnyRecord) -> list[AnyRecord]:
         """Enter a record of the venue's own; waits as long as it takes, also for room."""
         while True:
             require(not self.failed, Overloaded, "the venue stops")
-            try:
-                return await self._queued(record)
-            except Rejected as refused:
-                if refused.error not in _NO_ROOM:
-                    raise
+            (found,) = await self._queued([record])
+            if not isinstance(found, Rejected):
+                return found
+            if found.error not in _NO_ROOM:
+                raise found
             await asyncio.sleep(ROOM_SECONDS)
 
-    def _queued(self, command: AnyRecord) -> Answer:
+    def _queued(self, commands: list[AnyRecord]) -> Answer:
         future: Answer = asyncio.get_running_loop().create_future()
-        self._queue.put_nowait((command, future))
+        self._waiting += len(commands)
+        self._queue.put_nowait((commands, future))
         return future
 
     async def run(self) -> None:
@@ -150,8 +182,11 @@ class Core:
         require(not self.failed, Overloaded)
         while True:
             taken = [await self._queue.get()]
-            while len(taken) < BATCH_MAX and not self._queue.empty():
+            count = len(taken[0][0])
+            while count < BATCH_MAX and not self._queue.empty():
                 taken.append(self._queue.get_nowait())
+                count += len(taken[-1][0])
+            self._waiting -= count
             self.busy = True
             try:
                 await self._carry_out(taken)
@@ -163,39 +198,42 @@ class Core:
             # others (replies, reads) get their turn between batches
             await asyncio.sleep(0)
 
-    async def _carry_out(self, taken: list[tuple[AnyRecord, Answer]]) -> None:
-        """Write the commands, carry them out, write their events, then say so.
+    async def _carry_out(self, taken: list[Asked]) -> None:
+        """Take the commands into the journal, carry them out, make them durable with their events
+        (one sync for all), then say so.
 
         If it is cancelled while it waits for room, the venue stays ``busy``: a restart completes
         what is then in the journal.
         """
-        admitted = [pair for pair in taken if self._admits(*pair)]
+        refusals = [[self._admits(command) for command in commands] for commands, _ in taken]
+        done: list[tuple[list[list[AnyRecord] | Rejected], Asked]] = []
+        for (commands, future), refused in zip(taken, refusals, strict=True):
+            answers: list[list[AnyRecord] | Rejected] = []
+            for command, refusal in zip(commands, refused, strict=True):
+                events = [] if refusal is not None else self.engine.handle(command)
+                for event in events:
+                    await self._append(event)
+                answers.append(events if refusal is None else refusal)
+            done.append((answers, (commands, future)))
         await self._commit()
-        done: list[tuple[AnyRecord, list[AnyRecord], Answer]] = []
-        for command, future in admitted:
-            events = self.engine.handle(command)
-            for event in events:
-                await self._append(event)
-            done.append((command, events, future))
-        await self._commit()
-        for command, events, future in done:
-            for record in (command, *events):
-                self._tell(record)
+        for answers, (commands, future) in done:
+            for command, answer in zip(commands, answers, strict=True):
+                if not isinstance(answer, Rejected):
+                    self.carried_out += 1
+                    for record in (command, *answer):
+                        self._tell(record)
             if not future.done():
-                future.set_result(events)
-        self.carried_out += len(done)
+                future.set_result(answers)
 
-    def _admits(self, command: AnyRecord, future: Answer) -> bool:
-        """Whether the journal takes a command; one it does not take is refused and has no trace."""
+    def _admits(self, command: AnyRecord) -> Rejected | None:
+        """Why the journal does not take a command, which then has no trace; None if it does."""
         try:
             self.journal.append(*records.encode(command))
         except Rejected as refused:
             self._refuse(refused)
-            if not future.done():
-                future.set_exception(Rejected(refused.error))
-            return False
+            return Rejected(refused.error)
         self._refusal = None
-        return True
+        return None
 
     async def _append(self, event: AnyRecord) -> None:
         """Append an event that has happened, however long the disk gives no room for it."""
@@ -239,7 +277,7 @@ class Core:
                 self.listener_faults += 1
                 _LOG.exception("a listener failed at %s", type(record).__name__)
 
-    def _give_up(self, taken: list[tuple[AnyRecord, Answer]]) -> None:
+    def _give_up(self, taken: list[Asked]) -> None:
         """Nobody waits for an answer that will not come."""
         while not self._queue.empty():
             taken.append(self._queue.get_nowait())

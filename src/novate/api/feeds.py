@@ -24,7 +24,17 @@ from novate.api.numbers import decimal
 from novate.api.rpc import notification
 from novate.api.session import CHANNELS_MAX
 from novate.errors import InvalidField, require
-from novate.wire.records import AnyRecord, Matched, OracleRound, OrderDone, OrderPlaced
+from novate.wire.records import (
+    AnyRecord,
+    Matched,
+    OracleRound,
+    OrderDone,
+    OrderPlaced,
+    OrderSlid,
+    OrderTriggered,
+    QuotesPlaced,
+    orders_in,
+)
 
 if TYPE_CHECKING:
     from novate.api.session import Session
@@ -111,16 +121,19 @@ class Feeds:
     # Records
 
     def follow(self, record: AnyRecord) -> None:
-        """Publish what one durable record changed."""
+        """Publish what one durable record changed; without followers nothing is looked at."""
+        if not self.followers:
+            return
         match record:
             case Matched():
                 self._trade(record)
                 self._changed(self.market.by_id[record.instrument])
-            case OrderPlaced() | OrderDone():
-                state = self.market.orders.by_digest.get(record.digest)
-                if state is not None:
-                    self._order(record.digest)
-                    self._changed(self.market.by_id[state.terms.instrument])
+            case OrderPlaced() | QuotesPlaced():
+                for placed in orders_in(record):
+                    if not placed.amends:  # an edit is told once it has taken its order's place
+                        self._moved(placed.digest)
+            case OrderDone() | OrderSlid() | OrderTriggered():
+                self._moved(record.digest)
             case OracleRound():
                 for item in self.market.by_id.values():
                     self._views(item)
@@ -148,6 +161,13 @@ class Feeds:
         }
         for scope in scopes(item):
             self._send(f"instrument.state.{scope}", 0, data)
+
+    def _moved(self, digest: bytes) -> None:
+        """Something became of an order."""
+        state = self.market.orders.by_digest.get(digest)
+        if state is not None:
+            self._order(digest)
+            self._changed(self.market.by_id[state.terms.instrument])
 
     def _trade(self, record: Matched) -> None:
         item = self.market.by_id[record.instrument]

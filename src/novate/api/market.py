@@ -22,7 +22,6 @@ from novate.config import Parameters
 from novate.model import margin
 from novate.model.arrays import Info
 from novate.model.instrument import PERP
-from novate.model.matching import Book
 from novate.model.option_id import is_dated, place_of
 from novate.naming import QUOTE, future_name
 from novate.store.trades import RESOLUTIONS_S
@@ -127,10 +126,10 @@ class Market:
         """One side as [price, amount], best first."""
         if self.by_id[item.id] is not item:
             return []  # its slot is another's
-        book: Book = self.core.engine.book
+        book = self.core.engine.book
         return [
             [decimal(ticks * item.tick), decimal(lots * item.lot_size)]
-            for ticks, lots in book.depth(item.id, is_buy)[:depth]
+            for ticks, lots in book.depth(item.id, is_buy, depth)
         ]
 
     # Deribit's shapes
@@ -212,7 +211,7 @@ class Market:
             settled = decimal(price * ORACLE_UNIT)
             found |= {"delivery_price": settled, "estimated_delivery_price": settled}
         if item.is_option:
-            book: Book = self.core.engine.book
+            book = self.core.engine.book
             current = self.by_id[item.id] is item
             best = [book.depth(item.id, is_buy)[:1] if current else [] for is_buy in (True, False)]
             bid, ask = (side[0][0] * item.tick if side else 0 for side in best)
@@ -313,6 +312,7 @@ class Market:
             "transaction": "0x" + trade.transaction.hex() if trade.transaction else None,
             "block": trade.block or None,
             "bust_reason": trade.reason or None,
+            "block_rfq_id": "0x" + trade.rfq.hex() if trade.rfq else None,
         }
         return found | {"iv": self.ivs.get(match.sequence)} if item.is_option else found
 
@@ -334,13 +334,15 @@ class Market:
         """One order as clients see it."""
         item = self.item_of(state)
         average = state.cost // state.filled if state.filled else 0  # division: reported, floored
+        placed = state.placed
         return {
             "order_id": "0x" + state.digest.hex(),
             "order_state": state.state,
-            "order_type": "limit",
+            "order_type": order_type(state),
             "instrument_name": item.name,
             "direction": "sell" if state.terms.sells else "buy",
-            "price": decimal(state.terms.price),
+            "price": decimal(state.resting_price),
+            "signed_price": decimal(state.terms.price),
             "amount": decimal(state.terms.size * item.lot_size),
             "filled_amount": decimal(state.filled * item.lot_size),
             "average_price": decimal(average),
@@ -356,6 +358,25 @@ class Market:
             "commission": decimal(state.fee),
             "api": True,
             "web": False,
-            "replaced": False,
-            "mmp": False,
+            "revision": state.terms.revision,
+            "replaced": state.edits > 0,
+            "mmp": placed is not None and placed.mmp,
+            **trigger_of(state),
         }
+
+
+def order_type(state: OrderState) -> str:
+    """Deribit's word for what an order is: limit, or what it waits for."""
+    trigger = state.placed.trigger if state.placed is not None else ""
+    if not trigger:
+        return "limit"
+    return f"{trigger}_{'market' if state.terms.immediate else 'limit'}"
+
+
+def trigger_of(state: OrderState) -> dict[str, Any]:
+    """What an order waits for, or has waited for; nothing of others."""
+    placed = state.placed
+    if placed is None or not placed.trigger:
+        return {}
+    wanted = decimal(records.number(placed.trigger_price))
+    return {"trigger": "mark_price", "trigger_price": wanted, "triggered": state.triggered}

@@ -20,12 +20,19 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from novate.api import (
     account_methods,
+    bulk_methods,
+    closing_methods,
+    edit_methods,
     history_methods,
     metrics,
+    owner_methods,
     private_methods,
     public_methods,
+    quote_methods,
+    rfq_methods,
     risk_methods,
     rpc,
+    user_history_methods,
 )
 from novate.api.connection import Connection
 from novate.api.rpc import MESSAGE_BYTES_MAX, now_us
@@ -36,10 +43,17 @@ from novate.errors import BY_CODE, MessageTooLarge, Rejected, TooManyConnections
 __all__ = [
     "Server",
     "account_methods",
+    "bulk_methods",
+    "closing_methods",
+    "edit_methods",
     "history_methods",
+    "owner_methods",
     "private_methods",
     "public_methods",
+    "quote_methods",
+    "rfq_methods",
     "risk_methods",
+    "user_history_methods",
 ]
 
 CONNECTIONS_MAX = 12_000

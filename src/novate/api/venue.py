@@ -10,11 +10,13 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from novate.api.account_feeds import AccountFeeds
 from novate.api.core import Core
 from novate.api.feeds import Feeds
 from novate.api.market import Market
 from novate.api.metrics import Part
 from novate.api.orders import Orders
+from novate.api.rfq_room import Room
 from novate.api.session import Limits
 from novate.api.tokens import Tokens
 from novate.chain.deployment import Deployment
@@ -44,6 +46,9 @@ class VenueApi:
     orders: Orders = field(default_factory=Orders)
     market: Market = field(init=False)
     feeds: Feeds = field(init=False)
+    rfqs: Room = field(init=False)
+    account_feeds: AccountFeeds = field(init=False)
+    cancels_with: set[int] = field(default_factory=set)
     tokens: Tokens = field(default_factory=Tokens)
     limits: Limits = field(default_factory=Limits)
     switches: dict[int, asyncio.Task[None]] = field(default_factory=dict)
@@ -58,6 +63,8 @@ class VenueApi:
     def __post_init__(self) -> None:
         self.market = Market(self.core, self.parameters, self.orders)
         self.feeds = Feeds(self.market)
+        self.rfqs = Room(self.market, self.feeds.followers)
+        self.account_feeds = AccountFeeds(self.market, self.feeds.followers, self.feeds.kinds)
         self.core.listeners.append(self.follow)
 
     def follow(self, record: AnyRecord) -> None:
@@ -71,6 +78,8 @@ class VenueApi:
             self.market.history.sample(self.market.by_id.values())
         self.orders.follow(record, prices)
         self.feeds.follow(record)
+        self.account_feeds.follow(record)
+        self.rfqs.follow(record)
 
     @property
     def now_ms(self) -> int:

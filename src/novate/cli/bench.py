@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from novate.bench import api as trading
 from novate.bench import margining, matching, recovery, settling, signing
 from novate.bench.catalogue import SCENARIOS
 from novate.bench.gas import BASELINES, TARGETS, GasReport, measure
@@ -33,6 +34,7 @@ def everything(context: typer.Context) -> None:
         margin()
         recover()
         settle()
+        api()
 
 
 @app.command()
@@ -234,6 +236,38 @@ def settle(
     if report.settled != report.fills:
         console.print(f"FAILED: {report.fills - report.settled} fills did not settle")
         raise typer.Exit(1)
+
+
+@app.command()
+def api(
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    seconds: Annotated[
+        int, typer.Option(min=1, max=300, help="Seconds of each part, at most.")
+    ] = trading.SECONDS,
+    orders: Annotated[
+        int, typer.Option(min=1_000, help="Orders of each part, at most; all are signed before.")
+    ] = trading.ORDERS_PER_RUN_MAX,
+    rate: Annotated[
+        int, typer.Option(min=1, help="Orders a second at which latency is taken.")
+    ] = trading.RATE,
+) -> None:
+    """Orders a second over the API of a running venue, one by one and in bulk, and latency."""
+    report = trading.measure(seconds, orders, rate)
+    if as_json:
+        typer.echo(json.dumps(report.document()))
+        return
+    console = Console(soft_wrap=True)
+    for name, value, target, more in (
+        ("orders signed one by one", report.orders_per_s, trading.TARGETS["orders_per_s"], True),
+        ("in bulk", report.bulk_orders_per_s, trading.TARGETS["bulk_orders_per_s"], True),
+        (f"µs at {rate:,}/s, median", report.p50_us, trading.TARGETS["p50_us"], False),
+        (f"µs at {rate:,}/s, 99 %", report.p99_us, trading.TARGETS["p99_us"], False),
+    ):
+        verdict = "met" if (value >= target if more else value <= target) else "missed"
+        console.print(
+            f"[bold]{name}[/bold]: {value:,}, target {target:,}: {verdict}", highlight=False
+        )
+    console.print(f"{report.sent:,} orders, {report.refused:,} refused; {trading.TEXT}")
 
 
 def match_table(report: matching.MatchReport) -> Table:

@@ -43,9 +43,11 @@ from novate.wire.records import (
     AnyRecord,
     BatchClosed,
     BatchDue,
+    BlockAccepted,
     ChainReorganised,
     Matched,
     OrderPlaced,
+    QuotesPlaced,
 )
 
 NODES = 4
@@ -143,8 +145,8 @@ class Venue:
     def _remember(self, record: AnyRecord) -> None:
         """The last batch with its matches and orders: what a receipt holder keeps."""
         match record:
-            case OrderPlaced():
-                self.placed[record.digest] = record
+            case OrderPlaced() | QuotesPlaced() | BlockAccepted():
+                self.placed |= {placed.digest: placed for placed in records.orders_in(record)}
             case Matched():
                 self.matches[record.sequence] = record
             case BatchClosed():

@@ -37,11 +37,13 @@ def signer_of(placed: OrderPlaced) -> Signer:
     return Signer("0x" + placed.signer.hex(), not by_key)
 
 
-def require_sound(world: World, executor: str, order: Order) -> None:
+def require_sound(world: World, executor: str, order: Order, block: bool = False) -> None:
     """The order's own fields, cheapest first.
 
-    Errors: ZeroLots, MalformedOrder, UnknownInstrument, OffTick, LotsOutOfRange, NotExecutor.
+    Errors: ZeroLots, MalformedOrder, UnknownInstrument, OffTick, LotsOutOfRange, NotExecutor,
+    BlockOnly (unless ``block``, and then for any other order).
     """
+    require(order.block_only == block, errors.BlockOnly)
     require(order.lots != 0, errors.ZeroLots)
     require(order.flags & ~(REDUCE_ONLY | POST_ONLY | IMMEDIATE) == 0, errors.MalformedOrder)
     listed = world.ledger.terms_of(order.instrument)

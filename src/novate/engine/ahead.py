@@ -40,7 +40,6 @@ FINAL = frozenset(
         errors.BatchReverted,
     )
 )
-BOOK = "book."  # tables of the engine's own book: no part of the chain's state
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,13 +218,12 @@ class Ahead:
         return self.rest()
 
     def confirmed_hash(self) -> str:
-        """The state hash of the chain's own state, without the steps and the engine's book."""
+        """The state hash of the chain's own state, without the steps."""
         writes = list(self.state.writes)
         try:
             with self.world.store.transaction():
                 self.world.store.revert(writes)
-                names = [n for n in self.world.store.tables if not n.startswith(BOOK)]
-                found = self.world.store.state_hash(names)
+                found = self.world.store.state_hash()
                 raise _Measured(found)
         except _Measured as measured:
             return measured.found

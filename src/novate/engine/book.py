@@ -9,7 +9,9 @@ order: ``book_layout`` (where things lie), ``book_index``, ``book_watch`` (how t
 
 from __future__ import annotations
 
+import mmap
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 
 import numpy as np
@@ -35,12 +37,15 @@ class Batch:
 class FastBook:
     """One market; ``apply`` and ``one`` are its only writers."""
 
-    def __init__(self, capacity: Capacity | None = None) -> None:
+    def __init__(self, capacity: Capacity | None = None, sparse: bool = False) -> None:
+        """``sparse``: in small pages, a few hundred kilobytes for a quiet book instead of some tens
+        of megabytes; for venues of many markets.
+        """
         self.capacity = held = capacity or Capacity()
         assert 0 < held.levels <= layout.LEVELS and 0 < held.orders <= layout.ORDERS
         assert 0 < held.owners <= layout.OWNERS and 0 < held.accounts <= layout.ACCOUNTS
         assert 0 <= held.price_base < 2**62
-        self.state: Words = np.zeros(layout.STATE_WORDS, np.int64)
+        self.state: Words = _sparse() if sparse else np.zeros(layout.STATE_WORDS, np.int64)
         self._open_for_trading()
         self._events = self.state[int(layout.EVENTS_AT) :].reshape(-1, layout.EVENT_WORDS)
         self._results = self.state[int(layout.RESULTS_AT) : int(layout.EVENTS_AT)]
@@ -101,6 +106,12 @@ class FastBook:
         rows = book_entry.depth(self.state, is_buy, out.reshape(-1))
         return [(price, lots) for price, lots in out[:rows].tolist()]
 
+    def walk(self, is_buy: bool, count: int) -> list[tuple[int, int, int]]:
+        """(identity, price, lots left) of the first orders of one side, in priority order."""
+        out = np.empty((count, 3), np.int64)
+        rows = book_entry.queue(self.state, is_buy, out.reshape(-1))
+        return [(one, price, lots) for one, price, lots in out[:rows].tolist()]
+
     def content(self) -> Words:
         """All that decides the book's future, as ``BookState.content`` has it."""
         out = np.empty(book_content.words_max(self.state), np.int64)
@@ -113,3 +124,14 @@ class FastBook:
     def snapshot(self) -> bytes:
         """All of the state but the results and events of the last call."""
         return self.state[: int(layout.RESULTS_AT)].tobytes()
+
+
+def _sparse() -> Words:
+    """The array in pages of the smallest size, where the system knows others."""
+    memory = mmap.mmap(-1, 8 * layout.STATE_WORDS)
+    if hasattr(mmap, "MADV_NOHUGEPAGE"):
+        memory.madvise(mmap.MADV_NOHUGEPAGE)
+    return np.frombuffer(memory, np.int64)
+
+
+SparseBook = partial(FastBook, sparse=True)

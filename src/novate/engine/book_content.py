@@ -160,3 +160,23 @@ def write_depth(state: Words, is_buy: bool, out: Words, rows_max: int) -> int:
         here = np.uint64(level)
         level = next_below(state, here) if is_buy else next_above(state, here)
     return rows
+
+
+@compiled
+def write_queue(state: Words, is_buy: bool, out: Words, rows_max: int) -> int:
+    """Write (identity, price, lots left) of one side's orders in priority order, as far as there is
+    room; the rows written.
+    """
+    level = state[BEST_BID] if is_buy else state[BEST_ASK]
+    rows = 0
+    while 0 <= level < LEVELS and rows < rows_max:
+        row = pointer(state, level_row(level) + FIRST)
+        while row != NONE and rows < rows_max:
+            out[3 * rows] = state[row + IDENTITY]
+            out[3 * rows + 1] = level + state[PRICE_BASE]
+            out[3 * rows + 2] = state[row + LOTS_LEFT]
+            rows += 1
+            row = pointer(state, row + NEXT)
+        here = np.uint64(level)
+        level = next_below(state, here) if is_buy else next_above(state, here)
+    return rows

@@ -160,8 +160,14 @@ def _entries(kernel: int) -> tuple[Callable[..., Any], ...]:
         words[KERNEL] = kernel
         return book_content.write_depth(words, is_buy, address(out), len(out) // 2)
 
-    entries = (apply, one, content, depth)
+    def queue(state: Words, is_buy: bool, out: Words) -> int:
+        """Write one side's orders in priority order; the number of rows."""
+        words = address(state)
+        words[KERNEL] = kernel
+        return book_content.write_queue(words, is_buy, address(out), len(out) // 3)
+
+    entries = (apply, one, content, depth, queue)
     return tuple(numba.njit(cache=True, error_model="numpy", nogil=True)(e) for e in entries)
 
 
-apply, one, content, depth = _entries(fingerprint(Path(__file__).parent))
+apply, one, content, depth, queue = _entries(fingerprint(Path(__file__).parent))

@@ -41,6 +41,10 @@ class Judge:
         # (account, whether as its batch began) -> its number in the lanes, the positions there
         self._held: dict[tuple[int, bool], tuple[int, tuple[tuple[int, int], ...]]] = {}
 
+    def reset(self) -> None:
+        """The world and its orders are others: hold nothing."""
+        self.lanes, self._held = Lanes(self.world), {}
+
     # At the match
 
     def passes(
@@ -82,57 +86,53 @@ class Judge:
 
     # At entry
 
-    def fees(self, instrument: int, lots: int, price: int) -> tuple[int, int]:
-        """Taker's and maker's fee of a match at the round in force (wad)."""
-        world, prices = self.world, self.lanes.round
-        prices.refresh()
-        quote = prices.quote(instrument)
-        forward = quote.forward if isinstance(quote, Quote) else 0
-        terms = world.ledger.terms_of(instrument)
-        return fees.of_fill(world.exchange.settings, terms, lots, price, forward)
-
-    def changed(self, identity: int) -> None:
-        """Something became of an order of the book."""
-        found = self.open_orders.refresh(identity)
-        if found is None:
-            return
-        account, instrument = found
+    def changed(self, account: int, instrument: int) -> None:
+        """An account's open orders in an instrument are others now."""
         number, _ = self._held.get((account, False), (NOBODY, ()))
         if number != NOBODY:
-            reach = self.open_orders.reaches(account).get(instrument, Reach())
+            reach = self.open_orders.reach(account, instrument)
             self.lanes.reach(number, instrument, reach)
 
-    def require_margin(self, row: Account, order: Order) -> None:
-        """The account of a loaded ``row`` can hold all its open orders and this one at their worst,
-        or the order reduces and leaves it no worse. Orders that cannot trade now count nothing.
+    def quote(self, instrument: int) -> Quote:
+        """What an instrument trades at now.
 
-        Errors: UnknownInstrument (no price yet), ExpiryPassed, InsufficientMargin.
+        Errors: UnknownInstrument (no price yet), ExpiryPassed.
         """
-        world, account, settings = self.world, order.account, self.world.exchange.settings
-        prices = self.lanes.round
-        prices.refresh()
-        quote = prices.quote(order.instrument)
+        self.lanes.round.refresh()
+        quote = self.lanes.round.quote(instrument)
         if isinstance(quote, Error):
             raise Rejected(quote)
+        return quote
+
+    def require_margin(self, row: Account, order: Order, size: int) -> None:
+        """The account of a loaded ``row`` can hold all its open orders and ``size`` lots of this
+        one at their worst, or they reduce and leave it no worse. Orders that cannot trade now count
+        nothing.
+
+        Errors: those of ``quote``, InsufficientMargin.
+        """
+        world, account, settings = self.world, order.account, self.world.exchange.settings
+        quote, prices = self.quote(order.instrument), self.lanes.round
+        lots = size if order.lots > 0 else -size
         terms = world.ledger.terms_of(order.instrument)
         is_buy, reducing = order.lots > 0, bool(order.flags & REDUCE_ONLY)
         price = min(order.price, quote.highest) if is_buy else max(order.price, quote.lowest)
-        reaches, quotes = self._fillable(account)
+        reaches, quotes = self.fillable(account)
         costs = self.open_orders.costs(account, quotes)
-        costs += open_margin.cost(settings, terms, quote.mark, quote.forward, order.lots, price)
+        costs += open_margin.cost(settings, terms, quote.mark, quote.forward, lots, price)
         money = float(_exact_money(world, row) - costs)
         number, column = self._number(account, row), _COLUMNS[is_buy, reducing]
-        answer = self.lanes.holds(number, order.instrument, column, order.size, money)
+        answer = self.lanes.holds(number, order.instrument, column, size, money)
         if answer == TOO_CLOSE:
             self.exact += 1
             own = reaches.get(order.instrument, Reach())
-            reaches[order.instrument] = added(own, is_buy, reducing, order.size)
+            reaches[order.instrument] = added(own, is_buy, reducing, size)
             answer = open_margin.funded(world, row, reaches, costs, prices.dated)
         if answer != PASSES:
-            fee = max(fees.of_fill(settings, terms, order.size, price, quote.forward))
-            require(self._reduces(row, order, price, fee), errors.InsufficientMargin)
+            fee = max(fees.of_fill(settings, terms, size, price, quote.forward))
+            require(self._reduces(row, order, lots, price, fee), errors.InsufficientMargin)
 
-    def _fillable(self, account: int) -> tuple[dict[int, Reach], dict[int, Quote]]:
+    def fillable(self, account: int) -> tuple[dict[int, Reach], dict[int, Quote]]:
         """An account's open orders that can trade now, and the quotes of their instruments."""
         reaches, quotes = self.open_orders.reaches(account), {}
         for instrument in list(reaches):
@@ -143,20 +143,20 @@ class Judge:
                 quotes[instrument] = quote
         return reaches, quotes
 
-    def _reduces(self, row: Account, order: Order, price: int, fee: int) -> bool:
-        """Whether an order, with those of its side, can only reduce its position, and leaves the
-        account no worse when it fills at ``price``.
+    def _reduces(self, row: Account, order: Order, lots: int, price: int, fee: int) -> bool:
+        """Whether ``lots`` of an order, with those of its side, can only reduce its position, and
+        leave the account no worse when they fill at ``price``.
         """
         world, held = self.world, dict(row.positions).get(order.instrument, 0)
-        reach = self.open_orders.reaches(order.account).get(order.instrument, Reach())
+        reach = self.open_orders.reach(order.account, order.instrument)
         beside = (
             reach.sells + reach.reducing_sells if held > 0 else reach.buys + reach.reducing_buys
         )
-        if held * order.lots >= 0 or beside + order.size > abs(held):
+        if held * lots >= 0 or beside + abs(lots) > abs(held):
             return False
         listed = tradable.listing(world, order.instrument)
-        after = ledger.change_lots(row, order.instrument, order.lots)
-        paid = order.lots * (listed.terms.price_lot(price) - listed.market.funding_index)
+        after = ledger.change_lots(row, order.instrument, lots)
+        paid = lots * (listed.terms.price_lot(price) - listed.market.funding_index)
         # an option's premium moves in cash, which is the same to the account's equity
         after = replace(after, cash=after.cash - fee, variation=after.variation - paid)
         return open_margin.reduces(world, row, after)

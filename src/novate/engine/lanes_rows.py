@@ -61,6 +61,7 @@ class Round:
         self._dated: dict[int, DatedRow] = {}
         self._tables = [t for name, t in world.store.tables.items() if name.startswith(SOURCES)]
         self._seen: tuple[int, ...] = ()
+        self._latest = (0, -1)
         self._made: dict[int, tuple[Any, ...]] = {}
 
     def place(self, instrument: int) -> int:
@@ -81,7 +82,10 @@ class Round:
 
     def refresh(self) -> bool:
         """Bring all rows up to the world; whether it had moved."""
-        world = self.world
+        world, latest = self.world, (self.world.now, self.world.store.version)
+        if latest == self._latest:
+            return False
+        self._latest = latest
         versions = (world.now, *[table.version for table in self._tables])
         if versions == self._seen:
             return False

@@ -1,22 +1,18 @@
 """The sequencer: one order of all commands, matching, and the judgement of every match before it is
 reported.
 
-A deterministic fold of the journal: commands (orders, cancels, oracle rounds, chain transactions,
-batch ticks) in, events (rejections, matches with signed receipts, ends of orders, closed batches)
-out. The world here runs ahead of the chain by the rounds and batches that are not there yet, and is
-rebased on whatever the chain did (``engine/ahead.py``). Time is the chain's, carried by the
-commands.
+A deterministic fold of the journal: commands (orders, edits, quotes, cancels, oracle rounds, chain
+transactions, batch ticks) in, events (rejections, matches with signed receipts, ends of orders,
+closed batches) out. Orders enter in ``entry.py``. The world here runs ahead of the chain by the
+rounds and batches that are not there yet, and is rebased on whatever the chain did
+(``engine/ahead.py``). Time is the chain's, carried by the commands.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
 
-from coincurve import PrivateKey
-
-from novate import errors, limits
-from novate.engine import admission
-from novate.engine.admission import signer_of
+from novate.engine import block_trade
 from novate.engine.ahead import (
     Ahead,
     AheadState,
@@ -25,50 +21,39 @@ from novate.engine.ahead import (
     Pending,
     ReadSent,
 )
+from novate.engine.batching import Batching, Settings
+from novate.engine.book import SparseBook
+from novate.engine.entry import Entry
 from novate.engine.judge import Judge
-from novate.engine.open_orders import OpenOrders
-from novate.engine.orders import terms_of
-from novate.engine.pending import OpenBatch, Proposal
-from novate.errors import Error, Rejected, require
-from novate.model import fees, matching, settlement
-from novate.model.matching import Book, Done, SelfTrade, TimeInForce, Verdict
-from novate.model.order import Order as SignedTerms
-from novate.model.settlement import Fill, Presented
+from novate.engine.ladder import Ladders, MakeBook
+from novate.engine.matching import Matcher
+from novate.engine.open_orders import OpenOrder
+from novate.engine.pending import OpenBatch
+from novate.engine.protection import Key, Protection
+from novate.errors import Rejected
 from novate.model.state import World
-from novate.wire import bulk, eip712, records
-from novate.wire.eip712 import Match
-from novate.wire.order import sort_key
+from novate.wire import records
 from novate.wire.records import (
     AnyRecord,
     BatchClosed,
     BatchDue,
+    BlockAccepted,
     CancelRequested,
     ChainReorganised,
     ChainTransaction,
-    Matched,
     OracleRound,
-    OrderDone,
     OrderPlaced,
-    OrderRejected,
+    OrderTriggered,
+    ProtectionReset,
+    ProtectionSet,
+    QuotesPlaced,
 )
 
-FILLS_PER_BATCH = 100
-ACCOUNT_ROOM = 12
-SKIPS = ("FillSkipped", "TradeSkipped")
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """What a sequencer is configured with."""
-
-    executor: str
-    key: PrivateKey
-    separator: bytes
-    fills_per_batch: int = FILLS_PER_BATCH
+__all__ = ["Sequencer", "Settings"]
 
 
 class Sequencer:
-    """Matching and judgement over one world."""
+    """Matching and judgement over one world; ``make_book``: what keeps its queues."""
 
     def __init__(
         self,
@@ -77,27 +62,36 @@ class Sequencer:
         apply_round: ApplyRound,
         apply_transaction: ApplyTransaction,
         read_sent: ReadSent,
+        make_book: MakeBook = SparseBook,
     ) -> None:
         self.world = world
         self.settings = settings
-        self.book = Book(world.store, self._judge)
-        self.judge = Judge(world, OpenOrders(world, self.book))
-        self.placed: dict[bytes, OrderPlaced] = {}
-        self.terms: dict[bytes, SignedTerms] = {}
-        self.nonces: dict[tuple[int, bool, int], bytes] = {}
-        self.next_sequence = 0
-        self.ahead = Ahead(world, settings.executor, apply_round, apply_transaction, self._settle)
+        self.book = Ladders(make_book)
+        self.batching = Batching(world, settings)
+        self.matcher = Matcher(world, self.batching, self.book)
+        self.entry = Entry(world, settings.executor, self.matcher)
+        settle = self.batching.settle
+        self.ahead = Ahead(world, settings.executor, apply_round, apply_transaction, settle)
         self._read_sent = read_sent
-        self.open_batch = OpenBatch()
 
     @property
-    def ahead_state(self) -> AheadState:
-        """What the world holds beyond the chain."""
-        return self.ahead.state
+    def judge(self) -> Judge:
+        """Margin, as the engine asks for it."""
+        return self.matcher.judge
 
-    @ahead_state.setter
-    def ahead_state(self, state: AheadState) -> None:
-        self.ahead.state = state
+    @property
+    def placed(self) -> dict[bytes, OrderPlaced]:
+        """Every order that was taken, by its digest."""
+        return self.batching.placed
+
+    def protection(self, account: int, underlying: int) -> Protection:
+        """An account's market-maker protection in an underlying."""
+        return self.matcher.protections[account, underlying]
+
+    @property
+    def next_sequence(self) -> int:
+        """The number of the next match."""
+        return self.batching.next_sequence
 
     def confirmed_hash(self) -> str:
         """The hash of the chain's own state, as followed so far."""
@@ -107,12 +101,15 @@ class Sequencer:
         """Apply one command of the journal; returns the events it causes, in order."""
         match command:
             case ChainTransaction():
-                return self._follow(*self.ahead.follow(command, self._read_sent(command)))
+                made = self._follow(*self.ahead.follow(command, self._read_sent(command)))
+                return made + self._watch()
             case ChainReorganised():
-                return self._follow(*self.ahead.leave(command.first_block))
+                made = self._follow(*self.ahead.leave(command.first_block))
+                return made + self._watch()
             case _:
                 # in the middle of a block only if its watcher was killed there
-                return [*self._follow(*self.ahead.rest()), *self._command(command)]
+                rested = self._follow(*self.ahead.rest())
+                return rested + self._command(command)
 
     def _follow(self, moved: bool, events: list[AnyRecord]) -> list[AnyRecord]:
         """Close the open batch if the world has moved beneath it."""
@@ -121,222 +118,98 @@ class Sequencer:
     def _command(self, command: AnyRecord) -> list[AnyRecord]:
         match command:
             case OrderPlaced():
-                return self._place(command)
+                return self._enter(command)
+            case QuotesPlaced():
+                events: list[AnyRecord] = []
+                for quote, placed in zip(command.quotes, records.orders_in(command), strict=True):
+                    events += self._quote(command, placed, quote.quote_set)
+                return events
+            case BlockAccepted():
+                crowded = not block_trade.has_room(self.batching, len(command.taker))
+                closed = self._close() if crowded else []
+                return closed + block_trade.enter(self.matcher, self.entry.nonces, command)
             case CancelRequested():
                 return self._cancel(command)
             case OracleRound():
                 closed = self._close()
                 self.world.now = command.timestamp
                 self.ahead.add_round(command)
-                return closed + self.ahead.retry()
+                return closed + self.ahead.retry() + self._watch()
             case BatchDue():
                 closed = self._close()
-                self.world.now = max(self.world.now, command.due_ms // 1000)
-                return closed
+                self.world.now = max(self.world.now, command.due_ms // 1000)  # division: seconds
+                return closed + self._watch()
+            case ProtectionSet():
+                self._protect(command)
+            case ProtectionReset():
+                account = int.from_bytes(command.account, "big")
+                self.matcher.protections.reset((account, command.underlying))
             case _:
-                return []
+                pass
+        return []
 
     # Orders
 
-    def _place(self, command: OrderPlaced) -> list[AnyRecord]:
-        closed = self._close() if self._crowded() else []
-        try:
-            terms = self._admissible(command)
-            self.judge.require_margin(self.open_batch.pending.row(self.world, terms.account), terms)
-            report = self._enter(command, terms)
-        except Rejected as rejected:
-            return [*closed, OrderRejected(command.digest, rejected.error.code)]
-        self.placed[command.digest] = command
-        self.terms[command.digest] = terms
-        self.nonces[terms.account, terms.immediate, terms.nonce] = command.digest
-        events = self._report(report)
-        self.judge.changed(int.from_bytes(command.digest, "big"))
-        return [*closed, *events]
+    def _enter(self, placed: OrderPlaced, quote_set: str | None = None) -> list[AnyRecord]:
+        crowded = self.batching.is_crowded or self.entry.meets_its_revision(placed)
+        closed = self._close() if crowded else []
+        return closed + self.entry.order(placed, quote_set)
 
-    def _enter(self, command: OrderPlaced, terms: SignedTerms) -> matching.Report:
-        self.placed[command.digest] = command
-        self.terms[command.digest] = terms
-        listed = self.world.ledger.terms_of(terms.instrument)
-        order = matching.Order(
-            identity=int.from_bytes(command.digest, "big"),
-            account=terms.account,
-            instrument=terms.instrument,
-            lots=terms.lots,
-            price_ticks=terms.price // listed.tick,
-            time_in_force=_time_in_force(terms, command.fill_or_kill),
-            post_only=terms.post_only,
-            reduce_only=terms.reduce_only,
-            self_trade=SelfTrade(command.self_trade),
-        )
-        kept = self.open_batch.copy() if command.fill_or_kill else None
-        try:
-            return self.book.place(order)
-        except Rejected:
-            del self.placed[command.digest], self.terms[command.digest]
-            if kept is not None:
-                self.open_batch = kept
-            raise
-
-    def _admissible(self, command: OrderPlaced) -> SignedTerms:
-        """What can be refused before matching, cheapest first."""
-        terms = terms_of(command.order)
-        require(command.digest not in self.placed, errors.NonceUsed)
-        require(command.self_trade in tuple(SelfTrade), errors.MalformedOrder)
-        admission.require_sound(self.world, self.settings.executor, terms)
-        admission.require_settles(self.world, terms, signer_of(command))
-        taken = (terms.account, terms.immediate, terms.nonce) in self.nonces
-        require(not taken, errors.NonceUsed)
-        return terms
+    def _quote(self, mass: QuotesPlaced, placed: OrderPlaced, name: str) -> list[AnyRecord]:
+        """One quote; if it is refused, what it was to replace goes all the same."""
+        orders = self.matcher.orders
+        refusal = self.entry.quote_refused(placed, mass.account)
+        if refusal is not None:
+            return [refusal]
+        terms = placed.order
+        key = int.from_bytes(terms.account, "big"), terms.instrument, terms.lots > 0, name
+        former, known = orders.by_quote.get(key), placed.digest in self.placed
+        events = self._enter(placed, name)
+        if not known and former is not None and former is orders.by_quote.get(key):
+            events.append(self.matcher.take_out(former, "cancelled"))
+        return events
 
     def _cancel(self, command: CancelRequested) -> list[AnyRecord]:
-        account = int.from_bytes(command.account, "big")
-        events: list[AnyRecord] = []
-        for identity in self.judge.open_orders.of(account):
-            terms = self.terms[identity.to_bytes(32, "big")]
-            inside = (
-                (command.scope == "nonce" and terms.nonce == command.value)
-                or (command.scope == "below" and terms.nonce < command.value)
-                or (command.scope == "instrument" and terms.instrument == command.value)
-                or command.scope == "all"
-            )
-            if inside:
-                events += self._report(self.book.cancel(identity))
-        return events
+        inside = _scope(command, self.world)
+        found = self.matcher.orders.of(int.from_bytes(command.account, "big"))
+        return [self.matcher.take_out(order, "cancelled") for order in found if inside(order)]
 
-    def _report(self, report: matching.Report) -> list[AnyRecord]:
-        events: list[AnyRecord] = []
-        for event in report.events:
-            if isinstance(event, Done):
-                digest = event.identity.to_bytes(32, "big")
-                code = event.error.code if event.error else 0
-                events.append(OrderDone(digest, event.end.value, code, event.lots_left))
-                self.terms.pop(digest, None)
-                self.judge.changed(event.identity)
-            else:
-                events.append(self._matched(event))
-                self.judge.changed(event.maker)
-        return events
-
-    def restored(self) -> None:
-        """The state came from a snapshot: make again what follows from it."""
-        identities = (int.from_bytes(digest, "big") for digest in self.terms)
-        self.judge = Judge(self.world, OpenOrders(self.world, self.book))
-        self.judge.open_orders.rebuild(identities)
-
-    # Matches
-
-    def _judge(
-        self, maker: matching.Order, taker: matching.Order, lots: int, price_ticks: int
-    ) -> Verdict:
-        listed = self.world.ledger.terms_of(taker.instrument)
-        price = price_ticks * listed.tick
-        fee_taker, fee_maker = self.judge.fees(taker.instrument, lots, price)
-        proposal = Proposal(
-            taker_account=taker.account,
-            maker_account=maker.account,
-            instrument=taker.instrument,
-            taker_buys=taker.is_buy,
-            lots=lots,
-            price=price,
-            fee_taker=fee_taker,
-            fee_maker=fee_maker,
-            taker_reduce_only=taker.reduce_only,
-            maker_reduce_only=maker.reduce_only,
-        )
-        taker_error, taker_spent = self._leg(taker, lots, price, proposal.fee_taker)
-        maker_error, maker_spent = self._leg(maker, lots, price, proposal.fee_maker)
-        if maker_error or taker_error:
-            return Verdict(0, maker=maker_error, taker=taker_error)
-        if self._full({order.identity.to_bytes(32, "big") for order in (taker, maker)}):
-            return Verdict(0, taker=errors.TooManyItems)
-        judgement = self.open_batch.pending.admit(self.judge, proposal)
-        if not judgement.admits:
-            return Verdict(0, maker=judgement.maker, taker=judgement.taker)
-        for order, spent in ((taker, taker_spent), (maker, maker_spent)):
-            digest = order.identity.to_bytes(32, "big")
-            self.open_batch.orders.add(digest)
-            if spent is not None:
-                key = order.account, signer_of(self.placed[digest]).address
-                self.open_batch.budgets.spent[key] = spent
-        return Verdict(lots)
-
-    def _leg(
-        self, order: matching.Order, lots: int, price: int, fee: int
-    ) -> tuple[Error | None, tuple[int, int] | None]:
-        """Why the Exchange would bar one side of a match, and what its session key spends."""
-        digest = order.identity.to_bytes(32, "big")
-        terms, signer = self.terms[digest], signer_of(self.placed[digest])
+    def _protect(self, command: ProtectionSet) -> None:
+        """Set a protection; one that means nothing has no effect."""
         try:
-            admission.require_settles(self.world, terms, signer)
-            listed = self.world.ledger.terms_of(order.instrument)
-            require(fees.with_room(listed, fee) <= terms.max_fee * lots, errors.FeeAboveMax)
-            spent = self.open_batch.budgets.after(self.world, terms, signer, lots, price)
-        except Rejected as rejected:
-            return rejected.error, None
-        return None, spent
+            limits = (
+                records.number(command.quantity_limit),
+                records.number(command.delta_limit),
+            )
+        except Rejected:
+            return
+        if min(limits) >= 0:
+            row = Protection(command.interval_s, command.frozen_s, *limits)
+            key = int.from_bytes(command.account, "big"), command.underlying
+            self.matcher.protections.set(key, row)
 
-    def _matched(self, event: matching.Match) -> Matched:
-        listed = self.world.ledger.terms_of(event.instrument)
-        price = event.price_ticks * listed.tick
-        fee_taker, fee_maker = self.judge.fees(event.instrument, event.lots, price)
-        sequence = self.next_sequence
-        self.next_sequence += 1
-        self.open_batch.count += 1
-        maker, taker = (identity.to_bytes(32, "big") for identity in (event.maker, event.taker))
-        self.open_batch.fills.append((taker, maker, event.lots, price))
-        receipt = Match(maker, taker, event.lots, price, sequence, self.world.now)
-        digest = eip712.match_digest(self.settings.separator, receipt)
-        r, vs = eip712.sign(self.settings.key, digest)
-        return Matched(
-            sequence=sequence,
-            maker=maker,
-            taker=taker,
-            maker_account=event.maker_account.to_bytes(32, "big"),
-            taker_account=event.taker_account.to_bytes(32, "big"),
-            instrument=event.instrument,
-            taker_buys=event.taker_buys,
-            lots=event.lots,
-            price=records.big(price),
-            fee_maker=records.big(fee_maker),
-            fee_taker=records.big(fee_taker),
-            matched_at=self.world.now,
-            receipt=r.to_bytes(32, "big") + vs.to_bytes(32, "big"),
-            oracle_round=self.world.oracle.statuses[0].round,
-        )
+    # What time and prices do
+
+    def _watch(self) -> list[AnyRecord]:
+        """The time or prices have moved: what expires, strays from its ladder, or triggers."""
+        if self.ahead.state.lifted is not None:
+            return []
+        events = self.entry.expire()
+        events += self.entry.follow_marks()
+        for order in self.entry.triggered():
+            if self.batching.is_crowded:
+                events += self._close()
+            events.append(OrderTriggered(order.digest))
+            events += self.entry.fire(order)
+        return events
 
     # Batches
-
-    def _crowded(self) -> bool:
-        """Whether the open batch should close before another order enters."""
-        held = self.open_batch
-        return (
-            held.count >= self.settings.fills_per_batch
-            or len(held.pending.batch.instruments) >= limits.INSTRUMENTS_PER_BATCH_MAX
-            or len(held.pending.batch.accounts) > limits.ACCOUNTS_PER_BATCH_MAX - ACCOUNT_ROOM
-            or len(held.orders) > limits.ORDERS_PER_BATCH_MAX - 2 * ACCOUNT_ROOM
-            or self._blobs(held.orders) > limits.SIGNATURE_BLOBS_PER_BATCH_MAX - 2
-        )
-
-    def _blobs(self, digests: set[bytes]) -> int:
-        """How many blobs the orders' signatures take."""
-        return bulk.blobs_needed(self.placed[digest].signature for digest in digests)
-
-    def _full(self, pair: set[bytes]) -> bool:
-        """Whether the open batch has no room for one more match."""
-        held = self.open_batch.pending.batch
-        return (
-            len(held.accounts) > limits.ACCOUNTS_PER_BATCH_MAX - 2
-            or len(held.instruments) >= limits.INSTRUMENTS_PER_BATCH_MAX
-            or len(held.trades) >= limits.FILLS_PER_BATCH_MAX
-            or len(self.open_batch.orders | pair) > limits.ORDERS_PER_BATCH_MAX
-            or self._blobs(self.open_batch.orders | pair) > limits.SIGNATURE_BLOBS_PER_BATCH_MAX
-        )
 
     def _close(self, judged: bool = True) -> list[AnyRecord]:
         """Close the open batch and apply it to the world as the contract will; not ``judged`` if
         the world has moved beneath it since.
         """
-        held, self.open_batch = self.open_batch, OpenBatch(first_sequence=self.next_sequence)
+        held = self.batching.taken()
         if held.count == 0:
             return []
         settled = self.ahead.add_batch(Pending(held.first_sequence, tuple(held.fills)))
@@ -344,43 +217,66 @@ class Sequencer:
         number = self.world.oracle.statuses[0].round
         return [BatchClosed(held.first_sequence, held.count, number, self.world.now)]
 
-    def _settle(self, batch: Pending) -> tuple[int, int]:
-        """Settle a batch on the world as the Exchange will: what settles, and the code of the first
-        fill that does not.
-        """
-        orders = {d: terms_of(self.placed[d].order) for fill in batch.fills for d in fill[:2]}
-        ranked = sorted(orders, key=lambda d: sort_key(orders[d]))
-        accounts = sorted({terms.account for terms in orders.values()})
-        instruments = sorted({terms.instrument for terms in orders.values()})
-        presented = [self._presented(digest, orders[digest]) for digest in ranked]
-        place = {digest: index for index, digest in enumerate(ranked)}
-        fills = [Fill(place[taker], place[maker], n, p) for taker, maker, n, p in batch.fills]
-        try:
-            with self.world.store.transaction():
-                bitmap = settlement.settle(
-                    self.world,
-                    self.settings.executor,
-                    accounts,
-                    instruments,
-                    presented,
-                    fills,
-                    batch.first_sequence,
-                )
-        except Rejected as rejected:  # the Exchange would refuse the whole batch
-            self.world.take_events()
-            return 0, rejected.error.code
-        skipped = [e for e in self.world.take_events() if e.name in SKIPS]
-        if not skipped:
-            return bitmap, 0
-        selector = int.from_bytes(skipped[0].arguments["code"], "big")
-        return bitmap, errors.BY_SELECTOR[selector].code
+    # State, as snapshots hold it
 
-    def _presented(self, digest: bytes, terms: SignedTerms) -> Presented:
-        signer = signer_of(self.placed[digest])
-        return Presented(terms, signer.address, signer.wallet, signer.wallet, digest)
+    @property
+    def state(self) -> dict[str, object]:
+        """All that decides what comes next, beside the world."""
+        return {
+            "ahead": self.ahead.state,
+            "bases": self.book.bases,
+            "next_number": self.entry.next_number,
+            "next_sequence": self.batching.next_sequence,
+            "nonces": self.entry.nonces,
+            "open_batch": self.batching.open,
+            "open_orders": list(self.matcher.orders.by_number.values()),
+            "placed": self.batching.placed,
+            "protections": self.matcher.protections.rows,
+        }
+
+    def restore(
+        self,
+        ahead: AheadState,
+        bases: dict[int, int],
+        next_number: int,
+        next_sequence: int,
+        nonces: dict[tuple[int, bool, int], bytes],
+        open_batch: OpenBatch,
+        open_orders: list[OpenOrder],
+        placed: dict[bytes, OrderPlaced],
+        protections: dict[Key, Protection],
+    ) -> None:
+        """Go on from ``state``; what follows from it is made again."""
+        self.ahead.state = ahead
+        self.batching.next_sequence, self.batching.open = next_sequence, open_batch
+        self.batching.placed = placed
+        self.matcher.protections.rows = protections
+        self.book.restore(bases)
+        self.entry.next_number, self.entry.nonces = next_number, nonces
+        self.entry.restore(open_orders)
 
 
-def _time_in_force(terms: SignedTerms, fill_or_kill: bool) -> TimeInForce:
-    if fill_or_kill:
-        return TimeInForce.FILL_OR_KILL
-    return TimeInForce.IMMEDIATE_OR_CANCEL if terms.immediate else TimeInForce.GOOD_TIL_CANCELLED
+def _scope(command: CancelRequested, world: World) -> Callable[[OpenOrder], bool]:
+    """Which orders a cancel covers."""
+    scope, value = command.scope, command.value
+    quotes = command.quotes or command.quote_set != ""
+
+    def covers(order: OpenOrder) -> bool:
+        terms = order.terms
+        if quotes and order.quote_set is None:
+            return False
+        if command.quote_set and order.quote_set != command.quote_set:
+            return False
+        match scope:
+            case "nonce":
+                return terms.nonce == value
+            case "below":
+                return terms.nonce < value
+            case "instrument":
+                return terms.instrument == value
+            case "underlying":
+                return world.ledger.terms_of(terms.instrument).underlying == value
+            case _:
+                return scope == "all"
+
+    return covers

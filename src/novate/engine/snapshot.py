@@ -60,19 +60,9 @@ def content_of(sequencer: Sequencer) -> bytes:
         {
             "now": sequencer.world.now,
             "tables": {name: tables[name].rows for name in sorted(tables)},
-            **{name: getattr(sequencer, name) for name in _ATTRIBUTES},
+            "engine": sequencer.state,
         }
     )
-
-
-_ATTRIBUTES = (
-    "placed",
-    "terms",
-    "nonces",
-    "next_sequence",
-    "ahead_state",
-    "open_batch",
-)
 
 
 def save(journal: Path, head: Head, sequencer: Sequencer) -> Path:
@@ -117,8 +107,7 @@ def load(path: Path, entries: Iterator[Record], sequencer: Sequencer) -> int:
     same = entry is not None and entry.hash == document.record_hash
     require(same, SnapshotUnusable, f"record {document.sequence} is another in the journal")
     require(document.version == __version__, SnapshotUnusable, f"of version {document.version}")
-    state = plain.decode(document.content)
-    _restore(sequencer, state)
+    restore(sequencer, document.content)
     found = sequencer.world.state_hash()
     require(found == document.world_hash, SnapshotUnusable, "another state hash")
     return document.sequence
@@ -135,14 +124,15 @@ def _read(path: Path) -> _Document:
         raise Rejected(SnapshotUnusable, str(error)) from None
 
 
-def _restore(sequencer: Sequencer, state: Any) -> None:
+def restore(sequencer: Sequencer, content: bytes) -> None:
+    """Put a sequencer into the state of ``content_of``. Errors: ``SnapshotUnusable``."""
+    state: Any = plain.decode(content)
     tables = sequencer.world.store.tables
-    names = {"now", "tables", *_ATTRIBUTES}
+    names = {"now", "tables", "engine"}
     sound = isinstance(state, dict) and set(state) == names
     require(sound and set(state["tables"]) == set(tables), SnapshotUnusable, "other tables")
     for name, rows in state["tables"].items():
         tables[name].replace_all(rows)
     sequencer.world.now = state["now"]
-    for name in _ATTRIBUTES:
-        setattr(sequencer, name, state[name])
-    sequencer.restored()
+    require(set(state["engine"]) == set(sequencer.state), SnapshotUnusable, "other engine state")
+    sequencer.restore(**state["engine"])

@@ -1,8 +1,7 @@
 """The full book of one market: every order kind, readable, the reference of the fast one.
 
-Owns: who trades with whom, at what price, and what becomes of the rest. ``matching.py`` is its
-smaller sibling with a judge. All state lives in tables of a ``Store``, so a rejected command
-changes nothing. Units and words: ``book_terms.py``.
+Owns: who trades with whom, at what price, and what becomes of the rest. All state lives in tables
+of a ``Store``, so a rejected command changes nothing. Units and words: ``book_terms.py``.
 
 Rules: best price first, then oldest; an amendment that lowers lots at its price keeps its place;
 an owner does not trade with itself over all its accounts; a reduce-only order is cut to the
@@ -64,8 +63,13 @@ class Book(BookState):
                     raise Rejected(errors.MalformedOrder)
                 handler(self, command)
         except Rejected as rejection:
+            self._events = []
             return Outcome(rejection.error.code, ())
         return Outcome(0, tuple(self._events))
+
+    def one(self, command: Command) -> int:
+        """Carry out one command; the code of its rejection, or 0. Its events: ``last_events``."""
+        return self.apply(command).code
 
     # Commands
 

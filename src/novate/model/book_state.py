@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import struct
 from bisect import insort
+from collections.abc import Iterator
 from hashlib import sha256
+from itertools import islice
 
 from novate.model.book_rows import Order, Protection
 from novate.model.book_terms import Capacity, Event, What
@@ -70,13 +72,26 @@ class BookState:
 
     def queue(self, is_buy: bool) -> list[Order]:
         """One side in priority order."""
-        prices = self._prices[is_buy]
-        return [self._open(i) for price in prices for i in self._levels[is_buy, price]]
+        return list(self._in_order(is_buy))
 
-    def depth(self, is_buy: bool) -> list[tuple[int, int]]:
-        """(price, lots) of one side, best first."""
-        levels = [(price, self._levels[is_buy, price]) for price in self._prices[is_buy]]
-        return [(price, sum(self._open(i).lots_left for i in level)) for price, level in levels]
+    def _in_order(self, is_buy: bool) -> Iterator[Order]:
+        prices = self._prices[is_buy]
+        return (self._open(i) for price in prices for i in self._levels[is_buy, price])
+
+    def walk(self, is_buy: bool, count: int) -> list[tuple[int, int, int]]:
+        """(identity, price, lots left) of the first orders of one side, in priority order."""
+        first = islice(self._in_order(is_buy), count)
+        return [(order.identity, order.price, order.lots_left) for order in first]
+
+    def depth(self, is_buy: bool, levels: int | None = None) -> list[tuple[int, int]]:
+        """(price, lots) of the best levels of one side (all of them, if None), best first."""
+        prices = self._prices[is_buy][:levels]
+        found = [(price, self._levels[is_buy, price]) for price in prices]
+        return [(price, sum(self._open(i).lots_left for i in level)) for price, level in found]
+
+    def last_events(self) -> list[Event]:
+        """The events of the last command."""
+        return list(self._events)
 
     def best_price(self, is_buy: bool, ignoring: int = 0) -> int | None:
         """The best price of a side, as if one order were not there."""

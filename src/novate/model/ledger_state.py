@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from novate.model.account import Account, BorrowIndex, Epoch
 from novate.model.instrument import Market, Terms
 from novate.model.margin import Valuation
-from novate.model.option_id import is_dated, terms_key
+from novate.model.option_id import DATED, is_dated, terms_key
 from novate.model.store import Store
 
 NO_TERMS = Terms(0, 0, 0, 0, 0, 0, 0)
@@ -88,7 +88,8 @@ class LedgerState:
 
     def terms_of(self, instrument: int) -> Terms:
         """An instrument's terms; a dated one's stand under the key of its kind and underlying."""
-        return self.terms[terms_key(instrument) if is_dated(instrument) else instrument]
+        key = terms_key(instrument) if instrument >= DATED and is_dated(instrument) else instrument
+        return self.terms.rows.get(key, self.terms.default)
 
     @property
     def config(self) -> Config:

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 REDUCE_ONLY = 1
 POST_ONLY = 2
 IMMEDIATE = 4
+# Signed into an immediate order, which needs no revisions: for blocks alone (decision 17).
+BLOCK_REVISION = 2**16 - 1
 ZERO_ADDRESS = "0x" + "00" * 20
 
 
@@ -59,3 +61,8 @@ class Order:
     def immediate(self) -> bool:
         """Immediate-or-cancel: settles in one batch, then never again."""
         return bool(self.flags & IMMEDIATE)
+
+    @property
+    def block_only(self) -> bool:
+        """Meets its counterpart in a block, and never the book."""
+        return self.immediate and self.revision == BLOCK_REVISION

@@ -41,10 +41,12 @@ class Table(Generic[K, V]):
             undo.append((self, key, self.rows.get(key), key in self.rows))
         self.rows[key] = row
         self.version += 1
+        self._store.version += 1
 
     def put_back(self, key: K, row: V, existed: bool) -> None:
         """Undo a write: the row before it, or none."""
         self.version += 1
+        self._store.version += 1
         if existed:
             self.rows[key] = row
         else:
@@ -53,6 +55,7 @@ class Table(Generic[K, V]):
     def replace_all(self, rows: Mapping[K, V]) -> None:
         """Hold these rows and no others; not undone by a transaction."""
         self.version += 1
+        self._store.version += 1
         self.rows.clear()
         self.rows.update(rows)
 
@@ -65,11 +68,14 @@ class Table(Generic[K, V]):
 
 
 class Store:
-    """All tables of one world, with nested undo and a canonical hash."""
+    """All tables of one world, with nested undo and a canonical hash; ``version`` rises with every
+    write to any of them.
+    """
 
     def __init__(self) -> None:
         self.tables: dict[str, Table[Any, Any]] = {}
         self.undo: list[tuple[Table[Any, Any], Any, Any, bool]] | None = None
+        self.version = 0
 
     def table(self, name: str, default: V) -> Table[Any, V]:
         """Create the table ``name``; each name exists once."""

@@ -19,8 +19,10 @@ from types import TracebackType
 from typing import Any
 
 from novate.model.option_id import is_option
+from novate.sdk.block_rfq import BlockRfqs
 from novate.sdk.book import Book
 from novate.sdk.faults import ApiError, ConnectionLost, OutcomeUnknown
+from novate.sdk.more_orders import MoreOrders
 from novate.sdk.nonces import Nonces
 from novate.sdk.rounding import Rounding, text, to_step
 from novate.sdk.signing import SigningKey, Terms
@@ -34,7 +36,7 @@ Amount = Decimal | str | int | float
 Listener = Callable[[str, Any], None]
 
 
-class AsyncClient:
+class AsyncClient(BlockRfqs, MoreOrders):
     """One connection to one venue, for one key (or none: market data only)."""
 
     def __init__(
@@ -56,6 +58,7 @@ class AsyncClient:
         self._taker_fee = Decimal(0)
         self._option_cap = Decimal(0)
         self.dry_run = dry_run
+        self.executor = ""
         self.token = ""
         self.markets: dict[str, dict[str, Any]] = {}
         self.terms: dict[str, Terms] = {}
@@ -85,6 +88,7 @@ class AsyncClient:
         self._separator = Domain(domain["chain_id"], domain["exchange"]).separator()
         self._taker_fee = Decimal(domain["taker_commission"])
         self._option_cap = Decimal(domain["option_commission_cap"])
+        self.executor = domain["executor"]
         for item in await direct("public/get_instruments", {"currency": "any"}):
             self._learn(item)
         if self._key is not None:
@@ -189,8 +193,9 @@ class AsyncClient:
         **instructions: Any,
     ) -> dict[str, Any]:
         """Sign and send a limit order; instructions are ``post_only``, ``reduce_only``,
-        ``time_in_force``, ``label``, ``self_trading``. In a dry run it is signed and returned, not
-        sent. Errors: ``ValueError`` for what does not fit, ``ApiError``, ``OutcomeUnknown``.
+        ``time_in_force``, ``label``, ``self_trading``, ``mmp``, and ``type`` (stop_limit, …) with
+        ``trigger_price``. In a dry run it is signed and returned, not sent. Errors: ``ValueError``
+        for what does not fit, ``ApiError``, ``OutcomeUnknown``.
         """
         order_id, params = self.sign_order(
             symbol,
@@ -216,11 +221,11 @@ class AsyncClient:
         rounding: Rounding | None = None,
         max_fee: Amount | None = None,
         expiry: int | None = None,
+        nonce: int | None = None,
         **instructions: Any,
     ) -> tuple[str, dict[str, Any]]:
-        """An order's id and its request, without sending it."""
-        if self._key is None:
-            raise ValueError("a key is needed to sign: AsyncClient(url, key=SigningKey(...))")
+        """An order's id and its request, without sending it; a nonce of its own unless given."""
+        key = self._signing_key()
         if side not in ("buy", "sell"):
             raise ValueError('side must be "buy" or "sell"')
         terms, mode, sells = self._terms(symbol), rounding or self._rounding, side == "sell"
@@ -228,14 +233,14 @@ class AsyncClient:
         limit = to_step(price, terms.tick, mode, up=sells)
         fee = self._fee(terms, limit) if max_fee is None else Decimal(str(max_fee))
         until = self._until(symbol) if expiry is None else expiry
-        order_id, params = self._key.order(
+        order_id, params = key.order(
             self._separator,
             terms,
             size,
             limit,
             sells,
             fee,
-            self._nonces.take(),
+            self._nonces.take() if nonce is None else nonce,
             until,
             **instructions,
         )
@@ -244,8 +249,8 @@ class AsyncClient:
         return order_id, params
 
     async def send_order(self, side: str, order_id: str, params: dict[str, Any]) -> dict[str, Any]:
-        """Send a signed order; if its answer is lost, ask by its id, and send the same one again
-        only if the venue has not seen it.
+        """Send a signed order (``buy``, ``sell``, ``edit``); if its answer is lost, ask by its id,
+        and send the same one again only if the venue has not seen it.
         """
         method = f"private/{side}"
         try:

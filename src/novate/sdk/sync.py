@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from concurrent.futures import Future
 from types import TracebackType
 from typing import Any, TypeVar
@@ -120,3 +120,73 @@ class Client:
     def follow_order_book(self, symbol: str) -> Book:
         """A book kept up to date."""
         return self._run(self.client.follow_order_book(symbol))
+
+    # Blocks
+
+    def create_block_rfq(
+        self, legs: Sequence[tuple[str, str, Amount]], valid_for: int = 60, **more: Any
+    ) -> dict[str, Any]:
+        """Ask everybody for prices of legs (symbol, side, amount)."""
+        return self._run(self.client.create_block_rfq(legs, valid_for, **more))
+
+    def fetch_block_rfqs(self, **which: Any) -> list[dict[str, Any]]:
+        """Requests, newest first."""
+        return self._run(self.client.fetch_block_rfqs(**which))
+
+    def cancel_block_rfq(self, rfq_id: str) -> dict[str, Any]:
+        """Ask no more."""
+        return self._run(self.client.cancel_block_rfq(rfq_id))
+
+    def quote_block_rfq(
+        self, rfq: dict[str, Any], side: str, prices: Sequence[Amount], **more: Any
+    ) -> dict[str, Any]:
+        """Buy or sell a request's package at these prices, leg by leg."""
+        return self._run(self.client.quote_block_rfq(rfq, side, prices, **more))
+
+    def cancel_block_rfq_quote(self, quote_id: str) -> dict[str, Any]:
+        """Take a quote back."""
+        return self._run(self.client.cancel_block_rfq_quote(quote_id))
+
+    def accept_block_rfq(self, quote: dict[str, Any], label: str = "") -> dict[str, Any]:
+        """Trade a quote of an own request, all legs or none."""
+        return self._run(self.client.accept_block_rfq(quote, label))
+
+    # Edits, closings, quotes
+
+    def edit_order(
+        self,
+        order_id: str,
+        amount: Amount | None = None,
+        price: Amount | None = None,
+        **instructions: Any,
+    ) -> dict[str, Any]:
+        """Change an open order; what is not named stays."""
+        return self._run(self.client.edit_order(order_id, amount, price, **instructions))
+
+    def close_position(
+        self, symbol: str, price: Amount | None = None, amount: Amount | None = None
+    ) -> dict[str, Any]:
+        """Reduce a position to zero, or by an amount, at once."""
+        return self._run(self.client.close_position(symbol, price, amount))
+
+    def mass_quote(
+        self, quotes: Sequence[dict[str, Any]], expiry: int | None = None, **more: Any
+    ) -> dict[str, Any]:
+        """Quote many instruments with one signature."""
+        return self._run(self.client.mass_quote(quotes, expiry, **more))
+
+    def cancel_quotes(self, **which: Any) -> int:
+        """Take quotes out of the books; how many were open."""
+        return self._run(self.client.cancel_quotes(**which))
+
+    def set_mmp(self, currency: str, interval: int, **limits: Any) -> dict[str, Any]:
+        """Protect quotes in a currency."""
+        return self._run(self.client.set_mmp(currency, interval, **limits))
+
+    def fetch_mmp(self, currency: str) -> dict[str, Any]:
+        """The protection of a currency, and whether it is frozen."""
+        return self._run(self.client.fetch_mmp(currency))
+
+    def reset_mmp(self, currency: str) -> str:
+        """Quote again after a freeze."""
+        return self._run(self.client.reset_mmp(currency))

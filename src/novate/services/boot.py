@@ -8,6 +8,8 @@ from eth_account.signers.local import LocalAccount
 from novate.chain.deployment import Deployment, configuration_hash
 from novate.chain.mirror import mirror_world
 from novate.config import Parameters
+from novate.engine.book import SparseBook
+from novate.engine.ladder import MakeBook
 from novate.engine.sequencer import Sequencer, Settings
 from novate.services import settle_call
 from novate.services.batch_call import round_arguments
@@ -21,15 +23,24 @@ def coincurve_key(account: LocalAccount) -> PrivateKey:
 
 
 def build_sequencer(
-    deployment: Deployment, parameters: Parameters, executor: LocalAccount, now: int
+    deployment: Deployment,
+    parameters: Parameters,
+    executor: LocalAccount,
+    now: int,
+    make_book: MakeBook = SparseBook,
 ) -> Sequencer:
     """A sequencer over a fresh world of its own, whose state is what the journal makes of it."""
     key = coincurve_key(executor)
-    return sequencer_of(deployment, parameters, executor.address.lower(), key, now)
+    return sequencer_of(deployment, parameters, executor.address.lower(), key, now, make_book)
 
 
 def sequencer_of(
-    deployment: Deployment, parameters: Parameters, executor: str, key: PrivateKey, now: int
+    deployment: Deployment,
+    parameters: Parameters,
+    executor: str,
+    key: PrivateKey,
+    now: int,
+    make_book: MakeBook = SparseBook,
 ) -> Sequencer:
     """The same for an executor's address and the key that signs receipts."""
     world = mirror_world(deployment, parameters, now)
@@ -43,7 +54,7 @@ def sequencer_of(
         follower.apply(record)
 
     read = settle_call.read_sent(deployment, executor)
-    return Sequencer(world, settings, apply_round, apply_transaction, read)
+    return Sequencer(world, settings, apply_round, apply_transaction, read, make_book)
 
 
 def genesis_of(deployment: Deployment, parameters: Parameters) -> Genesis:

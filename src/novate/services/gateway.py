@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from novate import errors
+from novate.engine.matching import SelfTrade
 from novate.engine.orders import record_of
 from novate.errors import require
 from novate.limits import SIGNATURE_BLOB_BYTES_MAX
-from novate.model.matching import SelfTrade
 from novate.model.order import Order
 from novate.wire import bulk, eip712
-from novate.wire.bulk import COMPACT_BYTES
+from novate.wire.bulk import COMPACT_BYTES, BulkOrders
 from novate.wire.order import SignedOrder
 from novate.wire.records import CancelRequested, OrderPlaced
 
@@ -100,6 +100,30 @@ class Gateway:
             self_trade=self_trade,
             label=label,
         )
+
+    def tree(self, signed: BulkOrders, received_ms: int, label: str = "") -> list[OrderPlaced]:
+        """The commands for orders under one signature over their tree, by an owner or a session key
+        of all of them. Errors: ``BadSignature``, ``MalformedOrder``.
+        """
+        for order in signed.orders:
+            _require_ranges(order)
+        share = signed.signature(0)
+        signer = share.signer(self._separator, signed.orders[0]) or ""
+        for order in signed.orders:
+            self._require_known(order, signer)
+        return [
+            OrderPlaced(
+                digest=digest,
+                order=record_of(order),
+                signature=signed.signature(index).encode(),
+                signer=bytes.fromhex(signer[2:]),
+                received_ms=received_ms,
+                label=label,
+            )
+            for index, (order, digest) in enumerate(
+                zip(signed.orders, signed.order_digests(self._separator), strict=True)
+            )
+        ]
 
     def require_signs_for(self, account: int, signer: str) -> None:
         """The owner, or a live session key of any scope. Errors: ``BadSignature``."""

@@ -10,13 +10,16 @@ from __future__ import annotations
 
 from collections import Counter
 
+from novate.wire import records
 from novate.wire.records import (
     AnyRecord,
+    BlockAccepted,
     Busted,
     Matched,
     OrderDone,
     OrderPlaced,
     OrderRejected,
+    QuotesPlaced,
 )
 
 
@@ -34,8 +37,9 @@ class Held:
     def follow(self, record: AnyRecord) -> None:
         """Take note of one journal record."""
         match record:
-            case OrderPlaced():
-                self._place(record)
+            case OrderPlaced() | QuotesPlaced() | BlockAccepted():
+                for placed in records.orders_in(record):
+                    self._place(placed)
             case OrderRejected():
                 self._reject(record.digest)
             case OrderDone():

@@ -25,6 +25,7 @@ from novate.wire.records import (
     BatchClosed,
     BatchDue,
     BatchSubmitted,
+    BlockAccepted,
     Busted,
     CancelRequested,
     ChainReorganised,
@@ -35,13 +36,21 @@ from novate.wire.records import (
     OrderDone,
     OrderPlaced,
     OrderRejected,
+    OrderSlid,
+    OrderTriggered,
+    ProtectionReset,
+    ProtectionSet,
+    ProtectionTriggered,
+    QuotesPlaced,
 )
 
 RESOLUTIONS_S = (60, 3_600, 86_400)
 OPEN, FILLED, CANCELLED, REJECTED = "open", "filled", "cancelled", "rejected"
 MAKER, TAKER = "maker", "taker"
 # What leaves no row here: the chain's transactions have tables of their own.
-WITHOUT_ROWS = (Genesis, CancelRequested, BatchDue, Busted, ChainReorganised, ChainTransaction)
+_OF_CHAIN = (Genesis, CancelRequested, BatchDue, Busted, ChainReorganised, ChainTransaction)
+_OF_BOOK = (OrderSlid, OrderTriggered, ProtectionReset, ProtectionSet, ProtectionTriggered)
+WITHOUT_ROWS = (*_OF_CHAIN, *_OF_BOOK)
 _KINDS = {kind.__name__ for kind in get_args(AnyRecord)}
 
 Order = dict[str, Any]
@@ -86,6 +95,8 @@ class JournalFold:
         self._tapes: dict[int, tuple[int, int, int]] = {}
         self._handlers: dict[type, Callable[[Any], None]] = {
             OrderPlaced: self._placed,
+            QuotesPlaced: self._several,
+            BlockAccepted: self._several,
             OrderRejected: self._rejected,
             Matched: self._matched,
             OrderDone: self._done,
@@ -95,10 +106,7 @@ class JournalFold:
         }
 
     def apply(self, entries: Sequence[tuple[Record, AnyRecord]]) -> None:
-        """Take records in; they stand in the tables after ``write``.
-
-        Errors: ``IndexInconsistent``; then nothing of this fold may be written.
-        """
+        """Take records in, for ``write``. Errors: ``IndexInconsistent``; then write nothing."""
         self._load(record for _, record in entries)
         for entry, record in entries:
             self._entry = entry
@@ -136,7 +144,8 @@ class JournalFold:
         """Orders that the records name and that stand in the table."""
         named: set[str] = set()
         for record in found:
-            if isinstance(record, OrderPlaced | OrderRejected | OrderDone):
+            named |= {text(placed.digest) for placed in records.orders_in(record)}
+            if isinstance(record, OrderRejected | OrderDone):
                 named.add(text(record.digest))
             elif isinstance(record, Matched):
                 named |= {text(record.maker), text(record.taker)}
@@ -155,7 +164,8 @@ class JournalFold:
 
     def _event(self, order: Order, event: str, lots: int, code: int = 0, **more: Any) -> None:
         found = self._rows.setdefault(schema.order_events, [])
-        part = sum(row["record"] == self._entry.sequence for row in found[-1:])
+        same = bool(found) and found[-1]["record"] == self._entry.sequence
+        part = found[-1]["part"] + 1 if same else 0
         self._add(
             schema.order_events,
             record=self._entry.sequence,
@@ -171,8 +181,7 @@ class JournalFold:
         )
 
     def _placed(self, record: OrderPlaced) -> None:
-        """A digest that comes again is the same order: the engine refuses it or answers as before,
-        and only an order that was rejected is tried anew."""
+        """A digest that comes again is the same order: only a rejected one is tried anew."""
         known = self._orders.get(text(record.digest))
         if known is not None:
             order = self._order(record.digest)
@@ -184,6 +193,10 @@ class JournalFold:
             order = self._orders[text(record.digest)] = self._new(record)
             self._changed.add(order["digest"])
         self._event(order, "placed", order["lots"])
+
+    def _several(self, record: QuotesPlaced | BlockAccepted) -> None:
+        for placed in records.orders_in(record):
+            self._placed(placed)
 
     def _new(self, record: OrderPlaced) -> Order:
         terms = record.order

@@ -1,18 +1,35 @@
 """Price-time priority, checked a second time: over the journal's records alone, without an engine.
 
-Orders arrive in the order of their ``OrderPlaced`` records and leave with ``OrderDone`` or
-``OrderRejected``; in between nobody may trade before a better price, or before an earlier order at
-the same price. It shares no code with the book. Lots and wad prices as in the records.
+Orders arrive in the order of their records, those that wait when their trigger is told, and leave
+with ``OrderDone`` or ``OrderRejected``; in between nobody may trade before a better price, or
+before an earlier order at the same price. An edit shares what its nonce has filled, and keeps its
+place only at the same price and with no more left. It shares no code with the book. Lots and wad
+prices as in the records.
+
+A block (``BlockAccepted``) is no part of that queue: its orders meet each other alone, whole, at
+the one price that both signed, all legs or none; an order signed for blocks never meets the book.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from novate.model.order import IMMEDIATE
+from novate.model.order import BLOCK_REVISION, IMMEDIATE
 from novate.wire import records
-from novate.wire.records import AnyRecord, Matched, OrderDone, OrderPlaced, OrderRejected
+from novate.wire.records import (
+    AnyRecord,
+    BlockAccepted,
+    Matched,
+    OrderDone,
+    OrderPlaced,
+    OrderRejected,
+    OrderSlid,
+    OrderTriggered,
+    QuotesPlaced,
+)
+
+Nonce = tuple[bytes, bool, int]
 
 
 class OutOfOrder(Exception):
@@ -20,15 +37,34 @@ class OutOfOrder(Exception):
 
 
 @dataclass(slots=True)
+class _Block:
+    """A block: the partner of each order, and whether its legs trade, or are refused."""
+
+    partners: dict[bytes, bytes] = field(default_factory=dict)
+    trades: bool | None = None
+
+    def decide(self, trades: bool) -> None:
+        """One leg's fate, which is that of all."""
+        if self.trades not in (None, trades):
+            raise OutOfOrder("a block traded in part")
+        self.trades = trades
+
+
+@dataclass(slots=True)
 class _Entry:
     """An order that may still trade."""
 
     arrival: int
+    nonce: Nonce
     instrument: int
     buys: bool
     price: int
+    size: int
     left: int
     immediate: bool
+    waits: bool
+    blocks_only: bool
+    block: _Block | None = None
 
 
 class Priority:
@@ -36,6 +72,8 @@ class Priority:
 
     def __init__(self) -> None:
         self._open: dict[bytes, _Entry] = {}
+        self._by_nonce: dict[Nonce, bytes] = {}
+        self._next: dict[bytes, bytes] = {}  # an order -> the edit that is to take its place
         self._again: Counter[bytes] = Counter()
         self._arrivals = 0
         self.matches = 0
@@ -44,9 +82,19 @@ class Priority:
         """Take the next record."""
         match record:
             case OrderPlaced():
-                self._place(record)
+                self._place(record, record.amends)
+            case QuotesPlaced():
+                for placed in records.orders_in(record):
+                    self._place(placed, True)
+            case BlockAccepted():
+                self._accept(record)
             case OrderRejected():
                 self._reject(record.digest)
+            case OrderSlid():
+                self._slide(record)
+            case OrderTriggered():
+                entry = self._entry(record.digest)
+                entry.waits, entry.arrival = False, self._arrive()
             case Matched():
                 self._match(record)
             case OrderDone():
@@ -54,30 +102,72 @@ class Priority:
             case _:
                 pass
 
-    def _place(self, record: OrderPlaced) -> None:
+    def _arrive(self) -> int:
+        self._arrivals += 1
+        return self._arrivals
+
+    def _place(self, record: OrderPlaced, may_share: bool) -> None:
         order = record.order
         if record.digest in self._open:
             self._again[record.digest] += 1  # the same order: refused, while the first one stays
             return
-        self._arrivals += 1
+        nonce = order.account, bool(order.flags & IMMEDIATE), order.nonce
+        former = self._by_nonce.get(nonce)
+        if may_share and former is not None:
+            self._next[former] = record.digest
         self._open[record.digest] = _Entry(
-            arrival=self._arrivals,
+            arrival=self._arrive(),
+            nonce=nonce,
             instrument=order.instrument,
             buys=order.lots > 0,
             price=records.number(order.price),
+            size=abs(order.lots),
             left=abs(order.lots),
-            immediate=bool(order.flags & IMMEDIATE),
+            immediate=bool(order.flags & IMMEDIATE) or record.fill_or_kill,
+            waits=record.trigger != "",
+            blocks_only=bool(order.flags & IMMEDIATE) and order.revision == BLOCK_REVISION,
         )
+        if former is None:
+            self._by_nonce[nonce] = record.digest
+
+    def _accept(self, record: BlockAccepted) -> None:
+        block = _Block()
+        for taker, maker in zip(record.taker, record.maker, strict=False):
+            block.partners |= {taker.digest: maker.digest, maker.digest: taker.digest}
+        for placed in record.orders:
+            known = placed.digest in self._open
+            self._place(placed, False)
+            if not known:
+                self._open[placed.digest].block = block
 
     def _reject(self, digest: bytes) -> None:
         if self._again[digest]:
-            self._again[digest] -= 1
-        else:
-            self._open.pop(digest, None)
+            self._again[digest] -= 1  # one of two copies; the other one stands
+            return
+        entry = self._open.pop(digest, None)
+        if entry is not None and self._by_nonce.get(entry.nonce) == digest:
+            del self._by_nonce[entry.nonce]
+        self._next = {old: new for old, new in self._next.items() if new != digest}
+        if entry is not None and entry.block is not None:
+            entry.block.decide(trades=False)
+
+    def _slide(self, record: OrderSlid) -> None:
+        entry, price = self._entry(record.digest), records.number(record.price)
+        if (price > entry.price) if entry.buys else (price < entry.price):
+            raise OutOfOrder(f"rests at {price}, worse than the {entry.price} it has signed")
+        entry.price = price
+        best = self._best(entry)
+        if best is not None and _crosses(entry, best):
+            raise OutOfOrder("slid to a price at which it would trade")
 
     def _match(self, record: Matched) -> None:
         taker, maker = self._entry(record.taker), self._entry(record.maker)
-        if maker.arrival > taker.arrival or maker.immediate:
+        if taker.block is not None or maker.block is not None:
+            self._match_block(record, taker, maker)
+            return
+        if taker.blocks_only:
+            raise OutOfOrder("an order signed for blocks alone met the book")
+        if maker.arrival > taker.arrival or maker.immediate or maker.waits or taker.waits:
             raise OutOfOrder("the maker was not resting when the taker came")
         if maker.instrument != taker.instrument or maker.buys == taker.buys:
             raise OutOfOrder("two orders that do not meet")
@@ -94,6 +184,25 @@ class Priority:
         taker.left -= record.lots
         self.matches += 1
 
+    def _match_block(self, record: Matched, taker: _Entry, maker: _Entry) -> None:
+        if taker.block is not maker.block or taker.block is None:
+            raise OutOfOrder("an order of a block met another's")
+        if not (taker.blocks_only and maker.blocks_only):
+            raise OutOfOrder("an order not signed for blocks in one")
+        if taker.block.partners[record.taker] != record.maker:
+            raise OutOfOrder("two legs of a block that do not meet")
+        if maker.instrument != taker.instrument or maker.buys == taker.buys:
+            raise OutOfOrder("two orders that do not meet")
+        if taker.buys != record.taker_buys or taker.instrument != record.instrument:
+            raise OutOfOrder("side or instrument is not the taker's")
+        if not taker.price == maker.price == records.number(record.price):
+            raise OutOfOrder(f"a block at {record.price}, signed for {taker.price}, {maker.price}")
+        if not taker.left == maker.left == record.lots:
+            raise OutOfOrder(f"{record.lots} lots of a block of {taker.left} and {maker.left}")
+        taker.block.decide(trades=True)
+        taker.left = maker.left = 0
+        self.matches += 1
+
     def _done(self, record: OrderDone) -> None:
         entry = self._entry(record.digest)
         if record.lots_left != entry.left:
@@ -105,6 +214,19 @@ class Priority:
         if record.end == "filled" and entry.left:
             raise OutOfOrder("ended as filled with lots left")
         del self._open[record.digest]
+        if self._by_nonce.get(entry.nonce) == record.digest:
+            del self._by_nonce[entry.nonce]
+        successor = self._next.pop(record.digest, None)
+        if record.end == "replaced" and successor is not None:
+            self._succeed(entry, successor)
+
+    def _succeed(self, old: _Entry, digest: bytes) -> None:
+        """An edit takes an order's place, or a place behind all others."""
+        new = self._entry(digest)
+        new.left = max(new.size - (old.size - old.left), 0)
+        self._by_nonce[new.nonce] = digest
+        if new.price == old.price and new.left <= old.left and not new.waits and not old.waits:
+            new.arrival = old.arrival
 
     def _entry(self, digest: bytes) -> _Entry:
         entry = self._open.get(digest)
@@ -122,6 +244,8 @@ class Priority:
             and e.buys != taker.buys
             and e.arrival < taker.arrival
             and e.left
+            and not e.waits
+            and e.block is None
         ]
         return min(met, key=lambda item: item[:2])[2] if met else None
 

@@ -22,27 +22,27 @@ from novate.chain.deployment import CONTRACT_OF, Deployment, configuration_hash
 from novate.chain.mirror import mirror_world
 from novate.config import Parameters
 from novate.engine.journal import Head, Record, Scanner, verify_chain
-from novate.engine.orders import terms_of
 from novate.engine.sequencer import Sequencer
 from novate.errors import Rejected
 from novate.model import invariants
 from novate.model.state import World
-from novate.services import settle_call
+from novate.services import settle_call, signed_records
 from novate.services.audit import Auditor
 from novate.services.boot import sequencer_of
 from novate.services.priority import OutOfOrder, Priority
 from novate.services.replica import Divergence, Replica
 from novate.services.watch import Watcher
-from novate.wire import bulk, eip712, records
+from novate.wire import eip712, records
+from novate.wire.exit_data import halves
 from novate.wire.records import (
     EVENTS,
     AnyRecord,
+    BlockAccepted,
     Busted,
     ChainReorganised,
     ChainTransaction,
     Genesis,
     Matched,
-    OrderPlaced,
 )
 
 AUDIT_EVERY = 500
@@ -220,34 +220,24 @@ def _strangers(case: Case, known: set[bytes], end: int) -> int:
 def order_signatures(case: Case, tick: Tick) -> str:
     """Every order's digest is that of its terms, and its owner signed it."""
     separator = settle_call.separator(case.deployment)
-    count = wallets = 0
+    count = wallets = blocks = 0
     for number, record in case.numbered():
-        if not isinstance(record, OrderPlaced):
-            continue
-        terms = terms_of(record.order)
-        if eip712.order_digest(separator, terms) != record.digest:
-            raise Wrong("the digest is not that of the order's terms", number)
-        signer = "0x" + record.signer.hex()
-        if signer != terms.owner:
-            raise Wrong(f"signed by {signer}, not by the account's owner", number)
-        share = bulk.decode(record.signature)
-        if len(record.signature) == 64:
-            if eip712.recover(record.digest, *_halves(record.signature)) != signer:
-                raise Wrong("the signature is not the signer's", number)
-        elif share is not None:
-            if share.signer(separator, terms) != signer:
-                raise Wrong("the signature of its tree is not the signer's", number)
-        else:
-            wallets += 1
-        count += 1
-        if count % 500 == 0:
-            tick(number, len(case.records))
-    text = f"{count} orders"
+        if isinstance(record, BlockAccepted):
+            _require(signed_records.fault_of_consents(separator, record), number)
+            blocks += 1
+        for placed in records.orders_in(record):
+            _require(signed_records.fault_of_order(separator, placed), number)
+            wallets += signed_records.is_by_wallet(placed)
+            count += 1
+            if count % 500 == 0:
+                tick(number, len(case.records))
+    text = f"{count} orders" + (f", {blocks} blocks" if blocks else "")
     return text + (f", {wallets} of contract wallets left to the chain" if wallets else "")
 
 
-def _halves(signature: bytes) -> tuple[int, int]:
-    return int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:], "big")
+def _require(fault: str, number: int) -> None:
+    if fault:
+        raise Wrong(fault, number)
 
 
 def matching(case: Case, tick: Tick) -> str:
@@ -308,7 +298,7 @@ def _require_receipt(case: Case, number: int, record: Matched) -> None:
         record.maker, record.taker, record.lots, price, record.sequence, record.matched_at
     )
     digest = eip712.match_digest(settle_call.separator(case.deployment), match)
-    signer = eip712.recover(digest, *_halves(record.receipt))
+    signer = eip712.recover(digest, *halves(record.receipt))
     if signer not in case.deployment.roles.executors:
         raise Wrong("the receipt is not signed by an executor", number)
 

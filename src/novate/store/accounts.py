@@ -64,6 +64,26 @@ def get_order_history_by_instrument(
     return Answer([_order(row, listed) for row in rows], more)
 
 
+def get_order_history_by_currency(
+    connection: Connection,
+    account: str,
+    currency: str,
+    page: Page,
+    include_unfilled: bool = False,
+) -> Answer[Order]:
+    """The same of all instruments of a currency ("any" for all). Errors: ``BadQuery``."""
+    holder, listed, table = names.account(account), names.instruments(connection), schema.orders
+    query = select(table).where(table.c.account == holder, table.c.state != "open")
+    query = query.where(listed.of(currency, table.c.instrument))
+    if not include_unfilled:
+        query = query.where(table.c.lots_filled > 0)
+    rows, more = fetch(connection, query, (table.c.record,), table.c.placed_ms, page)
+    found = [
+        _order(row, listed.at(row.instrument, row.placed_ms // 1000)) for row in rows
+    ]  # division: to seconds
+    return Answer(found, more)
+
+
 def _order(row: Row[Any], listed: Listed) -> Order:
     filled = row.lots_filled
     if row.fill_or_kill:

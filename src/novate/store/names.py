@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, select, true
 
 from novate.errors import BY_CODE, BadQuery, UnknownInstrument, require
 from novate.store import schema
@@ -92,6 +92,16 @@ class Instruments(dict[int, Listed]):
         if not held:
             return self[instrument]
         return next((one for one in held if second < one.until), held[-1])
+
+    def of(self, currency: str, column: Any) -> Any:
+        """That a column is an instrument of a currency ("any" and the cash's for all)."""
+        if currency in ("any", CASH):
+            return true()
+        stem = f"{currency}-"
+        ids = {one.instrument for one in self.values() if one.name.startswith(stem)}
+        dated = self._dated.items()
+        ids |= {id for id, held in dated if id is not None and held[-1].name.startswith(stem)}
+        return column.in_(sorted(ids))
 
 
 def instruments(connection: Connection) -> Instruments:

@@ -69,9 +69,31 @@ def get_user_trades_by_instrument(
     query = query.where(or_(table.c.maker_account == holder, table.c.taker_account == holder))
     keys = (table.c.sequence,)
     rows, more = fetch(connection, query, keys, table.c.timestamp_ms, page)
-    common, currency = _common(connection, rows, listed), names.cash(connection)
-    labels = _labels(connection, rows)
-    made = []
+    common = _common(connection, rows, listed)
+    return Answer(_own(connection, rows, holder, common), more)
+
+
+def get_user_trades_by_currency(
+    connection: Connection, account: str, currency: str, page: Page
+) -> Answer[UserTrade]:
+    """An account's trades in a currency ("any" for all). Errors: ``BadQuery``."""
+    holder, listed = names.account(account), names.instruments(connection)
+    table = schema.trades
+    own = or_(table.c.maker_account == holder, table.c.taker_account == holder)
+    query = select(table).where(own, listed.of(currency, table.c.instrument))
+    rows, more = fetch(connection, query, (table.c.sequence,), table.c.timestamp_ms, page)
+    of = {row.sequence: listed.at(row.instrument, row.timestamp_ms // 1000) for row in rows}
+    common: dict[int, dict[str, Any]] = {}
+    for one in set(of.values()):
+        common |= _common(connection, [row for row in rows if of[row.sequence] is one], one)
+    return Answer(_own(connection, rows, holder, common), more)
+
+
+def _own(
+    connection: Connection, rows: Sequence[Row[Any]], holder: str, common: dict[int, dict[str, Any]]
+) -> list[UserTrade]:
+    """Trades as one of their sides sees them."""
+    currency, labels, made = names.cash(connection), _labels(connection, rows), []
     for row in rows:
         makes = row.maker_account == holder
         order = row.maker if makes else row.taker
@@ -86,7 +108,7 @@ def get_user_trades_by_instrument(
                 **common[row.sequence],
             )
         )
-    return Answer(made, more)
+    return made
 
 
 def _sequence(value: int) -> int:

@@ -98,10 +98,20 @@ def decode(signature: bytes) -> BulkSignature | None:
 def blobs_needed(signatures: Iterable[bytes]) -> int:
     """How many blobs a batch of these orders' signatures carries: one a contract wallet's, one for
     every sixteen signatures of trees."""
+    roots, wallets = roots_and_wallets(signatures)
+    return blobs_of(len(roots), wallets)
+
+
+def roots_and_wallets(signatures: Iterable[bytes]) -> tuple[set[bytes], int]:
+    """The different signatures of trees among these, and how many are contract wallets'."""
     others = [signature for signature in signatures if len(signature) != COMPACT_BYTES]
     roots = {s[len(TAG) : len(TAG) + COMPACT_BYTES] for s in others if is_bulk(s)}
-    wallets = sum(not is_bulk(signature) for signature in others)
-    return wallets + -(-len(roots) // ROOTS_PER_BLOB)  # division: rounded up
+    return roots, sum(not is_bulk(signature) for signature in others)
+
+
+def blobs_of(roots: int, wallets: int) -> int:
+    """How many blobs so many signatures take."""
+    return wallets + -(-roots // ROOTS_PER_BLOB)  # division: rounded up
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,10 @@
 """EIP-712 digests of orders, matches and cancels, packed by one type table; EIP-2098 signatures.
 
 All members are static words, so a struct hash is the Keccak-256 of the type hash and 32-byte words
-side by side: one packing a type, made from the table. A cancel is a message to the venue and no
-contract's. Twins: ``contracts/order.vy``, ``contracts/lib/signature.vy``; the tests compare with
-``eth_account``. Who signed: ``wire/ecrecover.py``.
+side by side: one packing a type, made from the table. A cancel and the consent to a block
+(``wire/block.py``) are messages to the venue and no contract's. Twins: ``contracts/order.vy``,
+``contracts/lib/signature.vy``; the tests compare with ``eth_account``. Who signed:
+``wire/ecrecover.py``.
 """
 
 from __future__ import annotations
@@ -80,6 +81,13 @@ TYPES: dict[str, tuple[tuple[str, str], ...]] = {
         ("bytes32", "account"),
         ("uint8", "scope"),
         ("uint64", "value"),
+        ("uint40", "expiry"),
+    ),
+    "Block": (
+        ("bytes32", "account"),
+        ("bytes32", "rfq"),
+        ("bytes32", "orders"),
+        ("bytes32", "counter"),
         ("uint40", "expiry"),
     ),
 }

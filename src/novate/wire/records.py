@@ -18,50 +18,32 @@ from typing import Annotated
 
 import msgspec
 
-from novate.errors import JournalCorrupt, MalformedOrder, Rejected, require
+from novate.errors import JournalCorrupt, Rejected, require
 from novate.limits import (
+    BLOCK_LEGS_MAX,
     OBSERVATIONS_PER_ROUND_MAX,
-    SIGNATURE_BLOB_BYTES_MAX,
     SIGNATURES_PER_ROUND_MAX,
 )
+from novate.wire.record_types import BIG_CHARACTERS_MAX as BIG_CHARACTERS_MAX
+from novate.wire.record_types import (
+    Account,
+    Address,
+    Base,
+    Big,
+    CompactSignature,
+    Digest,
+    Name,
+    Signature,
+    Unsigned,
+)
+from novate.wire.record_types import Order as Order
+from novate.wire.record_types import big as big
+from novate.wire.record_types import number as number
 
-# Sign and digits of the least 256-bit number.
-BIG_CHARACTERS_MAX = 79
-
-_Meta = msgspec.Meta
-Account = Annotated[bytes, _Meta(min_length=32, max_length=32)]
-Digest = Annotated[bytes, _Meta(min_length=32, max_length=32)]
-Address = Annotated[bytes, _Meta(min_length=20, max_length=20)]
-Signature = Annotated[bytes, _Meta(min_length=64, max_length=SIGNATURE_BLOB_BYTES_MAX)]
-CompactSignature = Annotated[bytes, _Meta(min_length=64, max_length=64)]
-Big = Annotated[str, _Meta(min_length=1, max_length=BIG_CHARACTERS_MAX)]
-Unsigned = Annotated[int, _Meta(ge=0)]
-Name = Annotated[str, _Meta(max_length=64)]
-
-
-class _Record(
-    msgspec.Struct, frozen=True, array_like=True, tag=True, gc=False, forbid_unknown_fields=True
-):
-    """Base of all records; the tag is the class's name."""
+QUOTES_MAX = 256
 
 
-class Order(msgspec.Struct, frozen=True, array_like=True, gc=False, forbid_unknown_fields=True):
-    """The signed order: fields and order of the EIP-712 type (docs/SPEC.md §6)."""
-
-    account: Account
-    instrument: Unsigned
-    lots: int
-    price: Big
-    max_fee: Big
-    nonce: Unsigned
-    revision: Unsigned
-    expiry: Unsigned
-    exclusive_until: Unsigned
-    flags: Unsigned
-    executor: Address
-
-
-class Genesis(_Record, frozen=True):
+class Genesis(Base, frozen=True):
     """The first record: what this journal is about."""
 
     chain_id: Unsigned
@@ -70,10 +52,14 @@ class Genesis(_Record, frozen=True):
     version: Unsigned = 1
 
 
-class OrderPlaced(_Record, frozen=True):
+class OrderPlaced(Base, frozen=True):
     """Command: an order whose signature (by ``signer``) the gateway has verified.
 
-    ``fill_or_kill``, ``self_trade`` and ``label`` are instructions to the engine, not signed.
+    What follows ``received_ms`` instructs the engine and is not signed. ``amends``: an edit, which
+    takes the place of the open order of its nonce by a higher revision and shares its fills.
+    ``slides``: a post-only order that would take rests a tick from the other side instead.
+    ``trigger`` (``stop``, ``take`` or none): it waits until the mark meets ``trigger_price`` (wad).
+    ``mmp``: it counts in its account's protection and goes with it.
     """
 
     digest: Digest
@@ -84,20 +70,74 @@ class OrderPlaced(_Record, frozen=True):
     fill_or_kill: bool = False
     self_trade: Name = "cancel_maker"
     label: Name = ""
+    amends: bool = False
+    slides: bool = False
+    trigger: Name = ""
+    trigger_price: Big = "0"
+    mmp: bool = False
 
 
-class OrderRejected(_Record, frozen=True):
+class Quote(msgspec.Struct, frozen=True, array_like=True, gc=False, forbid_unknown_fields=True):
+    """A signed post-only order of a mass quote; it takes the place of the open quote of its
+    account, instrument, side and ``quote_set``.
+    """
+
+    digest: Digest
+    order: Order
+    signature: Signature
+    quote_set: Name = ""
+
+
+class QuotesPlaced(Base, frozen=True):
+    """Command: a mass quote, each order's signature (by ``signer``) verified by the gateway.
+
+    Each is taken or refused by itself; a refused one still takes its forerunner out.
+    """
+
+    account: Account
+    signer: Address
+    received_ms: Unsigned
+    quotes: Annotated[list[Quote], msgspec.Meta(min_length=1, max_length=QUOTES_MAX)]
+    slides: bool = False
+    label: Name = ""
+    self_trade: Name = "cancel_maker"
+
+
+class OrderRejected(Base, frozen=True):
     """Event: the order never entered the book; ``code`` is in the error registry."""
 
     digest: Digest
     code: Unsigned
 
 
-class CancelRequested(_Record, frozen=True):
+class BlockAccepted(Base, frozen=True):
+    """Command: two accounts trade legs with each other, outside the book, all of them or none.
+
+    ``taker`` and ``maker`` hold each side's orders leg by leg; both signed a consent
+    (``wire.block``) to this request ``rfq`` and these orders, void after the second ``expiry``.
+    """
+
+    rfq: Digest
+    taker: Annotated[list[OrderPlaced], msgspec.Meta(min_length=1, max_length=BLOCK_LEGS_MAX)]
+    maker: Annotated[list[OrderPlaced], msgspec.Meta(min_length=1, max_length=BLOCK_LEGS_MAX)]
+    taker_consent: CompactSignature
+    maker_consent: CompactSignature
+    expiry: Unsigned
+    received_ms: Unsigned
+
+    @property
+    def orders(self) -> list[OrderPlaced]:
+        """Both orders of each leg, the taker's first."""
+        pairs = zip(self.taker, self.maker, strict=False)
+        return [placed for pair in pairs for placed in pair]
+
+
+class CancelRequested(Base, frozen=True):
     """Command: stop orders of an account.
 
     ``scope``: ``nonce`` (``value`` is the nonce), ``below`` (all nonces below ``value``),
-    ``instrument`` (``value`` is its id) or ``all`` (``value`` is 0).
+    ``instrument``, ``underlying`` (``value`` is its id) or ``all`` (``value`` is 0). ``quotes``:
+    quotes alone; ``quote_set``: those of one set alone, "" for all.
     """
 
     account: Account
@@ -105,9 +145,58 @@ class CancelRequested(_Record, frozen=True):
     value: Unsigned
     signer: Address
     received_ms: Unsigned
+    quotes: bool = False
+    quote_set: Name = ""
 
 
-class Matched(_Record, frozen=True):
+class ProtectionSet(Base, frozen=True):
+    """Command: limits on what an account's protected orders in an underlying may fill within
+    ``interval_s`` (0: protection off); over them they are pulled for ``frozen_s`` (0: until reset).
+
+    ``quantity_limit`` bounds base units filled, ``delta_limit`` their net, both in wad (0: none).
+    """
+
+    account: Account
+    underlying: Unsigned
+    interval_s: Unsigned
+    frozen_s: Unsigned
+    quantity_limit: Big
+    delta_limit: Big
+    signer: Address
+    received_ms: Unsigned
+
+
+class ProtectionReset(Base, frozen=True):
+    """Command: protection counts anew, and the account may quote again."""
+
+    account: Account
+    underlying: Unsigned
+    signer: Address
+    received_ms: Unsigned
+
+
+class ProtectionTriggered(Base, frozen=True):
+    """Event: a limit was reached; ``frozen_until`` in seconds (0: until reset)."""
+
+    account: Account
+    underlying: Unsigned
+    frozen_until: Unsigned
+
+
+class OrderSlid(Base, frozen=True):
+    """Event: a post-only order rests at another price (wad) than it has signed, better for it."""
+
+    digest: Digest
+    price: Big
+
+
+class OrderTriggered(Base, frozen=True):
+    """Event: the mark met the order's trigger; it now enters as any other."""
+
+    digest: Digest
+
+
+class Matched(Base, frozen=True):
     """Event: two orders traded; ``receipt`` is the executor's signature over the Match."""
 
     sequence: Unsigned
@@ -126,8 +215,11 @@ class Matched(_Record, frozen=True):
     oracle_round: Unsigned
 
 
-class OrderDone(_Record, frozen=True):
-    """Event: the order left the book; ``code`` is the rejection that ended it, or 0."""
+class OrderDone(Base, frozen=True):
+    """Event: the order left the book; ``code`` is the rejection that ended it, or 0.
+
+    ``end``: ``filled``, ``cancelled``, ``unfilled``, ``replaced`` or ``evicted``.
+    """
 
     digest: Digest
     end: Name
@@ -135,23 +227,23 @@ class OrderDone(_Record, frozen=True):
     lots_left: Unsigned
 
 
-class OracleRound(_Record, frozen=True):
+class OracleRound(Base, frozen=True):
     """Command: a signed round of prices; ``nodes`` holds one byte a signature (docs/SPEC.md §3)."""
 
     round: Unsigned
     timestamp: Unsigned
-    observations: Annotated[list[Big], _Meta(max_length=OBSERVATIONS_PER_ROUND_MAX)]
+    observations: Annotated[list[Big], msgspec.Meta(max_length=OBSERVATIONS_PER_ROUND_MAX)]
     nodes: Big
-    signatures: Annotated[list[CompactSignature], _Meta(max_length=SIGNATURES_PER_ROUND_MAX)]
+    signatures: Annotated[list[CompactSignature], msgspec.Meta(max_length=SIGNATURES_PER_ROUND_MAX)]
 
 
-class BatchDue(_Record, frozen=True):
+class BatchDue(Base, frozen=True):
     """Command of the settler: close the open batch, if it holds matches."""
 
     due_ms: Unsigned
 
 
-class BatchClosed(_Record, frozen=True):
+class BatchClosed(Base, frozen=True):
     """Event: matches ``first_sequence`` to ``first_sequence + count - 1`` settle together.
 
     They were judged at ``oracle_round`` and at the chain time ``judged_at``.
@@ -163,7 +255,7 @@ class BatchClosed(_Record, frozen=True):
     judged_at: Unsigned
 
 
-class Busted(_Record, frozen=True):
+class Busted(Base, frozen=True):
     """Event: the venue gives a match up; ``code`` is the rejection that would meet it on the chain.
 
     A holder of its receipt may still settle it.
@@ -173,7 +265,7 @@ class Busted(_Record, frozen=True):
     code: Unsigned
 
 
-class BatchSubmitted(_Record, frozen=True):
+class BatchSubmitted(Base, frozen=True):
     """Command of the settler, written before it sends: a transaction with ``count`` matches from
     ``first_sequence``, or none and only a round.
 
@@ -209,7 +301,7 @@ class RoutedCall(
     events: Unsigned
 
 
-class ChainTransaction(_Record, frozen=True):
+class ChainTransaction(Base, frozen=True):
     """Command of the watcher: one transaction that reached our contracts, in chain order.
 
     ``events`` are its logs in order, each a list of address, topics and data; ``more``: another one
@@ -227,10 +319,10 @@ class ChainTransaction(_Record, frozen=True):
     gas_used: Unsigned
     events: list[tuple[Address, list[bytes], bytes]]
     more: bool = False
-    calls: list[RoutedCall] = []
+    calls: list[RoutedCall] = msgspec.field(default_factory=list)
 
 
-class ChainReorganised(_Record, frozen=True):
+class ChainReorganised(Base, frozen=True):
     """Command of the watcher: the blocks from ``first_block`` on left the chain, with all their
     transactions; what replaced them follows.
     """
@@ -242,6 +334,7 @@ AnyRecord = (
     Genesis
     | OrderPlaced
     | OrderRejected
+    | BlockAccepted
     | CancelRequested
     | Matched
     | OrderDone
@@ -252,10 +345,25 @@ AnyRecord = (
     | BatchSubmitted
     | ChainTransaction
     | ChainReorganised
+    | QuotesPlaced
+    | ProtectionSet
+    | ProtectionReset
+    | ProtectionTriggered
+    | OrderSlid
+    | OrderTriggered
 )
 
 # What an engine answers commands with; everything else is a command.
-EVENTS = (OrderRejected, Matched, OrderDone, BatchClosed, Busted)
+EVENTS = (
+    OrderRejected,
+    Matched,
+    OrderDone,
+    BatchClosed,
+    Busted,
+    ProtectionTriggered,
+    OrderSlid,
+    OrderTriggered,
+)
 
 _ENCODER = msgspec.msgpack.Encoder(order="deterministic")
 _DECODER: msgspec.msgpack.Decoder[AnyRecord] = msgspec.msgpack.Decoder(AnyRecord)
@@ -277,14 +385,25 @@ def decode(kind: str, payload: bytes) -> AnyRecord:
     return record
 
 
-def big(value: int) -> str:
-    """A number of any size as its canonical decimal string."""
-    return str(value)
-
-
-def number(text: str) -> int:
-    """The number behind ``big``. Errors: ``MalformedOrder`` unless canonical (no sign +, no 01)."""
-    digits = text.removeprefix("-")
-    sound = digits.isdecimal() and digits.isascii() and len(text) <= BIG_CHARACTERS_MAX
-    require(sound and str(int(text)) == text, MalformedOrder, "not a canonical decimal number")
-    return int(text)
+def orders_in(record: AnyRecord) -> list[OrderPlaced]:
+    """The orders that a record places, each as a command of its own."""
+    if isinstance(record, OrderPlaced):
+        return [record]
+    if isinstance(record, BlockAccepted):
+        return record.orders
+    if not isinstance(record, QuotesPlaced):
+        return []
+    return [
+        OrderPlaced(
+            quote.digest,
+            quote.order,
+            quote.signature,
+            record.signer,
+            record.received_ms,
+            self_trade=record.self_trade,
+            label=record.label,
+            slides=record.slides,
+            mmp=True,
+        )
+        for quote in record.quotes
+    ]

@@ -173,6 +173,15 @@ MessageTooLarge: constant(bytes4) = 0x6ceaf821
 TooManyConnections: constant(bytes4) = 0xbf947bd0
 SlowConsumer: constant(bytes4) = 0x40a840b2
 InternalFault: constant(bytes4) = 0x1349f390
+RfqNotFound: constant(bytes4) = 0x4c2e4d99
+QuoteNotFound: constant(bytes4) = 0xcf533f49
+RfqLimit: constant(bytes4) = 0x866fc9ee
+QuoteMismatch: constant(bytes4) = 0x3acea3d4
+BlockOnly: constant(bytes4) = 0x725ca13e
+NoConsent: constant(bytes4) = 0xeba82028
+BlockExpired: constant(bytes4) = 0x78fd448d
+Unavailable: constant(bytes4) = 0xa3b8915f
+TradedSince: constant(bytes4) = 0x872a6191
 
 
 @internal

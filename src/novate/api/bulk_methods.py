@@ -1,0 +1,98 @@
+"""Orders in bulk: up to 256 under one signature over their tree, in one request (docs/API.md).
+
+Each is taken or refused by itself, in the order sent, as ``private/buy`` and ``private/sell`` would
+take it; one command behind the other, all durable before the reply.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+from novate.api.numbers import Number, decimal
+from novate.api.private_methods import PlaceOrder, signed_order
+from novate.api.rejections import error_object
+from novate.api.rpc import Call, Parameters, method
+from novate.errors import REGISTRY, Rejected, TooManyItems, require
+from novate.model.bulk import ORDERS_MAX
+from novate.model.order import ZERO_ADDRESS
+from novate.wire.bulk import BulkOrders
+
+
+class BulkOrder(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """One order of a tree; its fields are those of ``PlaceOrder``."""
+
+    instrument_name: str
+    direction: Literal["buy", "sell"]
+    amount: Number
+    price: Number
+    max_fee: Number
+    nonce: int
+    expiry: int
+    time_in_force: Literal["good_til_cancelled", "immediate_or_cancel"] = "good_til_cancelled"
+    post_only: bool = False
+    reduce_only: bool = False
+    executor: str = ZERO_ADDRESS
+
+
+class PlaceOrders(Parameters):
+    """Orders of the session's account, and the signature over the root of their tree."""
+
+    orders: list[BulkOrder]
+    signature: str
+    label: str = ""
+
+
+@method("private/place_orders", PlaceOrders, scope="trade", cost=20)
+async def place_orders(call: Call, params: PlaceOrders) -> list[dict[str, Any]]:
+    """Enter all of them; for each its id with its state, or its error.
+
+    Errors: ``TooManyItems``, ``BadSignature``, those of ``private/buy`` about fields.
+    """
+    venue = call.session.venue
+    require(0 < len(params.orders) <= ORDERS_MAX, TooManyItems)
+    made = [signed_order(call, _alone(o, params), o.direction == "sell") for o in params.orders]
+    tree = BulkOrders(tuple(one.order for one in made), made[0].r, made[0].vs)
+    now_ms = call.us_in // 1_000  # division: to milliseconds
+    placed = venue.gateway.tree(tree, now_ms, params.label)
+    fresh = [one for one in placed if one.digest not in venue.orders.by_digest]
+    answers = await venue.core.submit_all([*fresh]) if fresh else []
+    refused = {
+        one.digest: answer
+        for one, answer in zip(fresh, answers, strict=True)
+        if isinstance(answer, Rejected)
+    }
+    return [_outcome(call, one.digest, refused.get(one.digest)) for one in placed]
+
+
+def _alone(order: BulkOrder, params: PlaceOrders) -> PlaceOrder:
+    """An order as if it had been sent alone."""
+    return PlaceOrder(
+        instrument_name=order.instrument_name,
+        amount=order.amount,
+        price=order.price,
+        max_fee=order.max_fee,
+        nonce=order.nonce,
+        expiry=order.expiry,
+        signature=params.signature,
+        executor=order.executor,
+        time_in_force=order.time_in_force,
+        post_only=order.post_only,
+        reduce_only=order.reduce_only,
+        label=params.label,
+    )
+
+
+def _outcome(call: Call, digest: bytes, refused: Rejected | None) -> dict[str, Any]:
+    """What became of one order."""
+    order_id = "0x" + digest.hex()
+    state = call.session.venue.orders.by_digest.get(digest)
+    if refused is None and state is not None and state.state == "rejected":
+        refused = Rejected(REGISTRY[state.reason])
+    if refused is not None or state is None:
+        assert refused is not None, "what entered has a state"
+        return {"order_id": order_id, "error": error_object(refused)}
+    item = call.session.venue.market.by_id[state.terms.instrument]
+    filled = decimal(state.filled * item.lot_size)
+    return {"order_id": order_id, "order_state": state.state, "filled_amount": filled}

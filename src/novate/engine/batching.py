@@ -1,0 +1,253 @@
+"""The open batch: what a match must satisfy to be in it, its receipt, and how it settles.
+
+Owns: the judgement of every match as the Exchange and the Clearinghouse will make it (admission,
+session budgets, batch limits, margin), when a batch is full, and its settlement on the world as the
+contract will do it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from coincurve import PrivateKey
+
+from novate import errors, limits
+from novate.engine import admission
+from novate.engine.ahead import Pending
+from novate.engine.judge import Judge
+from novate.engine.open_orders import OpenOrder
+from novate.engine.orders import terms_of
+from novate.engine.pending import OpenBatch, Proposal
+from novate.errors import Error, Rejected, require
+from novate.model import fees, settlement
+from novate.model.order import Order as SignedTerms
+from novate.model.settlement import Fill, Presented
+from novate.model.state import World
+from novate.wire import eip712, records
+from novate.wire.eip712 import Match
+from novate.wire.order import sort_key
+from novate.wire.records import Matched, OrderPlaced
+
+FILLS_PER_BATCH = 100
+ACCOUNT_ROOM = 12
+SKIPS = ("FillSkipped", "TradeSkipped")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a sequencer is configured with."""
+
+    executor: str
+    key: PrivateKey
+    separator: bytes
+    fills_per_batch: int = FILLS_PER_BATCH
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Why a side of a match fails, or nothing.
+
+    A failed maker is evicted and matching goes on; a failed taker stops and its rest is cancelled.
+    """
+
+    maker: Error | None = None
+    taker: Error | None = None
+
+    @property
+    def stands(self) -> bool:
+        """Whether the match stands."""
+        return self.maker is None and self.taker is None
+
+
+STANDS = Verdict()
+FULL = Verdict(taker=errors.TooManyItems)
+
+
+class Batching:
+    """The open batch of one world."""
+
+    def __init__(self, world: World, settings: Settings) -> None:
+        self.world = world
+        self.settings = settings
+        self.placed: dict[bytes, OrderPlaced] = {}
+        self.next_sequence = 0
+        self.open = OpenBatch()
+
+    # Matches
+
+    def judge(
+        self, judge: Judge, maker: OpenOrder, taker: OpenOrder, lots: int, price: int
+    ) -> Verdict:
+        """Whether two orders may trade at a price (wad); if so, the open batch holds the match."""
+        terms = taker.terms
+        fee_taker, fee_maker = self._fees(terms.instrument, lots, price)
+        taker_error, taker_spent = self._leg(taker, lots, price, fee_taker)
+        maker_error, maker_spent = self._leg(maker, lots, price, fee_maker)
+        if maker_error or taker_error:
+            return Verdict(maker_error, taker_error)
+        if self._full(maker, taker):
+            return FULL
+        proposal = Proposal(
+            taker_account=terms.account,
+            maker_account=maker.terms.account,
+            instrument=terms.instrument,
+            taker_buys=taker.is_buy,
+            lots=lots,
+            price=price,
+            fee_taker=fee_taker,
+            fee_maker=fee_maker,
+            taker_reduce_only=terms.reduce_only,
+            maker_reduce_only=maker.terms.reduce_only,
+        )
+        judgement = self.open.pending.admit(judge, proposal)
+        if not judgement.admits:
+            return Verdict(judgement.maker, judgement.taker)
+        for order, spent in ((taker, taker_spent), (maker, maker_spent)):
+            self.open.add(order.digest, order.placed.signature)
+            if spent is not None:
+                self.open.budgets.spent[order.terms.account, order.signer.address] = spent
+        return STANDS
+
+    def undo(self) -> None:
+        """Leave only the matches that were recorded: what was judged since does not happen."""
+        held = self.open
+        if len(held.pending.batch.trades) == len(held.fills):
+            return
+        self.open = made = OpenBatch(first_sequence=held.first_sequence)
+        for taker_digest, maker_digest, lots, price in held.fills:
+            taker, maker = (self.placed[digest] for digest in (taker_digest, maker_digest))
+            terms = terms_of(taker.order), terms_of(maker.order)
+            fee_taker, fee_maker = self._fees(terms[0].instrument, lots, price)
+            proposal = Proposal(
+                taker_account=terms[0].account,
+                maker_account=terms[1].account,
+                instrument=terms[0].instrument,
+                taker_buys=not terms[0].sells,
+                lots=lots,
+                price=price,
+                fee_taker=fee_taker,
+                fee_maker=fee_maker,
+                taker_reduce_only=terms[0].reduce_only,
+                maker_reduce_only=terms[1].reduce_only,
+            )
+            made.pending.keep(self.world, proposal)
+            for placed, order in zip((taker, maker), terms, strict=True):
+                made.add(placed.digest, placed.signature)
+                signer = admission.signer_of(placed)
+                spent = made.budgets.after(self.world, order, signer, lots, price)
+                if spent is not None:
+                    made.budgets.spent[order.account, signer.address] = spent
+        made.fills, made.count = held.fills, held.count
+
+    def _fees(self, instrument: int, lots: int, price: int) -> tuple[int, int]:
+        """What taker and maker pay (wad)."""
+        world = self.world
+        terms, forward = world.ledger.terms_of(instrument), fees.forward_of(world, instrument)
+        return fees.of_fill(world.exchange.settings, terms, lots, price, forward)
+
+    def _leg(
+        self, order: OpenOrder, lots: int, price: int, fee: int
+    ) -> tuple[Error | None, tuple[int, int] | None]:
+        """Why the Exchange would bar one side of a match, and what its session key spends."""
+        terms, signer = order.terms, order.signer
+        try:
+            admission.require_settles(self.world, terms, signer)
+            listed = self.world.ledger.terms_of(terms.instrument)
+            require(fees.with_room(listed, fee) <= terms.max_fee * lots, errors.FeeAboveMax)
+            spent = self.open.budgets.after(self.world, terms, signer, lots, price)
+        except Rejected as rejected:
+            return rejected.error, None
+        return None, spent
+
+    def matched(self, maker: OpenOrder, taker: OpenOrder, lots: int, price: int) -> Matched:
+        """The record of a match that stands, with its receipt."""
+        sequence = self.next_sequence
+        self.next_sequence += 1
+        self.open.count += 1
+        self.open.fills.append((taker.digest, maker.digest, lots, price))
+        receipt = Match(maker.digest, taker.digest, lots, price, sequence, self.world.now)
+        digest = eip712.match_digest(self.settings.separator, receipt)
+        r, vs = eip712.sign(self.settings.key, digest)
+        fee_taker, fee_maker = self._fees(taker.terms.instrument, lots, price)
+        return Matched(
+            sequence=sequence,
+            maker=maker.digest,
+            taker=taker.digest,
+            maker_account=maker.placed.order.account,
+            taker_account=taker.placed.order.account,
+            instrument=taker.terms.instrument,
+            taker_buys=taker.is_buy,
+            lots=lots,
+            price=records.big(price),
+            fee_maker=records.big(fee_maker),
+            fee_taker=records.big(fee_taker),
+            matched_at=self.world.now,
+            receipt=r.to_bytes(32, "big") + vs.to_bytes(32, "big"),
+            oracle_round=self.world.oracle.statuses[0].round,
+        )
+
+    # Batches
+
+    @property
+    def is_crowded(self) -> bool:
+        """Whether the open batch should close before another order enters."""
+        held = self.open
+        return (
+            held.count >= self.settings.fills_per_batch
+            or len(held.pending.batch.instruments) >= limits.INSTRUMENTS_PER_BATCH_MAX
+            or len(held.pending.batch.accounts) > limits.ACCOUNTS_PER_BATCH_MAX - ACCOUNT_ROOM
+            or len(held.orders) > limits.ORDERS_PER_BATCH_MAX - 2 * ACCOUNT_ROOM
+            or held.blobs() > limits.SIGNATURE_BLOBS_PER_BATCH_MAX - 2
+        )
+
+    def _full(self, maker: OpenOrder, taker: OpenOrder) -> bool:
+        """Whether the open batch has no room for one more match."""
+        held, batch = self.open, self.open.pending.batch
+        new = [o.placed for o in (maker, taker) if o.digest not in held.orders]
+        return (
+            len(batch.accounts) > limits.ACCOUNTS_PER_BATCH_MAX - 2
+            or len(batch.instruments) >= limits.INSTRUMENTS_PER_BATCH_MAX
+            or len(batch.trades) >= limits.FILLS_PER_BATCH_MAX
+            or len(held.orders) + len(new) > limits.ORDERS_PER_BATCH_MAX
+            or held.blobs(placed.signature for placed in new) > limits.SIGNATURE_BLOBS_PER_BATCH_MAX
+        )
+
+    def taken(self) -> OpenBatch:
+        """The open batch, a new one in its place."""
+        held, self.open = self.open, OpenBatch(first_sequence=self.next_sequence)
+        return held
+
+    def settle(self, batch: Pending) -> tuple[int, int]:
+        """Settle a batch on the world as the Exchange will: what settles, and the code of the first
+        fill that does not.
+        """
+        orders = {d: terms_of(self.placed[d].order) for fill in batch.fills for d in fill[:2]}
+        ranked = sorted(orders, key=lambda d: sort_key(orders[d]))
+        accounts = sorted({terms.account for terms in orders.values()})
+        instruments = sorted({terms.instrument for terms in orders.values()})
+        presented = [self._presented(digest, orders[digest]) for digest in ranked]
+        place = {digest: index for index, digest in enumerate(ranked)}
+        fills = [Fill(place[taker], place[maker], n, p) for taker, maker, n, p in batch.fills]
+        try:
+            with self.world.store.transaction():
+                bitmap = settlement.settle(
+                    self.world,
+                    self.settings.executor,
+                    accounts,
+                    instruments,
+                    presented,
+                    fills,
+                    batch.first_sequence,
+                )
+        except Rejected as rejected:  # the Exchange would refuse the whole batch
+            self.world.take_events()
+            return 0, rejected.error.code
+        skipped = [e for e in self.world.take_events() if e.name in SKIPS]
+        if not skipped:
+            return bitmap, 0
+        selector = int.from_bytes(skipped[0].arguments["code"], "big")
+        return bitmap, errors.BY_SELECTOR[selector].code
+
+    def _presented(self, digest: bytes, terms: SignedTerms) -> Presented:
+        signer = admission.signer_of(self.placed[digest])
+        return Presented(terms, signer.address, signer.wallet, signer.wallet, digest)
