@@ -13,10 +13,12 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from novate.chain.deployment import Deployment
 from novate.cli import demo
 from novate.cli import main as cli
 from novate.config import load
 from novate.demo.run import Crash
+from novate.demo.second import SecondEngine
 from novate.lab.prices import PriceTable, load_event
 from novate.lab.smiles import load_smiles
 from novate.web.report_data import Result
@@ -60,6 +62,22 @@ def test_nothing_is_lost_and_nothing_is_busted(ran: tuple[Path, Result]) -> None
     assert result["users_without_positions_loss"] == "0"
     assert result["invariants"] and all(result["invariants"].values())
     assert demo.sound(result)
+
+
+def test_a_second_engine_knows_the_journal_alone(ran: tuple[Path, Result], tmp_path: Path) -> None:
+    folder, result = ran
+    last = int(result["journal_head"].split(":")[0])
+    data = bytearray((folder / "journal.bin").read_bytes())
+    data[len(data) // 2] ^= 1
+    (tmp_path / "journal.bin").write_bytes(data)
+    deployment = Deployment.load(folder / "deployment.json")
+    first = max(deployment.executed_at + deployment.funded_at)
+    answers = []
+    for journal in (folder, tmp_path):
+        second = SecondEngine(journal / "journal.bin", deployment, load(), first)
+        answers.append(second.state_hash(last))
+        second.close()
+    assert len(answers[0]) == 64 and answers[1] == "", "it stops where the journal is damaged"
 
 
 def test_the_summary_fits_one_screen_and_names_what_is_broken(ran: tuple[Path, Result]) -> None:
