@@ -34,6 +34,7 @@ FINAL = frozenset(
     for error in (
         errors.OrderExpired,
         errors.OrderCancelled,
+        errors.OutlivesInstrument,
         errors.NonceUsed,
         errors.StaleRevision,
         errors.OverFilled,

@@ -348,8 +348,9 @@ class AsyncClient(BlockRfqs, MoreOrders):
 
     def _fee(self, terms: Terms, price: Decimal) -> Decimal:
         """Half more than the taker fee of a lot, or than an option's largest, in micro-dollars,
-        up.
+        up; where there is none, one of them.
         """
         rate = self._option_cap if is_option(terms.id) else self._taker_fee
         fee = price * terms.lot * rate * FEE_MARGIN
-        return to_step(fee, Decimal("0.000001"), Rounding.UP, up=True)
+        least = Decimal("0.000001")
+        return to_step(max(fee, least), least, Rounding.UP, up=True)
