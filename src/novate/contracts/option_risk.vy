@@ -53,14 +53,18 @@ struct Rates:
     liquidity: uint256
     liquidity_initial: uint256
 
-GAP_PPM: constant(uint256) = 1_500
+GAP_PPM: constant(int256) = 1_500
+PPM: constant(int256) = 10**6
+# more than any option is worth
+VALUE_MAX: constant(int256) = 2**200
 SHORT_MINIMUM_PPM: constant(uint256) = 5_000
 CALENDAR_DIVISOR: constant(uint256) = 100 * 2**30   # one per cent of 2**-30
 CALENDAR_VEGA_INVERSE: constant(uint256) = 4
 VEGA_DEPTH_INVERSE: constant(uint256) = 10
 DELTA_ONE: constant(int256) = 2**30
 VEGA_SPAN: constant(int256) = 2**80
-# of a row: the clip
+# of a row: the charge; the clip
+CHARGE: constant(uint256) = M16 << 191
 CLIP: constant(uint256) = 15 << 144
 LOTS_OFFSET: constant(int256) = 2**43
 M16: constant(uint256) = 2**16 - 1
@@ -187,22 +191,21 @@ def _with_rows(
                 book.sums.marks = unsafe_add(book.sums.marks, value)
                 book.sums.totals.sums = lanes.added(book.sums.totals.sums, array, lots)
                 book.sums.totals.net = unsafe_add(book.sums.totals.net, lots)
-                gap: uint256 = units.magnitude(notional)
                 if lots < 0:
                     lots = unsafe_sub(0, lots)
-                    book.sums.shorts = unsafe_add(book.sums.shorts, gap)
-                    gap = unsafe_mul(gap, GAP_PPM)
-                else:
-                    least: uint256 = unsafe_mul(convert(value, uint256), units.PPM)
-                    gap = min(unsafe_mul(gap, GAP_PPM), least)
-                book.sums.gap = unsafe_add(book.sums.gap, gap)
+                    notional = unsafe_sub(0, notional)
+                    value = VALUE_MAX
+                    book.sums.shorts = unsafe_add(book.sums.shorts, convert(notional, uint256))
+                notional = min(unsafe_mul(notional, GAP_PPM), unsafe_mul(value, PPM))
+                book.sums.gap = unsafe_add(book.sums.gap, convert(notional, uint256))
                 size: uint256 = convert(lots, uint256)
                 book.sums.totals.gross = unsafe_add(book.sums.totals.gross, size)
                 if row & CLIP != 0:
                     size = unsafe_mul(size, lanes.clipped(row << 108))
                     book.sums.totals.cut = unsafe_add(book.sums.totals.cut, size)
-            charge: uint256 = unsafe_mul(units.magnitude(delta), (row >> 191) & M16)
-            book.interest = unsafe_add(book.interest, charge)
+            if row & CHARGE != 0:
+                charge: uint256 = unsafe_mul(units.magnitude(delta), (row >> 191) & M16)
+                book.interest = unsafe_add(book.interest, charge)
             slot: uint256 = (lane >> 55) & 15
             delta = unsafe_add(unsafe_mul(delta, VEGA_SPAN), vega)
             book.sums.tenors[slot] = unsafe_add(book.sums.tenors[slot], delta)
