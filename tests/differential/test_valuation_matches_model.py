@@ -213,7 +213,7 @@ def test_a_slice_is_not_valued_from_another_portfolio_s_sums() -> None:
     bench.list_all()
     terms = bench.world.ledger.terms
     perps = [i for i in bench.instruments() if i in terms and terms[i].kind == PERP][:2]
-    whole, left, taken = (pack_positions({i: n for i in perps}) for n in (9, 6, 3))
+    whole, left, taken = (pack_positions(dict.fromkeys(perps, n)) for n in (9, 6, 3))
     both.call("run", bench.risk.address, whole, left, taken, True)
     assert both.view("known")
     both.call("set_after", taken)
