@@ -40,7 +40,7 @@ def _call_back():
 
 
 @external
-def evaluate(words: DynArray[uint256, 32]) -> IRiskModel.Valuation:
+def evaluate(words: DynArray[uint256, 32], keep: bool = False) -> IRiskModel.Valuation:
     """@notice Nothing is worth anything, nor needs margin."""
     self._call_back()
     return empty(IRiskModel.Valuation)
@@ -48,11 +48,11 @@ def evaluate(words: DynArray[uint256, 32]) -> IRiskModel.Valuation:
 
 @external
 def evaluate_slice(
-    left: DynArray[uint256, 32], taken: DynArray[uint256, 32]
-) -> (IRiskModel.Valuation, IRiskModel.Valuation):
+    whole: bytes32, taken: DynArray[uint256, 32]
+) -> (bool, IRiskModel.Valuation, IRiskModel.Valuation):
     """@notice The same of two portfolios."""
     self._call_back()
-    return empty(IRiskModel.Valuation), empty(IRiskModel.Valuation)
+    return True, empty(IRiskModel.Valuation), empty(IRiskModel.Valuation)
 
 
 @external

@@ -179,22 +179,43 @@ def test_an_unlisted_instrument_or_one_without_a_price_has_no_value(lots: int) -
 
 
 @pytest.mark.parametrize("seed", [7, 8])
-def test_two_portfolios_at_once_are_worth_what_each_is_alone(seed: int) -> None:
+def test_both_sides_of_a_slice_are_worth_what_each_is_alone(seed: int) -> None:
     bench = Bench(seed)
     both = bench.chain.deploy("TwoPortfolios", root=TEST_CONTRACTS)
+    known = 0
     for turn in range(24):
         bench.prices()
         bench.list_all()
-        left = bench.holding()
-        if turn % 3 != 0:  # perps alone, as one pass takes them
-            terms = bench.world.ledger.terms
-            left = {i: lots for i, lots in left.items() if terms[i].kind == PERP}
-        taken = {i: max(abs(n) // 3, 1) * (1 if n > 0 else -1) for i, n in left.items()}
-        if turn % 4 == 0:  # another order, another length
-            taken = dict(reversed(list(taken.items())[: bench.random.randrange(HELD_MAX)]))
-        words = pack_positions(left), pack_positions(taken)
-        both.call("run", bench.risk.address, *words, turn % 5 != 0)
+        whole = {i: lots for i, lots in bench.holding().items() if abs(lots) > 1}
+        terms = bench.world.ledger.terms
+        if turn % 3 != 0:  # perps alone, whose sums are kept
+            whole = {i: lots for i, lots in whole.items() if terms[i].kind == PERP}
+        taken = {i: max(abs(n) // 3, 1) * (1 if n > 0 else -1) for i, n in whole.items()}
+        left = {i: lots - taken[i] for i, lots in whole.items()}
+        keep = turn % 5 != 0
+        words = pack_positions(whole), pack_positions(left), pack_positions(taken)
+        both.call("run", bench.risk.address, *words, keep)
+        found = both.view("known")
+        assert found == (keep and whole != {} and all(terms[i].kind == PERP for i in whole))
+        known += found
         for at, held in enumerate((left, taken)):
             expected = margin.evaluate(bench.world, held)
-            found = tuple(getattr(expected, name) for name in VALUES + MORE)
-            assert both.view("alone", at) == both.view("together", at) == found
+            values = tuple(getattr(expected, name) for name in VALUES + MORE)
+            assert both.view("alone", at) == values
+            assert both.view("together", at) == (values if found else (0,) * len(values))
+    assert known > 0
+
+
+def test_a_slice_is_not_valued_from_another_portfolio_s_sums() -> None:
+    bench = Bench(9)
+    both = bench.chain.deploy("TwoPortfolios", root=TEST_CONTRACTS)
+    bench.prices()
+    bench.list_all()
+    terms = bench.world.ledger.terms
+    perps = [i for i in bench.instruments() if i in terms and terms[i].kind == PERP][:2]
+    whole, left, taken = (pack_positions(dict.fromkeys(perps, n)) for n in (9, 6, 3))
+    both.call("run", bench.risk.address, whole, left, taken, True)
+    assert both.view("known")
+    both.call("set_after", taken)
+    both.call("run", bench.risk.address, whole, left, taken, True)
+    assert not both.view("known")

@@ -75,6 +75,7 @@ def _saving(base: uint256, cross: int256, cap: uint256) -> uint256:
 @pure
 def _plus(a: Charges, b: Charges) -> Charges:
     """@notice The sum, field by field; of sixteen underlyings each is below 2**175 (`_of`)."""
+    # sixteen terms below 2**171
     return Charges(
         scan=unsafe_add(a.scan, b.scan),
         base=unsafe_add(a.base, b.base),

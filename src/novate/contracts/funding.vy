@@ -42,8 +42,9 @@ def step(
     """
     @notice Rate and funding index of a market up to now, or to when the price of its feed's quote
             (rows.vy) went stale, the rate at most the config's slope a second nearer to the
-            quote's target; idempotent at one timestamp. The feed's last outage, up to its resumed_at, is not
-            charged afterwards. Without open interest the rate is zero and the index stays.
+            quote's target; idempotent at one timestamp. The feed's last outage, up to its
+            resumed_at, is not charged afterwards. Without open interest the rate is zero and the
+            index stays.
     @param lot_index Value of a lot at the feed's index, wad, below 2**87.
     """
     index: int256 = convert(convert(market, bytes32), int256) >> 160

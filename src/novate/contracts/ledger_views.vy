@@ -36,16 +36,15 @@ def market_words(positions: uint256[4]) -> uint256[17]:
     found: uint256[17] = empty(uint256[17])
     lane: uint256 = 0
     for word: uint256 in positions:
-        if word == 0:
-            break
         # lanes are in use from the lowest on; below 16
-        found[lane] = ledger.books[(word >> 44) & M20][1]
-        if word >> 64 != 0:
-            found[unsafe_add(lane, 1)] = ledger.books[(word >> 108) & M20][1]
-            if word >> 128 != 0:
-                found[unsafe_add(lane, 2)] = ledger.books[(word >> 172) & M20][1]
-                if word >> 192 != 0:
-                    found[unsafe_add(lane, 3)] = ledger.books[word >> 236][1]
+        if word != 0:
+            found[lane] = ledger.books[(word >> 44) & M20][1]
+            if word >> 64 != 0:
+                found[unsafe_add(lane, 1)] = ledger.books[(word >> 108) & M20][1]
+                if word >> 128 != 0:
+                    found[unsafe_add(lane, 2)] = ledger.books[(word >> 172) & M20][1]
+                    if word >> 192 != 0:
+                        found[unsafe_add(lane, 3)] = ledger.books[word >> 236][1]
         lane = unsafe_add(lane, 4)
     found[16] = ledger.config
     return found

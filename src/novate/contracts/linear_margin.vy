@@ -161,6 +161,7 @@ def _rest(held: Held) -> Held:
             linear in lots, charges in lots of one side.
     """
     rest: Held = held
+    # bounds of `_gather`; a part's charges are at most the whole's
     rest.value_linear = unsafe_sub(self.kept_linear, held.value_linear)
     rest.charges = unsafe_sub(self.kept_charges, held.charges)
     used: uint256 = held.used

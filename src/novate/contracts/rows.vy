@@ -145,10 +145,7 @@ def _page(words: DynArray[uint256, 32], start: uint256) -> uint256[4]:
 
 @internal
 def _build_rows(page: uint256[4], found: uint256[17], status: uint256, base: uint256):
-    """
-    @notice Rows (docs/SPEC.md §4) of a page of positions at this round from their market words,
-            from then on read from transient storage.
-    """
+    """@notice Rows (docs/SPEC.md §4) of a page of positions, from then on read from the cache."""
     any: bool = self.cached
     self.cached = True
     # by underlying, of the perp seen last: what `_like` says, and its feed's quote
@@ -192,13 +189,12 @@ def _build_rows(page: uint256[4], found: uint256[17], status: uint256, base: uin
                 if end > start:
                     seconds: int256 = convert(convert(unsafe_sub(end, start), bytes32), int256)
                     reach: int256 = unsafe_mul(slope, seconds)
-                    gap: int256 = convert(convert(quote << 49, bytes32), int256) >> 225
-                    gap = unsafe_sub(gap, rate)
-                    if gap > reach:
-                        gap = reach
-                    elif gap < unsafe_sub(0, reach):
-                        gap = unsafe_sub(0, reach)
-                    rate = unsafe_add(rate, gap)
+                    target: int256 = convert(convert(quote << 49, bytes32), int256) >> 225
+                    if unsafe_sub(target, rate) > reach:
+                        target = unsafe_add(rate, reach)
+                    elif unsafe_sub(rate, target) > reach:
+                        target = unsafe_sub(rate, reach)
+                    rate = target
                     paid: int256 = convert((like >> 72) & M88, int256)
                     paid = unsafe_mul(unsafe_mul(rate, paid), seconds)
                     index = unsafe_add(index, unsafe_div(paid, units.PPB * funding.PERIOD_S))
@@ -209,8 +205,8 @@ def _build_rows(page: uint256[4], found: uint256[17], status: uint256, base: uin
             row |= unsafe_sub(notional, convert(convert(index, bytes32), uint256)) & M96
             if rate < 0:
                 rate = unsafe_sub(0, rate)
-            charge: uint256 = convert(convert(unsafe_add(rate, 9_999), bytes32), uint256)
-            charge = unsafe_div(charge, 10_000)
+            rate = unsafe_div(unsafe_add(rate, 9_999), 10_000)
+            charge: uint256 = convert(convert(rate, bytes32), uint256)
             interest = unsafe_mul(interest, notional)
             if interest > like >> 160:
                 charge = unsafe_add(charge, self._interest_charge(u, interest))

@@ -166,9 +166,9 @@ def transfer_slice(
     if len(stays) != 0:
         whole: bytes32 = keccak256(abi_encode(words))
         known, left, held = extcall ledger.risk_model.evaluate_slice(whole, taken)
-    elif other.count != 0:
-        value = ledger._evaluate(words)
-    if len(stays) == 0:
+    else:
+        if other.count != 0:
+            value = ledger._evaluate(words)
         stays, count, taken, count_taken = self._slice(
             words, row.count, bidder, other.count, fraction_ppm
         )
@@ -192,13 +192,8 @@ def transfer_slice(
     equity: int256 = ledger._equity(other, held)
     passes: bool = ledger._passes(bidder, before, equity, held, ledger.FLAG_GRACE)
     errors.require(passes, errors.InsufficientMargin)
-    if known:
-        # every word changed, and the bidder had none
-        ledger._write_words(account, stays)
-        ledger._write_words(bidder, taken)
-    else:
-        ledger._store_words(account, stays, row.count)
-        ledger._store_words(bidder, taken, other.count)
+    self._put(account, stays, row.count, known)
+    self._put(bidder, taken, other.count, known)
     after: IClearinghouse.Check = self._check(row, count, left)
     if after.equity >= convert(left.margin_maintenance, int256):
         # healthy again: the auction is over
@@ -209,6 +204,15 @@ def transfer_slice(
     if fee != 0:
         ledger._add_cash(ledger._layer(NUMBER_INSURANCE), fee)
     return after
+
+
+@internal
+def _put(account: bytes32, words: DynArray[uint256, 32], count_stored: uint256, all: bool):
+    """@notice Store the words of one side of a slice; where lanes stayed in place all changed."""
+    if all:
+        ledger._write_words(account, words)
+    else:
+        ledger._store_words(account, words, count_stored)
 
 
 @internal

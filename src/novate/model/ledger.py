@@ -209,6 +209,9 @@ def transfer_slice(
     passes = passes_gate(world, before, check_row(world, other), GRACE)
     require(passes, errors.InsufficientMargin)
     checked = check_row(world, row)
+    if checked.equity >= checked.valuation.margin_maintenance:  # healthy again: no auction
+        row = replace(row, flags=row.flags & ~IN_AUCTION)
+        checked = replace(checked, in_auction=False)
     _move_open_interest(world, original, row, world.ledger.accounts[bidder], other)
     accounts_module.store(world, account, row, cash_row)
     accounts_module.store(world, bidder, other, cash_other)
