@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from statistics import median
 
+from novate.config import Parameters
 from novate.demo.cheats import Verdict
 from novate.demo.option_market import OptionMarket
 from novate.demo.option_recorder import name_of, open_notional
@@ -238,3 +239,19 @@ def custody_cash(venue: Venue) -> int:
 def solvency_gap(venue: Venue) -> int:
     """Claims minus custody (wad): above zero somebody cannot be paid."""
     return claims(venue) - custody_cash(venue)
+
+
+def told(parameters: Parameters) -> dict[str, str]:
+    """What a reader of the report should know of the parameters in force."""
+    fees, ratio = parameters.fees, parameters.margin.initial_ratio_ppm
+    return {
+        **{
+            f"scan range {asset.name}": f"{asset.scan_range_ppm / 1e4:g} % up and down"
+            for asset in parameters.underlyings
+        },
+        "initial margin": f"{ratio / 1e6:g} times maintenance margin",
+        "taker fee": f"{fees.taker_ppm / 1e4:g} % of notional",
+        "maker fee": f"{fees.maker_ppm / 1e4:g} % of notional",
+        "option fee, each side": f"{fees.option_ppm / 1e4:g} % of the underlying, at "
+        f"most {fees.option_cap_bps / 100:g} % of the premium",
+    }

@@ -23,7 +23,7 @@ from novate.demo.actors import BTC, ETH, Actor
 from novate.demo.liquidations import BID_AFTER_S, Liquidations, Totals
 from novate.demo.option_market import OptionMarket, expiries_for
 from novate.demo.option_recorder import OptionRecorder
-from novate.demo.recorder import Recorder, claims, custody_cash, solvency_gap, usd
+from novate.demo.recorder import Recorder, claims, custody_cash, solvency_gap, told, usd
 from novate.demo.second import SecondEngine
 from novate.demo.trading import Trading
 from novate.demo.venue import Venue
@@ -372,23 +372,11 @@ class Crash:
         }
 
     def _write(self, result: Result) -> None:
-        fees, ratio = self.parameters.fees, self.parameters.margin.initial_ratio_ppm
-        parameters = {
-            **{
-                f"scan range {asset.name}": f"{asset.scan_range_ppm / 1e4:g} % up and down"
-                for asset in self.parameters.underlyings
-            },
-            "initial margin": f"{ratio / 1e6:g} times maintenance margin",
-            "taker fee": f"{fees.taker_ppm / 1e4:g} % of notional",
-            "maker fee": f"{fees.maker_ppm / 1e4:g} % of notional",
-            "option fee, each side": f"{fees.option_ppm / 1e4:g} % of the underlying, at "
-            f"most {fees.option_cap_bps / 100:g} % of the premium",
-        }
         standing = [
             f"{a}: not in the file, held still" for a in FEEDS if a not in self.table.underlyings
         ]
         sources = [*self.table.sources, *standing, *self.market.smiles.sources]
-        data = self.recorder.data(parameters, sources)
+        data = self.recorder.data(told(self.parameters), sources)
         self.options.add_to(data)
         data["findings"] = [
             {"code": f.code, "name": f.name, "row": f.row, "text": f.text}

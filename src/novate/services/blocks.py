@@ -21,7 +21,8 @@ from novate.chain.deployment import Deployment
 from novate.chain.rows import hexed, integer, raw_bytes
 from novate.errors import NodeLied, NoTwin, Rejected, require
 from novate.services import routed
-from novate.wire.records import ChainTransaction, RoutedCall
+from novate.wire.record_types import RoutedCall
+from novate.wire.records import ChainTransaction
 
 NOBODY = bytes(20)
 

@@ -18,7 +18,8 @@ from msgspec.structs import replace
 
 from novate.chain.rows import hexed, integer, raw_bytes
 from novate.errors import NoTwin, require
-from novate.wire.records import ChainTransaction, RoutedCall
+from novate.wire.record_types import RoutedCall
+from novate.wire.records import ChainTransaction
 
 TRACER = {"tracer": "callTracer", "tracerConfig": {"withLog": True}}
 

@@ -47,6 +47,21 @@ class Order(msgspec.Struct, frozen=True, array_like=True, gc=False, forbid_unkno
     executor: Address
 
 
+class RoutedCall(
+    msgspec.Struct, frozen=True, array_like=True, gc=False, forbid_unknown_fields=True
+):
+    """A call by which somebody else's contract entered one of ours; ``events`` of its
+    transaction's, from ``first_event`` on, are the call's.
+    """
+
+    sender: Address
+    contract: Address
+    calldata: bytes
+    gas_used: Unsigned
+    first_event: Unsigned
+    events: Unsigned
+
+
 def big(value: int) -> str:
     """A number of any size as its canonical decimal string."""
     return str(value)

@@ -33,6 +33,7 @@ from novate.wire.record_types import (
     CompactSignature,
     Digest,
     Name,
+    RoutedCall,
     Signature,
     Unsigned,
 )
@@ -284,21 +285,6 @@ class BatchSubmitted(Base, frozen=True):
     fee_maximum: Big = "0"
     fee_priority: Big = "0"
     carries_round: bool = False
-
-
-class RoutedCall(
-    msgspec.Struct, frozen=True, array_like=True, gc=False, forbid_unknown_fields=True
-):
-    """A call by which somebody else's contract entered one of ours; ``events`` of its
-    transaction's, from ``first_event`` on, are the call's.
-    """
-
-    sender: Address
-    contract: Address
-    calldata: bytes
-    gas_used: Unsigned
-    first_event: Unsigned
-    events: Unsigned
 
 
 class ChainTransaction(Base, frozen=True):
