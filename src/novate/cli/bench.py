@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from novate.bench import api as trading
 from novate.bench import margining, matching, recovery, settling, signing
@@ -309,22 +309,22 @@ def sign_table(report: signing.SignReport) -> Table:
 def figures_table(report: GasReport) -> Table:
     """Figure, target and verdict of each scenario; how many times more the baseline needs."""
     table = Table(
-        "figure", "gas", "target", "", "baseline", "times ours", title="Gas, cold storage"
+        Column("figure", no_wrap=True),
+        Column("gas", justify="right", no_wrap=True),
+        Column("target", justify="right", no_wrap=True),
+        Column("", no_wrap=True),
+        "others need",
+        title="Gas, cold storage",
     )
-    for column in table.columns[1:3]:
-        column.justify = "right"
     for key, value in report.figures.items():
         target = TARGETS.get(key)
-        verdict = (
-            "" if target is None else "met" if value <= target else f"missed by {value - target:,}"
-        )
+        verdict = "" if target is None else "met" if value <= target else f"{value - target:,} over"
         name, baseline = BASELINES.get(key, ("", 0))
         table.add_row(
             key,
             f"{value:,}",
             f"{target:,}" if target else "",
             verdict,
-            f"{name} {baseline:,}" if baseline else "",
-            f"{baseline / value:.1f}" if baseline else "",
+            f"{baseline / value:.1f}x: {name}" if baseline else "",
         )
     return table
