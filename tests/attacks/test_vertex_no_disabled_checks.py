@@ -123,13 +123,15 @@ def test_what_the_checks_let_through_passes() -> None:
 
 @pytest.mark.parametrize("name", DEPLOYED)
 def test_no_constructor_takes_a_switch_and_only_these_functions_take_a_flag(name: str) -> None:
-    """The only booleans that come in from outside: approve a venue or an executor, flag an auction.
-    What a pure function is told (a call or a put) changes nothing.
+    """The only booleans that come in from outside: approve a venue or an executor, flag an auction,
+    keep the sums of a valuation for the rest of the transaction. What a pure function is told (a
+    call or a put) changes nothing.
     """
     allowed = {
         ("set_venue", "approved"),
         ("set_executor", "approved"),
         ("set_in_auction", "enabled"),
+        ("evaluate", "keep"),
     }
     found = {
         (entry.get("name", "constructor"), item["name"])
