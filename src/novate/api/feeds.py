@@ -127,7 +127,7 @@ class Feeds:
             feed.bids, feed.asks = dict(book.depth(item.id, True)), dict(book.depth(item.id, False))
 
     def follow(self, record: AnyRecord) -> None:
-        """Publish what one durable record changed; without followers the books are not looked at."""
+        """Publish what one durable record changed; without followers no book is looked at."""
         self.behind |= not self.followers
         if self.behind:
             return
