@@ -44,10 +44,10 @@ ORDERS_PER_RUN_MAX = 60_000
 RATE = 2_000
 TARGETS = {"orders_per_s": 20_000, "bulk_orders_per_s": 40_000, "p50_us": 500, "p99_us": 1_500}
 TEXT = (
-    "orders signed and framed before the clock runs; 64 connections of 16 accounts; 60 % rest, 20 "
-    "% are immediate and meet nobody, 20 % are immediate and trade; every signature verified, margin "
-    "on, answered once the journal is synced; credit limits lifted, nothing settled; the load "
-    "generator runs on the same cores"
+    "orders signed and framed before the clock runs; 64 connections of 16 accounts; 60 % rest, "
+    "20 % are immediate and meet nobody, 20 % are immediate and trade; every signature verified, "
+    "margin on, answered once the journal is synced; credit limits lifted, nothing settled; the "
+    "load generator runs on the same cores"
 )
 WEBSOCKET = "/ws/api/v1"
 
