@@ -254,6 +254,12 @@ class Load:
             assert b"access_token" in await reply
             self.lines.append(line)
 
+    async def close(self) -> None:
+        """Leave."""
+        for line in self.lines:
+            line.transport.close()
+        await asyncio.sleep(0.1)
+
     def _line(self, number: int) -> Line:
         return Line(lambda message: self.answered[number](message))
 
@@ -347,6 +353,7 @@ async def _run(
         done = (count * CONNECTIONS - sum(map(len, made))) * size
         parts.append((rates, 1e6 * (_processor(process) - used) / done))
     (single, cpu), (bulk, cpu_bulk) = parts
+    await load.close()
     return ApiReport(
         orders_per_s=round(single),
         bulk_orders_per_s=round(bulk),
