@@ -16,7 +16,8 @@ import time
 from eth_account import Account
 
 from novate.chain.backend import abi_of
-from novate.chain.client import CallReverted, Client as Chain, RemoteContract
+from novate.chain.client import CallReverted, RemoteContract
+from novate.chain.client import Client as Chain
 from novate.errors import Rejected
 from novate.sdk import Client
 

@@ -393,7 +393,7 @@ def push_to_all(api: VenueApi) -> None:
     """Market data for whoever follows the ticker."""
     item = api.market.named(BTC)
     for _ in range(200):
-        api.feeds._publish(f"ticker.{BTC}.raw", api.market.ticker(item))
+        api.feeds._send(f"ticker.{BTC}.raw", 0, api.market.ticker(item))
 
 
 def test_heartbeats_are_sent_and_must_be_answered(

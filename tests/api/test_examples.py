@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from tests.api.test_up import BTC, PROGRAM, key_of, running
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
 ELSEWHERE = {"leave_without_operator.py"}
+ETH = "ETH-PERPETUAL"
 SECRET = "a-secret-of-the-bot-alone"
 
 
@@ -67,20 +69,84 @@ def test_both_sides_are_quoted_while_it_runs(said: dict[str, Any]) -> None:
         assert not other.fetch_order_book(BTC)["bids"]
 
 
+def test_both_sides_of_an_option_are_quoted_and_a_fill_settles(said: dict[str, Any]) -> None:
+    printed: list[str] = []
+    example = threading.Thread(
+        target=lambda: printed.append(run(said, 0, "quote_an_option.py", said["url"], "BTC", "8"))
+    )
+    example.start()
+    with Client(said["url"], key_of(said, 3)) as other:
+        deadline, name = time.monotonic() + 20, ""
+        while not name and time.monotonic() < deadline:
+            rows = other.call("public/get_book_summary_by_currency", currency="BTC", kind="option")
+            quoted = [r for r in rows if r["bid_price"] and r["ask_price"]]
+            name = quoted[0]["instrument_name"] if quoted else ""
+            time.sleep(0.1)
+        seen = other.fetch_greeks(name)
+        bid, mark, ask = (Decimal(seen[k]) for k in ("bid_iv", "mark_iv", "ask_iv"))
+        assert mark - 2 < bid < mark < ask < mark + 2
+        limit = round(Decimal(quoted[0]["ask_price"]) + 100)
+        taken = other.create_order(name, "buy", "0.1", limit, time_in_force="immediate_or_cancel")
+        assert taken["order"]["filled_amount"] == "0.1"
+        while time.monotonic() < deadline:
+            [trade] = other.call("private/get_user_trades_by_instrument", instrument_name=name)[
+                "trades"
+            ] or [{}]
+            if trade.get("settlement_state") == "settled":
+                break
+            time.sleep(0.2)
+        assert (trade["settlement_state"], trade["instrument_name"]) == ("settled", name)
+        [held] = other.fetch_positions()
+        assert (held["instrument_name"], held["size"]) == (name, "0.1")
+        assert Decimal(other.fetch_balance()["initial_margin"]) > 0
+        log = other.call("private/get_transaction_log")["logs"]
+        assert [row["instrument_name"] for row in log if row["type"] == "trade"] == [name]
+    example.join(60)
+    assert f"held: -0.1 {name} delta: -0." in printed[0]
+
+
+def command(said: dict[str, Any], *words: str) -> str:
+    line = [sys.executable, "-c", PROGRAM, "venue", *words, "--venue", said["url"]]
+    ended = subprocess.run(
+        line, env=environment(said, 0), capture_output=True, text=True, timeout=60
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    return ended.stdout
+
+
+def test_the_command_line_shows_options(said: dict[str, Any]) -> None:
+    listed = json.loads(command(said, "instruments", "--kind", "option", "--json"))
+    assert len({i["expiration_timestamp"] for i in listed}) >= 2
+    assert {i["base_currency"] for i in listed} == {"BTC", "ETH"}
+    one = listed[0]["instrument_name"]
+    day = one.split("-")[1]
+    shown = command(said, "instruments", "--currency", one[:3], "--kind", "future")
+    assert f"{one[:3]}-{day}" in shown and "08:00" in shown
+    chain = json.loads(command(said, "chain", one[:3], "--expiry", day, "--json"))
+    assert len(chain) == 16 and all(row["greeks"] for row in chain)
+    assert one in command(said, "chain", one[:3], "--expiry", day)
+    ticker = command(said, "ticker", one)
+    assert "mark vol %" in ticker and "theta" in ticker
+
+
 def test_a_book_is_hedged(said: dict[str, Any]) -> None:
     with (
         Client(said["url"], key_of(said, 2)) as maker,
-        Client(said["url"], key_of(said, 3)) as trader,
+        Client(said["url"], key_of(said, 1)) as trader,
     ):
         price = round(Decimal(maker.fetch_ticker(BTC)["mark_price"]))
         maker.create_order(BTC, "sell", "0.7", price + 10)
         trader.create_order(BTC, "buy", "0.7", price + 20, time_in_force="immediate_or_cancel")
         maker.create_order(BTC, "buy", "0.4", price - 10)
         maker.create_order(BTC, "buy", "0.5", price - 30)
-        printed = run(said, 3, "hedge_a_book.py", said["url"], "BTC")
+        printed = run(said, 1, "hedge_a_book.py", said["url"], "BTC")
         assert printed.startswith("delta 0.7") and printed.rstrip().endswith("delta 0")
         assert trader.fetch_positions() == []
         maker.cancel_all_orders()
+
+
+def sizes(client: Client) -> dict[str, Decimal]:
+    return {p["instrument_name"]: Decimal(p["size"]) for p in client.fetch_positions()}
 
 
 def test_a_request_for_quotes_is_answered_and_taken(said: dict[str, Any]) -> None:
@@ -90,7 +156,8 @@ def test_a_request_for_quotes_is_answered_and_taken(said: dict[str, Any]) -> Non
     )
     example.start()
     with Client(said["url"], key_of(said, 2)) as trader:
-        legs = [(BTC, "buy", "0.2"), ("ETH-PERPETUAL", "sell", "3")]
+        before = sizes(trader)
+        legs = [(BTC, "buy", "0.2"), (ETH, "sell", "3")]
         asked = trader.create_block_rfq(legs, valid_for=30)
         trader.create_block_rfq([(BTC, "buy", "50")], valid_for=30)  # too much for this maker
         deadline, mine = time.monotonic() + 20, asked
@@ -99,15 +166,15 @@ def test_a_request_for_quotes_is_answered_and_taken(said: dict[str, Any]) -> Non
             [mine] = trader.fetch_block_rfqs(block_rfq_id=asked["block_rfq_id"])
         done = trader.accept_block_rfq(mine["asks"][0])
         assert done["state"] == "filled"
-        held = {p["instrument_name"]: p["size"] for p in trader.fetch_positions()}
-        assert held == {BTC: "0.2", "ETH-PERPETUAL": "-3"}
+        for name, size in (before | {BTC: before.get(BTC, 0) + Decimal("0.2"), ETH: -3}).items():
+            assert sizes(trader)[name] == size
         # and back, by the other side of the same maker
         again = trader.create_block_rfq(legs, valid_for=30)
         while not again["bids"] and time.monotonic() < deadline:
             time.sleep(0.1)
             [again] = trader.fetch_block_rfqs(block_rfq_id=again["block_rfq_id"])
         trader.accept_block_rfq(again["bids"][0])
-        assert trader.fetch_positions() == []
+        assert sizes(trader) == before
         example.join(60)
     assert printed[0].count("offered to") == 4 and printed[0].count("traded:") == 2
     assert "is too large" in printed[0]

@@ -12,20 +12,28 @@ from typing import Any
 
 import aiohttp
 import pytest
-from support.venue_api import Trader, Venue, open_venue, served
+from support.venue_api import Trader, Venue, list_options, open_venue, served
 
+from novate.naming import future_name, option_name, to_symbol
 from novate.sdk import AsyncClient, SigningKey
 from novate.sdk.signer import Signer
 from novate.sdk.signer_keys import KeyFault, load
+from novate.units import DAY_S, WAD
 
 BOT, OTHER = Trader("signer bot"), Trader("signer other")
 SECRET = "a-secret-of-the-bot-alone"
+
+
+def expiry_of(venue: Venue) -> int:
+    """In four weeks at eight, whatever the second."""
+    return (venue.genesis_time // DAY_S + 28) * DAY_S + 8 * 3_600
 
 
 @pytest.fixture(scope="module")
 def venue(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Venue]:
     folder: Path = tmp_path_factory.mktemp("venue")
     made = open_venue(folder, [BOT, OTHER])
+    list_options(made, [expiry_of(made)])
     yield made
     made.close()
 
@@ -79,6 +87,42 @@ def test_ccxt_reads_trades_and_cancels(venue: Venue, keys: Path) -> None:
                 assert [(o["id"], o["filled"]) for o in opened] == [(placed["id"], 0.1)]
                 await exchange.cancel_order(placed["id"], "BTC/USDC:USDC")
                 assert await exchange.fetch_open_orders("BTC/USDC:USDC") == []
+            finally:
+                await exchange.close()
+                await signer.stop()
+
+    asyncio.run(run())
+
+
+def test_ccxt_reads_and_trades_options(venue: Venue, keys: Path) -> None:
+    async def run() -> None:
+        async with served(venue) as (_, url):
+            signer = Signer(url, load(keys))
+            exchange = deribit(f"http://127.0.0.1:{await signer.start()}")
+            try:
+                markets = await exchange.load_markets()
+                expiry = expiry_of(venue)
+                symbol = to_symbol(option_name("BTC", expiry, 100_000 * WAD, False))
+                assert symbol.count("-") == 3
+                call = markets[symbol]
+                assert (call["option"], call["strike"], call["optionType"]) == (
+                    True,
+                    100_000,
+                    "call",
+                )
+                assert (call["expiry"], call["contractSize"]) == (expiry * 1000, 0.01)
+                assert markets[to_symbol(future_name("BTC", expiry))]["future"]
+                assert sum(m["option"] for m in markets.values()) == 12
+                greeks = await exchange.fetch_greeks(symbol)
+                assert 0.4 < greeks["delta"] < 0.6 and 40 < greeks["markImpliedVolatility"] < 50
+                mark = round(greeks["markPrice"])
+                placed = await exchange.create_order(symbol, "limit", "buy", 0.5, mark - 100)
+                assert (placed["symbol"], placed["status"]) == (symbol, "open")
+                book = await exchange.fetch_order_book(symbol)
+                assert book["bids"] == [[mark - 100, 0.5]]
+                tickers = await exchange.fetch_tickers(None, {"code": "BTC"})
+                assert tickers[symbol]["bid"] == mark - 100
+                await exchange.cancel_order(placed["id"], symbol)
             finally:
                 await exchange.close()
                 await signer.stop()

@@ -6,7 +6,9 @@ import json
 import signal
 import subprocess
 import sys
+import threading
 import time
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from decimal import Decimal
@@ -14,8 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.venue_api import list_options, open_venue
 
 from novate.sdk import Client, SigningKey
+from novate.units import DAY_S
 
 BTC = "BTC-PERPETUAL"
 PROGRAM = "from novate.cli.main import main; main()"
@@ -48,6 +52,13 @@ def settled(client: Client) -> bool:
     return bool(trades) and all(t["settlement_state"] == "settled" for t in trades)
 
 
+def fresh(said: dict[str, Any], option: str, currency: str = "BTC") -> bool:
+    """Whether an option's stored array may be used now."""
+    with Client(said["url"]) as client:
+        found = client.call("public/get_scenarios", currency=currency)["instruments"]
+    return next(row["stored"] for row in found if row["instrument_name"] == option)
+
+
 def test_a_venue_trades_settles_and_goes_on_after_a_restart(tmp_path: Path) -> None:
     folder = tmp_path / "venue"
     with running(folder) as (process, said):
@@ -63,6 +74,8 @@ def test_a_venue_trades_settles_and_goes_on_after_a_restart(tmp_path: Path) -> N
                 time.sleep(0.1)
             assert settled(taker)
             before = taker.fetch_positions()
+            chain = taker.fetch_option_chain("BTC")
+            option = next(iter(chain.values()))["instrument_name"]
         process.send_signal(signal.SIGINT)
         assert process.wait(30) == 0
     with running(folder) as (_, said), Client(said["url"], key_of(said, 0)) as maker:
@@ -73,6 +86,14 @@ def test_a_venue_trades_settles_and_goes_on_after_a_restart(tmp_path: Path) -> N
             after = taker.fetch_positions()
             assert [(p["instrument_name"], p["size"]) for p in after] == [(BTC, "0.2")]
             assert [p["size"] for p in before] == ["0.2"]
+            assert taker.fetch_option_chain("BTC").keys() >= chain.keys() != set()
+            item = taker.call("public/get_instrument", instrument_name=option)
+            assert item["state"] == "open" and item["creation_timestamp"] > 0
+            assert Decimal(taker.fetch_greeks(option)["mark_iv"]) > 0
+            deadline = time.monotonic() + 20
+            while not fresh(said, option) and time.monotonic() < deadline:
+                time.sleep(0.2)
+            assert fresh(said, option), "surfaces and arrays go on after a restart"
 
 
 def test_two_processes_do_not_share_a_folder(tmp_path: Path) -> None:
@@ -131,3 +152,43 @@ def test_the_past_is_answered_by_the_read_side(tmp_path: Path) -> None:
             "public/get_tradingview_chart_data", instrument_name=BTC, resolution="1", **span
         )
         assert sum(Decimal(str(v)) for v in chart["volume"]) == Decimal("0.3")
+
+
+def test_over_an_rpc_it_shows_what_is_listed_there(tmp_path: Path) -> None:
+    made = open_venue(tmp_path, [])
+    expiry = (made.now // DAY_S + 28) * DAY_S + 8 * 3_600
+    list_options(made, [expiry])
+    folder, stop = tmp_path / "other", threading.Event()
+    folder.mkdir()
+    made.deployment.save(folder / "deployment.json")
+
+    def mine() -> None:  # a chain that goes on by itself
+        while not stop.wait(0.3):
+            made.client.mine(max(int(time.time()), made.client.block().timestamp))
+
+    miner = threading.Thread(target=mine)
+    miner.start()
+    try:
+        with (
+            running(folder, "--rpc", made.node.http_url) as (_, said),
+            Client(said["url"]) as client,
+        ):
+            chain = client.fetch_option_chain("ETH")
+            assert {item["expiration_timestamp"] for item in chain.values()} == {expiry * 1000}
+            assert len(chain) == 6 and said["accounts"] == []
+            name = next(iter(chain.values()))["instrument_name"]
+            deadline = time.monotonic() + 30
+            while not fresh(said, name, "ETH") and time.monotonic() < deadline:
+                time.sleep(0.2)
+            assert fresh(said, name, "ETH"), "its nodes' surfaces and arrays are on that chain"
+            with urllib.request.urlopen(said["url"] + "/health") as answer:
+                part = json.load(answer)["parts"]["surfaces"]
+            assert part["ready"] and "s old" in part["detail"]
+            with urllib.request.urlopen(said["url"] + "/metrics") as answer:
+                assert b"novate_surface_skipped" in answer.read()
+            assert client.load_markets().keys() >= chain.keys()
+            assert len(client.fetch_option_chain("ETH")) == 6, "it lists nothing itself"
+    finally:
+        stop.set()
+        miner.join()
+        made.close()

@@ -6,7 +6,7 @@ import asyncio
 import json
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -22,10 +22,13 @@ from novate.api.server import Server
 from novate.api.venue import VenueApi
 from novate.chain.node import local_key
 from novate.demo.venue import Venue
+from novate.lab.smiles import SmileTable, around
+from novate.model import surfaces
 from novate.model.account import account_of
 from novate.model.order import IMMEDIATE, Order
 from novate.services.boot import coincurve_key
 from novate.services.gateway import Gateway
+from novate.services.option_keeper import OptionKeeper, strikes_for
 from novate.services.oracle_node import NodePrice
 from novate.units import ORACLE_UNIT, WAD
 from novate.wire import eip712
@@ -79,7 +82,7 @@ class Trader:
             price=round(float(price) * 1000) * WAD // 1000,
             max_fee=WAD,
             nonce=self.nonce,
-            expiry=2**32,
+            expiry=item.expiry or 2**32,
             flags=IMMEDIATE * immediate,
         )
         return {
@@ -88,7 +91,7 @@ class Trader:
             "price": price,
             "max_fee": "1",
             "nonce": self.nonce,
-            "expiry": 2**32,
+            "expiry": item.expiry or 2**32,
             "signature": self.signed(eip712.order_digest(api.separator, order)),
             **more,
         }
@@ -135,6 +138,43 @@ def open_venue(folder: Path, traders: list[Trader]) -> Venue:
     for step in range(3):  # past the restart grace
         post(venue, venue.now + (60 if step else 12))
     return venue
+
+
+def list_options(
+    venue: Venue, expiries: Sequence[int], percents: Sequence[int] = (-10, 0, 10)
+) -> OptionKeeper:
+    """Surfaces of unmoved volatilities, and options and futures of these expiries, with arrays."""
+    keeper = OptionKeeper(venue.client, venue.deployment, venue.upkeep, venue.node_keys)
+    post_surfaces(venue, keeper, expiries)
+    places = [(u, expiry) for u in PRICES for expiry in expiries]
+    for underlying, expiry in places:
+        keeper.list_expiry(underlying, expiry)
+    venue.mine(venue.now + 1)
+    world = venue.sequencer.world
+    for underlying, expiry in places:
+        slot, grid = surfaces.slot_of(world, underlying, expiry), world.options.grids[underlying]
+        forward = world.oracle.feeds[grid.feed].mark
+        for strike in strikes_for(forward, grid.step, percents):
+            keeper.list_strike(underlying, slot, strike)
+    venue.mine(venue.now + 1)
+    for place, _ in world.options.listed.items():
+        keeper.refresh(*place)
+    venue.mine(venue.now + 1)
+    return keeper
+
+
+def post_surfaces(venue: Venue, keeper: OptionKeeper, expiries: Sequence[int]) -> None:
+    """All nodes see the same volatilities now, and say so."""
+    smile, world = SmileTable().smile("BTC", 0, 0), venue.sequencer.world
+    for underlying, price in PRICES.items():
+        quotes = [around(smile, expiry, venue.now, float(price), 0.0) for expiry in expiries]
+        for node in keeper.nodes:
+            node.observe({underlying: quotes})
+        stored = surfaces.newest(world, underlying)
+        signed = keeper.agree(underlying, stored, venue.now)
+        assert signed is not None
+        keeper.post(signed)
+    venue.mine(venue.now + 1)
 
 
 def post(venue: Venue, timestamp: int) -> None:

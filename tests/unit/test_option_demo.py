@@ -16,7 +16,7 @@ from novate.chain.node import local_key
 from novate.demo import option_actors, option_risk
 from novate.demo.actors import BTC, ETH, USD, Actor, Desk, option_traders
 from novate.demo.option_book import FutureView, OptionBook, OptionView
-from novate.demo.option_market import FAR_PERCENT, NEAR_PERCENT, expiries_for, strikes_for
+from novate.demo.option_market import expiries_for
 from novate.demo.option_risk import Leg, change, exact_worst
 from novate.lab.smiles import NOVEMBER, OCTOBER
 from novate.model import arrays, pricing
@@ -26,6 +26,7 @@ from novate.model.ledger import Check
 from novate.model.margin import Valuation
 from novate.model.option_id import OptionId, future_id
 from novate.model.order import IMMEDIATE, REDUCE_ONLY
+from novate.services.option_keeper import FAR_PERCENT, NEAR_PERCENT, strikes_for
 from novate.units import WAD
 from novate.wire.order import SignedOrder
 

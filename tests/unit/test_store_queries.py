@@ -168,6 +168,10 @@ def test_a_trade_shows_prices_as_signed_until_the_chain_has_taken_them(store: Da
         assert (trade.mark_price, trade.index_price) == ("0", "13")
         (mine,) = trades.get_user_trades_by_instrument(connection, text(MAKER), BTC, ALL).rows
         (other,) = trades.get_user_trades_by_instrument(connection, text(TAKER), BTC, ALL).rows
+        for currency in ("BTC", "any", "USDC"):
+            ask = trades.get_user_trades_by_currency
+            assert ask(connection, text(MAKER), currency, ALL).rows == [mine]
+        assert ask(connection, text(MAKER), "ETH", ALL).rows == []
     assert (mine.direction, mine.liquidity, mine.label) == ("sell", "M", "quote")
     assert (other.direction, other.liquidity, other.label) == ("buy", "T", "")
     assert (mine.fee, other.fee) == ("0.0000000000000001", "0.0000000000000004")
@@ -207,6 +211,11 @@ def test_the_history_of_orders_and_their_steps(store: Database) -> None:
         (sold,) = ask(connection, text(MAKER), BTC, ALL).rows
         (bought,) = ask(connection, text(TAKER).upper().replace("0X", "0x"), BTC, ALL).rows
         every = ask(connection, text(MAKER), BTC, ALL, include_unfilled=True).rows
+        of_all = accounts.get_order_history_by_currency
+        assert of_all(connection, text(MAKER), "BTC", ALL).rows == [sold]
+        assert of_all(connection, text(MAKER), "ETH", ALL).rows == []
+        more = of_all(connection, text(MAKER), "any", ALL, include_unfilled=True).rows
+        assert more == every
         steps = accounts.get_order_events(connection, text(digest(1)))
         assert accounts.get_order_events(connection, text(digest(9))) == []
         assert rejection(lambda: accounts.get_order_events(connection, "1"))[0] is BadQuery
@@ -228,6 +237,8 @@ PRIVATE: list[Callable[..., Any]] = [
     lambda c, account, page: accounts.get_order_history_by_instrument(c, account, BTC, page),
     lambda c, account, page: accounts.get_settlement_history_by_instrument(c, account, BTC, page),
     lambda c, account, page: trades.get_user_trades_by_instrument(c, account, BTC, page),
+    lambda c, account, page: accounts.get_order_history_by_currency(c, account, "BTC", page),
+    lambda c, account, page: trades.get_user_trades_by_currency(c, account, "any", page),
     accounts.get_transaction_log,
     accounts.get_deposits,
     accounts.get_withdrawals,

@@ -29,7 +29,9 @@ SWITCH_SECONDS_MIN, SWITCH_SECONDS_MAX = 5, 3_600
 
 
 class Scope(Parameters):
-    """Where cancel-on-disconnect counts: this connection (the default), as there is no other."""
+    """Of this connection (the default), or of every connection of the account that does not say
+    otherwise, until the venue restarts.
+    """
 
     scope: Literal["connection", "account"] = "connection"
 
@@ -77,7 +79,10 @@ class Digest(PlaceOrder):
 
 @method("private/enable_cancel_on_disconnect", Scope, scope="trade")
 async def enable_cancel_on_disconnect(call: Call, params: Scope) -> str:
-    """Cancel the account's orders when this connection ends."""
+    """Cancel the account's orders when this connection, or any of the account's, ends."""
+    if params.scope == "account":
+        call.session.venue.cancels_with.add(call.session.account)
+        return "ok"
     require(call.session.send is not None, NotAuthenticated, "only a WebSocket can be left")
     call.session.cancel_on_disconnect = True
     return "ok"
@@ -85,15 +90,20 @@ async def enable_cancel_on_disconnect(call: Call, params: Scope) -> str:
 
 @method("private/disable_cancel_on_disconnect", Scope, scope="trade")
 async def disable_cancel_on_disconnect(call: Call, params: Scope) -> str:
-    """Leave the orders when this connection ends."""
-    call.session.cancel_on_disconnect = False
+    """Leave the orders when this connection, or any of the account's, ends."""
+    if params.scope == "account":
+        call.session.venue.cancels_with.discard(call.session.account)
+    else:
+        call.session.cancel_on_disconnect = False
     return "ok"
 
 
 @method("private/get_cancel_on_disconnect", Scope, scope="read")
 async def get_cancel_on_disconnect(call: Call, params: Scope) -> dict[str, Any]:
-    """Whether this connection's end cancels."""
-    return {"scope": "connection", "enabled": call.session.cancel_on_disconnect}
+    """Whether this connection's end, or that of the account's others, cancels."""
+    of_all = call.session.account in call.session.venue.cancels_with
+    enabled = of_all if params.scope == "account" else call.session.cancels_at_end
+    return {"scope": params.scope, "enabled": enabled}
 
 
 @method("private/schedule_cancel", Switch, scope="trade")

@@ -55,15 +55,17 @@ class ChainLoop:
 
     async def run(self) -> None:
         """Take turns until cancelled. Errors: ``ReorgTooDeep``."""
-        while self.resumed:
-            # the chain no longer has what the journal's end says of it
-            await self.core.enter(self.resumed.pop(0))
         while True:
             await self.step()
             await asyncio.sleep(IDLE_SECONDS)
 
     async def step(self) -> None:
-        """One turn of the service, and a block where it is our chain and time."""
+        """One turn of the service, and a block where it is our chain and time. The first one brings
+        everything that the chain holds and the journal does not.
+        """
+        while self.resumed:
+            # the chain no longer has what the journal's end says of it
+            await self.core.enter(self.resumed.pop(0))
         self._loop = asyncio.get_running_loop()
         await asyncio.to_thread(self._turn, self.clock_ms())
 

@@ -1,7 +1,7 @@
 """Closing a position: a signed order that can only reduce it, and nothing of it rests.
 
-Deribit's ``close_position`` makes an order of the venue's own; here whoever holds the position signs
-it (``sdk.AsyncClient.close_position`` does both), and the venue checks that it closes.
+Deribit's ``close_position`` makes an order of the venue's own; here whoever holds the position
+signs it (``sdk.AsyncClient.close_position`` does both), and the venue checks that it closes.
 """
 
 from __future__ import annotations

@@ -125,7 +125,7 @@ class Connection:
     async def _leave(self) -> None:
         """Cancel what was to be cancelled with the connection."""
         session = self.session
-        if not session.cancel_on_disconnect or not session.account:
+        if not session.cancels_at_end or not session.account:
             return
         try:
             await private_methods.cancel_for(session, "all", 0)

@@ -22,6 +22,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from novate.engine.journal import Journal
+from novate.engine.protection import Protection
 from novate.errors import (
     JournalFull,
     JournalReadOnly,
@@ -57,6 +58,10 @@ class Book(Protocol):
         """(price in ticks, lots) of one side, best first."""
         ...
 
+    def warm(self) -> None:
+        """Make ready for the first order."""
+        ...
+
 
 class Engine(Protocol):
     """The sequencer: a deterministic fold of the journal."""
@@ -71,6 +76,10 @@ class Engine(Protocol):
     @property
     def placed(self) -> dict[bytes, OrderPlaced]:
         """Every order that was taken, by its digest."""
+        ...
+
+    def protection(self, account: int, underlying: int) -> Protection:
+        """An account's market-maker protection in an underlying."""
         ...
 
     def handle(self, command: AnyRecord) -> list[AnyRecord]:

@@ -1,43 +1,46 @@
 """Channels: who follows what, and what each record means to them.
 
-Owns: subscriptions by channel, sequences and checksums of books, and the fan-out. A channel's
-message is encoded once for all its followers. Books are published as changes with ``change_id`` and
-``prev_change_id``; a client that sees a gap subscribes anew and gets a snapshot. A client that
-reads too slowly is cut off with a reason (``session.send`` says so), never silently left behind.
+Owns: subscriptions by channel and the fan-out. A channel's message is encoded once for all its
+followers, and nothing is worked out for a channel without any. ``raw`` is sent at every change;
+``100ms`` and ``agg2`` (a second) at the end of an interval in which something changed. A client
+that reads too slowly is cut off with a reason (``session.send`` says so), never silently left
+behind.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
-from zlib import crc32
 
-from novate.api import rfq_room
+from novate.api.aggregate import INTERVALS, Aggregator
+from novate.api.book_feed import BookFeed
+from novate.api.channels import Channel, parse
 from novate.api.market import Market
 from novate.api.names import Listed
 from novate.api.numbers import decimal
 from novate.api.rpc import notification
 from novate.api.session import CHANNELS_MAX
-from novate.errors import InvalidField, Rejected, UnknownChannel, require
-from novate.wire.records import AnyRecord, Matched, OracleRound, OrderDone, OrderPlaced
+from novate.errors import InvalidField, require
+from novate.wire.records import (
+    AnyRecord,
+    Matched,
+    OracleRound,
+    OrderDone,
+    OrderPlaced,
+    OrderSlid,
+    OrderTriggered,
+    QuotesPlaced,
+    orders_in,
+)
 
 if TYPE_CHECKING:
     from novate.api.session import Session
 
-INTERVALS = ("raw", "agg2", "100ms")
-CHECKSUM_LEVELS = 10
-CHECKSUM_EVERY = 10
-Side = dict[int, int]
-
-
-@dataclass(slots=True)
-class BookFeed:
-    """The last published state of one book."""
-
-    change_id: int = 0
-    bids: Side = field(default_factory=dict)
-    asks: Side = field(default_factory=dict)
+QUOTE = ("best_bid_price", "best_bid_amount", "best_ask_price", "best_ask_amount")
+VIEWS = ("ticker", "perpetual")
 
 
 @dataclass(slots=True)
@@ -46,210 +49,195 @@ class Feeds:
 
     market: Market
     followers: dict[str, dict[int, Session]] = field(default_factory=lambda: defaultdict(dict))
-    books: dict[int, BookFeed] = field(default_factory=lambda: defaultdict(BookFeed))
-    behind: bool = False
+    kinds: Counter[str] = field(default_factory=Counter)  # of channels followed, by first word
+    books: dict[str, BookFeed] = field(default_factory=dict)
+    charts: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    grouped: dict[str, dict[str, Channel]] = field(default_factory=lambda: defaultdict(dict))
+    later: Aggregator = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.later = Aggregator(self._send)
 
     # Subscriptions
 
-    def subscribe(self, session: Session, channel: str) -> None:
+    def parse(self, name: str, account: int) -> Channel:
+        """What a channel is. Errors: ``UnknownChannel``, those of names."""
+        return parse(self.market.listings, name, account)
+
+    def subscribe(self, session: Session, name: str) -> None:
         """Follow a channel; books and tickers begin with a snapshot. Errors: ``UnknownChannel``."""
-        item, kind = self.parse(channel, session.account)
-        known = channel in session.subscriptions or len(session.subscriptions) < CHANNELS_MAX
+        channel = self.parse(name, session.account)
+        known = name in session.subscriptions or len(session.subscriptions) < CHANNELS_MAX
         require(known, InvalidField, f"channels: at most {CHANNELS_MAX} on one connection")
-        if self.behind:
-            self.behind = False
-            self.begin()
-        self.followers[channel][id(session)] = session
-        session.subscriptions.add(channel)
-        if session.send is None or item is None:
-            return
-        if kind == "book":
-            session.send(notification(channel, self._snapshot(item)))
-        elif kind in ("ticker", "quote", "perpetual"):
-            session.send(notification(channel, self._view(kind, item)))
+        first = self._first(channel, name in self.followers)
+        if name not in self.followers:
+            self.kinds[name.partition(".")[0]] += 1
+        self.followers[name][id(session)] = session
+        session.subscriptions.add(name)
+        item = channel.item
+        if item is not None and channel.kind == "chart":
+            self.charts[item.name].add(channel.resolution)
+        elif item is not None and channel.kind == "grouped":
+            self.grouped[item.name][name] = channel
+        if session.send is not None and first is not None:
+            session.send(notification(name, first))
+
+    def _first(self, channel: Channel, followed: bool) -> dict[str, Any] | None:
+        """The message that a subscription begins with."""
+        if channel.item is None:
+            return None
+        if channel.kind == "book":
+            return self._book(channel.name, channel.item).snapshot(followed)
+        if channel.kind == "grouped":
+            book = self._book(channel.name, channel.item)
+            if not followed:
+                book.grouped(channel.group, channel.depth)
+            return book.levels()
+        if channel.kind in (*VIEWS, "quote"):
+            return self._view(channel.kind, channel.item)
+        return None
+
+    def _book(self, channel: str, item: Listed) -> BookFeed:
+        """A channel's book; a name that another instrument has taken over begins anew."""
+        found = self.books.get(channel)
+        if found is None or found.item is not item:
+            found = self.books[channel] = BookFeed(self.market, item)
+        return found
 
     def unsubscribe(self, session: Session, channel: str) -> None:
         """Follow a channel no more."""
         session.subscriptions.discard(channel)
         followers = self.followers.get(channel, {})
         followers.pop(id(session), None)
-        if not followers:
-            self.followers.pop(channel, None)
+        if not followers and self.followers.pop(channel, None) is not None:
+            self.kinds[channel.partition(".")[0]] -= 1
+            self.books.pop(channel, None)
 
     def leave(self, session: Session) -> None:
         """Follow nothing more."""
         for channel in list(session.subscriptions):
             self.unsubscribe(session, channel)
 
-    def parse(self, channel: str, account: int) -> tuple[Listed | None, str]:
-        """The instrument and the kind of a channel. Errors: ``UnknownChannel``, those of names."""
-        parts = channel.split(".")
-        kind = parts[0]
-        if kind in ("book", "ticker", "trades", "perpetual") and len(parts) == 3:
-            known = parts[2] in INTERVALS
-        elif kind == "quote":
-            known = len(parts) == 2
-        elif kind == "user" and account != 0:
-            known = len(parts) == 4 and parts[1] in ("orders", "trades") and parts[3] in INTERVALS
-            if not known:
-                self._unknown(channel)
-            if parts[2] != "any":
-                self.market.named(parts[2])
-            return None, "user"
-        elif rfq_room.is_channel(parts, account, self.market.currencies()):
-            return None, "user"
-        elif channel == "platform_state" or channel in self._indices():
-            return None, kind
-        else:
-            known = False
-        if not known:
-            self._unknown(channel)
-        return self.market.named(parts[1]), kind
-
-    def _indices(self) -> dict[str, Listed]:
-        """Channels of price indices, each with an instrument that shows it."""
-        return {
-            f"{kind}.{item.currency.lower()}_usdc": item
-            for item in self.market.by_id.values()
-            for kind in ("price_index", "deribit_price_index")
-        }
-
-    def _unknown(self, channel: str) -> str:
-        raise Rejected(UnknownChannel, channel[:96])
-
     # Records
 
-    def begin(self) -> None:
-        """Take the books as they are, before anybody follows them."""
-        book = self.market.core.engine.book
-        for item in self.market.by_id.values():
-            feed = self.books[item.id]
-            feed.bids, feed.asks = dict(book.depth(item.id, True)), dict(book.depth(item.id, False))
-
     def follow(self, record: AnyRecord) -> None:
-        """Publish what one durable record changed; without followers no book is looked at."""
-        self.behind |= not self.followers
-        if self.behind:
+        """Publish what one durable record changed; without followers nothing is looked at."""
+        if not self.followers:
             return
         match record:
             case Matched():
                 self._trade(record)
                 self._changed(self.market.by_id[record.instrument])
-            case OrderPlaced() | OrderDone():
-                state = self.market.orders.by_digest.get(record.digest)
-                if state is not None:
-                    self._order(record.digest)
-                    self._changed(self.market.by_id[state.terms.instrument])
+            case OrderPlaced() | QuotesPlaced():
+                for placed in orders_in(record):
+                    if not placed.amends:  # an edit is told once it has taken its order's place
+                        self._moved(placed.digest)
+            case OrderDone() | OrderSlid() | OrderTriggered():
+                self._moved(record.digest)
             case OracleRound():
                 for item in self.market.by_id.values():
                     self._views(item)
-                for channel, item in self._indices().items():
-                    self._publish(channel, self._index(channel, item))
+                self._rounds()
             case _:
                 pass
+        for state_name, item in self.market.listings.take_changes():
+            self._state_of(item, state_name)
+
+    def _rounds(self) -> None:
+        """What every oracle round changes: indices, and marks of options."""
+        for currency in self.market.currencies():
+            index = f"{currency.lower()}_usdc"
+            for kind in ("price_index", "deribit_price_index"):
+                if f"{kind}.{index}" in self.followers:
+                    self._send(f"{kind}.{index}", 0, self._index(index))
+            if f"markprice.options.{index}" in self.followers:
+                self._send(f"markprice.options.{index}", 0, self.market.marks(currency))
+
+    def _state_of(self, item: Listed, state: str) -> None:
+        data = {
+            "timestamp": self.market.core.world.now * 1000,
+            "instrument_name": item.name,
+            "state": state,
+        }
+        for scope in scopes(item):
+            self._send(f"instrument.state.{scope}", 0, data)
+
+    def _moved(self, digest: bytes) -> None:
+        """Something became of an order."""
+        state = self.market.orders.by_digest.get(digest)
+        if state is not None:
+            self._order(digest)
+            self._changed(self.market.by_id[state.terms.instrument])
 
     def _trade(self, record: Matched) -> None:
         item = self.market.by_id[record.instrument]
-        trade = self.market.trade(self.market.orders.trades[record.sequence])
-        for interval in INTERVALS:
-            self._publish(f"trades.{item.name}.{interval}", [trade])
-        for account, digest in (
-            (record.maker_account, record.maker),
-            (record.taker_account, record.taker),
-        ):
-            own = trade | {"order_id": "0x" + digest.hex()}
-            self._tell("trades", account, item, [own])
+        if self.kinds["trades"] or self.kinds["user"]:
+            self._rows_of(
+                record, item, self.market.trade(self.market.orders.trades[record.sequence])
+            )
+        for digest in (record.maker, record.taker):
             self._order(digest)
+        for resolution in self.charts.get(item.name, ()) if self.kinds["chart"] else ():
+            channel = f"chart.trades.{item.name}.{resolution}"
+            if channel in self.followers:
+                self._send(channel, 0, self.market.candle(item, resolution))
+
+    def _rows_of(self, record: Matched, item: Listed, trade: dict[str, Any]) -> None:
+        """Tell a trade to everybody, and to its sides with their orders."""
+        for scope in (item.name, *scopes(item)):
+            self._rows(f"trades.{scope}", 0, [trade])
+        sides = (record.maker_account, record.maker), (record.taker_account, record.taker)
+        for account, digest in sides:
+            own = trade | {"order_id": "0x" + digest.hex()}
+            owner = int.from_bytes(account, "big")
+            for scope in (item.name, "any", *scopes(item)):
+                self._rows(f"user.trades.{scope}", owner, [own])
 
     def _order(self, digest: bytes) -> None:
-        """Tell an order's account how it stands."""
+        """Tell an order's account how it stands: raw one order, else those of the interval."""
         state = self.market.orders.by_digest.get(digest)
-        if state is not None:
-            item = self.market.by_id[state.terms.instrument]
-            account = state.terms.account.to_bytes(32, "big")
-            self._tell("orders", account, item, self.market.order(state))
-
-    def _tell(self, kind: str, account: bytes, item: Listed, data: Any) -> None:
-        """Publish to the sessions of one account: of the instrument, or of all."""
-        owner = int.from_bytes(account, "big")
-        for name in (item.name, "any"):
-            for interval in INTERVALS:
-                followers = self.followers.get(f"user.{kind}.{name}.{interval}")
-                if not followers:
+        if state is None or not self.kinds["user"]:
+            return
+        item, data = self.market.by_id[state.terms.instrument], None
+        for scope in (item.name, "any", *scopes(item)):
+            for name, interval in INTERVALS.items():
+                channel = f"user.orders.{scope}.{name}"
+                if channel not in self.followers:
                     continue
-                message = notification(f"user.{kind}.{name}.{interval}", data)
-                for session in list(followers.values()):
-                    if session.account == owner and session.send is not None:
-                        session.send(message)
+                data = data or self.market.order(state)
+                if interval == 0:
+                    self._send(channel, state.terms.account, data)
+                else:
+                    self.later.collect(interval, (channel, state.terms.account), [data])
 
     def _changed(self, item: Listed) -> None:
-        feed = self.books[item.id]
-        book = self.market.core.engine.book
-        bids, asks = dict(book.depth(item.id, True)), dict(book.depth(item.id, False))
-        changes = [
-            self._differences(item, *pair) for pair in ((feed.bids, bids), (feed.asks, asks))
-        ]
-        if not changes[0] and not changes[1]:
-            return
-        before = feed.change_id
-        feed.bids, feed.asks, feed.change_id = bids, asks, before + 1
-        data: dict[str, Any] = {
-            "type": "change",
-            "instrument_name": item.name,
-            "timestamp": self.market.core.world.now * 1000,
-            "change_id": before + 1,
-            "prev_change_id": before,
-            "bids": changes[0],
-            "asks": changes[1],
-        }
-        if (before + 1) % CHECKSUM_EVERY == 0:
-            data["checksum"] = self.checksum(item)
-        for interval in INTERVALS:
-            self._publish(f"book.{item.name}.{interval}", data)
+        """An instrument's book may have changed."""
+        for name in INTERVALS if self.kinds["book"] else ():
+            channel = f"book.{item.name}.{name}"
+            if channel in self.followers:
+                self._newest(channel, name, partial(self._advance, channel, item))
+        for channel, one in self.grouped.get(item.name, {}).items():
+            if channel in self.followers:
+                self._newest(channel, one.interval, partial(self._regroup, one, item))
         self._views(item)
 
-    def _differences(self, item: Listed, old: Side, new: Side) -> list[list[str]]:
-        found = []
-        for price in sorted(old.keys() | new.keys()):
-            if old.get(price) != new.get(price):
-                how = "delete" if price not in new else "change" if price in old else "new"
-                amount = decimal(new.get(price, 0) * item.lot_size)
-                found.append([how, decimal(price * item.tick), amount])
-        return found
+    def _advance(self, channel: str, item: Listed) -> dict[str, Any] | None:
+        """A book's changes, unless its followers have all left meanwhile."""
+        return self._book(channel, item).advance() if channel in self.followers else None
 
-    def _snapshot(self, item: Listed) -> dict[str, Any]:
-        feed = self.books[item.id]
-        return {
-            "type": "snapshot",
-            "instrument_name": item.name,
-            "timestamp": self.market.core.world.now * 1000,
-            "change_id": feed.change_id,
-            "bids": self._differences(item, {}, feed.bids),
-            "asks": self._differences(item, {}, feed.asks),
-            "checksum": self.checksum(item),
-        }
-
-    def checksum(self, item: Listed) -> int:
-        """CRC-32 of the ten best levels a side: ``price:amount`` joined by ``|``, bids best first,
-        then asks.
-        """
-        feed = self.books[item.id]
-        sides = (sorted(feed.bids.items(), reverse=True), sorted(feed.asks.items()))
-        levels = [level for side in sides for level in side[:CHECKSUM_LEVELS]]
-        text = "|".join(
-            f"{decimal(price * item.tick)}:{decimal(lots * item.lot_size)}"
-            for price, lots in levels
-        )
-        return crc32(text.encode())
+    def _regroup(self, channel: Channel, item: Listed) -> dict[str, Any] | None:
+        if channel.name not in self.followers:
+            return None
+        return self._book(channel.name, item).grouped(channel.group, channel.depth)
 
     def _views(self, item: Listed) -> None:
-        for kind in ("ticker", "perpetual"):
-            for interval in INTERVALS:
-                channel = f"{kind}.{item.name}.{interval}"
+        for kind in VIEWS:
+            for name in INTERVALS if self.kinds[kind] else ():
+                channel = f"{kind}.{item.name}.{name}"
                 if channel in self.followers:
-                    self._publish(channel, self._view(kind, item))
-        if f"quote.{item.name}" in self.followers:
-            self._publish(f"quote.{item.name}", self._view("quote", item))
+                    self._newest(channel, name, partial(self._view, kind, item))
+        if self.kinds["quote"] and f"quote.{item.name}" in self.followers:
+            self._send(f"quote.{item.name}", 0, self._view("quote", item))
 
     def _view(self, kind: str, item: Listed) -> dict[str, Any]:
         ticker = self.market.ticker(item)
@@ -261,22 +249,49 @@ class Feeds:
                 "timestamp": ticker["timestamp"],
                 "index_price": ticker["index_price"],
             }
-        names = ("best_bid_price", "best_bid_amount", "best_ask_price", "best_ask_amount")
-        return {name: ticker[name] for name in ("instrument_name", "timestamp", *names)}
+        return {name: ticker[name] for name in ("instrument_name", "timestamp", *QUOTE)}
 
-    def _index(self, channel: str, item: Listed) -> dict[str, Any]:
-        _, index = self.market.prices(item.id)
+    def _index(self, index: str) -> dict[str, Any]:
         return {
-            "index_name": channel.split(".")[1],
-            "price": decimal(index),
+            "index_name": index,
+            "price": decimal(self.market.index_of(index)),
             "timestamp": self.market.core.world.now * 1000,
         }
 
-    def _publish(self, channel: str, data: object) -> None:
+    # Sending
+
+    def _newest(self, channel: str, interval: str, make: Callable[[], object]) -> None:
+        """Send a state now, or the one at the end of the interval."""
+        if INTERVALS[interval]:
+            self.later.mark(INTERVALS[interval], (channel, 0), make)
+            return
+        data = make()
+        if data is not None:
+            self._send(channel, 0, data)
+
+    def _rows(self, stem: str, account: int, rows: list[Any]) -> None:
+        """Send rows to a channel's intervals: now, or at the end of each."""
+        for name, interval in INTERVALS.items():
+            channel = f"{stem}.{name}"
+            if channel not in self.followers:
+                continue
+            if interval:
+                self.later.collect(interval, (channel, account), rows)
+            else:
+                self._send(channel, account, rows)
+
+    def _send(self, channel: str, account: int, data: object) -> None:
+        """Send to the followers of a channel, or to those of one account."""
         followers = self.followers.get(channel)
         if not followers:
             return
         message = notification(channel, data)
         for session in list(followers.values()):
-            if session.send is not None:
+            if session.send is not None and account in (0, session.account):
                 session.send(message)
+
+
+def scopes(item: Listed) -> list[str]:
+    """The ``{kind}.{currency}`` of channels that an instrument belongs to."""
+    currencies = (item.currency, "USDC", "any")
+    return [f"{kind}.{currency}" for kind in (item.kind, "any") for currency in currencies]

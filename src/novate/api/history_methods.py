@@ -68,12 +68,10 @@ class Chart(Span):
     resolution: str
 
 
-class Deliveries(Parameters):
-    """Delivery prices of an index."""
+class BatchNumber(Parameters):
+    """A batch, by the number of its first trade."""
 
-    index_name: str
-    offset: int = 0
-    count: int = 10
+    batch: int
 
 
 async def ask(call: Call, query: Callable[..., Any], *arguments: Any) -> Any:
@@ -121,14 +119,6 @@ async def get_last_settlements_by_instrument(call: Call, params: PagedInstrument
     return rows(found, "settlements")
 
 
-@method("public/get_delivery_prices", Deliveries)
-async def get_delivery_prices(call: Call, params: Deliveries) -> Any:
-    """Delivery prices, newest first."""
-    return await ask(
-        call, history.get_delivery_prices, params.index_name, params.count, params.offset
-    )
-
-
 @method("public/get_auctions", Paged)
 async def get_auctions(call: Call, params: Paged) -> Any:
     """Liquidation auctions."""
@@ -139,6 +129,12 @@ async def get_auctions(call: Call, params: Paged) -> Any:
 async def get_batches(call: Call, params: Paged) -> Any:
     """Settlement batches."""
     return rows(await ask(call, trades.get_batches, params.page()), "batches")
+
+
+@method("public/get_batch", BatchNumber)
+async def get_batch(call: Call, params: BatchNumber) -> Any:
+    """One settlement batch with its trades."""
+    return await ask(call, trades.get_batch, params.batch)
 
 
 @method("public/get_trade_busts", Paged)

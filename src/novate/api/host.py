@@ -13,22 +13,24 @@ import contextlib
 import logging
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from eth_account.signers.local import LocalAccount
 
+from novate.api import host_says
 from novate.api.chain_loop import ChainLoop
 from novate.api.core import Core
 from novate.api.drive import fund
 from novate.api.index_process import IndexProcess
 from novate.api.kept_chain import KeptChain
-from novate.api.metrics import Part
+from novate.api.option_loop import OptionLoop, option_loop
 from novate.api.oracle_loop import OracleLoop
 from novate.api.prices import Replay
 from novate.api.server import Server
 from novate.api.supervisor import Supervisor
 from novate.api.up_config import UpConfig
-from novate.api.venue import Figure, VenueApi
+from novate.api.venue import VenueApi
 from novate.chain.backend import ClientBackend
 from novate.chain.client import Client
 from novate.chain.deploy import deploy
@@ -40,6 +42,7 @@ from novate.engine.journal import Journal
 from novate.engine.sequencer import Sequencer
 from novate.errors import InvalidParameter, Rejected, require
 from novate.lab.prices import PriceTable
+from novate.lab.smiles import SmileTable
 from novate.model import session
 from novate.model.order import Order
 from novate.services.boot import build_sequencer, coincurve_key, genesis_of
@@ -58,7 +61,8 @@ BEFORE_GENESIS_S = 7_200
 # How much of the record is played before the venue opens.
 WARM_UP_S = 600
 INDEX_BEGINS_SECONDS_MAX = 30
-SILENT_SECONDS = 15
+# Surfaces, then expiries, then strikes, then arrays; each is on the chain before the next.
+LISTING_STEPS_MAX = 12
 _LOG = logging.getLogger("novate.host")
 
 
@@ -76,6 +80,7 @@ class Host:
     parameters: Parameters
     table: PriceTable
     rpc: str | None = None
+    smiles: SmileTable = field(default_factory=SmileTable)
     executor: LocalAccount = field(default_factory=lambda: local_key("executor"))
     supervisor: Supervisor = field(default_factory=Supervisor)
     kept: KeptChain | None = None
@@ -90,6 +95,7 @@ class Host:
     server: Server = field(init=False)
     chain: ChainLoop = field(init=False)
     oracle: OracleLoop = field(init=False)
+    options: OptionLoop = field(init=False)
     index: IndexProcess = field(init=False)
 
     async def start(self) -> None:
@@ -113,6 +119,10 @@ class Host:
         if self.kept is not None and self.sequencer.world.oracle.statuses[0].round == 0:
             await self._warm_up()
             await asyncio.to_thread(self.kept.dump)  # a chain without these rounds begins in grace
+        else:
+            # what the chain has listed meanwhile is shown from the start; a fault comes again below
+            with contextlib.suppress(Rejected):
+                await self.chain.step()
         self.api.store = await asyncio.to_thread(self.index.open)
         self.supervisor.start("index", self.index.run)
         await self._until_indexed()
@@ -121,6 +131,7 @@ class Host:
             self.supervisor.start("node", self._keep_node)
         self.supervisor.start("chain", self.chain.run)
         self.supervisor.start("oracle", self.oracle.run)
+        self.supervisor.start("options", self.options.run)
         self.supervisor.start("snapshots", self._snapshots)
 
     async def stop(self) -> None:
@@ -246,12 +257,12 @@ class Host:
             clock_ms,
             mined=self.kept.dump_if_due if self.kept is not None else lambda: None,
         )
-        self.api.parts += [self._chain_part, self._oracle_part, self._index_part]
-        self.api.figures = self._figures
+        self.api.parts += host_says.parts(self)
+        self.api.figures = partial(host_says.figures, self)
+        self.api.market.listings.recall(canonical(held))
         for record in held:
             self.api.orders.follow(record)
             self.chain.follow(record)
-        self.api.feeds.begin()
         self.core.listeners.append(self.chain.follow)
         self.chain.resumed = watcher.resume(held) if canonical(held) else []
         start = int(time.time()) - WARM_UP_S
@@ -264,6 +275,17 @@ class Host:
             self.deployment,
             Replay(self.table, self.parameters, start),
         )
+        # over a connection of its own
+        client = self.kept.node.client() if self.kept else Client.over_http(self.rpc or "")
+        self.options = option_loop(
+            self.api,
+            self.deployment,
+            client,
+            self.oracle.prices,
+            self.smiles,
+            self.kept is not None,
+        )
+        self.options.recall(held, int(time.time()))
 
     async def _until_indexed(self) -> None:
         """Wait until the read side knows the venue, as long as it takes it to begin."""
@@ -282,7 +304,7 @@ class Host:
 
     async def _warm_up(self) -> None:
         """Rounds of the last minutes, on a chain whose clock is still there: a venue whose prices
-        have just begun takes no risk for the restart grace.
+        have just begun takes no risk for the restart grace. Then the options are listed.
         """
         settings, now = self.parameters.oracle, int(time.time())
         step = settings.stale_after_seconds // 2  # division: a whole number of seconds
@@ -294,42 +316,14 @@ class Host:
             await self.chain.step()
             second += step
         self.chain.clock_ms = clock_ms
-
-    # What it says of itself
-
-    def _chain_part(self) -> Part:
-        silent = int(time.monotonic() - self.chain.heard_at)
-        pid = self.kept.node.pid if self.kept is not None else None
-        begun = self.supervisor.restarts["chain"] + (self.kept.revivals if self.kept else 0)
-        return Part("chain", silent < SILENT_SECONDS, f"heard {silent} s ago", pid, begun)
-
-    def _oracle_part(self) -> Part:
-        age = int(time.time()) - self.sequencer.world.oracle.statuses[0].timestamp
-        fresh = age <= self.parameters.oracle.stale_after_seconds
-        return Part("oracle", fresh, f"round {age} s old", None, self.supervisor.restarts["oracle"])
-
-    def _index_part(self) -> Part:
-        child = self.index.child
-        lives = child is not None and child.returncode is None
-        pid = child.pid if child is not None else None
-        return Part(
-            "index", lives, "" if lives else "ended", pid, self.supervisor.restarts["index"]
-        )
-
-    def _figures(self) -> dict[str, Figure]:
-        return {
-            "settlement_faults": (
-                "Faults of the way to the chain.",
-                "fault",
-                self.chain.service.faults,
-            ),
-            "settlement_waiting": (
-                "Batches and rounds not on the chain.",
-                "kind",
-                {"all": float(self.chain.waiting)},
-            ),
-            "oracle_skipped": ("Rounds without a quorum.", "node", {"all": self.oracle.skipped}),
-        }
+        for _ in range(LISTING_STEPS_MAX):
+            if self.options.complete:
+                return
+            await self.options.step(int(time.time()))
+            for _ in range(2):  # into a block, and back from it
+                self.chain.mined_ms = 0
+                await self.chain.step()
+        _LOG.warning("not everything is listed yet")
 
     # Hours
 

@@ -10,18 +10,28 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from novate.api import names
 from novate.api.core import Core
-from novate.api.names import Listed
+from novate.api.listings import Listings
+from novate.api.mark_history import MarkHistory
+from novate.api.names import OPTION, Listed
 from novate.api.numbers import decimal
+from novate.api.option_views import OptionViews, cut, percent, quotient, scaled
 from novate.api.orders import Orders, OrderState, Trade
-from novate.api.rejections import bad, unknown_instrument
+from novate.api.rejections import bad
 from novate.config import Parameters
-from novate.model.instrument import PERP, SPOT
-from novate.units import ORACLE_UNIT, PPB, WAD
+from novate.model import margin
+from novate.model.arrays import Info
+from novate.model.instrument import PERP
+from novate.model.option_id import is_dated, place_of
+from novate.naming import QUOTE, future_name
+from novate.store.trades import RESOLUTIONS_S
+from novate.units import ORACLE_UNIT, PPB, WAD, div_down, div_zero
+from novate.wire import records
+from novate.wire.records import Matched
 
 DEPTH_MAX = 10_000
-USDC = "USDC"
+NEVER_MS = 32_503_708_800_000
+IVS_KEPT = 20_000
 
 
 @dataclass(slots=True)
@@ -31,81 +41,111 @@ class Market:
     core: Core
     parameters: Parameters
     orders: Orders
-    by_name: dict[str, Listed] = field(default_factory=dict)
-    by_id: dict[int, Listed] = field(default_factory=dict)
+    listings: Listings = field(init=False)
+    options: OptionViews = field(init=False)
+    history: MarkHistory = field(init=False)
+    ivs: dict[int, str | None] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        currencies = {u.id: u.name for u in self.parameters.underlyings}
-        for item in self.parameters.instruments:
-            kind = "spot" if item.kind_code == SPOT else names.PERP
-            self.enlist(
-                Listed(
-                    item.id,
-                    item.name,
-                    currencies[item.underlying],
-                    kind,
-                    item.lot_size_wad,
-                    item.tick_wad,
-                )
-            )
+        self.listings = Listings(self.core.world, self.parameters)
+        self.options = OptionViews(self.core.world)
+        self.history = MarkHistory(self.core.world)
 
-    def enlist(self, item: Listed) -> None:
-        """Take in an instrument; a name is one instrument's at a time."""
-        self.by_name[item.name] = self.by_id[item.id] = item
+    @property
+    def by_name(self) -> dict[str, Listed]:
+        """Every instrument there is or was."""
+        return self.listings.by_name
+
+    @property
+    def by_id(self) -> dict[int, Listed]:
+        """What each id is now."""
+        return self.listings.by_id
 
     def named(self, name: str) -> Listed:
         """The instrument of a name. Errors: ``UnknownInstrument``."""
-        found = self.by_name.get(name)
-        if found is None:
-            raise unknown_instrument(name)
-        return found
+        return self.listings.named(name)
 
-    def of(self, currency: str, kind: str | None) -> list[Listed]:
+    def of(self, currency: str, kind: str | None, expired: bool = False) -> list[Listed]:
         """Instruments of a currency ("any" for all) and kind. Errors: ``InvalidField``."""
-        if currency not in {"any", USDC, *(u.name for u in self.parameters.underlyings)}:
-            raise bad("currency", "must be one of " + ", ".join(self.currencies()))
-        return [
-            item
-            for item in self.by_name.values()
-            if currency in ("any", USDC, item.currency) and kind in (None, "any", item.kind)
-        ]
+        return self.listings.of(currency, kind, expired)
 
     def currencies(self) -> list[str]:
         """Every underlying, and the currency of settlement."""
-        return [*(u.name for u in self.parameters.underlyings), USDC]
+        return self.listings.currencies()
 
     # Prices
 
     def prices(self, instrument: int) -> tuple[int, int]:
         """Mark and index in wad; zeros before the first round."""
         world = self.core.world
+        if is_dated(instrument):
+            item = self.by_id[instrument]
+            view = self.options.of(item) if item.is_option else None
+            mark = view.mark if view else margin.quoted(world, instrument)[0]
+            return mark, self.index(item.underlying)
         feed = world.oracle.feeds[world.ledger.terms[instrument].feed]
         return feed.mark * ORACLE_UNIT, feed.index * ORACLE_UNIT
 
+    def index(self, underlying: int) -> int:
+        """The index of an underlying with options (wad)."""
+        world = self.core.world
+        return world.oracle.feeds[world.options.grids[underlying].feed].index * ORACLE_UNIT
+
+    def index_of(self, index_name: str) -> int:
+        """An index by its name, btc_usdc (wad). Errors: ``InvalidField``."""
+        currency = index_name.removesuffix("_usdc").removesuffix("_usd").upper()
+        for item in self.by_id.values():
+            if item.currency == currency and not item.expiry:
+                return self.prices(item.id)[1]
+        raise bad("index_name", "must be an index such as btc_usdc")
+
+    def exposure(self, item: Listed, amount: int) -> dict[str, str | None]:
+        """What a position of ``amount`` base units (wad) moves by: Greeks, of what has any."""
+        if not item.is_option:
+            return {"delta": decimal(amount)}
+        found = self.options.of(item).greeks
+        if found is None:
+            return dict.fromkeys(("delta", "gamma", "vega", "theta"))
+        return {name: cut(div_zero(value * amount, WAD)) for name, value in scaled(found).items()}
+
+    def open_interest(self, item: Listed) -> int:
+        """Lots open of an instrument."""
+        world = self.core.world
+        if not item.expiry:
+            return world.ledger.markets[item.id].open_interest
+        if world.options.listed[place_of(item.id)].expiry != item.expiry:
+            return 0  # its slot is another's
+        return Info.unpack(world.options.infos[item.id]).open_interest
+
     def sides(self, item: Listed, depth: int) -> tuple[list[list[str]], list[list[str]]]:
         """Bids and asks as [price, amount], best first."""
+        bids, asks = (self.levels(item, is_buy, depth) for is_buy in (True, False))
+        return bids, asks
+
+    def levels(self, item: Listed, is_buy: bool, depth: int) -> list[list[str]]:
+        """One side as [price, amount], best first."""
+        if self.by_id[item.id] is not item:
+            return []  # its slot is another's
         book = self.core.engine.book
-        return tuple(
-            [
-                [decimal(ticks * item.tick), decimal(lots * item.lot_size)]
-                for ticks, lots in book.depth(item.id, is_buy, depth)
-            ]
-            for is_buy in (True, False)
-        )  # type: ignore[return-value]
+        return [
+            [decimal(ticks * item.tick), decimal(lots * item.lot_size)]
+            for ticks, lots in book.depth(item.id, is_buy, depth)
+        ]
 
     # Deribit's shapes
 
     def instrument(self, item: Listed) -> dict[str, Any]:
         """``get_instrument``."""
+        state = self.listings.state(item)
         found: dict[str, Any] = {
             "instrument_id": item.id,
             "instrument_name": item.name,
             "kind": item.kind,
             "instrument_type": "linear",
             "base_currency": item.currency,
-            "quote_currency": USDC,
-            "counter_currency": USDC,
-            "settlement_currency": USDC,
+            "quote_currency": QUOTE,
+            "counter_currency": QUOTE,
+            "settlement_currency": QUOTE,
             "settlement_period": "perpetual" if item.is_perpetual else "expiry",
             "contract_size": decimal(item.lot_size),
             "min_trade_amount": decimal(item.lot_size),
@@ -114,15 +154,15 @@ class Market:
             "tick_size_steps": [],
             "maker_commission": decimal(self.parameters.fees.maker_ppm * WAD // 10**6),
             "taker_commission": decimal(self.parameters.fees.taker_ppm * WAD // 10**6),
-            "is_active": True,
-            "state": "open",
-            "creation_timestamp": 0,
-            "expiration_timestamp": item.expiry * 1000 or 32_503_708_800_000,
+            "is_active": state == "open",
+            "state": state,
+            "creation_timestamp": item.listed_at * 1000,
+            "expiration_timestamp": item.expiry * 1000 or NEVER_MS,
             "price_index": f"{item.currency.lower()}_usdc",
         }
-        if item.kind == "option":
+        if item.is_option:
             found |= {
-                "option_type": "call" if item.is_call else "put",
+                "option_type": "put" if item.is_put else "call",
                 "strike": decimal(item.strike),
             }
         return found
@@ -136,12 +176,12 @@ class Market:
         """``ticker``."""
         bids, asks = self.sides(item, 1)
         mark, index = self.prices(item.id)
-        trades = self.orders.by_instrument.get(item.id)
+        trades = self.trades(item)
         world = self.core.world
         found: dict[str, Any] = {
             "instrument_name": item.name,
             "timestamp": world.now * 1000,
-            "state": "open",
+            "state": self.listings.state(item),
             "mark_price": decimal(mark),
             "index_price": decimal(index),
             "last_price": decimal(trades[-1].price) if trades else None,
@@ -149,13 +189,62 @@ class Market:
             "best_bid_amount": bids[0][1] if bids else "0",
             "best_ask_price": asks[0][0] if asks else "0",
             "best_ask_amount": asks[0][1] if asks else "0",
-            "open_interest": decimal(world.ledger.markets[item.id].open_interest * item.lot_size),
-            "stats": self.stats(trades or ()),
+            "open_interest": decimal(self.open_interest(item) * item.lot_size),
+            "stats": self.stats(trades),
         }
-        if world.ledger.terms[item.id].kind == PERP:
+        if item.expiry:
+            found |= self._dated(item, index)
+        elif world.ledger.terms[item.id].kind == PERP:
             rate = world.ledger.markets[item.id].rate
             found["current_funding"] = found["funding_8h"] = decimal(rate * WAD // PPB)
         return found
+
+    def _dated(self, item: Listed, index: int) -> dict[str, Any]:
+        """What a ticker of an option or a dated future shows besides."""
+        found: dict[str, Any] = {"estimated_delivery_price": decimal(index)}
+        price = self.core.world.surfaces.prints[item.underlying, item.expiry]
+        if price:
+            settled = decimal(price * ORACLE_UNIT)
+            found |= {"delivery_price": settled, "estimated_delivery_price": settled}
+        if item.is_option:
+            book = self.core.engine.book
+            current = self.by_id[item.id] is item
+            best = [book.depth(item.id, is_buy)[:1] if current else [] for is_buy in (True, False)]
+            bid, ask = (side[0][0] * item.tick if side else 0 for side in best)
+            found |= self.options.fields(item, bid, ask)
+            found["underlying_index"] = future_name(item.currency, item.expiry)
+        return found
+
+    def summary(self, item: Listed) -> dict[str, Any]:
+        """``get_book_summary_by_currency``: the ticker, and its figures under the names that
+        Deribit uses there.
+        """
+        found = self.ticker(item)
+        stats = found["stats"]
+        middle = None
+        if found["best_bid_price"] != "0" and found["best_ask_price"] != "0":
+            bid, ask = (
+                self.core.engine.book.depth(item.id, is_buy)[0][0] for is_buy in (True, False)
+            )
+            middle = decimal(div_down((bid + ask) * item.tick, 2))
+        return found | {
+            "bid_price": None if found["best_bid_price"] == "0" else found["best_bid_price"],
+            "ask_price": None if found["best_ask_price"] == "0" else found["best_ask_price"],
+            "mid_price": middle,
+            "last": found["last_price"],
+            "base_currency": item.currency,
+            "quote_currency": QUOTE,
+            "creation_timestamp": found["timestamp"],
+            "price_change": stats["price_change"],
+            **{name: stats[name] for name in ("high", "low", "volume", "volume_usd")},
+        }
+
+    def trades(self, item: Listed) -> list[Trade]:
+        """Trades of an instrument that are remembered, oldest first."""
+        held = self.orders.by_instrument.get(item.id, ())
+        if not item.expiry:
+            return list(held)
+        return [t for t in held if self.listings.at(item.id, t.match.matched_at) is item]
 
     def stats(self, trades: Iterable[Trade]) -> dict[str, Any]:
         """High, low and volume of the last day."""
@@ -169,14 +258,40 @@ class Market:
             "low": decimal(min(t.price for t in day)) if day else None,
             "volume": decimal(volume),
             "volume_usd": decimal(turnover),
-            "price_change": None,
+            "price_change": quotient(day[-1].price, day[0].price) if day else None,
         }
+
+    def candle(self, item: Listed, resolution: str) -> dict[str, Any]:
+        """The candle that is open at an instrument's last trade, as ``chart.trades`` sends it."""
+        held, width = self.trades(item), 1000 * RESOLUTIONS_S[resolution]
+        start = held[-1].timestamp_ms // width * width  # division: down, to the candle
+        inside = [t for t in held if t.timestamp_ms >= start]
+        lots = sum(t.match.lots for t in inside)
+        cost = sum(t.match.lots * item.lot_size * t.price // WAD for t in inside)  # division: down
+        return {
+            "tick": start,
+            "open": decimal(inside[0].price),
+            "high": decimal(max(t.price for t in inside)),
+            "low": decimal(min(t.price for t in inside)),
+            "close": decimal(inside[-1].price),
+            "volume": decimal(lots * item.lot_size),
+            "cost": decimal(cost),
+        }
+
+    def marks(self, currency: str) -> list[dict[str, Any]]:
+        """Marks and volatilities (fractions) of a currency's options."""
+        found = []
+        for item in self.of(currency, OPTION):
+            view = self.options.of(item)
+            iv = None if view.sigma is None else cut(view.sigma)
+            found.append({"instrument_name": item.name, "mark_price": decimal(view.mark), "iv": iv})
+        return found
 
     def trade(self, trade: Trade) -> dict[str, Any]:
         """One public trade."""
         match = trade.match
-        item = self.by_id[match.instrument]
-        return {
+        item = self.listings.at(match.instrument, match.matched_at)
+        found = {
             "trade_id": str(match.sequence),
             "trade_seq": match.sequence,
             "instrument_name": item.name,
@@ -195,18 +310,35 @@ class Market:
             "bust_reason": trade.reason or None,
             "block_rfq_id": "0x" + trade.rfq.hex() if trade.rfq else None,
         }
+        return found | {"iv": self.ivs.get(match.sequence)} if item.is_option else found
+
+    def judged(self, match: Matched) -> None:
+        """Keep the volatility of an option's trade, at the forward of now."""
+        item = self.by_id[match.instrument]
+        if item.is_option:
+            price = records.number(match.price)
+            self.ivs[match.sequence] = percent(self.options.implied(item, price))
+            while len(self.ivs) > IVS_KEPT:
+                del self.ivs[next(iter(self.ivs))]
+
+    def item_of(self, state: OrderState) -> Listed:
+        """The instrument of an order: what its number was when the order came."""
+        second = state.created_ms // 1000  # division: to seconds
+        return self.listings.at(state.terms.instrument, second)
 
     def order(self, state: OrderState) -> dict[str, Any]:
         """One order as clients see it."""
-        item = self.by_id[state.terms.instrument]
+        item = self.item_of(state)
         average = state.cost // state.filled if state.filled else 0  # division: reported, floored
+        placed = state.placed
         return {
             "order_id": "0x" + state.digest.hex(),
             "order_state": state.state,
-            "order_type": "limit",
+            "order_type": order_type(state),
             "instrument_name": item.name,
             "direction": "sell" if state.terms.sells else "buy",
-            "price": decimal(state.terms.price),
+            "price": decimal(state.resting_price),
+            "signed_price": decimal(state.terms.price),
             "amount": decimal(state.terms.size * item.lot_size),
             "filled_amount": decimal(state.filled * item.lot_size),
             "average_price": decimal(average),
@@ -222,6 +354,25 @@ class Market:
             "commission": decimal(state.fee),
             "api": True,
             "web": False,
-            "replaced": False,
-            "mmp": False,
+            "revision": state.terms.revision,
+            "replaced": state.edits > 0,
+            "mmp": placed is not None and placed.mmp,
+            **trigger_of(state),
         }
+
+
+def order_type(state: OrderState) -> str:
+    """Deribit's word for what an order is: limit, or what it waits for."""
+    trigger = state.placed.trigger if state.placed is not None else ""
+    if not trigger:
+        return "limit"
+    return f"{trigger}_{'market' if state.terms.immediate else 'limit'}"
+
+
+def trigger_of(state: OrderState) -> dict[str, Any]:
+    """What an order waits for, or has waited for; nothing of others."""
+    placed = state.placed
+    if placed is None or not placed.trigger:
+        return {}
+    wanted = decimal(records.number(placed.trigger_price))
+    return {"trigger": "mark_price", "trigger_price": wanted, "triggered": state.triggered}

@@ -31,8 +31,14 @@ from novate.wire.records import (
     OrderDone,
     OrderPlaced,
     OrderRejected,
+    OrderSlid,
+    OrderTriggered,
+    QuotesPlaced,
 )
 
+UNTRIGGERED = "untriggered"
+# By how many of its last digests an edited order is still found.
+PAST_KEPT = 16
 KEEP_MS = 24 * 3_600_000
 TRADES_KEPT = 10_000
 
@@ -53,11 +59,16 @@ class OrderState:
     fee: int = 0
     reason: str = ""
     again: int = 0
+    placed: OrderPlaced | None = None
+    resting_price: int = 0
+    triggered: bool = False
+    edits: int = 0
+    past: list[bytes] = field(default_factory=list)
 
     @property
     def is_open(self) -> bool:
         """Whether the order may still trade."""
-        return self.state == "open"
+        return self.state in ("open", UNTRIGGERED)
 
     @property
     def left(self) -> int:
@@ -100,13 +111,15 @@ class Orders:
     ended: deque[tuple[int, bytes]] = field(default_factory=deque)
     blocks: dict[bytes, bytes] = field(default_factory=dict)
     executed: dict[bytes, list[int]] = field(default_factory=dict)
+    revisions: dict[tuple[int, bool, int], OrderState] = field(default_factory=dict)
     now_ms: int = 0
 
     def follow(self, record: AnyRecord, prices: tuple[int, int] = (0, 0)) -> None:
         """Take in one durable record; ``prices``: mark and index of a match's instrument (wad)."""
         match record:
-            case OrderPlaced():
-                self._placed(record)
+            case OrderPlaced() | QuotesPlaced():
+                for placed in records.orders_in(record):
+                    self._placed(placed, is_quote=isinstance(record, QuotesPlaced))
             case BlockAccepted():
                 for placed in record.orders:
                     self._placed(placed)
@@ -117,6 +130,11 @@ class Orders:
                 self._matched(record, prices)
             case OrderDone():
                 self._done(record)
+            case OrderSlid():
+                self.by_digest[record.digest].resting_price = records.number(record.price)
+            case OrderTriggered():
+                state = self.by_digest[record.digest]
+                state.state, state.triggered, state.updated_ms = "open", True, self.now_ms
             case BatchClosed():
                 for trade in self._span(record.first_sequence, record.count):
                     trade.settlement, trade.batch = "batched", record.first_sequence
@@ -160,27 +178,37 @@ class Orders:
             _, digest = self.ended.popleft()
             state = self.by_digest.get(digest)
             if state is not None and not state.is_open:
-                del self.by_digest[digest], self.by_account[state.terms.account][digest]
+                del self.by_account[state.terms.account][digest]
+                for name in (digest, *state.past):
+                    self.by_digest.pop(name, None)
                 self.blocks.pop(digest, None)
+                self._forget_revision(state)
                 dropped += 1
         return dropped
 
-    def _placed(self, record: OrderPlaced) -> None:
+    def _placed(self, record: OrderPlaced, is_quote: bool = False) -> None:
         self.now_ms = max(self.now_ms, record.received_ms)
         terms = terms_of(record.order)
         force = "good_til_date"
         if terms.immediate:
             force = "fill_or_kill" if record.fill_or_kill else "immediate_or_cancel"
+        elif record.fill_or_kill:
+            force = "fill_or_kill"
         state = OrderState(
             record.digest, terms, record.label, force, record.received_ms, record.received_ms
         )
+        state.placed, state.resting_price = record, terms.price
+        state.state = UNTRIGGERED if record.trigger else "open"
         first = self.by_digest.setdefault(record.digest, state)
         if first is state:
             self.by_account[terms.account][record.digest] = state
         elif first.state == "rejected":
-            first.state = "open"  # what had been refused may now be taken
+            first.state = state.state  # what had been refused may now be taken
         else:
             first.again += 1  # it will be refused, and leaves the first order as it is
+            return
+        if record.amends or is_quote:
+            self.revisions[_nonce(terms)] = first
 
     def _rejected(self, record: OrderRejected) -> None:
         state = self.by_digest[record.digest]
@@ -188,6 +216,11 @@ class Orders:
             state.again -= 1  # one of two copies; the other one decides
         else:
             self._ended(record.digest, "rejected", BY_CODE[record.code].name)
+            self._forget_revision(state)
+
+    def _forget_revision(self, state: OrderState) -> None:
+        if self.revisions.get(_nonce(state.terms)) is state:
+            del self.revisions[_nonce(state.terms)]
 
     def _matched(self, record: Matched, prices: tuple[int, int]) -> None:
         price = records.number(record.price)
@@ -205,11 +238,28 @@ class Orders:
             state.updated_ms = self.now_ms
 
     def _done(self, record: OrderDone) -> None:
-        if record.end == "replaced":
-            return
         ends = {"filled": "filled", "unfilled": "cancelled", "evicted": "cancelled"}
         reason = BY_CODE[record.code].name if record.code else ""
+        if record.end == "replaced":
+            old = self.by_digest[record.digest]
+            new = self.revisions.get(_nonce(old.terms))
+            if new is not None and new is not old:
+                self._revised(old, new)
+                return
+            reason = "replaced"  # a quote whose place one of another nonce took
         self._ended(record.digest, ends.get(record.end, "cancelled"), reason)
+
+    def _revised(self, old: OrderState, new: OrderState) -> None:
+        """An edit: the order goes on under its new digest; its last ones still find it."""
+        mine = self.by_account[new.terms.account]
+        del mine[old.digest]
+        for digest in old.past[: -PAST_KEPT + 1]:
+            self.by_digest.pop(digest, None)
+        new.past = [*old.past[-PAST_KEPT + 1 :], old.digest]
+        for digest in new.past:
+            self.by_digest[digest] = new
+        new.filled, new.cost, new.fee = old.filled, old.cost, old.fee
+        new.created_ms, new.edits = old.created_ms, old.edits + 1
 
     def _ended(self, digest: bytes, how: str, reason: str) -> None:
         state = self.by_digest.get(digest)
@@ -234,3 +284,8 @@ class Orders:
             for sequence in range(first, first + count)
             if sequence in self.trades
         )
+
+
+def _nonce(terms: Order) -> tuple[int, bool, int]:
+    """What an order and its edits share."""
+    return terms.account, terms.immediate, terms.nonce

@@ -154,9 +154,10 @@ async def withdraw(call: Call, params: Withdrawal) -> dict[str, Any]:
 
     def ask() -> int:
         custody.request_withdrawal(world, owner, account, token, units)
-        return int(world.custody.requests[account, token].eligible_at)
+        found: int = world.custody.requests[account, token].eligible_at
+        return found
 
-    eligible = tried(world, ask)
+    eligible: int = tried(world, ask)
     raw = account.to_bytes(32, "big")
     return to_send(
         transaction(call, "custody", "request_withdrawal", raw, token, units),
@@ -197,7 +198,7 @@ def _units(call: Call, name: str, value: Number) -> int:
     """An amount in a token's smallest units. Errors: ``InvalidField``."""
     decimals = {t.name: t.decimals for t in call.session.venue.parameters.tokens}[name]
     amount = wad("amount", value)
-    units, rest = divmod(amount, 10 ** (18 - decimals))
+    units, rest = divmod(amount, int(10 ** (18 - decimals)))
     if amount <= 0 or rest or units >= 1 << 112:
         raise bad("amount", f"must be above zero, with at most {decimals} decimals")
     return units

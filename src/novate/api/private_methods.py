@@ -11,19 +11,20 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Literal
 
+from msgspec.structs import replace
+
 from novate import errors
-from novate.api.numbers import Number, decimal, lots, positive_wad, price
+from novate.api import positions
+from novate.api.numbers import Number, lots, positive_wad, price
 from novate.api.orders import OrderState
 from novate.api.public_methods import parse_account
 from novate.api.rejections import bad
 from novate.api.rpc import Call, Parameters, method, now_us
 from novate.errors import REGISTRY, OrderNotFound, Rejected, require
-from novate.model import ledger
 from novate.model.order import IMMEDIATE, POST_ONLY, REDUCE_ONLY, ZERO_ADDRESS, Order
 from novate.services.gateway import is_address
-from novate.units import WAD
 from novate.wire.order import SignedOrder
-from novate.wire.records import CancelRequested, OrderPlaced
+from novate.wire.records import AnyRecord, CancelRequested, OrderDone, OrderPlaced
 
 if TYPE_CHECKING:
     from novate.api.session import Session
@@ -33,6 +34,7 @@ LABEL_MAX = 64
 LOTS_MAX = 2**43 - 1
 MONEY_MAX = 2**128 - 1
 BITS = {"nonce": 64, "expiry": 40, "revision": 16, "exclusive_until": 40}
+OrderType = Literal["limit", "stop_limit", "take_limit", "stop_market", "take_market"]
 SelfTrading = Literal["cancel_maker", "reject_taker", "cancel_both"]
 
 
@@ -50,7 +52,7 @@ class PlaceOrder(Parameters):
     revision: int = 0
     exclusive_until: int = 0
     executor: str = ZERO_ADDRESS
-    type: Literal["limit"] = "limit"
+    type: OrderType = "limit"
     time_in_force: Literal[
         "good_til_cancelled", "good_til_date", "immediate_or_cancel", "fill_or_kill"
     ] = "good_til_cancelled"
@@ -59,6 +61,9 @@ class PlaceOrder(Parameters):
     reduce_only: bool = False
     label: str = ""
     self_trading: SelfTrading = "cancel_maker"
+    trigger: Literal["", "mark_price"] = ""
+    trigger_price: Number | None = None
+    mmp: bool = False
 
 
 class OrderId(Parameters):
@@ -109,14 +114,15 @@ def signed_order(call: Call, params: PlaceOrder, sells: bool, own: bool = True) 
     require(account == session.account or not own, errors.NotOwner)
     if len(params.label) > LABEL_MAX or not params.label.isprintable():
         raise bad("label", f"must be at most {LABEL_MAX} printable characters")
-    if params.post_only and not params.reject_post_only:
-        raise bad("reject_post_only", "must be true: an order's price is what was signed")
     immediate = params.time_in_force in ("immediate_or_cancel", "fill_or_kill")
     flags = REDUCE_ONLY * params.reduce_only | POST_ONLY * params.post_only | IMMEDIATE * immediate
     size = _within("amount", lots("amount", params.amount, item.lot_size), LOTS_MAX)
     for name, bits in BITS.items():
         if not 0 <= getattr(params, name) < 1 << bits:
             raise bad(name, f"must be a whole number from 0 to 2^{bits} - 1")
+    if 0 < item.expiry < params.expiry:
+        # its number will be another's; an order that lived on would be for that one
+        raise bad("expiry", f"must be at most {item.expiry}, when {item.name} expires")
     if not is_address(params.executor.lower()):
         raise bad("executor", "must be 0x and 40 hexadecimal digits")
     signature = signature_words("signature", params.signature)
@@ -150,21 +156,45 @@ def _within(name: str, value: int, most: int) -> int:
     return value
 
 
-async def place(call: Call, params: PlaceOrder, sells: bool) -> dict[str, Any]:
+def instructed(command: OrderPlaced, params: PlaceOrder, tick: int) -> OrderPlaced:
+    """The command with what was said beside the signed order: slides, trigger, protection.
+
+    Errors: ``InvalidField``, those of ``price``.
+    """
+    kind, _, way = params.type.partition("_")
+    trigger, wanted = "", 0
+    if way:
+        if params.trigger_price is None:
+            raise bad("trigger_price", f"is needed for type {params.type}")
+        if way == "market" and params.time_in_force != "immediate_or_cancel":
+            raise bad("time_in_force", f"must be immediate_or_cancel for type {params.type}")
+        trigger, wanted = kind, price("trigger_price", params.trigger_price, tick)
+    elif params.trigger or params.trigger_price is not None:
+        raise bad("trigger", "needs a type such as stop_limit")
+    slides = params.post_only and not params.reject_post_only
+    return replace(
+        command, slides=slides, trigger=trigger, trigger_price=str(wanted), mmp=params.mmp
+    )
+
+
+async def place(
+    call: Call, params: PlaceOrder, sells: bool, amends: bool = False
+) -> dict[str, Any]:
     """Verify, enter, and say what became of it; a signed order enters once, however often and from
-    how many connections it is sent. Errors: those of the gateway and the engine.
+    how many connections it is sent; ``amends``: in place of the open order of its nonce.
+
+    Errors: those of the gateway and the engine.
     """
     venue = call.session.venue
     signed = signed_order(call, params, sells)
     kill = params.time_in_force == "fill_or_kill"
     now_ms = call.us_in // 1_000  # division: to milliseconds
     command = venue.gateway.order(signed, now_ms, kill, params.self_trading, params.label)
+    item = venue.market.named(params.instrument_name)
+    command = replace(instructed(command, params, item.tick), amends=amends)
     known = venue.orders.by_digest.get(command.digest)
     if known is None:
-        entered = venue.placing.get(command.digest)
-        if entered is None:
-            entered = venue.placing[command.digest] = asyncio.ensure_future(_enter(venue, command))
-        await asyncio.shield(entered)
+        await entered(venue, command.digest, command)
         known = venue.orders.by_digest[command.digest]
     if known.state == "rejected":
         raise Rejected(REGISTRY[known.reason])
@@ -176,12 +206,19 @@ async def place(call: Call, params: PlaceOrder, sells: bool) -> dict[str, Any]:
     return {"order": call.session.venue.market.order(known), "trades": trades}
 
 
-async def _enter(venue: VenueApi, command: OrderPlaced) -> None:
-    """One entry of an order, which all who send it meanwhile wait for."""
+async def entered(venue: VenueApi, digest: bytes, command: AnyRecord) -> None:
+    """One entry of what a digest names, which all who send it meanwhile wait for."""
+    under_way = venue.placing.get(digest)
+    if under_way is None:
+        under_way = venue.placing[digest] = asyncio.ensure_future(_enter(venue, digest, command))
+    await asyncio.shield(under_way)
+
+
+async def _enter(venue: VenueApi, digest: bytes, command: AnyRecord) -> None:
     try:
         await venue.core.submit(command)
     finally:
-        del venue.placing[command.digest]
+        del venue.placing[digest]
 
 
 @method("private/buy", PlaceOrder, scope="trade", cost=2)
@@ -196,8 +233,10 @@ async def sell(call: Call, params: PlaceOrder) -> dict[str, Any]:
     return await place(call, params, sells=True)
 
 
-async def cancel_for(session: Session, scope: str, value: int) -> int:
-    """Cancel what a scope covers, in one command; how many orders were open before."""
+async def cancel_for(
+    session: Session, scope: str, value: int, quotes: bool = False, quote_set: str = ""
+) -> int:
+    """Cancel what a scope covers, in one command; how many orders it took out."""
     venue = session.venue
     command = CancelRequested(
         session.account.to_bytes(32, "big"),
@@ -205,11 +244,11 @@ async def cancel_for(session: Session, scope: str, value: int) -> int:
         value,
         bytes.fromhex(session.signer[2:]),
         now_us() // 1_000,  # division: to milliseconds
+        quotes,
+        quote_set,
     )
-    instrument = value if scope == "instrument" else None
-    found = venue.orders.open_orders(session.account, instrument)
-    await venue.core.submit(command)
-    return len(found)
+    events = await venue.core.submit(command)
+    return sum(isinstance(event, OrderDone) for event in events)
 
 
 def require_cancels(call: Call) -> None:
@@ -293,8 +332,9 @@ async def get_order_state_by_label(call: Call, params: Label) -> list[dict[str, 
 @method("private/get_positions", AccountOnly, scope="read")
 async def get_positions(call: Call, params: AccountOnly) -> list[dict[str, Any]]:
     """Every position."""
+    market = call.session.venue.market
     return [
-        position_view(call, instrument, size)
+        positions.position(market, instrument, size)
         for instrument, size in sorted(held_by(call).items())
         if size
     ]
@@ -305,31 +345,13 @@ async def get_position(call: Call, params: InstrumentOnly) -> dict[str, Any]:
     """One position; size zero if there is none."""
     venue = call.session.venue
     item = venue.market.named(params.instrument_name)
-    return position_view(call, item.id, held_by(call).get(item.id, 0))
+    return positions.position(venue.market, item.id, held_by(call).get(item.id, 0))
 
 
 @method("private/get_account_summary", AccountOnly, scope="read")
 async def get_account_summary(call: Call, params: AccountOnly) -> dict[str, Any]:
     """Equity and margins at the engine's present prices."""
-    world = call.session.venue.core.world
-    check = ledger.check(world, call.session.account)
-    value = check.valuation
-    free = check.equity - value.penalty - value.margin_initial
-    return {
-        "currency": "USDC",
-        "account": f"0x{call.session.account:064x}",
-        "balance": decimal(check.cash),
-        "equity": decimal(check.equity),
-        "margin_balance": decimal(check.equity),
-        "initial_margin": decimal(value.margin_initial),
-        "maintenance_margin": decimal(value.margin_maintenance),
-        "available_funds": decimal(max(free, 0)),
-        "available_withdrawal_funds": decimal(max(min(free, check.cash), 0)),
-        "portfolio_margining_enabled": True,
-        "margin_model": "cross_pm",
-        "in_auction": check.in_auction,
-        "positions": check.positions,
-    }
+    return positions.summary(call.session.venue.core.world, call.session.account)
 
 
 def own_order(call: Call, order_id: str) -> OrderState:
@@ -345,37 +367,6 @@ def own_order(call: Call, order_id: str) -> OrderState:
 
 
 def held_by(call: Call) -> dict[int, int]:
-    """The account's lots by instrument, with the matches of the batch that is still open: whoever
-    hedges what he reads here does not hedge a fill twice.
-    """
-    venue, account = call.session.venue, call.session.account
-    held = dict(venue.core.world.ledger.accounts[account].positions)
-    raw = account.to_bytes(32, "big")
-    for trade in reversed(venue.orders.trades.values()):
-        if trade.settlement != "matched":
-            break
-        match = trade.match
-        for side, sign in ((match.taker_account, 1), (match.maker_account, -1)):
-            if side == raw:
-                lots = match.lots if match.taker_buys else -match.lots
-                held[match.instrument] = held.get(match.instrument, 0) + sign * lots
-    return held
-
-
-def position_view(call: Call, instrument: int, size: int) -> dict[str, Any]:
-    """One position as clients see it."""
-    market = call.session.venue.market
-    item = market.by_id[instrument]
-    mark, index = market.prices(instrument)
-    amount = size * item.lot_size
-    return {
-        "instrument_name": item.name,
-        "kind": item.kind,
-        "direction": "buy" if size > 0 else "sell" if size < 0 else "zero",
-        "size": decimal(amount),
-        "size_currency": decimal(amount),
-        "mark_price": decimal(mark),
-        "index_price": decimal(index),
-        "delta": decimal(amount),
-        "notional": decimal(abs(amount) * mark // WAD),  # division: reported, floored
-    }
+    """What the session's account holds, by instrument."""
+    venue = call.session.venue
+    return positions.held(venue.core.world, venue.orders, call.session.account)

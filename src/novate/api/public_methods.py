@@ -157,9 +157,8 @@ async def get_currencies(call: Call, params: Nothing) -> list[dict[str, Any]]:
 async def get_instruments(call: Call, params: Instruments) -> list[dict[str, Any]]:
     """What is listed."""
     market = call.session.venue.market
-    if params.expired:
-        return []
-    return [market.instrument(item) for item in market.of(params.currency, params.kind)]
+    found = market.of(params.currency, params.kind, params.expired)
+    return [market.instrument(item) for item in found]
 
 
 @method("public/get_instrument", InstrumentName)
@@ -189,7 +188,7 @@ async def get_order_book(call: Call, params: OrderBook) -> dict[str, Any]:
 async def get_book_summary_by_currency(call: Call, params: Currency) -> list[dict[str, Any]]:
     """A ticker of everything in a currency."""
     market = call.session.venue.market
-    return [market.ticker(item) for item in market.of(params.currency, params.kind)]
+    return [market.summary(item) for item in market.of(params.currency, params.kind)]
 
 
 @method("public/get_last_trades_by_instrument", Trades)
@@ -205,7 +204,7 @@ async def get_last_trades_by_instrument(call: Call, params: Trades) -> dict[str,
     until = params.end_timestamp if params.end_timestamp is not None else 2**63
     found = [
         trade
-        for trade in reversed(market.orders.by_instrument.get(item.id, ()))
+        for trade in reversed(market.trades(item))
         if low <= trade.match.sequence <= high and since <= trade.timestamp_ms <= until
     ]
     if params.sorting == "asc":
@@ -217,14 +216,8 @@ async def get_last_trades_by_instrument(call: Call, params: Trades) -> dict[str,
 @method("public/get_index_price", Index)
 async def get_index_price(call: Call, params: Index) -> dict[str, str]:
     """An index."""
-    market = call.session.venue.market
-    currency = params.index_name.removesuffix("_usdc").removesuffix("_usd").upper()
-    for item in market.by_id.values():
-        if item.currency == currency:
-            ticker = market.ticker(item)
-            price = ticker["index_price"]
-            return {"index_price": price, "estimated_delivery_price": price}
-    raise bad("index_name", "must be an index such as btc_usdc")
+    price = decimal(call.session.venue.market.index_of(params.index_name))
+    return {"index_price": price, "estimated_delivery_price": price}
 
 
 @method("public/get_domain", Nothing)

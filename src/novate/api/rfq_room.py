@@ -26,13 +26,6 @@ KIND = "block_rfq"
 Followers = dict[str, dict[int, "Session"]]
 
 
-def is_channel(parts: list[str], account: int, currencies: list[str]) -> bool:
-    """Whether a channel's parts name one of these; all but trades need a login."""
-    known = parts[1:-1] in (["maker"], ["taker"], ["maker", "quotes"], ["trades"])
-    open_to = account != 0 or parts[1:-1] == ["trades"]
-    return parts[0] == KIND and known and open_to and parts[-1] in ("any", *currencies)
-
-
 def clock_ms() -> int:
     """Unix time in milliseconds."""
     return now_us() // 1_000  # division: to milliseconds

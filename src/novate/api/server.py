@@ -22,13 +22,17 @@ from novate.api import (
     account_methods,
     bulk_methods,
     closing_methods,
+    edit_methods,
     history_methods,
     metrics,
     owner_methods,
     private_methods,
     public_methods,
+    quote_methods,
     rfq_methods,
+    risk_methods,
     rpc,
+    user_history_methods,
 )
 from novate.api.connection import Connection
 from novate.api.rpc import MESSAGE_BYTES_MAX, now_us
@@ -41,11 +45,15 @@ __all__ = [
     "account_methods",
     "bulk_methods",
     "closing_methods",
+    "edit_methods",
     "history_methods",
     "owner_methods",
     "private_methods",
     "public_methods",
+    "quote_methods",
     "rfq_methods",
+    "risk_methods",
+    "user_history_methods",
 ]
 
 CONNECTIONS_MAX = 12_000

@@ -86,7 +86,7 @@ class Session:
     signer: str = ""
     scopes: frozenset[str] = frozenset()
     subscriptions: set[str] = field(default_factory=set)
-    cancel_on_disconnect: bool = False
+    cancel_on_disconnect: bool | None = None  # None: as for the account
     heartbeat_s: int = 0
     address: str = ""
 
@@ -94,6 +94,13 @@ class Session:
     def testnet(self) -> bool:
         """Whether the venue's money is play money."""
         return self.venue.testnet
+
+    @property
+    def cancels_at_end(self) -> bool:
+        """Whether the account's orders go with this connection."""
+        if self.cancel_on_disconnect is None:
+            return self.account in self.venue.cancels_with
+        return self.cancel_on_disconnect
 
     def spend(self, method: Method) -> None:
         """Take a method's cost. Errors: ``TooManyRequests``."""

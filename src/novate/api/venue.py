@@ -10,6 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from novate.api.account_feeds import AccountFeeds
 from novate.api.core import Core
 from novate.api.feeds import Feeds
 from novate.api.market import Market
@@ -22,7 +23,7 @@ from novate.chain.deployment import Deployment
 from novate.config import Parameters
 from novate.services.gateway import Gateway
 from novate.store.database import Database
-from novate.wire.records import AnyRecord, Matched
+from novate.wire.records import AnyRecord, Matched, OracleRound
 
 # What a figure says, the name of its label, and its values.
 Figure = tuple[str, str, Mapping[str, float]]
@@ -46,6 +47,8 @@ class VenueApi:
     market: Market = field(init=False)
     feeds: Feeds = field(init=False)
     rfqs: Room = field(init=False)
+    account_feeds: AccountFeeds = field(init=False)
+    cancels_with: set[int] = field(default_factory=set)
     tokens: Tokens = field(default_factory=Tokens)
     limits: Limits = field(default_factory=Limits)
     switches: dict[int, asyncio.Task[None]] = field(default_factory=dict)
@@ -61,15 +64,22 @@ class VenueApi:
         self.market = Market(self.core, self.parameters, self.orders)
         self.feeds = Feeds(self.market)
         self.rfqs = Room(self.market, self.feeds.followers)
+        self.account_feeds = AccountFeeds(self.market, self.feeds.followers, self.feeds.kinds)
         self.core.listeners.append(self.follow)
+        self.core.engine.book.warm()
 
     def follow(self, record: AnyRecord) -> None:
         """Take in one durable record, then tell who follows it."""
         prices = (0, 0)
+        self.market.listings.follow(record)
         if isinstance(record, Matched):
             prices = self.market.prices(record.instrument)
+            self.market.judged(record)
+        elif isinstance(record, OracleRound):
+            self.market.history.sample(self.market.by_id.values())
         self.orders.follow(record, prices)
         self.feeds.follow(record)
+        self.account_feeds.follow(record)
         self.rfqs.follow(record)
 
     @property

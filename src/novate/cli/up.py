@@ -20,6 +20,7 @@ from novate.api.host import Host
 from novate.chain.connection import RpcFault
 from novate.chain.node import NodeFault
 from novate.lab.prices import load_event, load_prices
+from novate.lab.smiles import SmileTable, load_smiles
 from novate.model.account import account_of
 
 
@@ -75,7 +76,8 @@ def command(
     logging.getLogger("novate").addHandler(handler)
     logging.getLogger("novate").setLevel(logging.INFO)
     table = load_prices(prices) if prices else load_event()
-    host = Host(folder, found, config.load(parameters), table, rpc)
+    smiles = SmileTable() if prices else load_smiles()
+    host = Host(folder, found, config.load(parameters), table, rpc, smiles)
     try:
         asyncio.run(_serve(host, as_json))
     except (NodeFault, RpcFault) as fault:

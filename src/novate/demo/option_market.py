@@ -12,26 +12,22 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from novate.demo.venue import Venue
-from novate.errors import Rejected
 from novate.lab.prices import Quote
 from novate.lab.smiles import NOVEMBER, OCTOBER, SmileTable
 from novate.model import surfaces
-from novate.model.option_id import is_dated, place_of
-from novate.model.settlement_prints import settlement_price
-from novate.services.settlement_node import SettlementNode, joint_settlement
-from novate.services.surface_node import SurfaceNetwork, SurfaceNode, joint_surface
+from novate.services.option_keeper import (
+    FAR_PERCENT,
+    NEAR_PERCENT,
+    OptionKeeper,
+    expired,
+    holders,
+    printed,
+    strikes_for,
+)
 from novate.units import DAY_S, ORACLE_UNIT, WAD
-from novate.wire import surfaces as wire
-from novate.wire.eip712 import address_of
 
 EVENING_HOURS = 6
 EIGHT_O_CLOCK_S = 8 * 3_600
-NEAR_PERCENT = (-8, -6, -4, -2, 0, 2, 4, 6)
-FAR_PERCENT = (-20, -15, -10, -5, 0, 5, 10, 15)
-ACCOUNTS_A_CALL = 32
-# 25 bp: each node of the demo reads one venue, and those of that night stood further apart than
-# the means of several that a node reads in service
-PRINT_TOLERANCE_INVERSE = 400
 INDEX_STEP_S, INDEX_STEPS = 10, 6
 
 
@@ -46,14 +42,6 @@ def expiries_for(start: int) -> tuple[int, ...]:
     return evening, *((days + n) * DAY_S + EIGHT_O_CLOCK_S for n in (21, 49))
 
 
-def strikes_for(forward: int, step: int, percents: tuple[int, ...]) -> list[int]:
-    """Multiples of the step nearest below each percentage of the forward, each once, within what
-    may be listed (a fifth to five times the forward).
-    """
-    wanted = {forward * (100 + p) // 100 // step * step for p in percents}
-    return sorted(s for s in wanted if s > 0 and forward <= 5 * s and s <= 5 * forward)
-
-
 @dataclass
 class OptionMarket:
     """Surfaces, listing, refreshing and settling, over one run."""
@@ -66,21 +54,13 @@ class OptionMarket:
     listed: int = 0
 
     def __post_init__(self) -> None:
-        deployment = self.venue.deployment
-        domain = wire.domain_separator(deployment.chain_id, deployment.addresses["surfaces"])
-        network = SurfaceNetwork(domain, deployment.roles.nodes)
-        self.nodes = [SurfaceNode(key, network) for key in self.venue.node_keys]
-        assert [address_of(k.public_key) for k in self.venue.node_keys] == list(network.nodes)
-        self.settlers = [
-            SettlementNode(key, network, PRINT_TOLERANCE_INVERSE) for key in self.venue.node_keys
-        ]
-        self.surfaces = self.venue.attach("surfaces")
-        self.options = self.venue.attach("options")
-        self.turn = 0
+        venue = self.venue
+        # whoever brings surfaces, arrays and prints; the executor's own nonces are the settler's
+        self.keeper = OptionKeeper(venue.client, venue.deployment, venue.upkeep, venue.node_keys)
 
     def observe(self, seen: list[dict[str, Quote]], ts: int) -> None:
         """Give each node what its venue shows; a silent one has no volatilities either."""
-        for index, (node, quotes) in enumerate(zip(self.nodes, seen, strict=True)):
+        for index, (node, quotes) in enumerate(zip(self.keeper.nodes, seen, strict=True)):
             node.observe(
                 {
                     u: [
@@ -99,36 +79,30 @@ class OptionMarket:
         """Give each node the indices of its venue in the minute that ends at ``ts``."""
         for step in range(INDEX_STEPS - 1, -1, -1):
             at = ts - step * INDEX_STEP_S
-            for node, row in zip(self.settlers, quotes(at), strict=True):
+            for node, row in zip(self.keeper.settlers, quotes(at), strict=True):
                 seen = {u: row[a].index_price for u, a in self.assets.items() if a in row}
                 node.observe(at, seen)
 
     def post(self, ts: int) -> None:
         """Send the surface of each underlying that a quorum signs, and refresh every expiry."""
-        world, key = self.venue.replica.world, self.venue.upkeep
-        self.turn += 1
+        world = self.venue.replica.world
+        self.keeper.turn += 1
         for underlying in self.assets:
-            able = [node for node in self.nodes if node.quotes.get(underlying)]
-            if not able:
-                continue
-            leader, stored = able[self.turn % len(able)], surfaces.newest(world, underlying)
-            try:
-                signed = joint_surface(leader, able, underlying, stored, ts)
-            except Rejected:
-                continue
-            self.surfaces.send("post_surfaces", *signed.arguments(), key=key)
+            signed = self.keeper.agree(underlying, surfaces.newest(world, underlying), ts)
+            if signed is not None:
+                self.keeper.post(signed)
         for (underlying, slot), found in world.options.listed.items():
             if found.expiry > ts:
-                self.options.send("refresh", underlying, slot, key=key)
+                self.keeper.refresh(underlying, slot)
 
     def list_all(self) -> None:
         """Once every asset has a surface: list its expiries, and their strikes around the mark."""
-        venue, world, key = self.venue, self.venue.replica.world, self.venue.upkeep
+        venue, world = self.venue, self.venue.replica.world
         if self.listed or not all(surfaces.newest(world, u) for u in self.assets):
             return
         for underlying in self.assets:
             for expiry in self.expiries:
-                self.options.send("list_expiry", underlying, expiry, key=key)
+                self.keeper.list_expiry(underlying, expiry)
         venue.mine(venue.now + 1)
         for underlying in self.assets:
             grid = world.options.grids[underlying]
@@ -137,57 +111,28 @@ class OptionMarket:
                 slot = surfaces.slot_of(world, underlying, expiry)
                 percents = NEAR_PERCENT if expiry == self.expiries[0] else FAR_PERCENT
                 for strike in strikes_for(forward, grid.step, percents):
-                    self.options.send("list_strike", underlying, slot, strike, key=key)
+                    self.keeper.list_strike(underlying, slot, strike)
         outcomes = venue.mine(venue.now + 1)
         self.listed = 2 * sum(o.succeeded for o in outcomes)
 
     # What has expired
 
-    def holders(self, underlying: int, slot: int) -> list[int]:
-        """Accounts with positions of an expiry."""
-        accounts = self.venue.replica.world.ledger.accounts
-        return [
-            account
-            for account, row in accounts.items()
-            if any(is_dated(i) and place_of(i) == (underlying, slot) for i, _ in row.positions)
-        ]
-
     def expired(self) -> list[tuple[int, int]]:
         """(underlying, slot) of what was listed and is over."""
-        world = self.venue.replica.world
-        found = world.options.listed.items()
-        return [place for place, listed in found if 0 < listed.expiry <= world.now]
+        return expired(self.venue.replica.world)
 
     def settled(self) -> int:
         """How many expiries are printed and held by nobody any more."""
-        return sum(self._printed(*p) and not self.holders(*p) for p in self.expired())
+        world = self.venue.replica.world
+        return sum(printed(world, *p) and not holders(world, *p) for p in self.expired())
 
     def expire(self, ts: int) -> None:
         """Print what has expired, and pay everybody who holds it; again until it is done."""
-        house, key = self.venue.clearinghouse, self.venue.upkeep
-        listed = self.venue.replica.world.options.listed
-        for (underlying, slot), found in listed.items():
+        world = self.venue.replica.world
+        for (underlying, slot), found in world.options.listed.items():
             if found.expiry > ts:
                 continue
-            if not self._printed(underlying, slot) and not self._print(
+            if printed(world, underlying, slot) or self.keeper.print_price(
                 underlying, found.expiry, ts
             ):
-                continue
-            holders = [h.to_bytes(32, "big") for h in self.holders(underlying, slot)]
-            for first in range(0, len(holders), ACCOUNTS_A_CALL):
-                part = holders[first : first + ACCOUNTS_A_CALL]
-                house.send("settle_expiry", part, underlying, slot, key=key)
-
-    def _printed(self, underlying: int, slot: int) -> bool:
-        world = self.venue.replica.world
-        expiry = world.options.listed[underlying, slot].expiry
-        return settlement_price(world, underlying, expiry) != 0
-
-    def _print(self, underlying: int, expiry: int, ts: int) -> bool:
-        """Send the print that a quorum signs; False without one (it is tried again)."""
-        try:
-            signed = joint_settlement(self.settlers, underlying, expiry, ts)
-        except Rejected:
-            return False
-        self.surfaces.send("post_settlement", *signed.arguments(), key=self.venue.upkeep)
-        return True
+                self.keeper.settle(underlying, slot, holders(world, underlying, slot))

@@ -84,6 +84,10 @@ class Sequencer:
         """Every order that was taken, by its digest."""
         return self.batching.placed
 
+    def protection(self, account: int, underlying: int) -> Protection:
+        """An account's market-maker protection in an underlying."""
+        return self.matcher.protections[account, underlying]
+
     @property
     def next_sequence(self) -> int:
         """The number of the next match."""

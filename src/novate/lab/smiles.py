@@ -97,12 +97,22 @@ class SmileTable:
         self, asset: str, expiry: int, ts: int, forward: float, node: int, seed: int
     ) -> Quotes:
         """What one node's venue shows of an expiry: nine strikes around its own forward."""
-        smile = self.smile(asset, expiry, ts)
-        years = (expiry - ts) / YEAR_S
-        k: Floats = np.array(QUOTE_DEVIATIONS) * smile.sigma * math.sqrt(years)
-        shift = 2 * (draw(seed, "volatility", asset, node, ts) % 10_001) / 10_000 - 1
-        seen = np.array([smile.volatility(each, years) for each in k.tolist()])
-        return Quotes(expiry, ts, forward, k, seen + NOISE * shift)
+        noise = seeded_noise(seed, asset, node, ts)
+        return around(self.smile(asset, expiry, ts), expiry, ts, forward, noise)
+
+
+def seeded_noise(seed: int, asset: str, node: int, ts: int) -> float:
+    """What a node sees beside the curve, at most ``NOISE`` of volatility."""
+    shift = 2 * (draw(seed, "volatility", asset, node, ts) % 10_001) / 10_000 - 1
+    return NOISE * shift
+
+
+def around(smile: Smile, expiry: int, ts: int, forward: float, noise: float) -> Quotes:
+    """Nine strikes around a forward as a curve has them."""
+    years = (expiry - ts) / YEAR_S
+    k: Floats = np.array(QUOTE_DEVIATIONS) * smile.sigma * math.sqrt(years)
+    seen = np.array([smile.volatility(each, years) for each in k.tolist()])
+    return Quotes(expiry, ts, forward, k, seen + noise)
 
 
 def load_smiles(name: str = "oct10_2025") -> SmileTable:

@@ -147,11 +147,15 @@ def greeks(world: World, id: int) -> pricing.Greeks:
     forward = fresh_mark(world, feed_of(world, option.underlying, option.slot))
     word = _fresh_surface(world, option.underlying, option.slot, expiry)
     seconds = expiry - world.now
-    k = pricing.log_ratio(strike, forward)
-    variance = surface.total_variance_at(word, k, world.now)
-    sigma = isqrt(div_down(variance * pricing.YEAR_S * WAD * WAD, seconds) >> 96)
+    sigma = volatility(word, strike, forward, seconds, world.now)
     wei = forward * ORACLE_UNIT, strike * ORACLE_UNIT
     return pricing.black76(*wei, sigma, seconds, not option.is_put)
+
+
+def volatility(word: int, strike: int, forward: int, seconds: int, now: int) -> int:
+    """What a surface word says of a strike, ``seconds`` (above 0) before its expiry: wad, down."""
+    variance = surface.total_variance_at(word, pricing.log_ratio(strike, forward), now)
+    return isqrt(div_down(variance * pricing.YEAR_S * WAD * WAD, seconds) >> 96)
 
 
 def scan_range(world: World, underlying: int) -> int:

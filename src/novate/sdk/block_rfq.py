@@ -50,6 +50,10 @@ class BlockRfqs(ABC):
     def _fee(self, terms: Terms, price: Decimal) -> Decimal:
         """The highest fee of a lot that an order at a price allows."""
 
+    @abstractmethod
+    def _until(self, symbol: str) -> int:
+        """When an order of an instrument expires, unless told otherwise (seconds)."""
+
     async def create_block_rfq(
         self, legs: Sequence[tuple[str, str, Amount]], valid_for: int = 60, **more: Any
     ) -> dict[str, Any]:
@@ -148,7 +152,7 @@ class BlockRfqs(ABC):
             sells,
             self._fee(terms, limit),
             self._nonces.take(),
-            until + ORDER_SECONDS,
+            min(until + ORDER_SECONDS, self._until(leg["instrument_name"])),
             time_in_force="immediate_or_cancel",
             revision=BLOCK_REVISION,
             executor=self.executor,

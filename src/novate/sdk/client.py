@@ -21,6 +21,7 @@ from typing import Any
 from novate.sdk.block_rfq import BlockRfqs
 from novate.sdk.book import Book
 from novate.sdk.faults import ApiError, ConnectionLost, OutcomeUnknown
+from novate.sdk.more_orders import MoreOrders
 from novate.sdk.nonces import Nonces
 from novate.sdk.rounding import Rounding, text, to_step
 from novate.sdk.signing import SigningKey, Terms
@@ -34,7 +35,7 @@ Amount = Decimal | str | int | float
 Listener = Callable[[str, Any], None]
 
 
-class AsyncClient(BlockRfqs):
+class AsyncClient(BlockRfqs, MoreOrders):
     """One connection to one venue, for one key (or none: market data only)."""
 
     def __init__(
@@ -139,6 +140,24 @@ class AsyncClient(BlockRfqs):
         found: dict[str, Any] = await self._read("public/ticker", instrument_name=to_name(symbol))
         return found
 
+    async def fetch_option_chain(self, currency: str) -> dict[str, dict[str, Any]]:
+        """The options of a currency that are listed now, by symbol; they may be ordered, too."""
+        method = "public/get_instruments"
+        found = await self._read(method, currency=currency, kind="option")
+        for item in found:
+            self._learn(item)
+        return {to_symbol(item["instrument_name"]): item for item in found}
+
+    async def fetch_greeks(self, symbol: str) -> dict[str, Any]:
+        """An option's Greeks and volatilities: ``delta`` … ``rho`` of one unit, ``mark_iv``,
+        ``bid_iv``, ``ask_iv`` in percent. Errors: ``ValueError`` for what is no option.
+        """
+        seen = await self.fetch_ticker(symbol)
+        if "mark_iv" not in seen:
+            raise ValueError(f"{symbol} is not an option")
+        names = ("mark_iv", "bid_iv", "ask_iv", "underlying_price", "mark_price")
+        return {"symbol": symbol, **(seen["greeks"] or {}), **{n: seen[n] for n in names}}
+
     async def fetch_order_book(self, symbol: str, limit: int = 20) -> dict[str, Any]:
         """Both sides, best first."""
         name = to_name(symbol)
@@ -171,8 +190,9 @@ class AsyncClient(BlockRfqs):
         **instructions: Any,
     ) -> dict[str, Any]:
         """Sign and send a limit order; instructions are ``post_only``, ``reduce_only``,
-        ``time_in_force``, ``label``, ``self_trading``. In a dry run it is signed and returned, not
-        sent. Errors: ``ValueError`` for what does not fit, ``ApiError``, ``OutcomeUnknown``.
+        ``time_in_force``, ``label``, ``self_trading``, ``mmp``, and ``type`` (stop_limit, …) with
+        ``trigger_price``. In a dry run it is signed and returned, not sent. Errors: ``ValueError``
+        for what does not fit, ``ApiError``, ``OutcomeUnknown``.
         """
         order_id, params = self.sign_order(
             symbol,
@@ -198,9 +218,10 @@ class AsyncClient(BlockRfqs):
         rounding: Rounding | None = None,
         max_fee: Amount | None = None,
         expiry: int | None = None,
+        nonce: int | None = None,
         **instructions: Any,
     ) -> tuple[str, dict[str, Any]]:
-        """An order's id and its request, without sending it."""
+        """An order's id and its request, without sending it; a nonce of its own unless given."""
         key = self._signing_key()
         if side not in ("buy", "sell"):
             raise ValueError('side must be "buy" or "sell"')
@@ -208,7 +229,7 @@ class AsyncClient(BlockRfqs):
         size = to_step(amount, terms.lot, mode, up=False)
         limit = to_step(price, terms.tick, mode, up=sells)
         fee = self._fee(terms, limit) if max_fee is None else Decimal(str(max_fee))
-        until = int(time.time()) + DAY_S if expiry is None else expiry
+        until = self._until(symbol) if expiry is None else expiry
         order_id, params = key.order(
             self._separator,
             terms,
@@ -216,7 +237,7 @@ class AsyncClient(BlockRfqs):
             limit,
             sells,
             fee,
-            self._nonces.take(),
+            self._nonces.take() if nonce is None else nonce,
             until,
             **instructions,
         )
@@ -225,8 +246,8 @@ class AsyncClient(BlockRfqs):
         return order_id, params
 
     async def send_order(self, side: str, order_id: str, params: dict[str, Any]) -> dict[str, Any]:
-        """Send a signed order; if its answer is lost, ask by its id, and send the same one again
-        only if the venue has not seen it.
+        """Send a signed order (``buy``, ``sell``, ``edit``); if its answer is lost, ask by its id,
+        and send the same one again only if the venue has not seen it.
         """
         method = f"private/{side}"
         try:
@@ -316,6 +337,11 @@ class AsyncClient(BlockRfqs):
         if name not in self.terms:
             raise ValueError(f"{symbol} is not listed; load_markets() brings what is new")
         return self.terms[name]
+
+    def _until(self, symbol: str) -> int:
+        """A day from now, but no longer than the instrument lives (seconds)."""
+        item = self.markets[to_symbol(to_name(symbol))]
+        return min(int(time.time()) + DAY_S, int(item["expiration_timestamp"]) // 1000)
 
     def _fee(self, terms: Terms, price: Decimal) -> Decimal:
         """Half more than the present taker fee of a lot, in micro-dollars, up."""

@@ -7,6 +7,7 @@ scope, a budget and an expiry of its own.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -17,6 +18,7 @@ from novate.model.order import IMMEDIATE, POST_ONLY, REDUCE_ONLY, ZERO_ADDRESS, 
 from novate.units import WAD
 from novate.wire import eip712
 from novate.wire.block import Consent, consent_digest
+from novate.wire.bulk import sign_bulk
 from novate.wire.login import login_digest
 
 IMMEDIATE_FORCES = ("immediate_or_cancel", "fill_or_kill")
@@ -102,6 +104,11 @@ class SigningKey:
             "signature": self._signed(digest),
             **instructions,
         }
+
+    def bulk(self, separator: bytes, orders: Sequence[Order]) -> str:
+        """One signature over all of the orders, in this order."""
+        signed = sign_bulk(self._key, separator, orders)
+        return f"0x{signed.r:064x}{signed.vs:064x}"
 
     def consent(self, separator: bytes, consent: Consent) -> str:
         """The signature of a consent to a block."""

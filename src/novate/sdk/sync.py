@@ -63,6 +63,18 @@ class Client:
         """Best prices, mark, index."""
         return self._run(self.client.fetch_ticker(symbol))
 
+    def load_markets(self) -> dict[str, dict[str, Any]]:
+        """Every instrument, by symbol; brings what was listed since."""
+        return self._run(self.client.load_markets())
+
+    def fetch_option_chain(self, currency: str) -> dict[str, dict[str, Any]]:
+        """The options of a currency, by symbol."""
+        return self._run(self.client.fetch_option_chain(currency))
+
+    def fetch_greeks(self, symbol: str) -> dict[str, Any]:
+        """An option's Greeks and volatilities."""
+        return self._run(self.client.fetch_greeks(symbol))
+
     def fetch_order_book(self, symbol: str, limit: int = 20) -> dict[str, Any]:
         """Both sides, best first."""
         return self._run(self.client.fetch_order_book(symbol, limit))
@@ -138,3 +150,43 @@ class Client:
     def accept_block_rfq(self, quote: dict[str, Any], label: str = "") -> dict[str, Any]:
         """Trade a quote of an own request, all legs or none."""
         return self._run(self.client.accept_block_rfq(quote, label))
+
+    # Edits, closings, quotes
+
+    def edit_order(
+        self,
+        order_id: str,
+        amount: Amount | None = None,
+        price: Amount | None = None,
+        **instructions: Any,
+    ) -> dict[str, Any]:
+        """Change an open order; what is not named stays."""
+        return self._run(self.client.edit_order(order_id, amount, price, **instructions))
+
+    def close_position(
+        self, symbol: str, price: Amount | None = None, amount: Amount | None = None
+    ) -> dict[str, Any]:
+        """Reduce a position to zero, or by an amount, at once."""
+        return self._run(self.client.close_position(symbol, price, amount))
+
+    def mass_quote(
+        self, quotes: Sequence[dict[str, Any]], expiry: int | None = None, **more: Any
+    ) -> dict[str, Any]:
+        """Quote many instruments with one signature."""
+        return self._run(self.client.mass_quote(quotes, expiry, **more))
+
+    def cancel_quotes(self, **which: Any) -> int:
+        """Take quotes out of the books; how many were open."""
+        return self._run(self.client.cancel_quotes(**which))
+
+    def set_mmp(self, currency: str, interval: int, **limits: Any) -> dict[str, Any]:
+        """Protect quotes in a currency."""
+        return self._run(self.client.set_mmp(currency, interval, **limits))
+
+    def fetch_mmp(self, currency: str) -> dict[str, Any]:
+        """The protection of a currency, and whether it is frozen."""
+        return self._run(self.client.fetch_mmp(currency))
+
+    def reset_mmp(self, currency: str) -> str:
+        """Quote again after a freeze."""
+        return self._run(self.client.reset_mmp(currency))

@@ -36,6 +36,7 @@ from novate.errors import (
 from novate.services import indexer_journal
 from novate.services.indexer_blocks import Block, Chain
 from novate.services.indexer_chain import ChainRows, Contracts, instrument_row, listings
+from novate.services.indexer_dated import dated_rows
 from novate.services.indexer_journal import JournalFold, text
 from novate.services.indexer_ledger import LedgerFold, Stopped
 from novate.services.replica import Replica
@@ -265,6 +266,7 @@ class Indexer:
                     self._keep(ledger, record, rows)
         for listed, made in listings(connection, decoded).items():
             database.add(connection, listed, made)
+        database.add(connection, schema.dated, dated_rows(connection, self._parameters, decoded))
         for filled, made in rows.rows.items():
             database.add(connection, filled, made)
 

@@ -23,7 +23,7 @@ from novate.store.answers import (
     Transfer,
 )
 from novate.store.decimals import amount, exact, oracle_price
-from novate.store.names import Listed, Money
+from novate.store.names import Instruments, Listed, Money
 from novate.store.pages import Answer, Page, fetch
 from novate.units import div_zero
 
@@ -57,10 +57,31 @@ def get_order_history_by_instrument(
     table = schema.orders
     query = select(table).where(table.c.account == holder, table.c.state != "open")
     query = query.where(table.c.instrument == listed.instrument)
+    query = query.where(listed.within(table.c.placed_ms, 1000))
     if not include_unfilled:
         query = query.where(table.c.lots_filled > 0)
     rows, more = fetch(connection, query, (table.c.record,), table.c.placed_ms, page)
     return Answer([_order(row, listed) for row in rows], more)
+
+
+def get_order_history_by_currency(
+    connection: Connection,
+    account: str,
+    currency: str,
+    page: Page,
+    include_unfilled: bool = False,
+) -> Answer[Order]:
+    """The same of all instruments of a currency ("any" for all). Errors: ``BadQuery``."""
+    holder, listed, table = names.account(account), names.instruments(connection), schema.orders
+    query = select(table).where(table.c.account == holder, table.c.state != "open")
+    query = query.where(listed.of(currency, table.c.instrument))
+    if not include_unfilled:
+        query = query.where(table.c.lots_filled > 0)
+    rows, more = fetch(connection, query, (table.c.record,), table.c.placed_ms, page)
+    found = [
+        _order(row, listed.at(row.instrument, row.placed_ms // 1000)) for row in rows
+    ]  # division: to seconds
+    return Answer(found, more)
 
 
 def _order(row: Row[Any], listed: Listed) -> Order:
@@ -136,8 +157,8 @@ def _place(table: Any) -> tuple[Any, Any, Any]:
     return table.c.block, table.c.position, table.c.part
 
 
-def _entry(row: Row[Any], listed: dict[int, Listed], currency: str) -> LogEntry:
-    held = listed[row.instrument] if row.instrument is not None else None
+def _entry(row: Row[Any], listed: Instruments, currency: str) -> LogEntry:
+    held = listed.at(row.instrument, row.timestamp) if row.instrument is not None else None
     lot_size = held.lot_size if held is not None else 0
     return LogEntry(
         id=f"{row.block}.{row.position}.{row.part}",
@@ -169,6 +190,7 @@ def get_settlement_history_by_instrument(
     table = schema.settlements
     query = select(table).where(table.c.account == holder)
     query = query.where(table.c.instrument == listed.instrument)
+    query = query.where(listed.within(table.c.timestamp))
     rows, more = fetch(connection, query, _place(table), table.c.timestamp, page, 1000)
     made = [
         Settlement(

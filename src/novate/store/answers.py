@@ -182,6 +182,12 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     block: int | None = None
 
 
+class BatchDetail(Batch, frozen=True, kw_only=True, omit_defaults=True):
+    """A batch with its trades."""
+
+    trades: list[Trade]
+
+
 class Bust(msgspec.Struct, frozen=True, kw_only=True):
     """A trade that settlement refused."""
 

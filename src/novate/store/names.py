@@ -3,27 +3,37 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, select, true
 
 from novate.errors import BY_CODE, BadQuery, UnknownInstrument, require
-from novate.model.option_id import terms_key
 from novate.store import schema
 
 CASH = "USDC"
+FOREVER = 2**40  # seconds
 _ACCOUNT = re.compile(r"0x[0-9a-f]{64}")
 _HASH = _ACCOUNT
 
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """An instrument's name and units."""
+    """An instrument's name and units. A dated one has its id from second ``since`` to ``until``,
+    before another takes the id over; ``is_option``: its feed is not its mark.
+    """
 
     instrument: int
     name: str
     lot_size: int
     feed: int
+    since: int = 0
+    until: int = FOREVER
+    is_option: bool = False
+
+    def within(self, column: Any, per_second: int = 1) -> Any:
+        """That a row is of this instrument's time, by a column of seconds, or of milliseconds."""
+        return column.between(self.since * per_second, self.until * per_second - 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,32 +46,69 @@ class Money:
 
 def instrument(connection: Connection, name: str) -> Listed:
     """An instrument by its name. Errors: ``UnknownInstrument``."""
-    table = schema.instruments
-    query = select(table).where(table.c.name == name)
+    table, dated = schema.instruments, schema.dated
     # what a database's text cannot hold names nothing
     plain = isinstance(name, str) and name.isascii() and name.isprintable()
-    row = connection.execute(query).first() if plain else None
-    require(row is not None, UnknownInstrument, str(name)[:64])
-    assert row is not None
-    return Listed(row.instrument, row.name, row.lot_size, row.feed)
+    row = connection.execute(select(table).where(table.c.name == name)).first() if plain else None
+    if row is not None:
+        return Listed(row.instrument, row.name, row.lot_size, row.feed)
+    query = select(dated.c.instrument).where(dated.c.name == name)
+    id = connection.execute(query.limit(1)).scalar_one_or_none() if plain else None
+    found = next((one for one in _dated(connection, id).get(id, ()) if one.name == name), None)
+    require(found is not None, UnknownInstrument, str(name)[:64])
+    assert found is not None
+    return found
+
+
+def _dated(connection: Connection, id: int | None = None) -> dict[int | None, list[Listed]]:
+    """What dated instruments were, of one id or of all, oldest first."""
+    table = schema.dated
+    query = select(table).order_by(table.c.block, table.c.position, table.c.part)
+    if id is not None:
+        query = query.where(table.c.instrument == id)
+    made: dict[int | None, list[Listed]] = {}
+    for row in connection.execute(query):
+        earlier = made.setdefault(row.instrument, [])
+        if earlier:
+            earlier[-1] = replace(earlier[-1], until=row.timestamp)
+        terms = row.instrument, row.name, row.lot_size, row.feed
+        earlier.append(Listed(*terms, row.timestamp, is_option=row.strike > 0))
+    return made
 
 
 class Instruments(dict[int, Listed]):
-    """By number. A dated one is named by its number, which a later expiry may take over, and has
-    the lot of its kind and underlying.
-    """
+    """By number, those that never expire; ``at`` knows the others, too."""
+
+    def __init__(self, lasting: dict[int, Listed], dated: dict[int | None, list[Listed]]) -> None:
+        super().__init__(lasting)
+        self._dated = dated
 
     def __missing__(self, instrument: int) -> Listed:
-        kind = dict.__getitem__(self, terms_key(instrument))
-        return Listed(instrument, f"DATED-{instrument}", kind.lot_size, kind.feed)
+        return self._dated[instrument][-1]
+
+    def at(self, instrument: int, second: int) -> Listed:
+        """What a number was at some time."""
+        held = self._dated.get(instrument)
+        if not held:
+            return self[instrument]
+        return next((one for one in held if second < one.until), held[-1])
+
+    def of(self, currency: str, column: Any) -> Any:
+        """That a column is an instrument of a currency ("any" and the cash's for all)."""
+        if currency in ("any", CASH):
+            return true()
+        stem = f"{currency}-"
+        ids = {one.instrument for one in self.values() if one.name.startswith(stem)}
+        dated = self._dated.items()
+        ids |= {id for id, held in dated if id is not None and held[-1].name.startswith(stem)}
+        return column.in_(sorted(ids))
 
 
 def instruments(connection: Connection) -> Instruments:
     """All instruments by number."""
     rows = connection.execute(select(schema.instruments))
-    return Instruments(
-        {r.instrument: Listed(r.instrument, r.name, r.lot_size, r.feed) for r in rows}
-    )
+    lasting = {r.instrument: Listed(r.instrument, r.name, r.lot_size, r.feed) for r in rows}
+    return Instruments(lasting, _dated(connection))
 
 
 def tokens(connection: Connection) -> dict[str, Money]:

@@ -173,6 +173,7 @@ account_margins = _table(
     "cash equity margin_initial margin_maintenance",
     "account transaction",
 )
+dated = _table("dated", _PLACE, "timestamp instrument expiry feed", "strike lot_size", "name")
 checkpoints = _table("checkpoints", "block position", texts="state")
 
 JOURNAL = (orders, order_events, trades, candles, batches, submissions, rounds)
@@ -188,6 +189,7 @@ CHAIN = (
     settlements,
     account_log,
     account_margins,
+    dated,
     checkpoints,
 )
 # What block 0 holds of these two is the venue's beginning and stays.

@@ -10,15 +10,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 from sqlalchemy import Connection, Row, exists, func, or_, select
 
 from novate.errors import BadQuery, require
 from novate.store import names, schema
-from novate.store.answers import Batch, Bust, Candles, Trade, UserTrade
+from novate.store.answers import Batch, BatchDetail, Bust, Candles, Trade, UserTrade
 from novate.store.database import chunks
 from novate.store.decimals import amount, exact, notional, oracle_price
 from novate.store.names import Listed
 from novate.store.pages import TIME_MS_MAX, Answer, Page, fetch
+from novate.units import div_down
 
 # Deribit's names, in seconds
 RESOLUTIONS_S = {
@@ -42,6 +44,7 @@ def get_last_trades_by_instrument(
     """
     listed, table = names.instrument(connection, instrument_name), schema.trades
     query = select(table).where(table.c.instrument == listed.instrument)
+    query = query.where(listed.within(table.c.timestamp_ms, 1000))
     if start_seq is not None:
         query = query.where(table.c.trade_seq >= _sequence(start_seq))
     if end_seq is not None:
@@ -62,12 +65,35 @@ def get_user_trades_by_instrument(
     holder, listed = names.account(account), names.instrument(connection, instrument_name)
     table = schema.trades
     query = select(table).where(table.c.instrument == listed.instrument)
+    query = query.where(listed.within(table.c.timestamp_ms, 1000))
     query = query.where(or_(table.c.maker_account == holder, table.c.taker_account == holder))
     keys = (table.c.sequence,)
     rows, more = fetch(connection, query, keys, table.c.timestamp_ms, page)
-    common, currency = _common(connection, rows, listed), names.cash(connection)
-    labels = _labels(connection, rows)
-    made = []
+    common = _common(connection, rows, listed)
+    return Answer(_own(connection, rows, holder, common), more)
+
+
+def get_user_trades_by_currency(
+    connection: Connection, account: str, currency: str, page: Page
+) -> Answer[UserTrade]:
+    """An account's trades in a currency ("any" for all). Errors: ``BadQuery``."""
+    holder, listed = names.account(account), names.instruments(connection)
+    table = schema.trades
+    own = or_(table.c.maker_account == holder, table.c.taker_account == holder)
+    query = select(table).where(own, listed.of(currency, table.c.instrument))
+    rows, more = fetch(connection, query, (table.c.sequence,), table.c.timestamp_ms, page)
+    of = {row.sequence: listed.at(row.instrument, row.timestamp_ms // 1000) for row in rows}
+    common: dict[int, dict[str, Any]] = {}
+    for one in set(of.values()):
+        common |= _common(connection, [row for row in rows if of[row.sequence] is one], one)
+    return Answer(_own(connection, rows, holder, common), more)
+
+
+def _own(
+    connection: Connection, rows: Sequence[Row[Any]], holder: str, common: dict[int, dict[str, Any]]
+) -> list[UserTrade]:
+    """Trades as one of their sides sees them."""
+    currency, labels, made = names.cash(connection), _labels(connection, rows), []
     for row in rows:
         makes = row.maker_account == holder
         order = row.maker if makes else row.taker
@@ -82,7 +108,7 @@ def get_user_trades_by_instrument(
                 **common[row.sequence],
             )
         )
-    return Answer(made, more)
+    return made
 
 
 def _sequence(value: int) -> int:
@@ -119,7 +145,7 @@ def _common(
             "amount": amount(row.lots, listed.lot_size),
             "contracts": row.lots,
             "tick_direction": row.tick_direction,
-            "mark_price": None if mark is None else oracle_price(mark),
+            "mark_price": None if mark is None or listed.is_option else oracle_price(mark),
             "index_price": None if index is None else oracle_price(index),
             **states[row.sequence],
         }
@@ -185,7 +211,9 @@ def get_tradingview_chart_data(
         "start_timestamp: lies after the end",
     )
     width = 1000 * RESOLUTIONS_S[resolution]
-    base = max(b for b in (60, 3_600, 86_400) if RESOLUTIONS_S[resolution] % b == 0)
+    # of what takes over another's number by the minute, so that they do not share a candle
+    stored = (60,) if listed.since else (60, 3_600, 86_400)
+    base = max(b for b in stored if RESOLUTIONS_S[resolution] % b == 0)
     table = schema.candles
     rows = select(table).where(table.c.resolution_s == base)
     newest = connection.execute(
@@ -194,6 +222,7 @@ def get_tradingview_chart_data(
     end = min(end_timestamp, newest if newest is not None else -1) // width * width
     start = max(-(-start_timestamp // width) * width, end - (CANDLES_MAX - 1) * width)
     rows = rows.where(table.c.instrument == listed.instrument)
+    rows = rows.where(listed.within(table.c.start_ms + 1000 * base - 1, 1000))
     before = rows.where(table.c.start_ms < start).order_by(table.c.start_ms.desc()).limit(1)
     previous = connection.execute(before).first()
     inside = rows.where(table.c.start_ms.between(start, end + width - 1))
@@ -256,6 +285,10 @@ def get_batches(connection: Connection, page: Page) -> Answer[Batch]:
     table = schema.batches
     keys = (table.c.first_sequence,)
     rows, more = fetch(connection, select(table), keys, table.c.closed_ms, page)
+    return Answer(_batches(connection, rows), more)
+
+
+def _batches(connection: Connection, rows: Sequence[Row[Any]]) -> list[Batch]:
     firsts = [row.first_sequence for row in rows]
     submitted: dict[int, str] = {}
     sent: dict[int, Row[Any]] = {}
@@ -269,7 +302,27 @@ def get_batches(connection: Connection, page: Page) -> Answer[Batch]:
         order = done.c.settled, done.c.block.desc(), done.c.position.desc()
         sent |= {row.first_sequence: row for row in connection.execute(query.order_by(*order))}
     settled = _settled_by_batch(connection, firsts)
-    return Answer([_batch(row, submitted, sent, settled) for row in rows], more)
+    return [_batch(row, submitted, sent, settled) for row in rows]
+
+
+def get_batch(connection: Connection, batch: int) -> BatchDetail:
+    """One batch with its trades, in the order in which they matched. Errors: ``BadQuery``."""
+    table, trades = schema.batches, schema.trades
+    first = _sequence(batch)
+    found = connection.execute(select(table).where(table.c.first_sequence == first)).all()
+    require(bool(found), BadQuery, "batch: is the number of a closed batch's first trade")
+    query = select(trades).where(trades.c.batch == first).order_by(trades.c.sequence)
+    rows = connection.execute(query).all()
+    listed = names.instruments(connection)
+    items = {t.sequence: listed.at(t.instrument, div_down(t.timestamp_ms, 1000)) for t in rows}
+    common: dict[int, dict[str, Any]] = {}
+    for item in set(items.values()):
+        common |= _common(connection, [t for t in rows if items[t.sequence] == item], item)
+    made = [
+        Trade(direction=BUY if row.taker_buys else SELL, **common[row.sequence]) for row in rows
+    ]
+    [whole] = _batches(connection, found)
+    return BatchDetail(trades=made, **msgspec.structs.asdict(whole))
 
 
 def _settled_by_batch(connection: Connection, firsts: Sequence[int]) -> dict[int, tuple[int, int]]:
@@ -335,7 +388,7 @@ def get_trade_busts(connection: Connection, page: Page) -> Answer[Bust]:
         Bust(
             trade_id=str(row.sequence),
             timestamp=row.timestamp * 1000,
-            instrument_name=listed[row.traded].name,
+            instrument_name=listed.at(row.traded, row.timestamp).name,
             reason=names.reason(row.code) or "",
             transaction=row.transaction,
             block=row.block,
