@@ -24,6 +24,7 @@ from tests.api.test_up import BTC, PROGRAM, key_of, running
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
 ELSEWHERE = {"leave_without_operator.py"}
+ETH = "ETH-PERPETUAL"
 SECRET = "a-secret-of-the-bot-alone"
 
 
@@ -135,17 +136,21 @@ def test_the_command_line_shows_options(said: dict[str, Any]) -> None:
 def test_a_book_is_hedged(said: dict[str, Any]) -> None:
     with (
         Client(said["url"], key_of(said, 2)) as maker,
-        Client(said["url"], key_of(said, 3)) as trader,
+        Client(said["url"], key_of(said, 1)) as trader,
     ):
         price = round(Decimal(maker.fetch_ticker(BTC)["mark_price"]))
         maker.create_order(BTC, "sell", "0.7", price + 10)
         trader.create_order(BTC, "buy", "0.7", price + 20, time_in_force="immediate_or_cancel")
         maker.create_order(BTC, "buy", "0.4", price - 10)
         maker.create_order(BTC, "buy", "0.5", price - 30)
-        printed = run(said, 3, "hedge_a_book.py", said["url"], "BTC")
+        printed = run(said, 1, "hedge_a_book.py", said["url"], "BTC")
         assert printed.startswith("delta 0.7") and printed.rstrip().endswith("delta 0")
         assert trader.fetch_positions() == []
         maker.cancel_all_orders()
+
+
+def sizes(client: Client) -> dict[str, Decimal]:
+    return {p["instrument_name"]: Decimal(p["size"]) for p in client.fetch_positions()}
 
 
 def test_a_request_for_quotes_is_answered_and_taken(said: dict[str, Any]) -> None:
@@ -155,7 +160,8 @@ def test_a_request_for_quotes_is_answered_and_taken(said: dict[str, Any]) -> Non
     )
     example.start()
     with Client(said["url"], key_of(said, 2)) as trader:
-        legs = [(BTC, "buy", "0.2"), ("ETH-PERPETUAL", "sell", "3")]
+        before = sizes(trader)
+        legs = [(BTC, "buy", "0.2"), (ETH, "sell", "3")]
         asked = trader.create_block_rfq(legs, valid_for=30)
         trader.create_block_rfq([(BTC, "buy", "50")], valid_for=30)  # too much for this maker
         deadline, mine = time.monotonic() + 20, asked
@@ -164,15 +170,15 @@ def test_a_request_for_quotes_is_answered_and_taken(said: dict[str, Any]) -> Non
             [mine] = trader.fetch_block_rfqs(block_rfq_id=asked["block_rfq_id"])
         done = trader.accept_block_rfq(mine["asks"][0])
         assert done["state"] == "filled"
-        held = {p["instrument_name"]: p["size"] for p in trader.fetch_positions()}
-        assert held == {BTC: "0.2", "ETH-PERPETUAL": "-3"}
+        for name, size in (before | {BTC: before.get(BTC, 0) + Decimal("0.2"), ETH: -3}).items():
+            assert sizes(trader)[name] == size
         # and back, by the other side of the same maker
         again = trader.create_block_rfq(legs, valid_for=30)
         while not again["bids"] and time.monotonic() < deadline:
             time.sleep(0.1)
             [again] = trader.fetch_block_rfqs(block_rfq_id=again["block_rfq_id"])
         trader.accept_block_rfq(again["bids"][0])
-        assert trader.fetch_positions() == []
+        assert sizes(trader) == before
         example.join(60)
     assert printed[0].count("offered to") == 4 and printed[0].count("traded:") == 2
     assert "is too large" in printed[0]

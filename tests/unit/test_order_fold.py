@@ -1,4 +1,4 @@
-"""Orders as clients follow them, folded from what the engine says: edits, triggers, quotes, blocks."""
+"""Orders as clients follow them, folded from what the engine says."""
 
 from __future__ import annotations
 

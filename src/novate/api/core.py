@@ -58,6 +58,10 @@ class Book(Protocol):
         """(price in ticks, lots) of one side, best first."""
         ...
 
+    def warm(self) -> None:
+        """Make ready for the first order."""
+        ...
+
 
 class Engine(Protocol):
     """The sequencer: a deterministic fold of the journal."""

@@ -66,6 +66,7 @@ class VenueApi:
         self.rfqs = Room(self.market, self.feeds.followers)
         self.account_feeds = AccountFeeds(self.market, self.feeds.followers, self.feeds.kinds)
         self.core.listeners.append(self.follow)
+        self.core.engine.book.warm()
 
     def follow(self, record: AnyRecord) -> None:
         """Take in one durable record, then tell who follows it."""

@@ -158,6 +158,20 @@ class Ladders:
         self.bases: dict[int, int] = {}
         self._ladders: dict[int, Ladder] = {}
 
+    def warm(self) -> None:
+        """Do once, on a book of nobody's, what orders need: where it is not compiled yet that takes
+        many seconds, for which the first order would wait.
+        """
+        ladder = Ladder(self._make, 1)
+        ladder.place(1, 5, 100, [])
+        ladder.place(2, -5, 200, [])
+        ladder.shrink(1, 5, 4, 100)
+        ladder.take(3, 5, 200, [(2, 5)])
+        ladder.cancel(1, True)
+        for is_buy in (True, False):
+            assert ladder.best(is_buy) is None and not list(ladder.walk(is_buy))
+            assert ladder.book.depth(is_buy, 1) == []
+
     def restore(self, bases: dict[int, int]) -> None:
         """Empty books on these bases."""
         self.bases = bases
