@@ -209,7 +209,8 @@ class Batching:
             or len(batch.instruments) >= limits.INSTRUMENTS_PER_BATCH_MAX
             or len(batch.trades) >= limits.FILLS_PER_BATCH_MAX
             or len(held.orders) + len(new) > limits.ORDERS_PER_BATCH_MAX
-            or held.blobs(placed.signature for placed in new) > limits.SIGNATURE_BLOBS_PER_BATCH_MAX
+            or held.blobs([placed.signature for placed in new])
+            > limits.SIGNATURE_BLOBS_PER_BATCH_MAX
         )
 
     def taken(self) -> OpenBatch:

@@ -9,7 +9,7 @@ no fill is skipped there.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 
 from novate import errors
@@ -150,7 +150,7 @@ class PendingBatch:
     def _after(
         self, judge: Judge, alone: Net, trade: Trade, index: int, lots: int
     ) -> Account | Error:
-        """An account's row with one match more, which ``alone`` holds; or why it may not have it."""
+        """An account's row with one match more, which ``alone`` holds; or why it may not."""
         try:
             after = self._applied(alone, trade, index, lots)
         except Rejected as rejected:
@@ -225,7 +225,9 @@ class OpenBatch:
             self.roots |= roots
             self.wallets += wallets
 
-    def blobs(self, signatures: Iterable[bytes] = ()) -> int:
+    def blobs(self, signatures: Collection[bytes] = ()) -> int:
         """How many blobs its orders' signatures take, with these of others."""
+        if not signatures:
+            return bulk.blobs_of(len(self.roots), self.wallets)
         roots, wallets = bulk.roots_and_wallets(signatures)
         return bulk.blobs_of(len(self.roots | roots), self.wallets + wallets)
