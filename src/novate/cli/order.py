@@ -122,6 +122,31 @@ def sell(
     _place("sell", symbol, amount, price, options, where, rounding, dry_run, as_json)
 
 
+@app.command()
+def edit(
+    order_id: Annotated[str, typer.Argument(help="The order's id (0x and 64 digits).")],
+    amount: Annotated[
+        str | None, typer.Option("--amount", help="Its whole size, what is filled included.")
+    ] = None,
+    price: Annotated[str | None, typer.Option("--price", help="Limit price in USD.")] = None,
+    key: KeyFile = None,
+    account: AccountId = None,
+    venue: Url = DEFAULT_URL,
+    rounding: Mode = Rounding.EXACT,
+    as_json: AsJson = False,
+) -> None:
+    """Change an open order's size or price; it has a new id then."""
+    if amount is None and price is None:
+        raise typer.BadParameter("name --amount, --price, or both")
+    held = shared.read_key(key, account)
+
+    def work(client: Client) -> dict[str, Any]:
+        return client.edit_order(order_id, amount, price)
+
+    changed = shared.run(venue, held, work, rounding)
+    shared.show_one(changed["order"] if not as_json else changed, FIELDS, as_json)
+
+
 @app.command("list")
 def list_orders(
     symbol: Annotated[str | None, typer.Argument(help="Of one instrument only.")] = None,
