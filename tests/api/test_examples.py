@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from novate.sdk import Client, SigningKey
+from novate.sdk import ApiError, Client, SigningKey
 from tests.api.test_up import BTC, PROGRAM, key_of, running
 
 ROOT = Path(__file__).parents[2]
@@ -96,6 +96,10 @@ def test_both_sides_of_an_option_are_quoted_and_a_fill_settles(said: dict[str, A
                 break
             time.sleep(0.2)
         assert (trade["settlement_state"], trade["instrument_name"]) == ("settled", name)
+        batch = other.call("public/get_batch", batch=trade["batch"])
+        assert (batch["state"], batch["trades"][0]["instrument_name"]) == ("settled", name)
+        with pytest.raises(ApiError, match="BadQuery"):
+            other.call("public/get_batch", batch=10**9)
         [held] = other.fetch_positions()
         assert (held["instrument_name"], held["size"]) == (name, "0.1")
         assert Decimal(other.fetch_balance()["initial_margin"]) > 0

@@ -61,8 +61,9 @@ def command(
 ) -> None:
     """Run a venue: chain, engine, settlement, oracle nodes and API, until interrupted.
 
-    Without --rpc it brings a local chain with play money and prints the keys of funded accounts. A
-    second start in the same folder goes on where the first ended. Fields of [venue]: host, port,
+    Without --rpc it brings a local chain with play money, lists options and dated futures there and
+    prints the keys of funded accounts; with it, it shows what is listed on that chain. A second
+    start in the same folder goes on where the first ended. Fields of [venue]: host, port,
     batch_ms, block_ms, confirmations, snapshot_minutes, traders, trader_usdc, database.
 
     Example:  novate up --port 8080
