@@ -575,7 +575,7 @@ NoConsent = _r(
     "The consent to the block is not signed by who signed its orders.",
 )
 BlockExpired = _r(9096, "BlockExpired", 400, False, "The quote or the consent to it has expired.")
-Unavailable = _r(9098, "Unavailable", 503, False, "This venue was started without what it needs.")
 TradedSince = _r(
     9097, "TradedSince", 409, True, "The account has traded since what you have seen; look again."
 )
+Unavailable = _r(9098, "Unavailable", 503, False, "This venue was started without what it needs.")

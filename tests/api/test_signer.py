@@ -94,6 +94,60 @@ def test_ccxt_reads_trades_and_cancels(venue: Venue, keys: Path) -> None:
     asyncio.run(run())
 
 
+def test_ccxt_edits_waits_for_a_mark_and_closes(venue: Venue, keys: Path) -> None:
+    async def run() -> None:
+        symbol = "BTC/USDC:USDC"
+        async with served(venue) as (_, url), AsyncClient(url, other_key()) as other:
+            signer = Signer(url, load(keys))
+            base = f"http://127.0.0.1:{await signer.start()}"
+            exchange = deribit(base)
+            try:
+                await exchange.load_markets()
+                placed = await exchange.create_order(symbol, "limit", "buy", 0.25, 99_000)
+                edited = await exchange.edit_order(
+                    placed["id"], symbol, "limit", "buy", 0.2, 99_100
+                )
+                assert (edited["price"], edited["amount"]) == (99_100.0, 0.2)
+                opened = await exchange.fetch_open_orders(symbol)
+                assert [o["id"] for o in opened] == [edited["id"]]
+                stop = await exchange.create_order(
+                    symbol,
+                    "limit",
+                    "sell",
+                    0.1,
+                    94_000,
+                    {"stopLossPrice": 95_000, "trigger": "mark_price"},
+                )
+                assert stop["info"]["order_state"] == "untriggered"
+                await exchange.cancel_order(stop["id"], symbol)
+
+                order = {"time_in_force": "immediate_or_cancel"}
+                await other.create_order(symbol, "sell", "0.2", 99_100, **order)
+                await other.create_order(symbol, "buy", 1, 99_900)
+                held = {p["instrument_name"]: p["size"] for p in await other.fetch_positions()}
+                closing = {"instrument_name": "BTC-PERPETUAL", "type": "market"}
+                closed = await exchange.private_get_close_position(closing)
+                assert closed["result"]["order"]["order_state"] == "filled"
+                after = {p["instrument_name"]: p["size"] for p in await other.fetch_positions()}
+                assert held != after and not [
+                    p for p in await exchange.fetch_positions() if p["symbol"] == symbol
+                ]
+                for bad in (
+                    {"type": "stop_limit", "price": 1},
+                    {"type": "limit", "price": 1, "trigger_price": 5},
+                    {"type": "stop_limit", "price": 1, "trigger_price": 5, "trigger": "last_price"},
+                ):
+                    wrong = {"instrument_name": "BTC-PERPETUAL", "amount": 0.1, **bad}
+                    with pytest.raises(Exception, match=r"stop_limit|trigger_price"):
+                        await exchange.private_get_buy(wrong)
+            finally:
+                await other.cancel_all_orders()
+                await exchange.close()
+                await signer.stop()
+
+    asyncio.run(run())
+
+
 def test_ccxt_reads_and_trades_options(venue: Venue, keys: Path) -> None:
     async def run() -> None:
         async with served(venue) as (_, url):

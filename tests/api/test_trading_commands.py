@@ -65,6 +65,26 @@ def test_an_order_is_placed_shown_filled_and_cancelled(
     assert said(capsys, "order", "list") == "no open orders\n"
 
 
+def test_an_order_is_edited_and_a_position_closed(
+    url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    btc = "BTC-PERPETUAL"
+    placed = json.loads(said(capsys, "order", "buy", btc, "0.3", "99000", "--json"))
+    changed = ("order", "edit", placed["order"]["order_id"], "--price", "99500", "--json")
+    edited = json.loads(said(capsys, *changed))["order"]
+    assert (edited["price"], edited["amount"], edited["replaced"]) == ("99500", "0.3", True)
+    assert "--price" in refused(capsys, "order", "edit", edited["order_id"])
+    with Client(url, SigningKey(bytes(OTHER.key.key))) as other:
+        other.create_order(btc, "sell", "0.3", 99_500, time_in_force="immediate_or_cancel")
+        held = float(json.loads(said(capsys, "position", "list", "--json"))[0]["size"])
+        other.create_order(btc, "buy", "1", 99_400)
+        shown = said(capsys, "position", "close", btc, "--amount", "0.1")
+        assert "99400" in shown and "filled" in shown
+        rows = json.loads(said(capsys, "position", "list", "--json"))
+        assert float(rows[0]["size"]) == pytest.approx(held - 0.1)
+        other.cancel_all_orders()
+
+
 def test_what_does_not_fit_is_refused_before_it_is_sent(
     url: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

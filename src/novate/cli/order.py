@@ -93,6 +93,31 @@ for _name, _price in (("buy", "99000"), ("sell", "101000")):
     )(_side(_name))
 
 
+@app.command(epilog="Example:  novate order edit 0x… --price 99100 --key trader.key")
+def edit(
+    order_id: Annotated[str, typer.Argument(help="The order's id (0x and 64 digits).")],
+    amount: Annotated[
+        str | None, typer.Option("--amount", help="Its whole size, what is filled included.")
+    ] = None,
+    price: Annotated[str | None, typer.Option("--price", help="Limit price in USD.")] = None,
+    key: KeyFile = None,
+    account: AccountId = None,
+    venue: Url = DEFAULT_URL,
+    rounding: Mode = Rounding.EXACT,
+    as_json: AsJson = False,
+) -> None:
+    """Change an open order's size or price; it has a new id then."""
+    if amount is None and price is None:
+        raise typer.BadParameter("name --amount, --price, or both")
+    held = shared.read_key(key, account)
+
+    def work(client: Client) -> dict[str, Any]:
+        return client.edit_order(order_id, amount, price)
+
+    changed = shared.run(venue, held, work, rounding)
+    shared.show_one(changed["order"] if not as_json else changed, FIELDS, as_json)
+
+
 @app.command("list", epilog="Example:  novate order list BTC-PERPETUAL --key trader.key")
 def list_orders(
     symbol: Annotated[str | None, typer.Argument(help="Of one instrument only.")] = None,

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Annotated, Any
+
 import typer
 
 from novate.cli import client as shared
 from novate.cli.client import DEFAULT_URL, AccountId, AsJson, KeyFile, Url
+from novate.sdk import Client
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -18,6 +21,13 @@ FIELDS = (
     ("size", "size"),
     ("mark_price", "mark"),
     ("notional", "notional"),
+)
+CLOSED = (
+    ("instrument_name", "instrument"),
+    ("direction", "side"),
+    ("filled_amount", "closed"),
+    ("average_price", "at"),
+    ("order_state", "state"),
 )
 
 
@@ -37,3 +47,27 @@ def list_positions(
     held = shared.read_key(key, account)
     rows = shared.run(venue, held, lambda client: client.fetch_positions())
     shared.show(rows, FIELDS, as_json, "no positions")
+
+
+@app.command()
+def close(
+    symbol: Annotated[str, typer.Argument(help="BTC-PERPETUAL, or BTC/USDC:USDC.")],
+    amount: Annotated[
+        str | None, typer.Option("--amount", help="How much of it; all if not said.")
+    ] = None,
+    price: Annotated[
+        str | None, typer.Option("--price", help="The worst price; the mark ± 4 % if not said.")
+    ] = None,
+    key: KeyFile = None,
+    account: AccountId = None,
+    venue: Url = DEFAULT_URL,
+    as_json: AsJson = False,
+) -> None:
+    """Reduce a position, at once or not at all."""
+    held = shared.read_key(key, account)
+
+    def work(client: Client) -> dict[str, Any]:
+        return client.close_position(symbol, price, amount)
+
+    done = shared.run(venue, held, work)
+    shared.show_one(done["order"] if not as_json else done, CLOSED, as_json)

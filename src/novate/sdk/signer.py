@@ -2,9 +2,9 @@
 
 Owns: a server on the loopback interface that speaks Deribit's HTTP and WebSocket dialect, so that a
 bot written for Deribit trades here without changing a line. Public calls and reads are handed on;
-``buy`` and ``sell`` are rounded (prices away from the market, amounts down), numbered, signed here,
-and sent. A market order is an immediate-or-cancel limit at the mark ± 4 %. Secrets and keys never
-leave this process.
+``buy``, ``sell``, ``edit`` and ``close_position`` are rounded (prices away from the market, amounts
+down), numbered, signed here, and sent. A market order is an immediate-or-cancel limit at the mark
+± 4 %, or that far beyond its trigger. Secrets and keys never leave this process.
 """
 
 from __future__ import annotations
@@ -28,7 +28,10 @@ from novate.sdk.transport import now_ms
 BODY_BYTES_MAX = 65_536
 MARKET_REACH = Decimal("0.04")
 INVALID_PARAMS, UNAUTHORIZED, UNSUPPORTED = -32602, 13004, 11042
-PASSED_ON = ("post_only", "reduce_only", "time_in_force", "label", "reject_post_only")
+PASSED_ON = ("post_only", "reduce_only", "time_in_force", "label", "reject_post_only", "mmp")
+FLAGS = ("post_only", "reduce_only", "reject_post_only", "mmp")
+SIGNED = ("buy", "sell", "edit", "close_position")
+TRIGGERS = ("stop_limit", "take_limit", "stop_market", "take_market")
 TRUE = ("true", "True", "1", True)
 
 
@@ -92,8 +95,8 @@ class Signer:
         try:
             client = await self.client_of(key)
             name = request.match_info["name"]
-            if name in ("buy", "sell"):
-                return web.json_response(_reply(await order(client, name, dict(request.query))))
+            if name in SIGNED:
+                return web.json_response(_reply(await signed(client, name, dict(request.query))))
         except ClientFault as fault:
             return web.json_response(_error(fault), status=400)
         except ValueError as fault:
@@ -194,33 +197,66 @@ class Message(msgspec.Struct):
     jsonrpc: str = "2.0"
 
 
+async def signed(client: AsyncClient, name: str, params: dict[str, Any]) -> dict[str, Any]:
+    """A method that only the key's holder can carry out. Errors: ``ValueError``, ``ApiError``."""
+    if name in ("buy", "sell"):
+        return await order(client, name, params)
+    if name == "edit":
+        return await edit(client, params)
+    kind, instrument = str(params.get("type", "limit")), str(params.get("instrument_name", ""))
+    if kind == "market":
+        return await client.close_position(instrument)
+    if kind != "limit" or params.get("price") is None:
+        raise ValueError('type must be "limit" with a price, or "market"')
+    return await client.close_position(instrument, params["price"])
+
+
 async def order(client: AsyncClient, side: str, params: dict[str, Any]) -> dict[str, Any]:
     """Round, sign and send Deribit's ``buy`` or ``sell``. Errors: ``ValueError``, ``ApiError``."""
     name, amount = str(params.get("instrument_name", "")), params.get("amount")
     if amount is None:
         raise ValueError("amount is missing")
-    if "trigger" in params or "trigger_price" in params:
-        raise ValueError("trigger orders are not taken here")
-    more = {key: params[key] for key in PASSED_ON if key in params}
-    for flag in ("post_only", "reduce_only", "reject_post_only"):
-        if flag in more:
-            more[flag] = more[flag] in TRUE
+    more = _instructions(params)
     kind, price = str(params.get("type", "limit")), params.get("price")
-    if kind == "market":
-        ticker = await client.fetch_ticker(name)
-        reach = 1 + MARKET_REACH if side == "buy" else 1 - MARKET_REACH
-        price = Decimal(ticker["mark_price"]) * reach
+    reach = 1 + MARKET_REACH if side == "buy" else 1 - MARKET_REACH
+    if kind in TRIGGERS:
+        wanted = params.get("trigger_price")
+        if wanted is None or params.get("trigger", "mark_price") != "mark_price":
+            raise ValueError("a trigger_price is needed, and trigger must be mark_price")
+        more |= {"type": kind, "trigger_price": str(wanted)}
+        if kind.endswith("_market"):
+            price = Decimal(str(wanted)) * reach
+            more["time_in_force"] = "immediate_or_cancel"
+    elif "trigger" in params or "trigger_price" in params:
+        raise ValueError("type must be one of " + ", ".join(TRIGGERS))
+    elif kind == "market":
+        price = Decimal((await client.fetch_ticker(name))["mark_price"]) * reach
         more["time_in_force"] = "immediate_or_cancel"
-    elif kind != "limit" or price is None:
+    if price is None or (kind not in ("limit", "market") and kind not in TRIGGERS):
         raise ValueError('type must be "limit" with a price, or "market"')
     return await client.create_order(name, side, amount, price, **more)
+
+
+async def edit(client: AsyncClient, params: dict[str, Any]) -> dict[str, Any]:
+    """Sign and send the next revision of an order; what is not named stays."""
+    order_id = str(params.get("order_id", ""))
+    more = _instructions(params)
+    if "trigger_price" in params:
+        more["trigger_price"] = str(params["trigger_price"])
+    return await client.edit_order(order_id, params.get("amount"), params.get("price"), **more)
+
+
+def _instructions(params: dict[str, Any]) -> dict[str, Any]:
+    """What is said beside an order, as the venue takes it."""
+    more = {key: params[key] for key in PASSED_ON if key in params}
+    return more | {flag: more[flag] in TRUE for flag in FLAGS if flag in more}
 
 
 async def _carry_out(client: AsyncClient, message: Message) -> dict[str, Any]:
     scope, _, name = message.method.partition("/")
     try:
-        if scope == "private" and name in ("buy", "sell"):
-            result = await order(client, name, message.params)
+        if scope == "private" and name in SIGNED:
+            result = await signed(client, name, message.params)
         else:
             result = await client.call(message.method, **message.params)
     except ClientFault as fault:

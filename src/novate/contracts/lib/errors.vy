@@ -180,8 +180,8 @@ QuoteMismatch: constant(bytes4) = 0x3acea3d4
 BlockOnly: constant(bytes4) = 0x725ca13e
 NoConsent: constant(bytes4) = 0xeba82028
 BlockExpired: constant(bytes4) = 0x78fd448d
-Unavailable: constant(bytes4) = 0xa3b8915f
 TradedSince: constant(bytes4) = 0x872a6191
+Unavailable: constant(bytes4) = 0xa3b8915f
 
 
 @internal
