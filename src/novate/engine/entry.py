@@ -115,6 +115,8 @@ class Entry:
         signer = signer_of(placed)
         if left > 0:
             admission.require_settles(self.world, terms, signer)
+        else:
+            admission.require_signed(self.world, terms, signer)  # it still ends its former
         if not shares:
             require(_nonce_of(placed) not in self.nonces, errors.NonceUsed)
         listed = self.world.ledger.terms_of(terms.instrument)
