@@ -22,6 +22,7 @@ ORACLE_NODES_MAX = 19
 SIGNATURES_PER_ROUND_MAX = 13
 LOTS_MAX = 2**43 - 1
 ORDERS_WAITING_MAX = 10_000  # for a trigger, an instrument
+EXPIRY_ROOM_S = 5  # the engine matches no order with less left: it must still settle
 INSTRUMENT_ID_MAX = 2**20 - 1
 SIGNATURE_BLOB_BYTES_MAX = 1024
 SIGNATURE_BLOBS_PER_BATCH_MAX = 4

@@ -36,7 +36,8 @@ TWINS = {
     "AVERAGE_WINDOW_S": ("AVERAGE_WINDOW_S", "oracle_feed.vy"),
     "STALE_WIDENING_PPM_MAX": ("STALE_WIDENING_PPM_MAX", "rows.vy"),
 }
-NO_TWIN = {"CONTRACT_SIZE_BYTES_MAX"}  # the chain's own bound, not a contract's
+# the chain's own bound, then the engine's
+NO_TWIN = {"CONTRACT_SIZE_BYTES_MAX", "BLOCK_LEGS_MAX", "ORDERS_WAITING_MAX", "EXPIRY_ROOM_S"}
 _CONSTANT = re.compile(
     r"^(\w+): (?:public\()?constant\(u?int\d+\)\)? = (\d[\d_*+\- ]*)(?:#.*)?$", re.MULTILINE
 )

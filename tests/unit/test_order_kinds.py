@@ -75,6 +75,17 @@ def test_an_edit_shares_what_was_filled_and_keeps_its_place_if_it_asks_for_no_mo
     assert (floor.held("taker"), floor.held("maker")) == (8, -8)
 
 
+def test_an_edit_that_leaves_nothing_ends_an_order_only_for_who_may_sign(floor: Floor) -> None:
+    floor.place("maker", -10, 100_000)
+    first = floor.last
+    floor.take("taker", 4, 100_000)
+    assert queue(floor, False) == [(100_000, 6)]
+    refused = floor.edit("maker", first, -4, 100_000, signer="stranger")
+    assert rejection(refused[1:]) == "BadSignature" and queue(floor, False) == [(100_000, 6)]
+    assert ends(floor.edit("maker", first, -4, 100_000)) == [("replaced", ""), ("filled", "")]
+    assert queue(floor, False) == []
+
+
 def test_an_edit_that_asks_for_more_or_another_price_goes_behind(floor: Floor) -> None:
     floor.place("maker", -10, 100_000)
     floor.place("second", -5, 100_000)
@@ -201,7 +212,7 @@ def test_waiting_orders_enter_by_trigger_and_are_cancelled_edited_and_expire(flo
         return floor.last
 
     late, early, gone = wait(1, 103_000), wait(1, 102_000), wait(1, 101_000, nonce=700)
-    expires = wait(1, 101_000, expiry=floor.now + 5)
+    expires = wait(1, 101_000, expiry=floor.now + 10)
     assert ends(floor.cancel("taker", "nonce", 700)) == [("cancelled", "")]
     waits = {"trigger": "stop", "trigger_price": records.big(101_500 * WAD)}
     assert ends(floor.edit("taker", late, 1, 99_000, command=waits)) == [("replaced", "")]

@@ -59,7 +59,7 @@ def test_a_perp_and_an_unused_number_never_end(world: World) -> None:
 def test_where_nothing_is_listed_every_order_outlives(world: World) -> None:
     other = OptionId(2, 6, 0, True).pack()
     with pytest.raises(Rejected, match="OutlivesInstrument"):
-        require_settles(world, order(other, NOW + 1), Signer(OWNER))
+        require_settles(world, order(other, NOW + 6), Signer(OWNER))
 
 
 def test_the_sdk_signs_until_a_day_or_the_instrument_s_own_end(

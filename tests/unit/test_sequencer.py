@@ -15,7 +15,7 @@ from novate.model.order import IMMEDIATE, POST_ONLY, REDUCE_ONLY
 from novate.model.session import TRADE, SessionKey
 from novate.units import WAD
 from novate.wire import eip712, records
-from novate.wire.records import OrderDone, OrderRejected
+from novate.wire.records import Busted, OrderDone, OrderRejected
 from tests.support.engine import (
     BTC,
     ETH,
@@ -65,9 +65,19 @@ def test_an_unsound_order_is_refused_by_name(
     assert floor.world.state_hash() == before
 
 
-def test_an_expired_order_is_refused_and_one_second_more_is_enough(floor: Floor) -> None:
-    assert rejection(floor.place("taker", 5, 90_000, expiry=floor.now)) == "OrderExpired"
-    assert floor.place("taker", 5, 90_000, expiry=floor.now + 1) == []
+def test_an_order_needs_more_than_the_room_to_settle_before_it_expires(floor: Floor) -> None:
+    assert limits.EXPIRY_ROOM_S == 5
+    floor.place("maker", -5, 100_000)
+    for left in (0, 1, 5):
+        refused = floor.take("taker", 5, 100_000, expiry=floor.now + left)
+        assert rejection(refused) == "OrderExpired"
+    floor.chain_follows = False
+    assert len(matches(floor.take("taker", 5, 100_000, expiry=floor.now + 6))) == 1
+    floor.prices(100_000, later=6)
+    for step in list(floor.sequencer.ahead.state.steps):  # the chain takes it at its last second
+        floor.tell(floor.arrival(step.what))
+    assert floor.held("taker") == 5
+    assert not any(isinstance(event, Busted) for event in floor.events)
 
 
 def test_any_executor_may_be_named_by_the_zero_address(floor: Floor) -> None:
@@ -198,8 +208,8 @@ def test_a_price_out_of_the_band_evicts_its_maker(floor: Floor) -> None:
     assert [records.number(m.price) // WAD for m in matches(events)] == [100_000]
 
 
-def test_an_order_is_evicted_when_it_expires(floor: Floor) -> None:
-    floor.place("maker", -5, 100_000, expiry=floor.now + 10)
+def test_an_order_is_evicted_once_it_might_expire_before_it_settles(floor: Floor) -> None:
+    floor.place("maker", -5, 100_000, expiry=floor.now + 15)
     assert ends(floor.prices(100_000, later=9)) == []
     assert ends(floor.prices(100_000, later=1)) == [("evicted", "OrderExpired")]
     events = floor.take("taker", 5, 100_000)

@@ -54,15 +54,23 @@ def require_sound(world: World, executor: str, order: Order, block: bool = False
 
 
 def require_settles(world: World, order: Order, signer: Signer) -> None:
-    """The Exchange would let the order into a batch now.
+    """The Exchange would let the order into a batch now, and until the match can have settled.
 
     Errors: OrderExpired, OutlivesInstrument, those of ``fills.left`` (cancelled on chain, stale,
-    used), BadSignature, SessionKeyScope.
+    used), those of ``require_signed``.
     """
-    require(order.expiry > world.now, errors.OrderExpired)
+    require(order.expiry > world.now + limits.EXPIRY_ROOM_S, errors.OrderExpired)
     ends = option_listing.ends_at(world, order.instrument)
     require(ends is None or order.expiry <= ends, errors.OutlivesInstrument)
     require(fills.left(world, order, by_receipt=False) > 0, errors.OverFilled)
+    require_signed(world, order, signer)
+
+
+def require_signed(world: World, order: Order, signer: Signer) -> None:
+    """The order's signer is the account's owner, or a live session key of its.
+
+    Errors: BadSignature, SessionKeyScope.
+    """
     if signer.wallet:
         require(signer.address == order.owner, errors.BadSignature)
     elif signer.address != order.owner:

@@ -22,7 +22,7 @@ from novate.engine.matching import Matcher, Plan, SelfTrade
 from novate.engine.open_orders import OpenOrder
 from novate.engine.orders import terms_of
 from novate.errors import Rejected, require
-from novate.limits import ORDERS_WAITING_MAX
+from novate.limits import EXPIRY_ROOM_S, ORDERS_WAITING_MAX
 from novate.model.option_id import DATED
 from novate.model.order import IMMEDIATE, POST_ONLY, Order
 from novate.model.state import World
@@ -115,6 +115,8 @@ class Entry:
         signer = signer_of(placed)
         if left > 0:
             admission.require_settles(self.world, terms, signer)
+        else:
+            admission.require_signed(self.world, terms, signer)  # it still ends its former
         if not shares:
             require(_nonce_of(placed) not in self.nonces, errors.NonceUsed)
         listed = self.world.ledger.terms_of(terms.instrument)
@@ -262,9 +264,10 @@ class Entry:
     # What leaves or enters with time and prices
 
     def expire(self) -> list[AnyRecord]:
-        """Take out what has expired, earliest first."""
+        """Take out what expires before it could settle, earliest first."""
         events: list[AnyRecord] = []
-        while self._expiries and self._expiries[0][0] <= self.world.now:
+        last = self.world.now + EXPIRY_ROOM_S
+        while self._expiries and self._expiries[0][0] <= last:
             expiry, number = heappop(self._expiries)
             order = self.matcher.orders.by_number.get(number)
             if order is not None and order.terms.expiry == expiry:

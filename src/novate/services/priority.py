@@ -3,8 +3,8 @@
 Orders arrive in the order of their records, those that wait when their trigger is told, and leave
 with ``OrderDone`` or ``OrderRejected``; in between nobody may trade before a better price, or
 before an earlier order at the same price. An edit shares what its nonce has filled, and keeps its
-place only at the same price and with no more left. It shares no code with the book. Lots and wad
-prices as in the records.
+place only at the same price and with no more left. It shares no code with the book: each side of
+an instrument is one list, sorted by price and arrival. Lots and wad prices as in the records.
 
 A block (``BlockAccepted``) is no part of that queue: its orders meet each other alone, whole, at
 the one price that both signed, all legs or none; an order signed for blocks never meets the book.
@@ -12,7 +12,10 @@ the one price that both signed, all legs or none; an order signed for blocks nev
 
 from __future__ import annotations
 
-from collections import Counter
+from bisect import bisect_left, insort
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from novate.model.order import BLOCK_REVISION, IMMEDIATE
@@ -66,12 +69,51 @@ class _Entry:
     blocks_only: bool
     block: _Block | None = None
 
+    @property
+    def rests(self) -> bool:
+        """Whether an order of the book that comes later may meet it."""
+        return self.left > 0 and not self.waits and self.block is None
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """Its place in its queue: the better price first, then the earlier; no two share one."""
+        return (-self.price if self.buys else self.price), self.arrival
+
+
+class _Queue:
+    """What rests on one side of an instrument, the first in turn first.
+
+    Finding the first costs nothing that grows with the orders; joining and leaving a bisection.
+    """
+
+    def __init__(self) -> None:
+        self._places: list[tuple[int, int]] = []
+        self._entries: dict[int, _Entry] = {}  # by arrival
+
+    def join(self, entry: _Entry) -> None:
+        """An entry rests from now on."""
+        insort(self._places, entry.place)
+        self._entries[entry.arrival] = entry
+
+    def leave(self, entry: _Entry) -> None:
+        """A resting entry goes, or is about to change its place."""
+        del self._places[bisect_left(self._places, entry.place)]
+        del self._entries[entry.arrival]
+
+    def first_before(self, arrival: int) -> _Entry | None:
+        """The first in turn of those that came before; later ones are few, their events follow."""
+        for _, came in self._places:
+            if came < arrival:
+                return self._entries[came]
+        return None
+
 
 class Priority:
     """Follows a journal and raises ``OutOfOrder`` at the first record that jumps the queue."""
 
     def __init__(self) -> None:
         self._open: dict[bytes, _Entry] = {}
+        self._queues: defaultdict[tuple[int, bool], _Queue] = defaultdict(_Queue)
         self._by_nonce: dict[Nonce, bytes] = {}
         self._next: dict[bytes, bytes] = {}  # an order -> the edit that is to take its place
         self._again: Counter[bytes] = Counter()
@@ -94,7 +136,8 @@ class Priority:
                 self._slide(record)
             case OrderTriggered():
                 entry = self._entry(record.digest)
-                entry.waits, entry.arrival = False, self._arrive()
+                with self._moving(entry):
+                    entry.waits, entry.arrival = False, self._arrive()
             case Matched():
                 self._match(record)
             case OrderDone():
@@ -106,7 +149,33 @@ class Priority:
         self._arrivals += 1
         return self._arrivals
 
-    def _place(self, record: OrderPlaced, may_share: bool) -> None:
+    @contextmanager
+    def _moving(self, entry: _Entry) -> Iterator[None]:
+        """Around a change of an open entry: its queue follows."""
+        queue = self._queues[entry.instrument, entry.buys]
+        if entry.rests:
+            queue.leave(entry)
+        yield
+        if entry.rests:
+            queue.join(entry)
+
+    def _add(self, digest: bytes, entry: _Entry) -> None:
+        self._open[digest] = entry
+        if entry.rests:
+            self._queues[entry.instrument, entry.buys].join(entry)
+
+    def _remove(self, digest: bytes) -> _Entry | None:
+        """Close an entry, and free its nonce if it holds it; None if it is not open."""
+        entry = self._open.pop(digest, None)
+        if entry is None:
+            return None
+        if entry.rests:
+            self._queues[entry.instrument, entry.buys].leave(entry)
+        if self._by_nonce.get(entry.nonce) == digest:
+            del self._by_nonce[entry.nonce]
+        return entry
+
+    def _place(self, record: OrderPlaced, may_share: bool, block: _Block | None = None) -> None:
         order = record.order
         if record.digest in self._open:
             self._again[record.digest] += 1  # the same order: refused, while the first one stays
@@ -115,7 +184,7 @@ class Priority:
         former = self._by_nonce.get(nonce)
         if may_share and former is not None:
             self._next[former] = record.digest
-        self._open[record.digest] = _Entry(
+        entry = _Entry(
             arrival=self._arrive(),
             nonce=nonce,
             instrument=order.instrument,
@@ -126,7 +195,9 @@ class Priority:
             immediate=bool(order.flags & IMMEDIATE) or record.fill_or_kill,
             waits=record.trigger != "",
             blocks_only=bool(order.flags & IMMEDIATE) and order.revision == BLOCK_REVISION,
+            block=block,
         )
+        self._add(record.digest, entry)
         if former is None:
             self._by_nonce[nonce] = record.digest
 
@@ -135,18 +206,13 @@ class Priority:
         for taker, maker in zip(record.taker, record.maker, strict=False):
             block.partners |= {taker.digest: maker.digest, maker.digest: taker.digest}
         for placed in record.orders:
-            known = placed.digest in self._open
-            self._place(placed, False)
-            if not known:
-                self._open[placed.digest].block = block
+            self._place(placed, False, block)
 
     def _reject(self, digest: bytes) -> None:
         if self._again[digest]:
             self._again[digest] -= 1  # one of two copies; the other one stands
             return
-        entry = self._open.pop(digest, None)
-        if entry is not None and self._by_nonce.get(entry.nonce) == digest:
-            del self._by_nonce[entry.nonce]
+        entry = self._remove(digest)
         self._next = {old: new for old, new in self._next.items() if new != digest}
         if entry is not None and entry.block is not None:
             entry.block.decide(trades=False)
@@ -155,7 +221,8 @@ class Priority:
         entry, price = self._entry(record.digest), records.number(record.price)
         if (price > entry.price) if entry.buys else (price < entry.price):
             raise OutOfOrder(f"rests at {price}, worse than the {entry.price} it has signed")
-        entry.price = price
+        with self._moving(entry):
+            entry.price = price
         best = self._best(entry)
         if best is not None and _crosses(entry, best):
             raise OutOfOrder("slid to a price at which it would trade")
@@ -180,8 +247,9 @@ class Priority:
             raise OutOfOrder("another order had a better price or came earlier")
         if record.lots != min(maker.left, taker.left):
             raise OutOfOrder(f"{record.lots} lots, {min(maker.left, taker.left)} could trade")
-        maker.left -= record.lots
-        taker.left -= record.lots
+        for entry in (maker, taker):
+            with self._moving(entry):
+                entry.left -= record.lots
         self.matches += 1
 
     def _match_block(self, record: Matched, taker: _Entry, maker: _Entry) -> None:
@@ -213,9 +281,7 @@ class Priority:
                 raise OutOfOrder("ended unfilled though a resting order would have traded")
         if record.end == "filled" and entry.left:
             raise OutOfOrder("ended as filled with lots left")
-        del self._open[record.digest]
-        if self._by_nonce.get(entry.nonce) == record.digest:
-            del self._by_nonce[entry.nonce]
+        self._remove(record.digest)
         successor = self._next.pop(record.digest, None)
         if record.end == "replaced" and successor is not None:
             self._succeed(entry, successor)
@@ -223,10 +289,11 @@ class Priority:
     def _succeed(self, old: _Entry, digest: bytes) -> None:
         """An edit takes an order's place, or a place behind all others."""
         new = self._entry(digest)
-        new.left = max(new.size - (old.size - old.left), 0)
         self._by_nonce[new.nonce] = digest
-        if new.price == old.price and new.left <= old.left and not new.waits and not old.waits:
-            new.arrival = old.arrival
+        with self._moving(new):
+            new.left = max(new.size - (old.size - old.left), 0)
+            if new.price == old.price and new.left <= old.left and not new.waits and not old.waits:
+                new.arrival = old.arrival
 
     def _entry(self, digest: bytes) -> _Entry:
         entry = self._open.get(digest)
@@ -236,18 +303,7 @@ class Priority:
 
     def _best(self, taker: _Entry) -> _Entry | None:
         """What an arriving order meets first: best price, then earliest, of what came before it."""
-        sign = 1 if taker.buys else -1
-        met = [
-            (sign * e.price, e.arrival, e)
-            for e in self._open.values()
-            if e.instrument == taker.instrument
-            and e.buys != taker.buys
-            and e.arrival < taker.arrival
-            and e.left
-            and not e.waits
-            and e.block is None
-        ]
-        return min(met, key=lambda item: item[:2])[2] if met else None
+        return self._queues[taker.instrument, not taker.buys].first_before(taker.arrival)
 
 
 def _crosses(taker: _Entry, maker: _Entry) -> bool:

@@ -1,6 +1,9 @@
 """Signatures in a journal, checked by whoever trusts nobody: of orders, and of consents to blocks.
 
-Each check says what is wrong, or nothing. A contract wallet's signature is the chain's to judge.
+Each check says what is wrong, or nothing: a record's digest is that of its terms, its signature
+that of the signer it names. Whether that signer had the right, as the owner or as a session key
+at that moment, only a fold of the journal knows: the engine asks it of each order
+(``engine/admission.py``). A contract wallet's signature is the chain's to judge.
 """
 
 from __future__ import annotations
@@ -13,18 +16,19 @@ from novate.wire.records import BlockAccepted, OrderPlaced
 
 
 def fault_of_order(separator: bytes, record: OrderPlaced) -> str:
-    """The digest is that of the terms, and the account's owner signed it."""
+    """The digest is that of the terms, and the signer that the record names signed it."""
     terms, signer = terms_of(record.order), "0x" + record.signer.hex()
     if eip712.order_digest(separator, terms) != record.digest:
         return "the digest is not that of the order's terms"
-    if signer != terms.owner:
-        return f"signed by {signer}, not by the account's owner"
     share = bulk.decode(record.signature)
     if len(record.signature) == COMPACT_BYTES:
         if eip712.recover(record.digest, *halves(record.signature)) != signer:
             return "the signature is not the signer's"
-    elif share is not None and share.signer(separator, terms) != signer:
-        return "the signature of its tree is not the signer's"
+    elif share is not None:
+        if share.signer(separator, terms) != signer:
+            return "the signature of its tree is not the signer's"
+    elif signer != terms.owner:
+        return f"signed by the contract wallet {signer}, not by the account's owner"
     return ""
 
 

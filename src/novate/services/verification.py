@@ -218,7 +218,10 @@ def _strangers(case: Case, known: set[bytes], end: int) -> int:
 
 
 def order_signatures(case: Case, tick: Tick) -> str:
-    """Every order's digest is that of its terms, and its owner signed it."""
+    """Every order's digest is that of its terms, and its signature of the signer it names.
+
+    That this was the owner or a live session key of its scope is for ``matching`` to find.
+    """
     separator = settle_call.separator(case.deployment)
     count = wallets = blocks = 0
     for number, record in case.numbered():
@@ -241,7 +244,7 @@ def _require(fault: str, number: int) -> None:
 
 
 def matching(case: Case, tick: Tick) -> str:
-    """A fresh sequencer, fed the commands, comes to the same events: priority and margin of all.
+    """A fresh sequencer, fed the commands, comes to the same events: rights, priority and margin.
 
     ``Priority``, which knows no engine, checks the order once more; receipts by their signature.
     """
