@@ -18,6 +18,7 @@ from msgspec.structs import replace
 
 from novate import errors
 from novate.api import positions
+from novate.api.core import Answer
 from novate.api.numbers import Number, lots, positive_wad, price
 from novate.api.orders import OrderState
 from novate.api.public_methods import parse_account
@@ -225,15 +226,26 @@ async def entered(venue: VenueApi, digest: bytes, command: AnyRecord) -> None:
     """One entry of what a digest names, which all who send it meanwhile wait for."""
     under_way = venue.placing.get(digest)
     if under_way is None:
-        under_way = venue.placing[digest] = asyncio.ensure_future(_enter(venue, digest, command))
+        under_way = _enter(venue, digest, command)
     await asyncio.shield(under_way)
 
 
-async def _enter(venue: VenueApi, digest: bytes, command: AnyRecord) -> None:
-    try:
-        await venue.core.submit(command)
-    finally:
+def _enter(venue: VenueApi, digest: bytes, command: AnyRecord) -> asyncio.Future[None]:
+    """Enter a command; it is under way until it is durable or refused, whoever still waits."""
+    entry: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    answer = venue.core.begin([command])
+    venue.placing[digest] = entry
+
+    def told(answer: Answer) -> None:
         del venue.placing[digest]
+        found = answer.exception() or answer.result()[0]
+        if isinstance(found, BaseException):
+            entry.set_exception(found)
+        else:
+            entry.set_result(None)
+
+    answer.add_done_callback(told)
+    return entry
 
 
 @method("private/buy", PlaceOrder, scope="trade", cost=2)
