@@ -17,7 +17,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable
 from typing import Protocol
 
@@ -107,6 +107,9 @@ class Core:
         self.shed: Counter[str] = Counter()
         self._queue: asyncio.Queue[Asked] = asyncio.Queue()
         self._waiting = 0
+        # answers in the order asked for, each with the moment its client is told to wait no longer
+        self._due: deque[tuple[float, Answer]] = deque()
+        self._watch: asyncio.TimerHandle | None = None
 
     @property
     def world(self) -> World:
@@ -139,7 +142,7 @@ class Core:
         Errors: ``Overloaded``, ``JournalFull``, ``JournalReadOnly`` (nothing entered),
         ``OutcomeUnknown`` (it may yet take effect).
         """
-        (found,) = await self.submit_all([command])
+        (found,) = await self.begin([command])
         if isinstance(found, Rejected):
             raise found
         return found
@@ -149,6 +152,10 @@ class Core:
         enter. Errors: ``Overloaded``, and those of a journal that refuses (none entered),
         ``OutcomeUnknown``.
         """
+        return await self.begin(commands)
+
+    def begin(self, commands: list[AnyRecord]) -> Answer:
+        """``submit_all``, to be waited for; what it refuses at once it raises at once."""
         kind, most = _class_of(commands[0])
         if self.failed or self.waiting >= most:
             self.shed[kind] += len(commands)
@@ -157,12 +164,8 @@ class Core:
         if refused is not None and kind != "cancel":
             self.shed[kind] += len(commands)
             raise Rejected(refused.error)
-        try:
-            async with asyncio.timeout(ANSWER_SECONDS_MAX):
-                # whoever gives up waiting leaves a future that is done
-                return await self._queued(commands)
-        except TimeoutError:
-            raise Rejected(OutcomeUnknown) from None
+        # whoever gives up waiting leaves a future that is done
+        return self._in_time(self._queued(commands))
 
     async def enter(self, record: AnyRecord) -> list[AnyRecord]:
         """Enter a record of the venue's own; waits as long as it takes, also for room."""
@@ -180,6 +183,25 @@ class Core:
         self._waiting += len(commands)
         self._queue.put_nowait((commands, future))
         return future
+
+    def _in_time(self, answer: Answer) -> Answer:
+        """The same, ended by ``OutcomeUnknown`` if it is late: one timer serves all answers."""
+        loop, due = asyncio.get_running_loop(), self._due
+        while due and due[0][1].done():
+            due.popleft()
+        due.append((loop.time() + ANSWER_SECONDS_MAX, answer))
+        if self._watch is None:
+            self._watch = loop.call_at(due[0][0], self._end_late)
+        return answer
+
+    def _end_late(self) -> None:
+        """Tell those who have waited too long; look again when the next is due."""
+        loop, due = asyncio.get_running_loop(), self._due
+        while due and (due[0][1].done() or due[0][0] <= loop.time()):
+            _, answer = due.popleft()
+            if not answer.done():
+                answer.set_exception(Rejected(OutcomeUnknown))
+        self._watch = loop.call_at(due[0][0], self._end_late) if due else None
 
     async def run(self) -> None:
         """Serve the queue until cancelled. Raises ``CoreFailed``."""

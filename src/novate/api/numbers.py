@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from decimal import Decimal
+from functools import lru_cache
 
 from novate.api.rejections import bad
 from novate.units import WAD
@@ -21,7 +22,17 @@ Number = str | int | float
 
 def wad(field: str, value: object) -> int:
     """A decimal as wad, exact. Errors: ``InvalidField``."""
-    text = _plain(field, value)
+    return _exact(field, _text_of(field, value))
+
+
+# prices, sizes and fees come again and again; what is refused is not kept
+@lru_cache(16_384)
+def _exact(field: str, text: str) -> int:
+    """A plain decimal as wad. Errors: ``InvalidField``."""
+    if len(text) > DIGITS_MAX or not _DECIMAL.match(text):
+        raise bad(field, "must be a plain decimal number such as 0.25")
+    if text.startswith("-") and not text.strip("-0."):
+        raise bad(field, "must not be a negative zero")
     sign = -1 if text.startswith("-") else 1
     whole, _, rest = text.removeprefix("-").partition(".")
     rest = rest.rstrip("0")
@@ -61,16 +72,14 @@ def decimal(amount: int) -> str:
     return "-" + text if amount < 0 else text
 
 
-def _plain(field: str, value: object) -> str:
+def _text_of(field: str, value: object) -> str:
+    """The digits of what was sent. Errors: ``InvalidField``."""
+    if type(value) is str:
+        return value
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise bad(field, "must be a decimal number, as text or as a JSON number")
     if isinstance(value, float):
         # the shortest digits that read back as the same float, without an exponent
         value = format(Decimal(repr(value)), "f")
         value = value.rstrip("0").rstrip(".") if "." in value else value
-    text = str(value)
-    if len(text) > DIGITS_MAX or not _DECIMAL.match(text):
-        raise bad(field, "must be a plain decimal number such as 0.25")
-    if text.startswith("-") and not text.strip("-0."):
-        raise bad(field, "must not be a negative zero")
-    return text
+    return str(value)

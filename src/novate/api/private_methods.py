@@ -9,12 +9,16 @@ order sent again gets the first one's answer, never a second order.
 from __future__ import annotations
 
 import asyncio
+import re
+from functools import lru_cache
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any, Literal
 
 from msgspec.structs import replace
 
 from novate import errors
 from novate.api import positions
+from novate.api.core import Answer
 from novate.api.numbers import Number, lots, positive_wad, price
 from novate.api.orders import OrderState
 from novate.api.public_methods import parse_account
@@ -34,6 +38,7 @@ LABEL_MAX = 64
 LOTS_MAX = 2**43 - 1
 MONEY_MAX = 2**128 - 1
 BITS = {"nonce": 64, "expiry": 40, "revision": 16, "exclusive_until": 40}
+_SIGNATURE = re.compile("(?:0x)?([0-9a-fA-F]{64})([0-9a-fA-F]{64})")
 OrderType = Literal["limit", "stop_limit", "take_limit", "stop_market", "take_market"]
 SelfTrading = Literal["cancel_maker", "reject_taker", "cancel_both"]
 
@@ -118,12 +123,14 @@ def signed_order(call: Call, params: PlaceOrder, sells: bool, own: bool = True) 
     flags = REDUCE_ONLY * params.reduce_only | POST_ONLY * params.post_only | IMMEDIATE * immediate
     size = _within("amount", lots("amount", params.amount, item.lot_size), LOTS_MAX)
     for name, bits in BITS.items():
-        if not 0 <= getattr(params, name) < 1 << bits:
+        # a negative number shifted stays negative
+        if getattr(params, name) >> bits:
             raise bad(name, f"must be a whole number from 0 to 2^{bits} - 1")
     if 0 < item.expiry < params.expiry:
         # its number will be another's; an order that lived on would be for that one
         raise bad("expiry", f"must be at most {item.expiry}, when {item.name} expires")
-    if not is_address(params.executor.lower()):
+    executor = params.executor.lower()
+    if not is_address(executor):
         raise bad("executor", "must be 0x and 40 hexadecimal digits")
     signature = signature_words("signature", params.signature)
     order = Order(
@@ -137,17 +144,18 @@ def signed_order(call: Call, params: PlaceOrder, sells: bool, own: bool = True) 
         revision=params.revision,
         exclusive_until=params.exclusive_until,
         flags=flags,
-        executor=params.executor.lower(),
+        executor=executor,
     )
     return SignedOrder(order, *signature)
 
 
+@lru_cache(256)  # all orders of a tree share one
 def signature_words(field: str, text: str) -> tuple[int, int]:
     """A compact signature's words. Errors: ``InvalidField``."""
-    digits = text.removeprefix("0x")
-    if len(digits) != 128 or set(digits.lower()) - set("0123456789abcdef"):
+    found = _SIGNATURE.fullmatch(text)
+    if found is None:
         raise bad(field, "must be 0x and 128 hexadecimal digits: r, then s with its parity")
-    return int(digits[:64], 16), int(digits[64:], 16)
+    return int(found[1], 16), int(found[2], 16)
 
 
 def _within(name: str, value: int, most: int) -> int:
@@ -172,6 +180,8 @@ def instructed(command: OrderPlaced, params: PlaceOrder, tick: int) -> OrderPlac
     elif params.trigger or params.trigger_price is not None:
         raise bad("trigger", "needs a type such as stop_limit")
     slides = params.post_only and not params.reject_post_only
+    if not (slides or trigger or params.mmp):
+        return command
     return replace(
         command, slides=slides, trigger=trigger, trigger_price=str(wanted), mmp=params.mmp
     )
@@ -191,34 +201,51 @@ async def place(
     now_ms = call.us_in // 1_000  # division: to milliseconds
     command = venue.gateway.order(signed, now_ms, kill, params.self_trading, params.label)
     item = venue.market.named(params.instrument_name)
-    command = replace(instructed(command, params, item.tick), amends=amends)
+    command = instructed(command, params, item.tick)
+    if amends:
+        command = replace(command, amends=True)
     known = venue.orders.by_digest.get(command.digest)
     if known is None:
         await entered(venue, command.digest, command)
         known = venue.orders.by_digest[command.digest]
     if known.state == "rejected":
         raise Rejected(REGISTRY[known.reason])
-    trades = [
-        venue.market.trade(trade)
-        for trade in (venue.orders.by_instrument[signed.order.instrument] if known.filled else ())
-        if trade.match.taker == command.digest
-    ]
-    return {"order": call.session.venue.market.order(known), "trades": trades}
+    trades = taken_by(venue, known, command.digest) if known.filled else []
+    return {"order": venue.market.order(known), "trades": trades}
+
+
+def taken_by(venue: VenueApi, state: OrderState, digest: bytes) -> list[dict[str, Any]]:
+    """The trades that an order took, oldest first; none is older than the order itself."""
+    newest_first = reversed(venue.orders.by_instrument[state.terms.instrument])
+    since = takewhile(lambda trade: trade.timestamp_ms >= state.created_ms, newest_first)
+    found = [venue.market.trade(trade) for trade in since if trade.match.taker == digest]
+    return found[::-1]
 
 
 async def entered(venue: VenueApi, digest: bytes, command: AnyRecord) -> None:
     """One entry of what a digest names, which all who send it meanwhile wait for."""
     under_way = venue.placing.get(digest)
     if under_way is None:
-        under_way = venue.placing[digest] = asyncio.ensure_future(_enter(venue, digest, command))
+        under_way = _enter(venue, digest, command)
     await asyncio.shield(under_way)
 
 
-async def _enter(venue: VenueApi, digest: bytes, command: AnyRecord) -> None:
-    try:
-        await venue.core.submit(command)
-    finally:
+def _enter(venue: VenueApi, digest: bytes, command: AnyRecord) -> asyncio.Future[None]:
+    """Enter a command; it is under way until it is durable or refused, whoever still waits."""
+    entry: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    answer = venue.core.begin([command])
+    venue.placing[digest] = entry
+
+    def told(answer: Answer) -> None:
         del venue.placing[digest]
+        found = answer.exception() or answer.result()[0]
+        if isinstance(found, BaseException):
+            entry.set_exception(found)
+        else:
+            entry.set_result(None)
+
+    answer.add_done_callback(told)
+    return entry
 
 
 @method("private/buy", PlaceOrder, scope="trade", cost=2)

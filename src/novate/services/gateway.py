@@ -7,6 +7,7 @@ contracts check again.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 from novate import errors
@@ -25,6 +26,7 @@ MaySign = Callable[[Order, str], bool]
 IsKey = Callable[[int, str], bool]
 SCOPES = ("nonce", "below", "instrument", "all")
 WORD = 1 << 256
+_ADDRESS = re.compile("0x[0-9a-f]{40}")
 
 
 def nobody_consents(owner: str, digest: bytes, blob: bytes) -> bool:
@@ -173,5 +175,4 @@ def _require_ranges(order: Order) -> None:
 
 def is_address(text: str) -> bool:
     """Whether a text is a lower-case address."""
-    digits = text.removeprefix("0x")
-    return len(text) == 42 and len(digits) == 40 and not set(digits) - set("0123456789abcdef")
+    return _ADDRESS.fullmatch(text) is not None
