@@ -149,7 +149,7 @@ def test_a_forward_feed_goes_with_its_expiry(bench: OptionsBench) -> None:
     bench.both("set_forward_feed", BTC, 0, 8)
     bench.list()
     assert bench.options.view("forward_feed", BTC, 0) == 7, "set ahead of the first listing"
-    bench.advance(bench.expiries[0] - bench.world.now)
+    bench.advance(bench.expiries[0] - bench.world.now + 1)
     bench.expiries[0] += DAY_S
     bench.set_surface(0)
     bench.list()
