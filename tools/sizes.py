@@ -1,8 +1,8 @@
-"""Runtime bytecode sizes of every deployable contract against tests/snapshots/contract_sizes.json.
+"""Deployed sizes of every deployable contract against tests/snapshots/contract_sizes.json.
 
-Without an argument: compile and write the snapshot. ``--check``: compare instead, so that a size
-change shows in review, and hold every contract to the EIP-170 limit. A deployable is a
-``CamelCase.vy`` file.
+A size is that of the code on chain, which EIP-170 limits: runtime and immutables. Without an
+argument: compile and write the snapshot. ``--check``: compare instead, so that a size change shows
+in review, and hold every contract to the limit. A deployable is a ``CamelCase.vy`` file.
 """
 
 from __future__ import annotations
@@ -20,11 +20,12 @@ LOCAL = CONTRACTS.parent / "chain" / "local"
 
 
 def measured() -> dict[str, int]:
-    """Runtime size in bytes of every deployable, by name; compiles what is not cached."""
+    """Deployed size in bytes of every deployable, by name; compiles what is not cached."""
     sizes = {}
     for root in (CONTRACTS, LOCAL):
         for path in sorted(root.glob("[A-Z]*.vy")):
-            sizes[path.stem] = compile_contract(path.stem, root).runtime_size_bytes
+            made = compile_contract(path.stem, root)
+            sizes[path.stem] = made.runtime_size_bytes + made.immutables_size_bytes
     return sizes
 
 

@@ -73,8 +73,11 @@ def expire(bench: OptionsBench, slot: int = 0) -> None:
     bench.advance(bench.expiries[slot] - bench.world.now)
 
 
-def test_size_leaves_room_for_its_five_immutables() -> None:
-    assert compile_contract("Options").runtime_size_bytes <= CONTRACT_SIZE_BYTES_MAX - 5 * 32
+@pytest.mark.parametrize("name", ["Options", "RiskModel"])
+def test_size_leaves_room_for_its_immutables(name: str) -> None:
+    made = compile_contract(name)
+    assert made.immutables_size_bytes == {"Options": 5, "RiskModel": 4}[name] * 32
+    assert made.runtime_size_bytes + made.immutables_size_bytes <= CONTRACT_SIZE_BYTES_MAX
 
 
 # Ids
@@ -335,6 +338,7 @@ def test_a_slot_taken_over_has_the_words_of_the_new_expiry(listed: OptionsBench)
     expire(listed)
     listed.set_settlement(listed.expiries[0], 62_500 * USD)
     listed.expiries[0] += DAY_S
+    listed.advance(1)
     listed.set_price(GRID.feed, FORWARD)
     listed.set_surface(0)
     listed.list(60_000)
@@ -457,6 +461,7 @@ def test_open_interest_stays_within_its_field(listed: OptionsBench, change: int)
 def test_what_is_settled_frees_the_slot(listed: OptionsBench) -> None:
     listed.both("move_interest", [CALL, FUTURE], [10, 5])
     expire(listed)
+    listed.advance(1)
     later = listed.expiries[0] + DAY_S
     listed.set_surface(0, expiry=later)
     listed.both("close_interest", BTC, 0, 14)

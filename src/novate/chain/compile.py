@@ -23,12 +23,13 @@ DELEGATES = {"Clearinghouse": "BackOffice"}
 
 @dataclass(frozen=True)
 class Artifact:
-    """One compiled contract."""
+    """One compiled contract; the code on chain is the runtime with its immutables behind it."""
 
     name: str
     abi: tuple[dict[str, Any], ...]
     bytecode: bytes
     runtime_size_bytes: int
+    immutables_size_bytes: int
 
 
 def _sources_hash(roots: tuple[Path, ...]) -> str:
@@ -54,16 +55,16 @@ def compile_contract(name: str, root: Path = CONTRACTS, contracts: Path = CONTRA
     """
     root = contracts if root == CONTRACTS else root
     roots = (contracts,) if root == contracts else (contracts, root)
-    cached = f"{name}-{_sources_hash(roots)}"
+    cached = f"{name}-sized-{_sources_hash(roots)}"
     found = _cached(cached, lambda: _compile(root / f"{name}.vy", roots))
     abi = list(found["abi"])
     if name in DELEGATES and root == contracts:
         for entry in compile_contract(DELEGATES[name], contracts=contracts).abi:
             if entry["type"] in ("function", "event") and entry not in abi:
                 abi.append(entry)
-    return Artifact(
-        name, tuple(abi), bytes.fromhex(found["bytecode"][2:]), found["runtime_size_bytes"]
-    )
+    code = bytes.fromhex(found["bytecode"][2:])
+    sizes = found["runtime_size_bytes"], found["immutables_size_bytes"]
+    return Artifact(name, tuple(abi), code, *sizes)
 
 
 @cache
@@ -92,12 +93,20 @@ def _cached(name: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
 
 
 def _compile(path: Path, roots: tuple[Path, ...]) -> dict[str, Any]:
-    out = _output(path, roots, ["abi", "bytecode", "bytecode_runtime"])
+    out = _output(path, roots, ["abi", "bytecode", "bytecode_runtime", "layout"])
     return {
         "abi": out["abi"],
         "bytecode": out["bytecode"],
         "runtime_size_bytes": len(out["bytecode_runtime"]) // 2 - 1,
+        "immutables_size_bytes": _immutables_size(out["layout"].get("code_layout", {})),
     }
+
+
+def _immutables_size(layout: dict[str, Any]) -> int:
+    """Bytes that immutables take behind the runtime; a module's stand under its name."""
+    if "offset" in layout and "length" in layout:
+        return int(layout["length"])
+    return sum(_immutables_size(entry) for entry in layout.values())
 
 
 def _output(path: Path, roots: tuple[Path, ...], formats: list[str]) -> dict[str, Any]:

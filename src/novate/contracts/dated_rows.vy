@@ -50,10 +50,14 @@ M64: constant(uint256) = 2**64 - 1
 # the top bit of an instrument's number in each of four lanes: options and dated futures
 DATED_LANES: constant(uint256) = 2**63 + 2**127 + 2**191 + 2**255
 
+SURFACES: constant(uint256) = 32
+
 OPTIONS: immutable(Lanes)
 
 arrays: transient(uint256[2 * rows.SECOND_ROUND])     # option -> risk array, like `rows.rows`
-epochs: transient(uint256[2 * 16])                    # underlying -> the epoch of its arrays
+# underlying -> the epoch of its arrays; from SURFACES on [1 | generation 8] of the surface by which
+# rows of its living options were priced
+epochs: transient(uint256[4 * 16])
 built: transient(bool[2 * 16])                        # underlying -> some options have rows
 
 
@@ -165,6 +169,9 @@ def _build_rows(
                 if own[2] != shared:
                     shared = own[2]
                     common = self._common(underlying, shared, found.epoch, status, base)
+                if key & option_id.FUTURE == 0 and (shared >> 72) & M8 < STATE_EXPIRED:
+                    surface: uint256 = 256 | ((own[1] >> 244) & M8)
+                    self._keep_epoch(underlying | SURFACES, surface, base)
                 rows.rows[key] = common | self._own(key, own[1], shared)
                 self.arrays[key] = own[0]
 
@@ -229,10 +236,11 @@ def _own(id: uint256, info: uint256, head: uint256) -> uint256:
 @internal
 def _keep_epoch(underlying: uint256, epoch: uint256, base: uint256):
     """
-    @notice The epoch of an underlying's arrays at this round. Arrays of two epochs are never added:
-            should governance end one within a transaction that has read some, no more are read.
+    @notice The epoch of an underlying's arrays at this round, or the surface of its rows. Arrays of
+            two epochs or surfaces are never added: should governance end one, or anyone post the
+            next, within a transaction that has read some, no more are read.
     """
-    at: uint256 = underlying | (base >> 16)  # 4 bits; 0 or 16
+    at: uint256 = underlying | (base >> 16)  # 4 bits, or 32 more; 0 or 16
     kept: uint256 = self.epochs[at]
     if kept != epoch:
         # quantum, reference and scan range: without them there is no array

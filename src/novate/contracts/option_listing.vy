@@ -155,7 +155,8 @@ def list_expiry(underlying: uint256, expiry: uint256) -> uint256:
     key: uint256 = (underlying << 4) | slot  # both below 16
     old: uint256 = self.expiries[key]
     errors.require(old & M40 != expiry, errors.AlreadyListed)
-    errors.require(old & M40 <= block.timestamp, errors.SlotInUse)
+    # strictly: an order on the old one may live until its very second
+    errors.require(old & M40 < block.timestamp, errors.SlotInUse)
     if old & M40 != 0:
         errors.require(old >> OPEN_SHIFT == 0, errors.SlotInUse)
         self._clear(underlying, slot, (old >> STRIKES_SHIFT) & M8)

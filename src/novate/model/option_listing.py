@@ -149,7 +149,8 @@ def list_expiry(world: World, underlying: int, expiry: int) -> int:
     slot = surfaces.slot_of(world, underlying, expiry)
     old = world.options.listed[underlying, slot]
     require(old.expiry != expiry, errors.AlreadyListed)
-    require(old.expiry <= world.now, errors.SlotInUse)
+    # strictly: an order on the old one may live until its very second
+    require(old.expiry < world.now, errors.SlotInUse)
     require(world.options.series[underlying, slot].open == 0, errors.SlotInUse)
     for id in (future_id(underlying, slot), *ids_of(underlying, slot, len(old.strikes))):
         world.options.infos[id] = 0
