@@ -18,6 +18,7 @@ from novate.chain.rows import hexed
 from novate.services import verification
 from novate.services.final_state import final_state
 from novate.services.flights import BatchTimer
+from novate.services.post import Direct
 from novate.services.settlement_loop import SettlementLoop
 from novate.services.settler import Settler
 from novate.services.verification import Case
@@ -85,8 +86,9 @@ class Storm:
     def stop(self) -> None:
         """The node stops while it is sent something, and goes on."""
         venue = self.market.venue
-        honest = venue.settler.client
+        honest, post = venue.settler.client, venue.settler.post
         venue.settler.client = Client.over_ipc(venue.node.ipc_path, seconds=5)
+        venue.settler.post = Direct(venue.settler.client)
         self.write_down(venue.settler.plan(venue.now * 1000))
         venue.settler.client._provider._seconds = 0.2  # type: ignore[attr-defined]
         venue.settler.client.close()
@@ -96,7 +98,7 @@ class Storm:
         finally:
             os.kill(venue.node.pid, signal.SIGCONT)
             venue.settler.client.close()
-            venue.settler.client = honest
+            venue.settler.client, venue.settler.post = honest, post
 
     def calm(self) -> None:
         """Until nothing is on its way any more."""

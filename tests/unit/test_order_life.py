@@ -13,6 +13,7 @@ from novate.model.option_id import OptionId, future_id
 from novate.model.option_listing import Listed, ends_at
 from novate.model.order import Order
 from novate.model.state import World
+from novate.naming import to_symbol
 from novate.sdk.client import DAY_S, AsyncClient
 from novate.sdk.signing import SigningKey, Terms
 from novate.wire.eip712 import Domain
@@ -70,9 +71,13 @@ def test_the_sdk_signs_until_a_day_or_the_instrument_s_own_end(
     monkeypatch.setattr("novate.sdk.client.time.time", lambda: NOW)
     client._option_cap = Decimal("0.125")
     step = Decimal("0.001")
-    for instrument, ends, until in ((1, 2**40 - 1, NOW + DAY_S), (CALL, ENDS, ENDS)):
-        client.terms["BTC-X"] = Terms(instrument, "BTC-X", step, step, ends)
-        _, params = client.sign_order("BTC-X", "buy", "0.001", "500")
+    for instrument, name, ends, until in (
+        (1, "BTC-PERPETUAL", 2**40 - 1, NOW + DAY_S),
+        (CALL, "BTC-27DEC26-60000-C", ENDS, ENDS),
+    ):
+        client.terms[name] = Terms(instrument, name, step, step)
+        client.markets[to_symbol(name)] = {"expiration_timestamp": ends * 1000}
+        _, params = client.sign_order(name, "buy", "0.001", "500")
         assert params["expiry"] == until
         # half more than what an option's fee is at most: 12.5 % of 0.50 USD
         assert params["max_fee"] == ("0.09375" if instrument == CALL else "0.000001")

@@ -67,7 +67,7 @@ def require_settles(world: World, order: Order, signer: Signer) -> None:
 
 
 def require_signed(world: World, order: Order, signer: Signer) -> None:
-    """The order's signer is the account's owner, or a live session key of its.
+    """The order's signer is the account's owner, or a session key of its that does not end now.
 
     Errors: BadSignature, SessionKeyScope.
     """
@@ -76,6 +76,8 @@ def require_signed(world: World, order: Order, signer: Signer) -> None:
     elif signer.address != order.owner:
         underlying = world.ledger.terms_of(order.instrument).underlying
         session.require_may_sign(world, order, signer.address, underlying)
+        key = world.exchange.keys[order.account, signer.address]
+        require(key.live(world.now + limits.EXPIRY_ROOM_S), errors.BadSignature)
 
 
 @dataclass(slots=True)
