@@ -18,6 +18,7 @@ from novate.chain.connection import RpcFault
 from novate.errors import Rejected
 from novate.lab.smiles import SmileTable
 from novate.model.option_id import future_id, place_of
+from novate.model.option_listing import ends_at
 from novate.model.order import Order
 from novate.naming import future_name
 from novate.services.indexer import BY_JOURNAL, Indexer
@@ -186,9 +187,11 @@ def test_after_a_restart_nodes_know_the_indices_of_the_journal(place: Place) -> 
 
 def trade(venue: Venue, instrument: int, price: int) -> None:
     """A long and a short of one lot."""
+    ends = ends_at(venue.sequencer.world, instrument)
+    assert ends is not None
     for trader, lots in ((SHORT, -1), (LONG, 1)):
         trader.nonce += 1
-        order = Order(trader.account, instrument, lots, price * WAD, WAD, trader.nonce, 2**32)
+        order = Order(trader.account, instrument, lots, price * WAD, WAD, trader.nonce, ends)
         signature = eip712.sign(trader.secret, eip712.order_digest(venue.separator, order))
         venue.place(SignedOrder(order, *signature))
     venue.pump()

@@ -13,11 +13,13 @@ from novate.chain.compile import compile_contract
 from novate.chain.connection import RpcFault
 from novate.chain.node import local_key
 from novate.errors import NoTwin, Rejected
-from novate.services import batch_call
+from novate.services.batch_call import forced_calldata, round_calldata, signed
 from novate.services.flights import BatchTimer
 from novate.services.settlement_loop import SettlementLoop
 from novate.services.watch import Watcher
-from novate.wire.records import ChainTransaction, Matched
+from novate.wire.exit_data import halves
+from novate.wire.order import SignedFill, receipt_words
+from novate.wire.records import ChainTransaction, Matched, number
 from tests.support.market import Market
 
 CONTRACTS = Path(__file__).parents[1] / "contracts"
@@ -81,8 +83,10 @@ def test_a_match_that_somebodys_contract_settles_is_not_settled_again(market: Ma
     market.order("maker", -20, 100_000, flags=0)
     market.order("taker", 10, 101_000)
     (match,) = [e for e in venue.pump() if isinstance(e, Matched)]
-    orders = [batch_call.signed(venue.placed[d]) for d in (match.taker, match.maker)]
-    call = batch_call.receipt_calldata(match, *orders, venue.executor.address.lower())
+    orders = [signed(venue.placed[d]) for d in (match.taker, match.maker)]
+    fill = SignedFill(*orders, match.lots, number(match.price))
+    words = receipt_words(match.sequence, match.matched_at, *halves(match.receipt))
+    call = forced_calldata(fill, venue.executor.address.lower(), words)
     through.send("route", [market.exchange().address], [call], key=STRANGER)
     venue.mine(match.matched_at + 31)
     assert market.held("taker") == 10 and len(routed(market)) == 1
@@ -102,7 +106,7 @@ def test_a_round_and_an_accrual_in_one_transaction_are_followed_in_their_order(
         "sweep", [market.actors[name].account.to_bytes(32, "big") for name in ("maker", "taker")]
     )
     targets = [venue.deployment.addresses["oracle"], venue.clearinghouse.address]
-    calls = [batch_call.round_calldata(carried), sweep]
+    calls = [round_calldata(carried), sweep]
     through.send("route", targets, calls, key=STRANGER)
     venue.mine(market.ts)
     (record,) = routed(market)
