@@ -44,13 +44,13 @@ lint: setup  ## Static checks: ruff, mypy, import layers, house style
 	@$(BIN)/python tools/tidy.py
 
 test: lint  ## Static checks, then every test but the nightly ones
-	@$(BIN)/python -m pytest -q -n 2
+	@$(BIN)/python -m pytest -q -n 2 --dist loadgroup
 
 # A simulation cut short goes on from the first seed its progress lines lack: make nightly SEED=38
 SEED ?= 1
 
 nightly: lint  ## Everything, with long seeds and large samples, and a million simulated operations
-	@$(BIN)/python -m pytest -q -n 2 -m "nightly or not nightly" --hypothesis-profile=nightly --timeout=3600
+	@$(BIN)/python -m pytest -q -n 2 --dist loadgroup -m "nightly or not nightly" --hypothesis-profile=nightly --timeout=3600
 	@$(BIN)/python -m novate.sim --seed $(SEED) --seeds $$((101 - $(SEED))) --operations 10000
 	@$(BIN)/python -m novate.sim --dated --seed 1 --seeds 10 --operations 5000
 
