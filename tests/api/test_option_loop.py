@@ -38,10 +38,6 @@ HOUR_S = 3_600
 SURFACE_CALLS = {("surfaces", "post_surfaces"): 2, ("options", "refresh"): 6}
 
 
-# one venue lives through all of them, in their order
-pytestmark = pytest.mark.xdist_group("option loop")
-
-
 class Prices:
     """What every node sees: the same prices, at any time."""
 

@@ -223,9 +223,10 @@ def test_the_reserve_is_for_cancels_and_answers(
     assert verify_chain(path, head).sequence == head.sequence + 2
 
 
-def test_every_kind_but_new_orders_says_how_much_it_needs() -> None:
+def test_every_kind_but_what_is_new_says_how_much_it_needs() -> None:
     kinds = {c.__name__ for c in records.AnyRecord.__args__}
-    assert set(NEEDS) == kinds - {"Genesis", "OrderPlaced", "BlockAccepted"}
+    orders = {"OrderPlaced", "QuotesPlaced", "BlockAccepted"}
+    assert set(NEEDS) == kinds - orders - {"Genesis", "ProtectionSet", "ProtectionReset"}
     assert NEEDS["CancelRequested"] < Need.UPKEEP < Need.NEW
     assert all(NEEDS[event.__name__] is Need.ANSWER for event in records.EVENTS)
 

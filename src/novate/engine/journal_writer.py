@@ -43,6 +43,9 @@ NEEDS = {
     "OrderDone": Need.ANSWER,
     "BatchClosed": Need.ANSWER,
     "Busted": Need.ANSWER,
+    "OrderSlid": Need.ANSWER,
+    "OrderTriggered": Need.ANSWER,
+    "ProtectionTriggered": Need.ANSWER,
     "BatchSubmitted": Need.ANSWER,
 }
 
