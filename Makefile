@@ -8,8 +8,6 @@ MAKEFLAGS += --no-print-directory
 # pyrevm ships wheels for Python 3.11 and 3.12; another one (make PYTHON=python3.13) builds it with Rust.
 PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3,$(shell $(name) -c 'print("$(name)")' 2>/dev/null)) python3)
 BIN := .venv/bin
-# tests that tell one venue's life in their order: on one worker, by themselves
-IN_ORDER := tests/api/test_option_loop.py
 
 .PHONY: help setup lint test nightly demo bench lock
 
@@ -46,15 +44,13 @@ lint: setup  ## Static checks: ruff, mypy, import layers, house style
 	@$(BIN)/python tools/tidy.py
 
 test: lint  ## Static checks, then every test but the nightly ones
-	@$(BIN)/python -m pytest -q -n 2 --ignore $(IN_ORDER)
-	@$(BIN)/python -m pytest -q $(IN_ORDER)
+	@$(BIN)/python -m pytest -q -n 2
 
 # A simulation cut short goes on from the first seed its progress lines lack: make nightly SEED=38
 SEED ?= 1
 
 nightly: lint  ## Everything, with long seeds and large samples, and a million simulated operations
-	@$(BIN)/python -m pytest -q -n 2 -m "nightly or not nightly" --hypothesis-profile=nightly --timeout=3600 --ignore $(IN_ORDER)
-	@$(BIN)/python -m pytest -q $(IN_ORDER)
+	@$(BIN)/python -m pytest -q -n 2 -m "nightly or not nightly" --hypothesis-profile=nightly --timeout=3600
 	@$(BIN)/python -m novate.sim --seed $(SEED) --seeds $$((101 - $(SEED))) --operations 10000
 	@$(BIN)/python -m novate.sim --dated --seed 1 --seeds 10 --operations 5000
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime
@@ -17,7 +18,7 @@ from novate.api.option_loop import OptionLoop, expiries_from
 from novate.chain.connection import RpcFault
 from novate.errors import Rejected
 from novate.lab.smiles import SmileTable
-from novate.model.option_id import future_id, place_of
+from novate.model.option_id import future_id
 from novate.model.option_listing import ends_at
 from novate.model.order import Order
 from novate.naming import future_name
@@ -35,7 +36,7 @@ from novate.wire.records import OracleRound
 
 LONG, SHORT = Trader("expiry long"), Trader("expiry short")
 HOUR_S = 3_600
-SURFACE_CALLS = {("surfaces", "post_surfaces"): 2, ("options", "refresh"): 6}
+START = 1_795_003_200  # Wednesday, 18 November 2026, 12:00 UTC
 
 
 class Prices:
@@ -61,7 +62,7 @@ class Place:
     """A venue on a chain whose clock is the test's, and the loop over it."""
 
     def __init__(self, folder: Path) -> None:
-        self.venue: Venue = open_venue(folder, [LONG, SHORT])
+        self.venue: Venue = open_venue(folder, [LONG, SHORT], START)
         self.prices = Prices()
         self.loop = self.fresh()
 
@@ -85,13 +86,59 @@ class Place:
         return venue.mine(venue.now + max(seconds, 1))
 
     def until_complete(self) -> None:
-        """Step until everything that should be listed is."""
-        for _ in range(6):
-            if self.loop.complete:
+        """Fresh rounds until everything that should be listed is and may be traded, and was renewed
+        just now.
+        """
+        for _ in range(12):
+            for one in self.step(20, fresh=True):
+                assert one.succeeded, one
+            renewed = self.loop.posted_at == self.venue.now - 1
+            if self.loop.complete and renewed and not self.venue.sequencer.world.in_restart_grace():
                 return
-            outcomes = self.step()
-            assert all(o.succeeded for o in outcomes)
         raise AssertionError("not complete")
+
+    def pass_to(self, time: int) -> None:
+        """A round at ``time``, and what the loop sends then."""
+        self.counted(time - self.venue.now)
+
+    def counted(self, seconds: int) -> dict[tuple[str, str], int]:
+        """How often the loop sends what, at a round a while later; all of it succeeds."""
+        found: Counter[tuple[str, str]] = Counter()
+        for one in self.step(seconds, fresh=True):
+            assert one.succeeded, one
+            found[one.contract, one.function] += 1
+        return dict(found)
+
+    def day_before_a_new_one(self) -> int:
+        """The day's expiry, once the next day's is not listed yet (a Friday long is)."""
+        for _ in range(3):
+            self.until_complete()
+            day = expiries_from(self.venue.now)[0]
+            if (BTC, day + DAY_S) not in self.named:
+                return day
+            self.pass_to(day)
+        raise AssertionError("every day is listed")
+
+    @property
+    def live(self) -> dict[tuple[int, int], int]:
+        """When what has not expired does, by place."""
+        world, now = self.venue.sequencer.world, self.venue.now
+        return {p: e.expiry for p, e in world.options.listed.items() if e.expiry > now}
+
+    @property
+    def named(self) -> list[tuple[int, int]]:
+        """What lives, as (underlying, expiry)."""
+        return [(underlying, expiry) for (underlying, _), expiry in self.live.items()]
+
+    @property
+    def surface_calls(self) -> dict[tuple[str, str], int]:
+        """What goes out every half minute: both surfaces, and the arrays of what lives."""
+        return {("surfaces", "post_surfaces"): 2, ("options", "refresh"): len(self.live)}
+
+    def slot(self, expiry: int) -> int:
+        """Where an expiry of BTC is listed."""
+        [found] = [s for (u, s), at in self.live.items() if (u, at) == (BTC, expiry)]
+        return found
 
 
 @pytest.fixture(scope="module")
@@ -99,14 +146,6 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     made = Place(tmp_path_factory.mktemp("venue"))
     yield made
     made.venue.close()
-
-
-def counted(outcomes: list[Outcome]) -> dict[tuple[str, str], int]:
-    found: dict[tuple[str, str], int] = {}
-    for one in outcomes:
-        assert one.succeeded, one
-        found[one.contract, one.function] = found.get((one.contract, one.function), 0) + 1
-    return found
 
 
 def test_expiries_are_a_day_a_friday_and_one_four_weeks_later() -> None:
@@ -121,41 +160,44 @@ def test_expiries_are_a_day_a_friday_and_one_four_weeks_later() -> None:
 
 def test_everything_is_listed_once_with_arrays(place: Place) -> None:
     place.until_complete()
-    world = place.venue.sequencer.world
-    listed = dict(world.options.listed.items())
-    assert {(u, e.expiry) for (u, _), e in listed.items()} == {
-        (u, e) for u in (BTC, ETH) for e in expiries_from(place.venue.now)
-    }
-    assert {len(e.strikes) for e in listed.values()} == {8}
+    world, named = place.venue.sequencer.world, place.named
+    for underlying in (BTC, ETH):
+        for expiry in expiries_from(place.venue.now):
+            assert named.count((underlying, expiry)) == 1
+    for slot in place.live:
+        assert len(set(world.options.listed[slot].strikes)) >= 8
     assert place.step() == []
 
 
 def test_surfaces_and_arrays_are_renewed_every_half_minute(place: Place) -> None:
-    assert counted(place.step(29, fresh=True)) == SURFACE_CALLS
+    place.until_complete()
+    skipped = place.loop.skipped
     for _ in range(2):
-        assert place.step(9, fresh=True) == []
-    assert counted(place.step(13, fresh=True)) == SURFACE_CALLS
-    assert place.loop.complete and place.loop.skipped == 0
+        for seconds in (8, 9, 8):  # and a second each for the block
+            assert place.counted(seconds) == {}
+        assert place.counted(1) == place.surface_calls
+    assert place.loop.complete and place.loop.skipped == skipped
 
 
 def test_a_move_of_the_price_renews_the_arrays_at_once(place: Place) -> None:
-    place.step(9, fresh=True)
-    place.prices.usd[BTC] = 100_400  # beyond 25 basis points
-    found = counted(place.step(9, fresh=True))
-    assert found[("options", "refresh")] >= 3
+    place.until_complete()
+    place.prices.usd[BTC] += place.prices.usd[BTC] * 40 // 10_000  # beyond 25 basis points
+    moved = sum(underlying == BTC for underlying, _ in place.live)
+    assert place.counted(9) == {("options", "refresh"): moved}
     assert place.loop.complete
 
 
 def test_the_grid_follows_the_forward(place: Place) -> None:
+    place.until_complete()
     world = place.venue.sequencer.world
-    for usd in (104_000, 108_000, 112_000, 116_000, 120_000):
-        place.prices.usd[BTC] = usd
+    for _ in range(5):
+        place.prices.usd[BTC] += place.prices.usd[BTC] * 4 // 100
         place.step(10, fresh=True)
     for _ in range(3):
         place.step(4, fresh=True)
     forward = world.oracle.feeds[BTC].mark
     for (underlying, _), listed in world.options.listed.items():
-        if underlying == BTC:
+        if underlying == BTC and listed.expiry in expiries_from(place.venue.now):
             above = sum(strike > forward for strike in listed.strikes)
             assert min(above, len(listed.strikes) - above) >= 2
             assert len(listed.strikes) <= 32
@@ -167,15 +209,19 @@ def test_what_the_node_refuses_is_asked_again_later(
     def refuse(*given: object) -> None:
         raise RpcFault("no room")
 
+    place.until_complete()
+    faults = place.loop.faults
     with monkeypatch.context() as patched:
         patched.setattr(OptionKeeper, "post", refuse)
-        assert place.step(40, fresh=True) == []
-    assert place.loop.faults == 1
-    assert place.step(5, fresh=True) == []
-    assert counted(place.step(36, fresh=True)) == SURFACE_CALLS
+        assert place.counted(40) == {}
+    assert place.loop.faults == faults + 1
+    assert place.counted(5) == {}
+    assert place.counted(36) == place.surface_calls
 
 
 def test_after_a_restart_nodes_know_the_indices_of_the_journal(place: Place) -> None:
+    for _ in range(12):
+        place.step(10, fresh=True)
     held = [records.decode(e.kind, e.payload) for e in place.venue.journal.read()]
     rounds = [r for r in held if isinstance(r, OracleRound)]
     loop = place.fresh()
@@ -183,6 +229,25 @@ def test_after_a_restart_nodes_know_the_indices_of_the_journal(place: Place) -> 
     kept = loop.keeper.settlers[3].seen[BTC]
     assert len(kept) == sum(place.venue.now - 1_800 < r.timestamp for r in rounds) > 10
     assert kept[-1] == (rounds[-1].timestamp, place.prices.usd[BTC] * WAD // ORACLE_UNIT)
+
+
+def test_a_day_is_listed_six_hours_before_the_last_one_ends(place: Place) -> None:
+    """Past 02:00, when what should be listed changes, and past 08:00, when a day is over."""
+    ending = place.day_before_a_new_one()
+    place.pass_to(ending - 6 * HOUR_S - 2)
+    assert expiries_from(place.venue.now)[0] == ending and place.loop.complete
+    assert (BTC, ending + DAY_S) not in place.named
+    place.pass_to(ending - 6 * HOUR_S)
+    assert expiries_from(place.venue.now)[0] == ending + DAY_S and not place.loop.complete
+    place.until_complete()
+    place.pass_to(ending - 60)
+    place.pass_to(ending - 2)
+    assert place.loop.complete
+    assert {(BTC, ending), (BTC, ending + DAY_S)} <= set(place.named)
+    assert place.counted(1)[("surfaces", "post_settlement")] == 2
+    assert place.loop.complete and (BTC, ending) not in place.named
+    place.until_complete()
+    assert expiries_from(place.venue.now)[0] == ending + DAY_S
 
 
 def trade(venue: Venue, instrument: int, price: int) -> None:
@@ -198,38 +263,45 @@ def trade(venue: Venue, instrument: int, price: int) -> None:
     venue.settle(venue.now + 1)
 
 
-def test_an_expiry_is_printed_paid_and_its_place_taken_over(place: Place) -> None:
+def sold_and_taken_over(place: Place, price: int) -> tuple[int, int, int]:
+    """A slot, the day whose future was sold there and has been paid, and the day it has now."""
     venue, world = place.venue, place.venue.sequencer.world
-    expiry = expiries_from(venue.now)[0]
-    [slot] = [s for (u, s), e in world.options.listed.items() if (u, e.expiry) == (BTC, expiry)]
-    trade(venue, future_id(BTC, slot), 120_000)
+    expiry = place.day_before_a_new_one()
+    slot = place.slot(expiry)
+    # the next day takes the lowest that is free
+    while holders(world, BTC, slot) or any((BTC, s) not in place.live for s in range(slot)):
+        place.pass_to(expiry)
+        expiry = place.day_before_a_new_one()
+        slot = place.slot(expiry)
+    trade(venue, future_id(BTC, slot), price)
     assert len(holders(world, BTC, slot)) == 2
     # nobody ran in its last half hour: the nodes ask their venues' history
-    found = counted(place.step(expiry - venue.now, fresh=True))
-    assert found[("surfaces", "post_settlement")] == 2
+    assert place.counted(expiry - venue.now)[("surfaces", "post_settlement")] == 2
     assert (BTC, slot) in expired(world) and printed(world, BTC, slot)
-    assert world.surfaces.prints[BTC, expiry] == 120_000 * WAD // ORACLE_UNIT
-    found = counted(place.step(10, fresh=True))
-    assert found[("clearinghouse", "settle_expiry")] == 1
+    assert world.surfaces.prints[BTC, expiry] == place.prices.usd[BTC] * WAD // ORACLE_UNIT
+    assert place.counted(10)[("clearinghouse", "settle_expiry")] == 1
     assert holders(world, BTC, slot) == []
-    for _ in range(6):
-        place.step(20, fresh=True)
-    assert place.loop.complete
-    newest = expiries_from(venue.now)[0]
-    assert newest == expiry + DAY_S and world.options.listed[BTC, slot].expiry == newest
+    place.until_complete()
+    assert world.options.listed[BTC, slot].expiry == expiries_from(venue.now)[0] == expiry + DAY_S
+    return slot, expiry, expiry + DAY_S
+
+
+def test_an_expiry_is_printed_paid_and_its_place_taken_over(place: Place) -> None:
+    slot, _, newest = sold_and_taken_over(place, place.prices.usd[BTC])
+    assert place.slot(newest) == slot
 
 
 def test_the_read_side_tells_an_expiry_from_the_next_at_its_place(
     place: Place, database_url: str
 ) -> None:
-    venue, world = place.venue, place.venue.sequencer.world
-    (old, first), (id, second) = sold_and_taken_over(place)
-    assert id == old
-    trade(venue, id, 120_001)
+    venue, index = place.venue, place.prices.usd[BTC]
+    slot, over, newest = sold_and_taken_over(place, index)
+    first, second = future_name("BTC", over), future_name("BTC", newest)
+    trade(venue, future_id(BTC, slot), index + 1)
     with closing(Database.open(database_url)) as store:
         Indexer(store, venue.deployment, venue.parameters, BY_JOURNAL).take(venue.journal.read())
         with store.begin() as connection:
-            for name, prices in ((first, {"120000"}), (second, {"120001"})):
+            for name, prices in ((first, {f"{index}"}), (second, {f"{index + 1}"})):
                 for found in (
                     trades.get_last_trades_by_instrument(connection, name, Page()).rows,
                     trades.get_user_trades_by_instrument(
@@ -238,7 +310,7 @@ def test_the_read_side_tells_an_expiry_from_the_next_at_its_place(
                 ):
                     assert {t.price for t in found} == prices
                     assert {t.instrument_name for t in found} == {name}
-                    assert {t.index_price for t in found} == {"120000"}
+                    assert {t.index_price for t in found} == {f"{index}"}
                 account = f"0x{LONG.account:064x}"
                 orders = accounts.get_order_history_by_instrument(connection, account, name, Page())
                 assert {o.price for o in orders.rows} == prices
@@ -252,18 +324,10 @@ def test_the_read_side_tells_an_expiry_from_the_next_at_its_place(
             batch = trades.get_batches(connection, Page()).rows[0]
             whole = trades.get_batch(connection, batch.batch)
             assert (whole.count, whole.state) == (1, "settled")
-            assert [(t.instrument_name, t.price) for t in whole.trades] == [(second, "120001")]
+            assert [(t.instrument_name, t.price) for t in whole.trades] == [
+                (second, f"{index + 1}")
+            ]
             with pytest.raises(Rejected, match="BadQuery"):
                 trades.get_batch(connection, 10**9)
             with pytest.raises(Rejected, match="UnknownInstrument"):
                 trades.get_last_trades_by_instrument(connection, "BTC-1JAN20", Page())
-    assert world.options.listed[place_of(id)].expiry > venue.now
-
-
-def sold_and_taken_over(place: Place) -> tuple[tuple[int, str], tuple[int, str]]:
-    """The future that the test above settled, and the one that has its id now."""
-    world, now = place.venue.sequencer.world, place.venue.now
-    newest = expiries_from(now)[0]
-    [slot] = [s for (u, s), e in world.options.listed.items() if (u, e.expiry) == (BTC, newest)]
-    id = future_id(BTC, slot)
-    return (id, future_name("BTC", newest - DAY_S)), (id, future_name("BTC", newest))

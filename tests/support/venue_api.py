@@ -123,9 +123,11 @@ class Client:
         return reply["result"]
 
 
-def open_venue(folder: Path, traders: list[Trader]) -> Venue:
-    """Deploy on a local chain, with money for everybody and a first round of prices."""
-    venue = Venue(folder, config.load(), int(time.time()) - 600)
+def open_venue(folder: Path, traders: list[Trader], start: int | None = None) -> Venue:
+    """Deploy on a local chain whose clock starts at ``start`` (ten minutes ago), with money for
+    everybody and a first round of prices.
+    """
+    venue = Venue(folder, config.load(), int(time.time()) - 600 if start is None else start)
     usdc, custody = venue.tokens["USDC"], venue.deployment.addresses["custody"]
     for trader in traders:
         usdc.send("mint", trader.address, 10**12, key=local_key("governor"))
