@@ -43,11 +43,12 @@ HOUR_S = 3_600
 
 
 class Place:
-    """A venue with options of two expiries: within two hours, and in four weeks at eight."""
+    """A venue with options of two expiries: within three hours, and in four weeks at eight."""
 
     def __init__(self, folder: Path) -> None:
         self.venue = open_venue(folder, [MAKER, TAKER])
-        self.near = (self.venue.now // HOUR_S + 2) * HOUR_S
+        hour = self.venue.now // HOUR_S + 2
+        self.near = (hour + (hour % 24 == 8)) * HOUR_S  # a name without an hour means eight
         self.far = (self.venue.now // DAY_S + 28) * DAY_S + 8 * HOUR_S
         self.keeper: OptionKeeper = list_options(self.venue, [self.near, self.far])
         self.call = naming.option_name("BTC", self.far, 100_000 * WAD, False)
