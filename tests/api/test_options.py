@@ -26,10 +26,8 @@ from support.venue_api import (
 
 from novate import naming
 from novate.api.aggregate import Aggregator
-from novate.api.option_loop import OptionLoop
 from novate.api.venue import VenueApi
 from novate.chain.node import local_key
-from novate.lab.smiles import SmileTable
 from novate.model import margin, options
 from novate.model.option_id import place_of
 from novate.services.option_keeper import OptionKeeper
@@ -462,21 +460,13 @@ def test_what_rests_at_an_expiry_is_taken_out_of_the_book(place: Place) -> None:
                 order = MAKER.order(api, "0.1", "98000", instrument_name=name)
                 await one.result("private/buy", **order)
             await one.result("public/subscribe", channels=["instrument.state.future.BTC"])
-            loop = OptionLoop(
-                api.core,
-                place.keeper,
-                Nothing(),  # type: ignore[arg-type]
-                SmileTable(),
-                venue.parameters.oracle,
-                {},
-                lists=False,
-                market=api.market,
-            )
-            await loop.step(venue.now)
+            stop = {"type": "stop_limit", "trigger_price": "90000", "trigger": "mark_price"}
+            order = MAKER.order(api, "0.1", "89000", sells=True, instrument_name=near)
+            waiting = await one.result("private/sell", **order, **stop)
+            assert waiting["order"]["order_state"] == "untriggered"
             assert api.core.engine.book.depth(api.market.named(near).id, True) != []
             venue.now = place.near
             await api.core.enter(next_round(venue))
-            await loop.step(venue.now)
             assert api.core.engine.book.depth(api.market.named(near).id, True) == []
             assert await told(one) == [(near, "closed")]
             states = await one.result("private/get_open_orders", currency="any")
@@ -490,15 +480,6 @@ async def told(one: Client) -> list[tuple[str, str]]:
     await one.result("public/test")
     rows = [message["params"]["data"] for message in one.pushed]
     return [(row["instrument_name"], row["state"]) for row in rows]
-
-
-class Nothing:
-    """Venues that show nothing."""
-
-    seed = 1
-
-    def seen(self, now: int) -> dict[int, dict[int, NodePrice]]:
-        return {}
 
 
 def test_an_expiry_settles_and_its_names_stay(place: Place) -> None:

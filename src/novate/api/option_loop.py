@@ -17,7 +17,6 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from novate.api.core import Core
-from novate.api.market import Market
 from novate.api.prices import Replay
 from novate.api.venue import VenueApi
 from novate.chain.client import Client
@@ -32,7 +31,6 @@ from novate.model.arrays import STRIKES_MAX
 from novate.model.option_id import OptionId
 from novate.model.options import usable
 from novate.model.oracle import Observation
-from novate.model.order import ZERO_ADDRESS
 from novate.model.state import World
 from novate.risk.quotes import Quotes
 from novate.services.local_venue import node_keys
@@ -49,7 +47,7 @@ from novate.services.oracle_node import NodePrice
 from novate.services.settlement_node import WINDOW_S
 from novate.units import DAY_S, ORACLE_UNIT, WAD
 from novate.wire import records
-from novate.wire.records import AnyRecord, CancelRequested, OracleRound
+from novate.wire.records import AnyRecord, OracleRound
 
 SURFACE_SECONDS = 30
 AGAIN_SECONDS = 10
@@ -85,14 +83,11 @@ class OptionLoop:
     settings: Oracle
     underlyings: dict[int, str]
     lists: bool
-    market: Market | None = None
-    executor: str = ZERO_ADDRESS
     skipped: int = 0
     faults: int = 0
     posted_at: int = 0
     watched_at: int = 0
     _quiet_until: int = 0
-    _swept: set[tuple[tuple[int, int], int]] = field(default_factory=set)
     _asked: dict[tuple[object, ...], int] = field(default_factory=dict)
 
     async def run(self) -> None:
@@ -105,7 +100,6 @@ class OptionLoop:
         """Do what is due now."""
         seen = self.prices.seen(now)
         self._watch(now, seen)
-        await self._sweep(now)
         sends = await self._surfaces(now, seen)
         sends += [*self._listing(now), *self._arrays(now), *self._expiries(now)]
         if sends and now >= self._quiet_until:
@@ -304,27 +298,6 @@ class OptionLoop:
                 sends.append(partial(keeper.settle, *place, held))
         return sends
 
-    async def _sweep(self, now: int) -> None:
-        """Take out of the book what rests there of an expiry that is over, once: it could trade no
-        more, and its numbers will be another's.
-        """
-        world, market = self.core.world, self.market
-        over = {(p, world.options.listed[p].expiry) for p in expired(world)} - self._swept
-        if market is None or not over:
-            return
-        self._swept |= over
-        resting = {
-            (account, state.terms.instrument)
-            for account, orders in market.orders.by_account.items()
-            for state in orders.values()
-            if state.is_open and market.item_of(state).over(now)
-        }
-        signer = bytes.fromhex(self.executor.removeprefix("0x"))
-        for account, instrument in sorted(resting):
-            owner = account.to_bytes(32, "big")
-            done = CancelRequested(owner, "instrument", instrument, signer, now * 1000)
-            await self.core.enter(done)
-
     def _print(self, underlying: int, expiry: int, now: int) -> None:
         if not self.keeper.print_price(underlying, expiry, now):
             self.skipped += 1
@@ -362,6 +335,4 @@ def option_loop(
         parameters.oracle,
         {o.underlying: currencies[o.underlying] for o in parameters.options},
         lists,
-        venue.market,
-        venue.executor,
     )
