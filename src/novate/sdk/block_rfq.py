@@ -8,51 +8,26 @@ of a package can be traded by itself. Quotes and acceptances may be sent again a
 from __future__ import annotations
 
 import time
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
 from novate.model.order import BLOCK_REVISION
 from novate.sdk.faults import ConnectionLost, OutcomeUnknown
-from novate.sdk.nonces import Nonces
-from novate.sdk.rounding import Rounding, text, to_step
-from novate.sdk.signing import SigningKey, Terms
+from novate.sdk.parts import Amount, ClientPart
+from novate.sdk.rounding import text, to_step
 from novate.sdk.symbols import to_name
 from novate.wire import block
 from novate.wire.block import Consent
 
-Amount = Decimal | str | int | float
 QUOTE_SECONDS = 20
 # An order may outlive its quote a little: clocks differ.
 ORDER_SECONDS = 60
 _SENT = ("instrument_name", "price", "max_fee", "nonce", "expiry", "signature")
 
 
-class BlockRfqs(ABC):
+class BlockRfqs(ClientPart):
     """Methods of ``AsyncClient`` about blocks."""
-
-    executor: str
-    _key: SigningKey | None
-    _nonces: Nonces
-    _rounding: Rounding
-    _separator: bytes
-
-    @abstractmethod
-    async def call(self, method: str, **params: Any) -> Any:
-        """Any method of the API."""
-
-    @abstractmethod
-    def _terms(self, symbol: str) -> Terms:
-        """What is known of an instrument."""
-
-    @abstractmethod
-    def _fee(self, terms: Terms, price: Decimal) -> Decimal:
-        """The highest fee of a lot that an order at a price allows."""
-
-    @abstractmethod
-    def _until(self, symbol: str) -> int:
-        """When an order of an instrument expires, unless told otherwise (seconds)."""
 
     async def create_block_rfq(
         self, legs: Sequence[tuple[str, str, Amount]], valid_for: int = 60, **more: Any
@@ -167,8 +142,3 @@ class BlockRfqs(ABC):
         own = block.orders_hash(digest for digest, _ in made)
         rfq = bytes.fromhex(rfq_id[2:])
         return key.consent(self._separator, Consent(key.account, rfq, own, counter, until))
-
-    def _signing_key(self) -> SigningKey:
-        if self._key is None:
-            raise ValueError("a key is needed to sign: AsyncClient(url, key=SigningKey(...))")
-        return self._key

@@ -24,6 +24,7 @@ from novate.sdk.book import Book
 from novate.sdk.faults import ApiError, ConnectionLost, OutcomeUnknown
 from novate.sdk.more_orders import MoreOrders
 from novate.sdk.nonces import Nonces
+from novate.sdk.parts import Amount
 from novate.sdk.rounding import Rounding, text, to_step
 from novate.sdk.signing import SigningKey, Terms
 from novate.sdk.symbols import to_name, to_symbol
@@ -32,7 +33,6 @@ from novate.wire.eip712 import Domain
 
 DAY_S = 86_400
 FEE_MARGIN = Decimal("1.5")
-Amount = Decimal | str | int | float
 Listener = Callable[[str, Any], None]
 
 

@@ -6,33 +6,24 @@ are signed at once: one signature over the tree of all their sides.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
 from novate.model.order import POST_ONLY, Order
-from novate.sdk.nonces import Nonces
+from novate.sdk.parts import Amount, ClientPart
 from novate.sdk.rounding import Rounding, text, to_step
-from novate.sdk.signing import SigningKey, Terms, wad
+from novate.sdk.signing import wad
 from novate.sdk.symbols import to_name
 
-Amount = Decimal | str | int | float
 # How far beyond the mark a closing order may trade, unless a price is given.
 CLOSE_REACH = Decimal("0.04")
 _KEPT = ("post_only", "reduce_only", "label", "mmp")
 
 
-class MoreOrders(ABC):
+class MoreOrders(ClientPart):
     """Methods of ``AsyncClient`` about orders that are there already, and about many at once."""
-
-    _nonces: Nonces
-    _rounding: Rounding
-    _separator: bytes
-
-    @abstractmethod
-    async def call(self, method: str, **params: Any) -> Any:
-        """Any method of the API."""
 
     @abstractmethod
     async def fetch_order(self, order_id: str) -> dict[str, Any]:
@@ -51,22 +42,6 @@ class MoreOrders(ABC):
     @abstractmethod
     async def send_order(self, side: str, order_id: str, params: dict[str, Any]) -> dict[str, Any]:
         """Send a signed order."""
-
-    @abstractmethod
-    def _signing_key(self) -> SigningKey:
-        """The key that signs."""
-
-    @abstractmethod
-    def _terms(self, symbol: str) -> Terms:
-        """What is known of an instrument."""
-
-    @abstractmethod
-    def _fee(self, terms: Terms, price: Decimal) -> Decimal:
-        """The highest fee of a lot that an order at a price allows."""
-
-    @abstractmethod
-    def _until(self, symbol: str) -> int:
-        """When an order of an instrument expires, unless told otherwise (seconds)."""
 
     async def edit_order(
         self,

@@ -13,7 +13,8 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from novate.sdk.book import Book
-from novate.sdk.client import Amount, AsyncClient, Listener
+from novate.sdk.client import AsyncClient, Listener
+from novate.sdk.parts import Amount
 
 STOP_SECONDS = 30
 T = TypeVar("T")
