@@ -3,26 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from decimal import Decimal
-from pathlib import Path
 
-import pytest
-from support.venue_api import Client, Trader, Venue, connected, open_venue, served
+from support.venue_api import Client, Trader, Venue, connected, served, venue_of
 
 from novate.api.venue import VenueApi
 from novate.wire import eip712
 
 ONE, TWO = Trader("account one"), Trader("account two")
 BTC = "BTC-PERPETUAL"
-
-
-@pytest.fixture(scope="module")
-def venue(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Venue]:
-    folder: Path = tmp_path_factory.mktemp("venue")
-    made = open_venue(folder, [ONE, TWO])
-    yield made
-    made.close()
+venue = venue_of(ONE, TWO)
 
 
 async def login(client: Client, trader: Trader, api: VenueApi, scope: str = "read trade") -> None:

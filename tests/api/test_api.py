@@ -3,22 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from pathlib import Path
 
 import aiohttp
-import pytest
-from support.venue_api import Trader, Venue, connected, open_venue, served
+from support.venue_api import Trader, Venue, connected, served, venue_of
 
 MAKER, TAKER = Trader("api maker"), Trader("api taker")
-
-
-@pytest.fixture(scope="module")
-def venue(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Venue]:
-    folder: Path = tmp_path_factory.mktemp("venue")
-    made = open_venue(folder, [MAKER, TAKER])
-    yield made
-    made.close()
+venue = venue_of(MAKER, TAKER)
 
 
 def test_two_clients_trade_and_both_see_it(venue: Venue) -> None:

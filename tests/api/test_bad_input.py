@@ -11,15 +11,14 @@ import logging
 import os
 import struct
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
 import pytest
-from support.venue_api import Client, Trader, Venue, connected, open_venue, served
+from support.venue_api import Client, Trader, Venue, connected, served, venue_of
 
 from novate.api import connection, public_methods, server
 from novate.api.venue import VenueApi
@@ -28,14 +27,7 @@ from novate.services.gateway import Gateway
 MALLORY, ALICE, KEY = Trader("bad mallory"), Trader("bad alice"), Trader("bad key")
 BTC = "BTC-PERPETUAL"
 MEGABYTES = 10 << 20
-
-
-@pytest.fixture(scope="module")
-def venue(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Venue]:
-    folder: Path = tmp_path_factory.mktemp("venue")
-    made = open_venue(folder, [MALLORY, ALICE])
-    yield made
-    made.close()
+venue = venue_of(MALLORY, ALICE)
 
 
 @asynccontextmanager

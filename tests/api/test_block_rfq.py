@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pytest
 from support.rfq import BTC, ETH, LEGS, PRICES, acceptance, quote
-from support.venue_api import Client, Trader, Venue, connected, open_venue, served
+from support.venue_api import Client, Trader, Venue, connected, served, venue_of
 
 from novate.api import rfq as desk_module
 from novate.api.venue import VenueApi
@@ -19,14 +18,7 @@ from novate.model.order import IMMEDIATE, ZERO_ADDRESS
 
 TAKER, MAKER, RIVAL, POOR = (Trader(f"rfq {n}") for n in ("taker", "maker", "rival", "poor"))
 CHANNELS = ["block_rfq.maker.any", "block_rfq.taker.BTC", "block_rfq.maker.quotes.any"]
-
-
-@pytest.fixture(scope="module")
-def venue(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Venue]:
-    folder: Path = tmp_path_factory.mktemp("venue")
-    made = open_venue(folder, [TAKER, MAKER, RIVAL])
-    yield made
-    made.close()
+venue = venue_of(TAKER, MAKER, RIVAL)
 
 
 @asynccontextmanager

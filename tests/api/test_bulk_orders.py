@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-import pytest
-from support.venue_api import Trader, Venue, connected, open_venue, served
+from support.venue_api import Trader, Venue, connected, served, venue_of
 
 from novate.model.bulk import ORDERS_MAX
 from novate.model.order import IMMEDIATE, Order
@@ -18,14 +15,7 @@ from novate.wire.bulk import sign_bulk
 ONE, TWO = Trader("bulk one"), Trader("bulk two")
 PLACE = "private/place_orders"
 Legs = list[tuple[int, int, bool]]
-
-
-@pytest.fixture(scope="module")
-def venue(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Venue]:
-    folder: Path = tmp_path_factory.mktemp("venue")
-    made = open_venue(folder, [ONE, TWO])
-    yield made
-    made.close()
+venue = venue_of(ONE, TWO)
 
 
 def tree(trader: Trader, separator: bytes, legs: Legs) -> dict[str, Any]:

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-import pytest
-from support.venue_api import Client, Trader, Venue, connected, open_venue, served
+from support.venue_api import Client, Trader, Venue, connected, served, venue_of
 
 from novate.api.venue import VenueApi
 from novate.model.order import IMMEDIATE, REDUCE_ONLY, Order
@@ -17,14 +14,7 @@ from novate.wire import eip712
 
 ONE, TWO = Trader("closing one"), Trader("closing two")
 BTC, CLOSE = "BTC-PERPETUAL", "private/close_position"
-
-
-@pytest.fixture(scope="module")
-def venue(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Venue]:
-    folder: Path = tmp_path_factory.mktemp("venue")
-    made = open_venue(folder, [ONE, TWO])
-    yield made
-    made.close()
+venue = venue_of(ONE, TWO)
 
 
 def closing(api: VenueApi, trader: Trader, lots: int, price: int, **more: Any) -> dict[str, Any]:

@@ -3,52 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
-from support.venue_api import Trader, Venue, open_venue, served
+from support.venue_api import Trader, Venue, name_of, trading, venue_of
 
-from novate.sdk import ApiError, AsyncClient, SigningKey
+from novate.sdk import AsyncClient
 
 MAKER, TAKER = Trader("edit maker"), Trader("edit taker")
 BTC = "BTC-PERPETUAL"
-
-
-@pytest.fixture(scope="module")
-def venue(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Venue]:
-    folder: Path = tmp_path_factory.mktemp("venue")
-    made = open_venue(folder, [MAKER, TAKER])
-    yield made
-    made.close()
-
-
-@asynccontextmanager
-async def both(venue: Venue) -> AsyncIterator[tuple[AsyncClient, AsyncClient]]:
-    """Both clients, and nothing in the book afterwards."""
-    async with (
-        served(venue) as (_, url),
-        AsyncClient(url, SigningKey(bytes(MAKER.key.key))) as maker,
-        AsyncClient(url, SigningKey(bytes(TAKER.key.key))) as taker,
-    ):
-        yield maker, taker
-        for client in (maker, taker):
-            await client.cancel_all_orders()
-
-
-async def name_of(work: Any) -> str:
-    """The name of the rejection that some work ends in."""
-    with pytest.raises(ApiError) as refused:
-        await work
-    field, colon, _ = refused.value.detail.partition(":")
-    return f"{refused.value.name} {field}" if colon else refused.value.name
+venue = venue_of(MAKER, TAKER)
 
 
 def test_an_edit_is_the_same_order_under_a_new_id(venue: Venue) -> None:
     async def run() -> None:
-        async with both(venue) as (maker, taker):
+        async with trading(venue, MAKER, TAKER) as (maker, taker):
             placed = (await maker.create_order(BTC, "sell", "0.5", 100_100, label="mine"))["order"]
             done = await taker.create_order(
                 BTC, "buy", "0.2", 100_100, time_in_force="immediate_or_cancel"
@@ -82,7 +51,7 @@ def test_an_edit_is_the_same_order_under_a_new_id(venue: Venue) -> None:
 
 def test_an_edit_that_is_refused_changes_nothing(venue: Venue) -> None:
     async def run() -> None:
-        async with both(venue) as (maker, _taker):
+        async with trading(venue, MAKER, TAKER) as (maker, _taker):
             order = (await maker.create_order(BTC, "sell", "0.5", 100_100))["order"]
             before = await maker.fetch_order(order["order_id"])
             sign = {"nonce": order["nonce"], "revision": 1}
@@ -119,7 +88,7 @@ def test_an_edit_that_is_refused_changes_nothing(venue: Venue) -> None:
 
 def test_the_same_edit_again_is_the_same_answer(venue: Venue) -> None:
     async def run() -> None:
-        async with both(venue) as (maker, _taker):
+        async with trading(venue, MAKER, TAKER) as (maker, _taker):
             order = (await maker.create_order(BTC, "sell", "0.5", 100_100, label="twice"))["order"]
             sign = {"nonce": order["nonce"], "revision": 1, "label": "twice"}
             _, params = maker.sign_order(BTC, "sell", "0.5", 100_090, **sign)
@@ -151,7 +120,7 @@ def test_the_same_edit_again_is_the_same_answer(venue: Venue) -> None:
 
 def test_an_edit_may_trade(venue: Venue) -> None:
     async def run() -> None:
-        async with both(venue) as (maker, taker):
+        async with trading(venue, MAKER, TAKER) as (maker, taker):
             await maker.create_order(BTC, "sell", "0.5", 100_100)
             bid = (await taker.create_order(BTC, "buy", "0.3", 99_000))["order"]
             crossed = await taker.edit_order(bid["order_id"], price=100_100)
@@ -167,7 +136,7 @@ def test_an_edit_may_trade(venue: Venue) -> None:
 
 def test_changes_come_together_for_their_account_alone(venue: Venue) -> None:
     async def run() -> None:
-        async with both(venue) as (maker, taker):
+        async with trading(venue, MAKER, TAKER) as (maker, taker):
             seen: dict[str, list[Any]] = {"raw": [], "100ms": [], "portfolio": [], "other": []}
             for kind in ("raw", "100ms"):
                 await maker.follow(
@@ -203,7 +172,7 @@ def test_changes_come_together_for_their_account_alone(venue: Venue) -> None:
 
 def test_a_trigger_waits_and_can_be_edited_and_cancelled(venue: Venue) -> None:
     async def run() -> None:
-        async with both(venue) as (maker, taker):
+        async with trading(venue, MAKER, TAKER) as (maker, taker):
             stop = {"type": "stop_limit", "trigger_price": "105000"}
             order = (await taker.create_order(BTC, "buy", "0.3", 106_000, **stop))["order"]
             assert (order["order_state"], order["order_type"]) == ("untriggered", "stop_limit")
@@ -241,7 +210,7 @@ def test_a_trigger_waits_and_can_be_edited_and_cancelled(venue: Venue) -> None:
 
 def test_a_post_only_order_slides_if_it_is_asked_to(venue: Venue) -> None:
     async def run() -> None:
-        async with both(venue) as (maker, taker):
+        async with trading(venue, MAKER, TAKER) as (maker, taker):
             await maker.create_order(BTC, "sell", "0.5", 100_000)
             strict = taker.create_order(BTC, "buy", "0.1", 100_100, post_only=True)
             assert await name_of(strict) == "PostOnly"
@@ -257,20 +226,20 @@ def test_a_post_only_order_slides_if_it_is_asked_to(venue: Venue) -> None:
 
 def test_orders_go_with_any_connection_of_the_account_if_it_says_so(venue: Venue) -> None:
     async def run() -> None:
-        async with both(venue) as (maker, _taker):
+        async with trading(venue, MAKER, TAKER) as (maker, _taker):
             url = "http" + maker._transport._url.split("/ws/")[0][2:]
             scope = {"scope": "account"}
             assert await maker.call("private/enable_cancel_on_disconnect", **scope) == "ok"
             found = await maker.call("private/get_cancel_on_disconnect", **scope)
             assert found == {"scope": "account", "enabled": True}
             await maker.create_order(BTC, "sell", "0.5", 100_100)
-            async with AsyncClient(url, SigningKey(bytes(MAKER.key.key))) as sister:
+            async with AsyncClient(url, MAKER.signing_key) as sister:
                 here = await sister.call("private/get_cancel_on_disconnect")
                 assert here == {"scope": "connection", "enabled": True}
                 await sister.call("private/disable_cancel_on_disconnect")
             await asyncio.sleep(0.2)
             assert len(await maker.fetch_open_orders()) == 1  # that one had said otherwise
-            async with AsyncClient(url, SigningKey(bytes(MAKER.key.key))):
+            async with AsyncClient(url, MAKER.signing_key):
                 pass
             for _ in range(40):
                 await asyncio.sleep(0.05)
@@ -284,7 +253,7 @@ def test_orders_go_with_any_connection_of_the_account_if_it_says_so(venue: Venue
 
 def test_a_position_is_closed_by_the_sdk(venue: Venue) -> None:
     async def run() -> None:
-        async with both(venue) as (maker, taker):
+        async with trading(venue, MAKER, TAKER) as (maker, taker):
             held = {p["instrument_name"]: p["size"] for p in await taker.fetch_positions()}
             if not held:
                 await maker.create_order(BTC, "sell", "0.2", 100_000)

@@ -9,13 +9,12 @@ import gc
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support.hostile import Hostile
-from support.venue_api import Trader, Venue, open_venue, served
+from support.venue_api import Trader, Venue, served, venue_of
 
 from novate.api import rpc
 from novate.api.session import Limits, Session
@@ -26,14 +25,7 @@ from novate.store.database import Database
 MALLORY, ALICE, BOB = Trader("fuzz mallory"), Trader("fuzz alice"), Trader("fuzz bob")
 BTC = "BTC-PERPETUAL"
 NAMES_A_FIELD = re.compile(r"\A.{1,80}?: ")
-
-
-@pytest.fixture(scope="module")
-def venue(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Venue]:
-    folder: Path = tmp_path_factory.mktemp("venue")
-    made = open_venue(folder, [MALLORY, ALICE, BOB])
-    yield made
-    made.close()
+venue = venue_of(MALLORY, ALICE, BOB)
 
 
 def session_of(api: VenueApi, trader: Trader, *scopes: str) -> tuple[Session, list[bytes]]:

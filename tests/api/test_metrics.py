@@ -3,25 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from pathlib import Path
 
 import aiohttp
-import pytest
 from prometheus_client.parser import text_string_to_metric_families
-from support.venue_api import Trader, Venue, connected, open_venue, served
+from support.venue_api import Trader, Venue, connected, served, venue_of
 
 from novate.api.metrics import Part
 
 TRADER = Trader("metrics trader")
-
-
-@pytest.fixture(scope="module")
-def venue(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Venue]:
-    folder: Path = tmp_path_factory.mktemp("venue")
-    made = open_venue(folder, [TRADER])
-    yield made
-    made.close()
+venue = venue_of(TRADER)
 
 
 def test_figures_are_those_of_the_venue(venue: Venue) -> None:

@@ -3,47 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
-from support.venue_api import Trader, Venue, open_venue, served
+from support.venue_api import Trader, Venue, name_of, trading, venue_of
 
-from novate.sdk import ApiError, AsyncClient, SigningKey
+from novate.sdk import AsyncClient
 
 MAKER, TAKER = Trader("quote maker"), Trader("quote taker")
 BTC, ETH = "BTC-PERPETUAL", "ETH-PERPETUAL"
-
-
-@pytest.fixture(scope="module")
-def venue(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Venue]:
-    folder: Path = tmp_path_factory.mktemp("venue")
-    made = open_venue(folder, [MAKER, TAKER])
-    yield made
-    made.close()
-
-
-@asynccontextmanager
-async def both(venue: Venue) -> AsyncIterator[tuple[AsyncClient, AsyncClient]]:
-    """Both clients, and nothing in the book afterwards."""
-    async with (
-        served(venue) as (_, url),
-        AsyncClient(url, SigningKey(bytes(MAKER.key.key))) as maker,
-        AsyncClient(url, SigningKey(bytes(TAKER.key.key))) as taker,
-    ):
-        yield maker, taker
-        for client in (maker, taker):
-            await client.cancel_all_orders()
-
-
-async def name_of(work: Any) -> str:
-    """The name of the rejection that some work ends in."""
-    with pytest.raises(ApiError) as refused:
-        await work
-    field, colon, _ = refused.value.detail.partition(":")
-    return f"{refused.value.name} {field}" if colon else refused.value.name
+venue = venue_of(MAKER, TAKER)
 
 
 def two_sided(
@@ -64,7 +33,7 @@ async def prices(client: AsyncClient) -> dict[str, str]:
 
 def test_many_instruments_are_quoted_with_one_signature(venue: Venue) -> None:
     async def run() -> None:
-        async with both(venue) as (maker, taker):
+        async with trading(venue, MAKER, TAKER) as (maker, taker):
             quotes = [two_sided(BTC, 100_000, 50), two_sided(ETH, 4_000, 5, "2")]
             done = await maker.mass_quote(quotes, label="mm")
             assert [o["price"] for o in done["orders"]] == ["99950", "100050", "3995", "4005"]
@@ -100,7 +69,7 @@ def test_many_instruments_are_quoted_with_one_signature(venue: Venue) -> None:
 
 def test_each_quote_is_taken_or_refused_by_itself(venue: Venue) -> None:
     async def run() -> None:
-        async with both(venue) as (maker, taker):
+        async with trading(venue, MAKER, TAKER) as (maker, taker):
             await taker.create_order(BTC, "sell", "0.1", 100_020)
             await maker.mass_quote([two_sided(BTC, 100_000, 10)])
             crossing = [two_sided(BTC, 100_040, 10), two_sided(ETH, 4_000, 5)]
@@ -125,7 +94,7 @@ def test_the_same_mass_quote_again_is_the_same_answer(
     venue: Venue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def run() -> None:
-        async with both(venue) as (maker, taker):
+        async with trading(venue, MAKER, TAKER) as (maker, taker):
             sent: list[dict[str, Any]] = []
             call = maker.call
 
@@ -188,7 +157,7 @@ def other(quote: dict[str, Any]) -> dict[str, Any]:
 
 def test_protection_pulls_all_quotes_at_a_limit(venue: Venue) -> None:
     async def run() -> None:
-        async with both(venue) as (maker, taker):
+        async with trading(venue, MAKER, TAKER) as (maker, taker):
             told: list[dict[str, Any]] = []
             await maker.follow("user.mmp_trigger.btc_usdc", lambda _, data: told.append(data))
             off = await maker.fetch_mmp("BTC")

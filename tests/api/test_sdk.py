@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from support.venue_api import Trader, Venue, open_venue, served
+from support.venue_api import Trader, Venue, served, venue_of
 
-from novate.sdk import ApiError, AsyncClient, Rounding, SigningKey
+from novate.sdk import ApiError, AsyncClient, Rounding
 from novate.sdk.book import Book
 from novate.sdk.nonces import Nonces
 from novate.sdk.rounding import to_step
@@ -19,26 +18,15 @@ from novate.sdk.symbols import to_name, to_symbol
 
 MAKER, TAKER = Trader("sdk maker"), Trader("sdk taker")
 BTC = "BTC/USDC:USDC"
-
-
-@pytest.fixture(scope="module")
-def venue(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Venue]:
-    folder: Path = tmp_path_factory.mktemp("venue")
-    made = open_venue(folder, [MAKER, TAKER])
-    yield made
-    made.close()
-
-
-def key_of(trader: Trader) -> SigningKey:
-    return SigningKey(bytes(trader.key.key))
+venue = venue_of(MAKER, TAKER)
 
 
 def test_a_maker_and_a_taker_trade_and_follow_the_book(venue: Venue) -> None:
     async def run() -> None:
         async with (
             served(venue) as (_, url),
-            AsyncClient(url, key_of(MAKER)) as maker,
-            AsyncClient(url, key_of(TAKER)) as taker,
+            AsyncClient(url, MAKER.signing_key) as maker,
+            AsyncClient(url, TAKER.signing_key) as taker,
         ):
             book = await taker.follow_order_book(BTC)
             placed = await maker.create_order(BTC, "sell", "0.4", 100_050, post_only=True)
@@ -65,7 +53,7 @@ def test_a_maker_and_a_taker_trade_and_follow_the_book(venue: Venue) -> None:
 
 def test_the_same_signed_order_sent_again_is_the_same_order(venue: Venue) -> None:
     async def run() -> None:
-        async with served(venue) as (_, url), AsyncClient(url, key_of(MAKER)) as maker:
+        async with served(venue) as (_, url), AsyncClient(url, MAKER.signing_key) as maker:
             order_id, request = maker.sign_order(BTC, "buy", "0.1", 90_000)
             first = await maker.send_order("buy", order_id, request)
             again = await maker.send_order("buy", order_id, request)
@@ -82,7 +70,7 @@ def test_a_dry_run_signs_and_sends_nothing(venue: Venue) -> None:
     async def run() -> None:
         async with (
             served(venue) as (_, url),
-            AsyncClient(url, key_of(MAKER), dry_run=True) as maker,
+            AsyncClient(url, MAKER.signing_key, dry_run=True) as maker,
         ):
             shown = await maker.create_order(BTC, "buy", "0.1", 90_000)
             assert shown["order"]["order_state"] == "dry_run"
@@ -94,7 +82,7 @@ def test_a_dry_run_signs_and_sends_nothing(venue: Venue) -> None:
 
 def test_a_lost_connection_comes_back_logged_in_and_following(venue: Venue) -> None:
     async def run() -> None:
-        async with served(venue) as (_, url), AsyncClient(url, key_of(MAKER)) as maker:
+        async with served(venue) as (_, url), AsyncClient(url, MAKER.signing_key) as maker:
             book = await maker.follow_order_book(BTC)
             socket = maker._transport._socket
             assert socket is not None

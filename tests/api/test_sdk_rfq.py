@@ -5,29 +5,16 @@ again.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-from support.venue_api import Trader, Venue, open_venue, served
+from support.venue_api import Trader, Venue, served, venue_of
 
-from novate.sdk import AsyncClient, ConnectionLost, OutcomeUnknown, SigningKey
+from novate.sdk import AsyncClient, ConnectionLost, OutcomeUnknown
 
 TAKER, MAKER = Trader("sdk rfq taker"), Trader("sdk rfq maker")
 BTC, ETH = "BTC/USDC:USDC", "ETH-PERPETUAL"
-
-
-@pytest.fixture(scope="module")
-def venue(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Venue]:
-    folder: Path = tmp_path_factory.mktemp("venue")
-    made = open_venue(folder, [TAKER, MAKER])
-    yield made
-    made.close()
-
-
-def key(trader: Trader) -> SigningKey:
-    return SigningKey(bytes(trader.key.key))
+venue = venue_of(TAKER, MAKER)
 
 
 def test_a_package_is_traded_and_a_lost_answer_is_asked_for_again(
@@ -36,8 +23,8 @@ def test_a_package_is_traded_and_a_lost_answer_is_asked_for_again(
     async def run() -> None:
         async with (
             served(venue) as (_, url),
-            AsyncClient(url, key(TAKER)) as taker,
-            AsyncClient(url, key(MAKER)) as maker,
+            AsyncClient(url, TAKER.signing_key) as taker,
+            AsyncClient(url, MAKER.signing_key) as maker,
         ):
             asked = await taker.create_block_rfq([(BTC, "buy", "0.3"), (ETH, "sell", 1)])
             [seen] = await maker.fetch_block_rfqs(role="maker")
@@ -67,8 +54,8 @@ def test_requests_and_quotes_are_taken_back(venue: Venue) -> None:
     async def run() -> None:
         async with (
             served(venue) as (_, url),
-            AsyncClient(url, key(TAKER)) as taker,
-            AsyncClient(url, key(MAKER)) as maker,
+            AsyncClient(url, TAKER.signing_key) as taker,
+            AsyncClient(url, MAKER.signing_key) as maker,
         ):
             asked = await taker.create_block_rfq([(BTC, "sell", "0.1")], label="mine")
             offer = await maker.quote_block_rfq(asked, "buy", [99_990])
@@ -82,7 +69,7 @@ def test_requests_and_quotes_are_taken_back(venue: Venue) -> None:
 
 def test_what_does_not_fit_is_said_before_it_is_sent(venue: Venue) -> None:
     async def run() -> None:
-        async with served(venue) as (_, url), AsyncClient(url, key(MAKER)) as maker:
+        async with served(venue) as (_, url), AsyncClient(url, MAKER.signing_key) as maker:
             asked = {"legs": [{"direction": "buy"}], "block_rfq_id": "0x" + "00" * 32}
             with pytest.raises(ValueError, match="a price for each of 1 legs"):
                 await maker.quote_block_rfq(asked, "sell", [])
@@ -95,7 +82,7 @@ def test_what_does_not_fit_is_said_before_it_is_sent(venue: Venue) -> None:
                 with pytest.raises(ValueError, match="a key is needed"):
                     await reader.quote_block_rfq(asked | {"legs": [leg]}, "sell", [1])
         with pytest.raises(ConnectionLost):
-            async with AsyncClient("http://127.0.0.1:9", key(MAKER)):
+            async with AsyncClient("http://127.0.0.1:9", MAKER.signing_key):
                 pass
 
     asyncio.run(run())

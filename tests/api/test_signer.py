@@ -185,7 +185,7 @@ def test_ccxt_reads_and_trades_options(venue: Venue, keys: Path) -> None:
 
 
 def other_key() -> SigningKey:
-    return SigningKey(bytes(OTHER.key.key))
+    return OTHER.signing_key
 
 
 def test_another_secret_is_refused(venue: Venue, keys: Path) -> None:

@@ -7,20 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.venue_api import Trader, Venue, open_venue, served_in_background
+from support.venue_api import Trader, Venue, served_in_background, venue_of
 
 from novate.cli.main import main
-from novate.sdk import Client, SigningKey
+from novate.sdk import Client
 
 TRADER, OTHER = Trader("cli trader"), Trader("cli other")
-
-
-@pytest.fixture(scope="module")
-def venue(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Venue]:
-    folder: Path = tmp_path_factory.mktemp("venue")
-    made = open_venue(folder, [TRADER, OTHER])
-    yield made
-    made.close()
+venue = venue_of(TRADER, OTHER)
 
 
 @pytest.fixture
@@ -54,7 +47,7 @@ def test_an_order_is_placed_shown_filled_and_cancelled(
     placed = json.loads(said(capsys, "order", "buy", "BTC-PERPETUAL", "0.3", "99000", "--json"))
     order_id = placed["order"]["order_id"]
     assert "99000" in said(capsys, "venue", "book", "BTC-PERPETUAL")
-    with Client(url, SigningKey(bytes(OTHER.key.key))) as other:
+    with Client(url, OTHER.signing_key) as other:
         other.create_order(
             "BTC-PERPETUAL", "sell", "0.1", 99_000, time_in_force="immediate_or_cancel"
         )
@@ -74,7 +67,7 @@ def test_an_order_is_edited_and_a_position_closed(
     edited = json.loads(said(capsys, *changed))["order"]
     assert (edited["price"], edited["amount"], edited["replaced"]) == ("99500", "0.3", True)
     assert "--price" in refused(capsys, "order", "edit", edited["order_id"])
-    with Client(url, SigningKey(bytes(OTHER.key.key))) as other:
+    with Client(url, OTHER.signing_key) as other:
         other.create_order(btc, "sell", "0.3", 99_500, time_in_force="immediate_or_cancel")
         held = float(json.loads(said(capsys, "position", "list", "--json"))[0]["size"])
         other.create_order(btc, "buy", "1", 99_400)

@@ -8,11 +8,12 @@ import threading
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
 import aiohttp
+import pytest
 from coincurve import PrivateKey
 from eth_account.signers.local import LocalAccount
 
@@ -26,6 +27,7 @@ from novate.lab.smiles import SmileTable, around
 from novate.model import surfaces
 from novate.model.account import account_of
 from novate.model.order import IMMEDIATE, Order
+from novate.sdk import ApiError, AsyncClient, SigningKey
 from novate.services.boot import coincurve_key
 from novate.services.gateway import Gateway
 from novate.services.option_keeper import OptionKeeper, strikes_for
@@ -47,6 +49,11 @@ class Trader:
         self.address = self.key.address.lower()
         self.account = account_of(self.address)
         self.nonce = 0
+
+    @property
+    def signing_key(self) -> SigningKey:
+        """The key as the SDK takes it."""
+        return SigningKey(bytes(self.key.key))
 
     def login(self, separator: bytes, scope: str = "read trade") -> dict[str, Any]:
         """Parameters of ``public/auth``."""
@@ -139,6 +146,18 @@ def open_venue(folder: Path, traders: list[Trader], start: int | None = None) ->
     venue.mine(venue.now + 12)
     for step in range(3):  # past the restart grace
         post(venue, venue.now + (60 if step else 12))
+    return venue
+
+
+def venue_of(*traders: Trader) -> Any:
+    """A fixture: one venue with these traders for the tests of a module."""
+
+    @pytest.fixture(scope="module")
+    def venue(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Venue]:
+        made = open_venue(tmp_path_factory.mktemp("venue"), list(traders))
+        yield made
+        made.close()
+
     return venue
 
 
@@ -236,3 +255,24 @@ async def connected(url: str) -> AsyncIterator[Client]:
     """A WebSocket to a served venue."""
     async with aiohttp.ClientSession() as http, http.ws_connect(f"{url}/ws/api/v1") as socket:
         yield Client(socket)
+
+
+@asynccontextmanager
+async def trading(venue: Venue, *traders: Trader) -> AsyncIterator[tuple[AsyncClient, ...]]:
+    """The SDK's clients of traders of a served venue; nothing is in the book afterwards."""
+    async with served(venue) as (_, url), AsyncExitStack() as stack:
+        clients = [
+            await stack.enter_async_context(AsyncClient(url, trader.signing_key))
+            for trader in traders
+        ]
+        yield tuple(clients)
+        for client in clients:
+            await client.cancel_all_orders()
+
+
+async def name_of(work: Any) -> str:
+    """The name of the rejection that some work of a client ends in."""
+    with pytest.raises(ApiError) as refused:
+        await work
+    field, colon, _ = refused.value.detail.partition(":")
+    return f"{refused.value.name} {field}" if colon else refused.value.name
