@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from novate.sdk import ApiError, Client, SigningKey
-from tests.api.test_up import BTC, PROGRAM, key_of, running
+from tests.api.test_up import BTC, key_of, running
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
@@ -110,7 +110,7 @@ def test_both_sides_of_an_option_are_quoted_and_a_fill_settles(said: dict[str, A
 
 
 def command(said: dict[str, Any], *words: str) -> str:
-    line = [sys.executable, "-c", PROGRAM, "venue", *words, "--venue", said["url"]]
+    line = [sys.executable, "-m", "novate", "venue", *words, "--venue", said["url"]]
     ended = subprocess.run(
         line, env=environment(said, 0), capture_output=True, text=True, timeout=60
     )
@@ -190,7 +190,7 @@ def test_a_bot_trades_through_the_signer(said: dict[str, Any], tmp_path: Path) -
     key.chmod(0o600)
     keys = tmp_path / "keys.toml"
     keys.write_text(f'[[key]]\nid = "bot"\nsecret = "{SECRET}"\nprivate_key_file = "bot.key"\n')
-    command = [sys.executable, "-c", PROGRAM, "signer", "--keys", str(keys), "--port", "0"]
+    command = [sys.executable, "-m", "novate", "signer", "--keys", str(keys), "--port", "0"]
     with subprocess.Popen(
         [*command, "--venue", said["url"]], stdout=subprocess.PIPE, text=True
     ) as signer:

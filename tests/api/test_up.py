@@ -22,13 +22,12 @@ from novate.sdk import Client, SigningKey
 from novate.units import DAY_S
 
 BTC = "BTC-PERPETUAL"
-PROGRAM = "from novate.cli.main import main; main()"
 
 
 @contextmanager
 def running(folder: Path, *options: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
     """A venue on a free port; the process and what it said."""
-    command = [sys.executable, "-c", PROGRAM, "up", "--folder", str(folder), "--port", "0"]
+    command = [sys.executable, "-m", "novate", "up", "--folder", str(folder), "--port", "0"]
     with subprocess.Popen(
         [*command, "--json", *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
@@ -99,7 +98,7 @@ def test_a_venue_trades_settles_and_goes_on_after_a_restart(tmp_path: Path) -> N
 def test_two_processes_do_not_share_a_folder(tmp_path: Path) -> None:
     folder = tmp_path / "venue"
     with running(folder):
-        command = [sys.executable, "-c", PROGRAM, "up", "--folder", str(folder), "--port", "0"]
+        command = [sys.executable, "-m", "novate", "up", "--folder", str(folder), "--port", "0"]
         second = subprocess.run(command, capture_output=True, text=True, timeout=60)
         assert second.returncode == 2
         assert "JournalLocked" in second.stderr and "Traceback" not in second.stderr
@@ -116,7 +115,7 @@ def test_two_processes_do_not_share_a_folder(tmp_path: Path) -> None:
 def test_a_wrong_setting_is_one_line(tmp_path: Path, text: str, said: str) -> None:
     settings = tmp_path / "venue.toml"
     settings.write_text(text)
-    command = [sys.executable, "-c", PROGRAM, "up", "--folder", str(tmp_path / "v")]
+    command = [sys.executable, "-m", "novate", "up", "--folder", str(tmp_path / "v")]
     ended = subprocess.run(
         [*command, "--config", str(settings)], capture_output=True, text=True, timeout=60
     )

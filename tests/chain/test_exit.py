@@ -39,7 +39,7 @@ from novate.wire.records import Matched
 from tests.support.market import BTC, Market
 
 ROOT = Path(__file__).parents[2]
-NOVATE = ("-c", "from novate.cli.main import main; main()")
+NOVATE = ("-m", "novate")
 Gone = tuple[Market, ExitData]
 
 

@@ -31,7 +31,6 @@ from novate.sdk.faults import ApiError, ConnectionLost, OutcomeUnknown
 from novate.wire import records
 from novate.wire.records import Busted, Matched, OrderPlaced
 
-PROGRAM = "from novate.cli.main import main; main()"
 BTC = "BTC-PERPETUAL"
 SETTINGS = "[venue]\nbatch_ms = 100\nblock_ms = 200\nsnapshot_minutes = 1\n"
 FOREVER = resource.RLIM_INFINITY
@@ -53,7 +52,7 @@ class Up:
 
     def start(self) -> None:
         """Begin the process; returns once it has said where it listens."""
-        command = [sys.executable, "-c", PROGRAM, "up", "--folder", str(self.folder), "--json"]
+        command = [sys.executable, "-m", "novate", "up", "--folder", str(self.folder), "--json"]
         port = self.said["url"].rsplit(":", 1)[1] if self.said else "0"
         command += ["--config", str(self.settings), "--port", port]
         errors = self.folder.with_suffix(".err").open("a")

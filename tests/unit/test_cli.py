@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from importlib.machinery import ModuleSpec
@@ -46,6 +47,12 @@ def install(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
 def test_version(run: Callable[..., tuple[int, str, str]]) -> None:
     assert run("--version") == (0, f"novate {__version__}\n", "")
+
+
+def test_python_runs_the_package_as_the_command() -> None:
+    command = [sys.executable, "-m", "novate", "--version"]
+    ended = subprocess.run(command, capture_output=True, text=True)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, f"novate {__version__}\n", "")
 
 
 def leaves(group: Any, above: str) -> Iterator[tuple[str, str]]:
