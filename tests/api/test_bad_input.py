@@ -366,7 +366,9 @@ def test_a_slow_reader_is_cut_off_with_the_reason(
     async def run() -> None:
         async with served(venue) as (api, url), raw(url) as (reader, writer):
             await upgraded(reader, writer)
-            reader._transport.pause_reading()  # type: ignore[attr-defined]
+            transport = writer.transport
+            assert isinstance(transport, asyncio.ReadTransport)
+            transport.pause_reading()
             follow = {"method": "public/subscribe", "params": {"channels": [f"ticker.{BTC}.raw"]}}
             writer.write(frame(json.dumps({"jsonrpc": "2.0"} | follow).encode()))
             deadline = time.monotonic() + 20
@@ -374,7 +376,7 @@ def test_a_slow_reader_is_cut_off_with_the_reason(
                 push_to_all(api)
                 await asyncio.sleep(0.01)
             assert api.cut_off == {"SlowConsumer": 1}
-            reader._transport.resume_reading()  # type: ignore[attr-defined]
+            transport.resume_reading()
             assert b"SlowConsumer: read faster" in await ends(reader, 10)
             await works(url)
 

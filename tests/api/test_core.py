@@ -43,7 +43,8 @@ def journal(tmp_path: Path) -> Iterator[Journal]:
 
 def serve(journal: Journal, work: Callable[[Core], Awaitable[None]]) -> Core:
     """Run a core beside some work; then its journal must replay to its engine's state."""
-    made = Core(journal, Refusing())  # type: ignore[arg-type]
+    engine = Refusing()
+    made = Core(journal, engine)
 
     async def run() -> None:
         running = asyncio.create_task(made.run())
@@ -51,10 +52,11 @@ def serve(journal: Journal, work: Callable[[Core], Awaitable[None]]) -> Core:
         running.cancel()
 
     asyncio.run(run())
-    again = Follower(Refusing())
+    replayed = Refusing()
+    again = Follower(replayed)
     again.follow(journal.read(1))
     assert not again.pending
-    assert again.engine.seen == made.engine.seen  # type: ignore[attr-defined]
+    assert replayed.seen == engine.seen
     return made
 
 
@@ -142,7 +144,7 @@ def test_load_is_shed_by_class_cancels_last(
         monkeypatch.setattr(core, name, most)
 
     async def run() -> None:
-        venue = Core(journal, Refusing())  # type: ignore[arg-type]  # and nobody serves it yet
+        venue = Core(journal, Refusing())  # and nobody serves it yet
         sent: list[asyncio.Task[list[AnyRecord]]] = []
 
         async def put(command: AnyRecord, count: int) -> None:
@@ -185,7 +187,7 @@ def test_an_engine_that_fails_stops_the_venue_at_once(journal: Journal) -> None:
             raise RuntimeError("as a test wants it")
 
     async def run() -> None:
-        venue, supervisor = Core(journal, Broken()), Supervisor()  # type: ignore[arg-type]
+        venue, supervisor = Core(journal, Broken()), Supervisor()
         supervisor.start("core", venue.run)
         assert (await refusal(venue.submit(order(1)))).error is OutcomeUnknown
         await asyncio.wait_for(supervisor.given_up.wait(), 2)

@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from decimal import Decimal
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -246,7 +247,7 @@ def test_an_interval_sends_the_newest_state_and_all_rows_once() -> None:
         later = Aggregator(lambda *message: sent.append(message))
         for number in range(3):
             later.collect(100, ("rows", 7), [number])
-            later.mark(100, ("state", 0), lambda n=number: n)  # type: ignore[misc]
+            later.mark(100, ("state", 0), partial(int, number))
         later.mark(100, ("nothing new", 0), lambda: None)
         assert sent == []
         await asyncio.sleep(0.15)

@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 
 from novate.engine.journal import GENESIS_KIND, Journal, Record
+from novate.engine.protection import Protection
 from novate.errors import Error, Rejected
+from novate.model.state import World
 from novate.wire import records
 from novate.wire.records import AnyRecord, CancelRequested, Order, OrderPlaced, OrderRejected
 
@@ -66,11 +68,29 @@ def cancel(number: int) -> CancelRequested:
     return CancelRequested(bytes(32), "nonce", number, bytes(20), clock())
 
 
+class Books:
+    """Where nothing rests."""
+
+    def depth(self, instrument: int, is_buy: bool, levels: int = 1) -> list[tuple[int, int]]:
+        return []
+
+    def warm(self) -> None:
+        """There is nothing to make ready."""
+
+
 class Refusing:
-    """An engine that refuses every order; its state is all the digests it has seen."""
+    """An engine that refuses every order; its state is all the digests it has seen. It has a world
+    and a book as any other; nothing is in them.
+    """
 
     def __init__(self) -> None:
         self.seen: list[bytes] = []
+        self.placed: dict[bytes, OrderPlaced] = {}
+        self.world = World(clock() // 1000, {})
+        self.book = Books()
+
+    def protection(self, account: int, underlying: int) -> Protection:
+        return Protection()
 
     def handle(self, command: AnyRecord) -> list[AnyRecord]:
         if not isinstance(command, OrderPlaced):
