@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Table, select
-from support.index import contents
+from support.index import contents, rows
 from support.journals import child
-from support.market import Market
+from support.market import Market, market_of
 
 from novate.chain.client import Client, RpcFault
 from novate.chain.compile import compile_contract
@@ -42,12 +41,6 @@ MINUTES = 20
 ALL = Page(count=1000, sorting="asc")
 # What a node adds to what the journal tells: every block, and its hash.
 ABOUT_BLOCKS = ("blocks", "progress", "identity")
-
-
-def rows(store: Database, table: Table) -> list[dict[str, Any]]:
-    with store.begin() as connection:
-        found = connection.execute(select(table).order_by(*table.primary_key))
-        return [dict(row._mapping) for row in found]
 
 
 # A run of many
@@ -255,15 +248,7 @@ def test_killed_again_and_again_it_ends_with_the_rows_of_one_run(
 
 
 # A market of two, and a node that changes its mind
-
-
-@pytest.fixture
-def market(tmp_path: Path) -> Iterator[Market]:
-    made = Market(tmp_path, maker=1_000_000, taker=20_000)
-    try:
-        yield made
-    finally:
-        made.venue.close()
+market = market_of(maker=1_000_000, taker=20_000)
 
 
 def trades(store: Database) -> list[Trade]:

@@ -5,7 +5,6 @@ stops it.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -30,16 +29,9 @@ from novate.units import WAD
 from novate.wire import bulk, eip712, records
 from novate.wire.order import SignedFill, SignedOrder, pack, receipt_words
 from novate.wire.records import Matched, OrderPlaced
-from tests.support.market import BTC, Market, happened
+from tests.support.market import BTC, Market, happened, market_of
 
-
-@pytest.fixture
-def market(tmp_path: Path) -> Iterator[Market]:
-    made = Market(tmp_path, maker=1_000_000, taker=20_000)
-    try:
-        yield made
-    finally:
-        made.venue.close()
+market = market_of(maker=1_000_000, taker=20_000)
 
 
 def trade(market: Market, lots: int = 10) -> Matched:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,20 +19,12 @@ from novate.services.watch import Watcher
 from novate.wire.exit_data import halves
 from novate.wire.order import SignedFill, receipt_words
 from novate.wire.records import ChainTransaction, Matched, number
-from tests.support.market import Market
+from tests.support.market import Market, market_of
 
 CONTRACTS = Path(__file__).parents[1] / "contracts"
 CASH = 10**9  # 1,000 USDC
 STRANGER = local_key("stranger")
-
-
-@pytest.fixture
-def market(tmp_path: Path) -> Iterator[Market]:
-    made = Market(tmp_path, maker=1_000_000, taker=20_000)
-    try:
-        yield made
-    finally:
-        made.venue.close()
+market = market_of(maker=1_000_000, taker=20_000)
 
 
 def router(market: Market) -> RemoteContract:

@@ -31,19 +31,11 @@ from novate.services.watch import Watcher
 from novate.wire import records
 from novate.wire.records import BatchDue, BatchSubmitted, ChainReorganised, Matched
 from tests.support.liar import Answer, Liar, honest
-from tests.support.market import Market, happened
+from tests.support.market import Market, happened, market_of
 
 ROOT = Path(__file__).parents[2]
 GWEI = 10**9
-
-
-@pytest.fixture
-def market(tmp_path: Path) -> Iterator[Market]:
-    made = Market(tmp_path, maker=1_000_000, taker=20_000)
-    try:
-        yield made
-    finally:
-        made.venue.close()
+market = market_of(maker=1_000_000, taker=20_000)
 
 
 def due(market: Market, lots: int = 10, count: int = 1) -> list[Matched]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
+import pytest
 from coincurve import PrivateKey
 from eth_utils.crypto import keccak
 
@@ -314,3 +315,16 @@ def ends(events: list[AnyRecord]) -> list[tuple[str, str]]:
 def batches(events: list[AnyRecord]) -> list[BatchClosed]:
     """The closed batches among events."""
     return [event for event in events if isinstance(event, BatchClosed)]
+
+
+def floor_of(*roles: str) -> Any:
+    """A fixture: a floor on which each role has a million USD."""
+
+    @pytest.fixture
+    def floor() -> Floor:
+        made = Floor()
+        for role in roles:
+            made.deposit(role, 1_000_000)
+        return made
+
+    return floor

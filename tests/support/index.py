@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from hashlib import sha256
 from typing import Any
 
+import pytest
 from eth_abi import encode
 from eth_utils.crypto import keccak
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Table, select
 
 from novate.chain.backend import abi_of
 from novate.chain.deployment import CONTRACT_OF, Deployment
@@ -254,3 +256,22 @@ def contents(store: Database) -> dict[str, list[tuple[Any, ...]]]:
     """``rows_of`` in a transaction of its own."""
     with store.begin() as connection:
         return rows_of(connection)
+
+
+@pytest.fixture
+def store_of_each_kind(database_url: str) -> Iterator[Database]:
+    with closing(Database.open(database_url)) as opened:
+        yield opened
+
+
+@pytest.fixture
+def store_in_memory() -> Iterator[Database]:
+    with closing(Database.open("sqlite://")) as opened:
+        yield opened
+
+
+def rows(store: Database, table: Table) -> list[dict[str, Any]]:
+    """A table's rows by its key."""
+    with store.begin() as connection:
+        found = connection.execute(select(table).order_by(*table.primary_key))
+        return [dict(row._mapping) for row in found]

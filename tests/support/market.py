@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from novate.chain.backend import abi_of
 from novate.chain.client import RemoteContract
@@ -90,3 +93,17 @@ class Market:
 def happened(outcomes: list[Outcome], name: str) -> list[dict[str, Any]]:
     """Arguments of the events of that name."""
     return [e.arguments for o in outcomes for e in o.events if e.name == name]
+
+
+def market_of(**funds: int) -> Any:
+    """A fixture: a market of these traders, by their USD."""
+
+    @pytest.fixture
+    def market(tmp_path: Path) -> Iterator[Market]:
+        made = Market(tmp_path, **funds)
+        try:
+            yield made
+        finally:
+            made.venue.close()
+
+    return market

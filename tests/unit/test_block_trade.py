@@ -31,17 +31,12 @@ from tests.support.engine import (
     address_of,
     batches,
     ends,
+    floor_of,
     matches,
     rejection,
 )
 
-
-@pytest.fixture
-def floor() -> Floor:
-    made = Floor()
-    made.deposit("maker", 1_000_000)
-    made.deposit("taker", 1_000_000)
-    return made
+floor = floor_of("maker", "taker")
 
 
 def refusal(events: list[AnyRecord]) -> str:

@@ -5,13 +5,11 @@ that is ours.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 
 import msgspec
 import pytest
-from sqlalchemy import Table, select
 from support.index import (
     DEPLOYMENT,
     EXECUTOR,
@@ -29,8 +27,11 @@ from support.index import (
     log,
     matched,
     placed,
+    rows,
     settle_calldata,
     skipped_log,
+    store_in_memory,
+    store_of_each_kind,
     transaction,
 )
 from support.journals import rejection
@@ -52,24 +53,7 @@ from novate.wire.records import BatchClosed, BatchSubmitted, ChainTransaction
 
 ALL = Page(count=1000, sorting="asc")
 USDC = next(iter(DEPLOYMENT.tokens.values())).lower()
-
-
-@pytest.fixture
-def store(database_url: str) -> Iterator[Database]:
-    with closing(Database.open(database_url)) as opened:
-        yield opened
-
-
-@pytest.fixture
-def quick() -> Iterator[Database]:
-    with closing(Database.open("sqlite://")) as opened:
-        yield opened
-
-
-def rows(store: Database, table: Table) -> list[dict[str, Any]]:
-    with store.begin() as connection:
-        found = connection.execute(select(table).order_by(*table.primary_key))
-        return [dict(row._mapping) for row in found]
+store, quick = store_of_each_kind, store_in_memory
 
 
 def trades(store: Database) -> list[Trade]:

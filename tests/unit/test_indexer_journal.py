@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import closing
 from typing import Any, get_args
 
@@ -10,7 +9,6 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Table, select
 from support.index import (
     DEPLOYMENT,
     MAKER,
@@ -22,6 +20,9 @@ from support.index import (
     index,
     matched,
     placed,
+    rows,
+    store_in_memory,
+    store_of_each_kind,
 )
 from support.journals import rejection
 
@@ -47,23 +48,7 @@ from novate.wire.records import (
     OrderRejected,
 )
 
-
-@pytest.fixture
-def store(database_url: str) -> Iterator[Database]:
-    with closing(Database.open(database_url)) as opened:
-        yield opened
-
-
-@pytest.fixture
-def quick() -> Iterator[Database]:
-    with closing(Database.open("sqlite://")) as opened:
-        yield opened
-
-
-def rows(store: Database, table: Table) -> list[dict[str, Any]]:
-    with store.begin() as connection:
-        found = connection.execute(select(table).order_by(*table.primary_key))
-        return [dict(row._mapping) for row in found]
+store, quick = store_of_each_kind, store_in_memory
 
 
 def day() -> Pen:

@@ -29,19 +29,13 @@ from tests.support.engine import (
     address_of,
     batches,
     ends,
+    floor_of,
     matches,
     rejection,
 )
 
 LOT = WAD // 1000
-
-
-@pytest.fixture
-def floor() -> Floor:
-    made = Floor()
-    for role in ("maker", "second", "taker"):
-        made.deposit(role, 1_000_000)
-    return made
+floor = floor_of("maker", "second", "taker")
 
 
 def queue(floor: Floor, is_buy: bool, instrument: int = BTC) -> list[tuple[int, int]]:

@@ -26,17 +26,12 @@ from tests.support.engine import (
     address_of,
     batches,
     ends,
+    floor_of,
     matches,
     rejection,
 )
 
-
-@pytest.fixture
-def floor() -> Floor:
-    made = Floor()
-    made.deposit("maker", 1_000_000)
-    made.deposit("taker", 1_000_000)
-    return made
+floor = floor_of("maker", "taker")
 
 
 # What never enters
