@@ -5,11 +5,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from novate.bench import option_scenarios as d
 from novate.bench import options as o
 from novate.bench import scenarios as s
 from novate.bench.venue import Venue
+
+Measure = Callable[[Venue], int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +21,7 @@ class Scenario:
 
     key: str
     text: str
-    measure: Callable[[Venue], int]
+    measure: Measure
 
 
 TWO = "16 perps on 2 underlyings and feeds"
@@ -31,6 +34,21 @@ STALE = "The same with every array stale, so that the transaction builds each of
 WIDE = "The same of options on 2 underlyings, 2 expiries each."
 STORED = "half of them short; arrays stored and usable"
 OPTIONS = f"options on 1 underlying, 2 expiries, {STORED}"
+
+
+def _in_three_states(
+    key: str, text: str, measured: Callable[[bool, bool], Measure]
+) -> tuple[Scenario, Scenario, Scenario]:
+    """With arrays stored, with all of them stale, and over more underlyings and expiries;
+    ``measured`` takes (stale, wide).
+    """
+    return (
+        Scenario(key, text, measured(False, False)),
+        Scenario(f"{key}_stale", STALE, measured(True, False)),
+        Scenario(f"{key}_wide", WIDE, measured(False, True)),
+    )
+
+
 SCENARIOS = (
     Scenario(
         "trade_single",
@@ -117,32 +135,24 @@ SCENARIOS = (
         "calls and puts, after price and surface moved.",
         o.expiry_refresh_32,
     ),
-    Scenario(
+    *_in_three_states(
         "margin_view_16",
         f"Equity and both margins of an account of 16 {OPTIONS}: the gas of a transaction that "
         "asks for them, without its 21,000 and its call data, which a contract that asks does not "
         "pay.",
-        d.margin_view(16, False),
+        partial(d.margin_view, 16),
     ),
-    Scenario("margin_view_16_stale", STALE, d.margin_view(16, True)),
-    Scenario("margin_view_16_wide", WIDE, d.margin_view(16, False, True)),
-    Scenario("margin_view_64", "margin_view_16 with 64 options.", d.margin_view(64, False)),
-    Scenario("margin_view_64_stale", STALE, d.margin_view(64, True)),
-    Scenario("margin_view_64_wide", WIDE, d.margin_view(64, False, True)),
-    Scenario("check_128", "margin_view_16 with 128 options.", d.margin_view(128, False)),
-    Scenario("check_128_stale", STALE, d.margin_view(128, True)),
-    Scenario("check_128_wide", WIDE, d.margin_view(128, False, True)),
-    Scenario(
+    *_in_three_states(
+        "margin_view_64", "margin_view_16 with 64 options.", partial(d.margin_view, 64)
+    ),
+    *_in_three_states("check_128", "margin_view_16 with 128 options.", partial(d.margin_view, 128)),
+    *_in_three_states(
         "trade_16",
         "One fill of a resting and an immediate signed order in an option that both accounts "
         f"hold, with 16 {OPTIONS}; both gated at initial margin.",
-        d.trade(16, False),
+        partial(d.trade, 16),
     ),
-    Scenario("trade_16_stale", STALE, d.trade(16, True)),
-    Scenario("trade_16_wide", WIDE, d.trade(16, False, True)),
-    Scenario("trade_64", "trade_16 with 64 options each.", d.trade(64, False)),
-    Scenario("trade_64_stale", STALE, d.trade(64, True)),
-    Scenario("trade_64_wide", WIDE, d.trade(64, False, True)),
+    *_in_three_states("trade_64", "trade_16 with 64 options each.", partial(d.trade, 64)),
     Scenario(
         "expiry_position",
         "A position, of eight accounts of 32 options each of one printed expiry, paid and closed "
