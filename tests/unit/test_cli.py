@@ -85,6 +85,13 @@ def test_help_lists_the_commands_that_exist_and_gives_examples(
     assert "unbuilt" not in out
 
 
+@pytest.mark.parametrize(("name", "table"), [("up", "[venue]"), ("signer", "[[key]]")])
+def test_help_shows_the_tables_of_a_file_as_they_are_written(
+    run: Callable[..., tuple[int, str, str]], name: str, table: str
+) -> None:
+    assert run(name, "--help")[1].count(table) == 2
+
+
 def test_an_unknown_command_is_a_usage_error(run: Callable[..., tuple[int, str, str]]) -> None:
     code, _, err = run("conjure")
     assert code == 2

@@ -15,7 +15,7 @@ from novate.sdk.signer_keys import KeyFault, load
 
 
 def command(
-    keys: Annotated[Path, typer.Option(help="TOML file with [[key]] tables (see below).")],
+    keys: Annotated[Path, typer.Option(help=r"TOML file with [\[key]] tables (see below).")],
     venue: Url = DEFAULT_URL,
     port: Annotated[int, typer.Option(help="Port on the loopback interface; 0: any free one.")] = (
         8081
@@ -23,7 +23,7 @@ def command(
 ) -> None:
     """Take Deribit's key and secret, sign with a session key, hand on to the venue.
 
-    The keys file:  [[key]]  id = "bot"  secret = "at least sixteen characters"
+    The keys file:  [\\[key]]  id = "bot"  secret = "at least sixteen characters"
     private_key_file = "bot.key"  (hexadecimal; beside the file)  account = "0x…"  (if not the
     key's own)  scope = "read trade".
 

@@ -45,7 +45,7 @@ def command(
         "out/venue"
     ),
     settings: Annotated[
-        Path | None, typer.Option("--config", help="TOML file with a [venue] table (see below).")
+        Path | None, typer.Option("--config", help=r"TOML file with a \[venue] table (see below).")
     ] = None,
     rpc: Annotated[
         str | None, typer.Option(help="A chain's URL; the folder holds its deployment.json.")
@@ -63,7 +63,7 @@ def command(
 
     Without --rpc it brings a local chain with play money, lists options and dated futures there and
     prints the keys of funded accounts; with it, it shows what is listed on that chain. A second
-    start in the same folder goes on where the first ended. Fields of [venue]: host, port,
+    start in the same folder goes on where the first ended. Fields of \\[venue]: host, port,
     batch_ms, block_ms, confirmations, snapshot_minutes, traders, trader_usdc, database.
 
     Example:  novate up --port 8080
