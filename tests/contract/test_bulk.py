@@ -10,7 +10,7 @@ from coincurve import PrivateKey
 
 from novate.chain.harness import CHAIN_ID, CallReverted, Chain
 from novate.errors import Rejected
-from novate.model.order import IMMEDIATE, POST_ONLY, ZERO_ADDRESS, Order
+from novate.model.order import IMMEDIATE, POST_ONLY, Order
 from novate.services.calldata import Reader
 from novate.wire import eip712
 from novate.wire.bulk import BLANK, BulkOrders, BulkSignature, sign_bulk
@@ -34,6 +34,7 @@ from tests.support.exchange import (
     key_of,
     open_to_anyone,
 )
+from tests.support.wallet import random_order
 
 KEY = PrivateKey(b"\x07" * 32)
 OWNER = eip712.address_of(KEY.public_key)
@@ -92,19 +93,7 @@ def desk() -> Desk:
 def test_a_leaf_is_the_struct_hash_of_its_order(prover: Prover) -> None:
     rng = random.Random(5)
     for _ in range(30):
-        order = Order(
-            account=rng.getrandbits(256),
-            instrument=rng.getrandbits(20),
-            lots=rng.choice((1, -1)) * rng.randrange(1, 2**43),
-            price=rng.getrandbits(128),
-            max_fee=rng.getrandbits(128),
-            nonce=rng.getrandbits(64),
-            expiry=rng.getrandbits(40),
-            revision=rng.getrandbits(16),
-            exclusive_until=rng.getrandbits(40),
-            flags=rng.getrandbits(3),
-            executor=rng.choice((ZERO_ADDRESS, EXECUTOR)),
-        )
+        order = random_order(rng, EXECUTOR)
         words = limit_words(order, 0, 0, False, Place(8, rng.getrandbits(8), rng.getrandbits(10)))
         arguments = *words, as_bytes(order.account), order.instrument, EXECUTOR
         assert prover.contract.view("leaf", *arguments) == eip712.order_hash(order)

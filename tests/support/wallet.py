@@ -1,14 +1,15 @@
 """What a wallet is shown of a match, a cancel and a tree of orders (eth_signTypedData_v4), so that
-``eth_account`` can say what their digests must be.
+``eth_account`` can say what their digests must be; orders at random.
 """
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 from typing import Any
 
 from novate.model import bulk as tree
-from novate.model.order import Order
+from novate.model.order import ZERO_ADDRESS, Order
 from novate.wire import bulk, eip712
 
 
@@ -42,3 +43,21 @@ def typed_bulk(domain: eip712.Domain, orders: Sequence[Order]) -> dict[str, Any]
 
 def _named(name: str, members: tuple[Any, ...]) -> dict[str, Any]:
     return dict(zip((member for _, member in eip712.TYPES[name]), members, strict=True))
+
+
+def random_order(rng: random.Random, executor: str | None = None) -> Order:
+    """Any order; for anybody, or for ``executor`` (None: a random one)."""
+    named = executor or f"0x{rng.getrandbits(160):040x}"
+    return Order(
+        account=rng.getrandbits(256),
+        instrument=rng.getrandbits(20),
+        lots=rng.choice((1, -1)) * rng.randrange(1, 2**43),
+        price=rng.getrandbits(128),
+        max_fee=rng.getrandbits(128),
+        nonce=rng.getrandbits(64),
+        expiry=rng.getrandbits(40),
+        revision=rng.getrandbits(16),
+        exclusive_until=rng.getrandbits(40),
+        flags=rng.getrandbits(3),
+        executor=rng.choice((ZERO_ADDRESS, named)),
+    )

@@ -9,29 +9,13 @@ from eth_account.messages import encode_typed_data
 
 from novate import limits
 from novate.errors import Rejected
-from novate.model.order import IMMEDIATE, POST_ONLY, REDUCE_ONLY, ZERO_ADDRESS, Order
+from novate.model.order import IMMEDIATE, POST_ONLY, REDUCE_ONLY, Order
 from novate.wire import block, eip712
 from novate.wire.order import SignedFill, SignedOrder, fill_word, order_words, pack, receipt_words
-from tests.support.wallet import typed_match
+from tests.support.wallet import random_order, typed_match
 
 DOMAIN = eip712.Domain(31_337, "0x" + "ab" * 20)
 KEY = PrivateKey(b"\x07" * 32)
-
-
-def random_order(rng: random.Random) -> Order:
-    return Order(
-        account=rng.getrandbits(256),
-        instrument=rng.getrandbits(20),
-        lots=rng.choice((1, -1)) * rng.randrange(1, 2**43),
-        price=rng.getrandbits(128),
-        max_fee=rng.getrandbits(128),
-        nonce=rng.getrandbits(64),
-        expiry=rng.getrandbits(40),
-        revision=rng.getrandbits(16),
-        exclusive_until=rng.getrandbits(40),
-        flags=rng.getrandbits(3),
-        executor=rng.choice((ZERO_ADDRESS, f"0x{rng.getrandbits(160):040x}")),
-    )
 
 
 def test_order_digests_equal_those_of_eth_account() -> None:
