@@ -27,6 +27,7 @@ struct Run:
     before: uint256            # `sums[0]` before them
     net: int256                # lots
     short: uint256             # lots of short ones
+    puts: int256               # lots of puts
     spared: uint256            # of lots times gap, what long options are worth less than that
     delta: int256              # lots times delta
     negative: int256           # of that, what is below zero
@@ -36,6 +37,7 @@ struct Run:
     gross_all: uint256
     gap_all: uint256
     shorts_all: uint256
+    parity_all: int256
 
 GAP_PPM: constant(uint256) = 1_500
 LOTS_OFFSET: constant(uint256) = 2**43
@@ -96,7 +98,7 @@ def fresh_sums(words: DynArray[uint256, 32], underlying: uint256, known: uint256
                     stamp = NO_STAMP
                 run.gap = unsafe_mul(run.forward, GAP_PPM)
                 run.drifted = (stamp >> 56) & M56 != run.forward
-            info: uint256 = option_listing.infos[lane >> 44]
+            info: uint256 = option_listing.infos[lane >> 45]
             if info & option_lanes.STAMP != stamp:
                 # an expiry is built as a whole: of those with the same bits all serve or none
                 is_new: bool = info & option_lanes.STAMP != dead and shared.place == place
@@ -109,7 +111,7 @@ def fresh_sums(words: DynArray[uint256, 32], underlying: uint256, known: uint256
                 s.heads[at] = shared.head
                 s.slots |= 1 << at
                 run.drifted = (stamp >> 56) & M56 != run.forward
-            array: uint256 = option_listing.arrays[lane >> 44]
+            array: uint256 = option_listing.arrays[lane >> 45]
             q: uint256 = unsafe_sub(lane & M44, LOTS_OFFSET)
             # wraps on purpose, as `lanes.added` says
             s.totals.sums[0] = unsafe_add(s.totals.sums[0], unsafe_mul(q, array & SPREAD))
@@ -118,6 +120,9 @@ def fresh_sums(words: DynArray[uint256, 32], underlying: uint256, known: uint256
             s.totals.sums[3] = unsafe_add(s.totals.sums[3], unsafe_mul(q, (array >> 48) & SPREAD))
             lots: int256 = convert(convert(q, bytes32), int256)
             run.net = unsafe_add(run.net, lots)
+            if (lane >> 44) & option_id.PUT != 0:
+                run.puts = unsafe_add(run.puts, lots)
+                info = lanes.of_put(info)
             mark: uint256 = lanes.value(info, run.forward) if run.drifted else info & M56
             s.marks = unsafe_add(s.marks, unsafe_mul(lots, convert(convert(mark, bytes32), int256)))
             mark = unsafe_mul(mark, units.PPM)
@@ -137,6 +142,7 @@ def fresh_sums(words: DynArray[uint256, 32], underlying: uint256, known: uint256
     s.totals.gross = run.gross_all
     s.gap = run.gap_all
     s.shorts = run.shorts_all
+    s.parity = run.parity_all
     s.epoch = shared.epoch
     return s
 
@@ -162,7 +168,9 @@ def _ended(run: Run, after: uint256) -> Run:
     # lane 0 is the vega; of the sum of its lots the lowest 64 bits are kept, which is within 2**63
     vega: int256 = convert(convert(unsafe_sub(after, run.before) << 192, bytes32), int256) >> 192
     vega = unsafe_sub(vega, unsafe_mul(lanes.BIAS, run.net))  # below 2**64
-    delta: int256 = unsafe_mul(run.delta, convert(convert(run.forward, bytes32), int256))
+    forward: int256 = convert(convert(run.forward, bytes32), int256)
+    next.parity_all = unsafe_add(run.parity_all, unsafe_mul(run.puts, forward))
+    delta: int256 = unsafe_mul(run.delta, forward)
     next.tenor = unsafe_add(unsafe_mul(delta, VEGA_SPAN), vega)
     next.before = after
     return next
