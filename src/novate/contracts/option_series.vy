@@ -261,16 +261,21 @@ def _room(shared: option_lanes.Frame, id: uint256, beside: uint256) -> uint256:
         limit = 2**128
     else:
         limit = limit << 56
+    # unsafe: what lives has 0 < left <= tenor, of 40 bits, and theta has 64, so that sigma T is
+    # below 2**72; limits are at most 2**128, times 2**123; a forward that prices has 56 bits and is
+    # not zero, a lot has at most 10**19 wei
     if word >> 32 != 0:
         seen: surface.Slice = surface.unpack(option_lanes._surface(shared))
-        left: uint256 = shared.expiry - block.timestamp
-        theta: uint256 = seen.theta * left // (seen.expiry - seen.timestamp)
+        left: uint256 = unsafe_sub(shared.expiry, block.timestamp)
+        theta: uint256 = unsafe_mul(seen.theta, left)
+        theta = unsafe_div(theta, unsafe_sub(seen.expiry, seen.timestamp))
         # sigma T in 2**-56; gamma per 1 %
-        root: uint256 = option_arrays._root((theta * left << 56) // option_arrays.YEAR_S)
-        limit = min(limit, (word >> 32) * 100 * root)
-    lot: uint256 = 10 ** ((shared.head >> option_lanes.LOT_EXPONENT_SHIFT) & M8)
-    # limits are below 2**128, with sigma T below 2**4, times 2**123; a lot has at most 10**19 wei
-    cap: uint256 = limit * LIMIT_SCALE // (shared.forward * lot << 56)
+        theta = unsafe_mul(theta, left) << 56
+        root: uint256 = option_arrays._root(unsafe_div(theta, option_arrays.YEAR_S))
+        limit = min(limit, unsafe_mul(unsafe_mul(word >> 32, 100), root))
+    lot: uint256 = pow_mod256(10, (shared.head >> option_lanes.LOT_EXPONENT_SHIFT) & M8)
+    cap: uint256 = unsafe_mul(limit, LIMIT_SCALE)
+    cap = unsafe_div(cap, unsafe_mul(shared.forward, lot) << 56)
     total: uint256 = option_listing.expiries[shared.place & M8] >> option_listing.VEGA_SHIFT
     total = total & option_listing.M70
     return min((max(cap, total) - total) // vega, ROOM_MAX)

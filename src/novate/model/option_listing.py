@@ -1,11 +1,10 @@
 """Option listing: the grid of each underlying, and the expiries and strikes listed on it.
 
-Owns: grids, forward feeds, listed expiries and strikes, the two words by which margin knows call and
-put of a strike (array and info, zero while not built since it was listed), open interest and what
-that of an expiry amounts to. Units: prices and
-strikes in oracle units of 1e8 wei a base unit, times in seconds. Nothing is rounded. Governance
-sets grids within bounds; anyone lists what lies on one. Source: docs/SPEC.md §14. Twin:
-``contracts/option_listing.vy``.
+Owns: grids, forward feeds, listed expiries and strikes, the two words by which margin knows call
+and put of a strike (array and info, zero while not built since it was listed), open interest and
+what that of an expiry amounts to. Units: prices and strikes in oracle units of 1e8 wei a base unit,
+times in seconds. Nothing is rounded. Governance sets grids within bounds; anyone lists what lies on
+one. Source: docs/SPEC.md §14. Twin: ``contracts/option_listing.vy``.
 """
 
 from __future__ import annotations
@@ -98,8 +97,8 @@ class Series(NamedTuple):
 
 class OptionsState:
     """Tables of the options: by underlying (grids, epochs, limits of thousands of USD for vega and
-    gamma), by (underlying, slot), by strike (``strike_of`` an id: arrays, infos, and vegas in 2**-24
-    of the forward) and by id (open interest in lots).
+    gamma), by (underlying, slot), by strike (``strike_of`` an id: arrays, infos, and vegas in
+    2**-24 of the forward) and by id (open interest in lots).
     """
 
     def __init__(self, store: Store) -> None:
