@@ -9,7 +9,7 @@ import random
 import pytest
 
 from novate.model import options
-from novate.model.arrays import Info
+from novate.model.arrays import Info, Totals, accumulate
 from novate.model.option_id import OptionId, future_id
 from novate.model.option_lanes import Head, words_of
 from novate.units import DAY_S
@@ -45,10 +45,24 @@ def test_stored_arrays_are_summed(bench: OptionsBench) -> None:
     call, put = (Info.unpack(bench.stored(id)[1]) for id in (CALL, PUT))
     assert (found.totals.net, found.totals.gross, found.left, found.slots) == (2, 8, 0, 1)
     assert found.marks == 5 * call.mark - 3 * put.mark
+    assert found.parity == -3 * FORWARD
     assert found.shorts == 3 * FORWARD
     assert found.charged[0] == 5 * call.delta - 3 * put.delta
     assert found.heads[0] == words_of(bench.world, CALL)[2] != 0 == found.heads[1]
     assert found.epoch == options.epoch_now(bench.world, BTC)
+
+
+def test_call_and_put_of_a_strike_are_summed_by_one_array(bench: OptionsBench) -> None:
+    """Beside each other or apart, and whatever stands between them."""
+    pair = bench.sums(account((CALL, 5), (PUT, -5)))
+    assert pair.totals.sums == (0, 0, 0, 0) and pair.parity == -5 * FORWARD
+    array, _ = bench.stored(CALL)
+    assert array == bench.stored(PUT)[0]
+    for held in ([(CALL, 4), (PUT, 3)], [(PUT, 3), (CALL, 4)]):
+        found = bench.sums(account(*held))
+        assert found.totals == accumulate(Totals(), array, 0, 7)
+        apart = bench.sums(account(held[0], (OTHER, 2), (FAR, 1), held[1]))
+        assert apart.totals == bench.sums(account(*held, (OTHER, 2), (FAR, 1))).totals
 
 
 def test_each_expiry_has_its_own_sums_in_any_order(bench: OptionsBench) -> None:
