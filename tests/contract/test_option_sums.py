@@ -84,6 +84,20 @@ def test_a_small_move_carries_the_marks_on(bench: OptionsBench) -> None:
     assert Head.unpack(found.heads[0]).forward == FORWARD + 100 * USD
 
 
+def test_what_a_lane_was_cut_by_is_counted_for_call_and_put_on_either_side(
+    bench: OptionsBench,
+) -> None:
+    """A forward of its own, far above the reference of the quantum."""
+    bench.both("set_forward_feed", BTC, 0, 8, sender=GOVERNOR)
+    bench.set_price(7, 20 * FORWARD)
+    bench.set_surface(0)
+    bench.both("refresh", BTC, 0)
+    clipped = Info.unpack(bench.stored(CALL)[1]).clipped
+    assert clipped == Info.unpack(bench.stored(PUT)[1]).clipped > 0
+    for held in ([(CALL, 5), (PUT, 3)], [(CALL, -5), (PUT, 3)], [(PUT, -8)]):
+        assert bench.sums(account(*held)).totals.cut == 8 * clipped
+
+
 def test_a_long_option_has_no_more_gap_than_its_mark(bench: OptionsBench) -> None:
     worthless = OptionId(BTC, 0, 1, False).pack()
     mark = Info.unpack(bench.stored(worthless)[1]).mark
