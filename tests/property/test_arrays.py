@@ -165,12 +165,13 @@ def test_margin_is_never_below_that_of_real_numbers_nor_more_than_a_quantum_abov
     account: Account,
 ) -> None:
     """Lanes that were cut are charged in full, so they only lift the upper bound."""
-    exact = account.exact() * WAD
-    found = account.margin()
-    assert found >= exact - mpf(10) ** -9  # wei: what forty digits lose
-    totals = account.totals()
-    slack = account.unit * (totals.gross + 3 * totals.cut) * (1 + mpf(2) ** -20)
-    assert found <= exact + slack + 10
+    with mpmath.workdps(40):
+        exact = account.exact() * WAD
+        found = account.margin()
+        assert found >= exact - mpf(10) ** -9  # wei: what forty digits lose
+        totals = account.totals()
+        slack = account.unit * (totals.gross + 3 * totals.cut) * (1 + mpf(2) ** -20)
+        assert found <= exact + slack + 10
 
 
 @settings(max_examples=100)
@@ -182,10 +183,11 @@ def test_a_lane_is_within_half_a_quantum(account: Account) -> None:
     for option in account.held:
         for each in (option, replace(option, is_call=not option.is_call)):
             info = account.words(each)[1]
-            exact = exact_gains(mpf(account.forward) / USD, account.psr, each)
-            for lane, gain in enumerate(exact):
-                error = abs(account.lane_by_parity(each, lane) - gain * USD / account.quantum)
-                assert error <= mpf("0.5") + mpf(2) ** -20 + info.clipped
+            with mpmath.workdps(40):
+                exact = exact_gains(mpf(account.forward) / USD, account.psr, each)
+                for lane, gain in enumerate(exact):
+                    error = abs(account.lane_by_parity(each, lane) - gain * USD / account.quantum)
+                    assert error <= mpf("0.5") + mpf(2) ** -20 + info.clipped
 
 
 @given(st.integers(0, 2**32 - 1))
