@@ -128,7 +128,7 @@ def test_a_stale_array_is_built_as_a_refresh_would(listed: OptionsBench, seconds
     listed.both("refresh", BTC, 0)
     stored = listed.lanes(*ids(listed))
     assert [lane[:2] for lane in built] == [lane[:2] for lane in stored]
-    assert Info.unpack(stored[2][1]).open_interest == 7
+    assert interest(listed, CALL).open_interest == 7
 
 
 def test_a_new_epoch_makes_every_array_one_of_it_before_anyone_refreshes(
@@ -146,8 +146,8 @@ def test_a_new_epoch_makes_every_array_one_of_it_before_anyone_refreshes(
     assert listed.options.view("epoch", BTC) != epoch.pack()
     word = listed.world.surfaces.words[BTC, 0]
     left = listed.expiries[0] - listed.world.now
-    [pair] = arrays.build_expiry(FORWARD, left, word, epoch.psr, epoch.quantum, [60_000 * USD])
-    assert listed.lanes(CALL)[0][0] == pair[0].array
+    [words] = arrays.build_expiry(FORWARD, left, word, epoch.psr, epoch.quantum, [60_000 * USD])
+    assert listed.lanes(CALL)[0][0] == words.array
     listed.both("refresh", BTC, 0)
     assert listed.options.view("epoch", BTC) == epoch.pack()
 
@@ -197,7 +197,7 @@ def test_a_strike_never_refreshed_is_built(bench: OptionsBench) -> None:
 def test_a_future_carries_nothing_but_its_own_interest(listed: OptionsBench) -> None:
     listed.both("move_interest", [FUTURE, CALL], [11, 500])
     [found] = listed.lanes(FUTURE)
-    assert found == (0, 11 << 168, Head(FORWARD, GRID.feed, 16, LIVE, 11).pack())
+    assert found == (0, 0, Head(FORWARD, GRID.feed, 16, LIVE, 11).pack())
 
 
 def test_what_is_stale_of_a_page_is_built_together_and_each_as_if_alone(
@@ -212,7 +212,7 @@ def test_what_is_stale_of_a_page_is_built_together_and_each_as_if_alone(
     found = bench.lanes(*ids)
     assert found == [bench.lanes(id)[0] for id in ids]
     assert all(head for _, _, head in found)
-    assert Info.unpack(found[6][1]).open_interest == Info.unpack(found[15][1]).open_interest == 7
+    assert interest(bench, near[3]).open_interest == 7
     bench.both("refresh", BTC, 0)
     # interest is summed up anew
     assert [lane[:2] for lane in bench.lanes(*ids)] == [lane[:2] for lane in found]
@@ -295,17 +295,14 @@ def test_what_has_expired_is_worth_its_intrinsic_value_at_the_mark_of_now(
     assert [Head.unpack(lane[2]).state for lane in (call, put, future)] == [EXPIRED] * 3
     assert Head.unpack(future[2]).forward == 58_000 * USD
     found, none = Info.unpack(put[1]), Info.unpack(call[1])
-    assert (found.mark, found.delta, found.vega, found.open_interest) == (
-        2_000 * USD,
-        -(2**30),
-        0,
-        5,
-    )
+    assert (found.mark, found.delta) == (2_000 * USD, -(2**30))
     assert (none.mark, none.delta) == (0, 0)
-    lanes = arrays.unpack(put[0])
+    assert call[0] == put[0]
+    lanes = arrays.unpack(call[0])
     quantum = Epoch.unpack(listed.both("epoch_now", BTC)).quantum
-    full = 58_000 * USD * 15 // 100
-    assert lanes[0] == 0 and abs(lanes[12] * quantum - full) <= quantum
+    above = 58_000 * USD * 115 // 100 - 60_000 * USD
+    assert lanes[0] == lanes[12] == 0 and abs(lanes[10] * quantum - above) <= quantum
+    assert interest(listed, PUT) == Interest(5, 0, OVER)
     listed.set_price(GRID.feed, 61_000 * USD)
     assert Info.unpack(listed.lanes(CALL)[0][1]).mark == 1_000 * USD
 
@@ -319,9 +316,9 @@ def test_what_is_printed_stays_at_the_print(listed: OptionsBench) -> None:
         call, put, future = listed.lanes(CALL, PUT, FUTURE)
         head = Head.unpack(call[2])
         assert (head.forward, head.state) == (62_500 * USD, PRINTED)
-        assert call[:2] == (NEUTRAL, Info(2_500 * USD, head.forward, 0, 0, 5).pack())
-        assert put[:2] == (NEUTRAL, Info(0, head.forward, 0, 0).pack())
-        assert future[:2] == (0, 6 << 168)
+        assert call[:2] == (NEUTRAL, Info(2_500 * USD, head.forward, 0).pack())
+        assert put[:2] == (NEUTRAL, Info(0, head.forward, 0).pack())
+        assert future[:2] == (0, 0)
         assert future[2] == replace(head, interest=6).pack()
     assert arrays.unpack(NEUTRAL) == [0] * 16
 
@@ -362,16 +359,17 @@ def test_without_parameters_options_are_still_priced(bench: OptionsBench) -> Non
 def test_open_interest_adds_up_by_delta_and_vega(listed: OptionsBench) -> None:
     listed.both("move_interest", [CALL, PUT, FUTURE], [10, 4, 100])
     call, put = (Info.unpack(listed.stored(id)[1]) for id in (CALL, PUT))
-    assert (call.open_interest, put.open_interest) == (10, 4)
+    vega = listed.vega(CALL)
+    assert [interest(listed, id).open_interest for id in (CALL, PUT)] == [10, 4]
     found = series(listed)
     assert found.delta == 10 * (call.delta >> 10) + 4 * (-put.delta >> 10)
-    assert found.vega == 10 * (call.vega >> 4) + 4 * (put.vega >> 4) > 0
+    assert found.vega == 14 * (vega >> 4) > 0
     assert found.open == 114
     listed.both("move_interest", [CALL, FUTURE, PUT], [-10, -99, 1])
     found = series(listed)
     assert (found.delta, found.vega, found.open) == (
         5 * (-put.delta >> 10),
-        5 * (put.vega >> 4),
+        5 * (vega >> 4),
         6,
     )
 
@@ -383,10 +381,10 @@ def test_a_refresh_sums_up_anew(listed: OptionsBench) -> None:
     listed.set_surface(0, 90)
     listed.both("refresh", BTC, 0)
     infos = {id: Info.unpack(listed.stored(id)[1]) for id in list(held)[:-1]}
-    assert [info.open_interest for info in infos.values()] == list(held.values())[:-1]
+    assert [interest(listed, id).open_interest for id in held] == list(held.values())
     assert series(listed) == (
         sum(held[id] * (abs(info.delta) >> 10) for id, info in infos.items()),
-        sum(held[id] * (info.vega >> 4) for id, info in infos.items()),
+        sum(held[id] * (listed.vega(id) >> 4) for id in infos),
         sum(held.values()),
     )
 
@@ -558,7 +556,7 @@ def test_an_option_without_vega_has_room(listed: OptionsBench) -> None:
     far = listed.both("list_strike", BTC, 0, 300_000 * USD)
     assert interest(listed, far).room < ROOM_MAX, "before a refresh it may have any"
     listed.both("refresh", BTC, 0)
-    assert Info.unpack(listed.stored(far)[1]).vega == 0
+    assert listed.stored(far)[1] != 0 == listed.vega(far)
     assert interest(listed, far).room == ROOM_MAX
 
 

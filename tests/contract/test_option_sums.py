@@ -9,7 +9,7 @@ import random
 import pytest
 
 from novate.model import options
-from novate.model.arrays import Info
+from novate.model.arrays import Info, Totals, accumulate
 from novate.model.option_id import OptionId, future_id
 from novate.model.option_lanes import Head, words_of
 from novate.units import DAY_S
@@ -45,10 +45,24 @@ def test_stored_arrays_are_summed(bench: OptionsBench) -> None:
     call, put = (Info.unpack(bench.stored(id)[1]) for id in (CALL, PUT))
     assert (found.totals.net, found.totals.gross, found.left, found.slots) == (2, 8, 0, 1)
     assert found.marks == 5 * call.mark - 3 * put.mark
+    assert found.parity == -3 * FORWARD
     assert found.shorts == 3 * FORWARD
     assert found.charged[0] == 5 * call.delta - 3 * put.delta
     assert found.heads[0] == words_of(bench.world, CALL)[2] != 0 == found.heads[1]
     assert found.epoch == options.epoch_now(bench.world, BTC)
+
+
+def test_call_and_put_of_a_strike_are_summed_by_one_array(bench: OptionsBench) -> None:
+    """Beside each other or apart, and whatever stands between them."""
+    pair = bench.sums(account((CALL, 5), (PUT, -5)))
+    assert pair.totals.sums == (0, 0, 0, 0) and pair.parity == -5 * FORWARD
+    array, _ = bench.stored(CALL)
+    assert array == bench.stored(PUT)[0]
+    for held in ([(CALL, 4), (PUT, 3)], [(PUT, 3), (CALL, 4)]):
+        found = bench.sums(account(*held))
+        assert found.totals == accumulate(Totals(), array, 0, 7)
+        apart = bench.sums(account(held[0], (OTHER, 2), (FAR, 1), held[1]))
+        assert apart.totals == bench.sums(account(*held, (OTHER, 2), (FAR, 1))).totals
 
 
 def test_each_expiry_has_its_own_sums_in_any_order(bench: OptionsBench) -> None:
@@ -68,6 +82,20 @@ def test_a_small_move_carries_the_marks_on(bench: OptionsBench) -> None:
     values = [info.value(FORWARD + 100 * USD) for info in infos]
     assert found.marks == values[0] - values[1] != infos[0].mark - infos[1].mark
     assert Head.unpack(found.heads[0]).forward == FORWARD + 100 * USD
+
+
+def test_what_a_lane_was_cut_by_is_counted_for_call_and_put_on_either_side(
+    bench: OptionsBench,
+) -> None:
+    """A forward of its own, far above the reference of the quantum."""
+    bench.both("set_forward_feed", BTC, 0, 8, sender=GOVERNOR)
+    bench.set_price(7, 20 * FORWARD)
+    bench.set_surface(0)
+    bench.both("refresh", BTC, 0)
+    clipped = Info.unpack(bench.stored(CALL)[1]).clipped
+    assert clipped == Info.unpack(bench.stored(PUT)[1]).clipped > 0
+    for held in ([(CALL, 5), (PUT, 3)], [(CALL, -5), (PUT, 3)], [(PUT, -8)]):
+        assert bench.sums(account(*held)).totals.cut == 8 * clipped
 
 
 def test_a_long_option_has_no_more_gap_than_its_mark(bench: OptionsBench) -> None:

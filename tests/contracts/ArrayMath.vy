@@ -73,6 +73,12 @@ def value(info: uint256, forward: uint256) -> uint256:
 
 @external
 @pure
+def of_put(info: uint256) -> uint256:
+    return lanes.of_put(info)
+
+
+@external
+@pure
 def usable(info: uint256, forward: uint256, now: uint256, generation: uint256) -> bool:
     return lanes.usable(info, forward, now, generation)
 
@@ -117,12 +123,10 @@ def gas_of_build(
     psr: uint256,
     quantum: uint256,
 ) -> (uint256, uint256):
-    """@notice Gas of what an expiry shares, and of one call."""
+    """@notice Gas of what an expiry shares, and of one strike."""
     before: uint256 = msg.gas
     shared: risk_array.Frame = risk_array.frame(forward, seconds, psr, quantum)
     framing: uint256 = before - msg.gas
-    array: uint256 = 0
-    info: uint256 = 0
     before = msg.gas
-    array, info = risk_array.words(shared, risk_array.call_at(shared, strike, sigma), True)
+    words: uint256[3] = risk_array.words(shared, risk_array.call_at(shared, strike, sigma))
     return framing, before - msg.gas

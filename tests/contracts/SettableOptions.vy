@@ -78,7 +78,9 @@ def fresh_sums(words: DynArray[uint256, 32], underlying: uint256, known: uint256
             s.gap += size * forward * 1_500
         else:
             s.gap += size * min(forward * 1_500, mark * 10**6)
-        delta: int256 = lanes.delta(w[1])
+        if id & 1 == 1:
+            s.parity += lots * convert(forward, int256)
+        delta: int256 = convert(convert(w[1] << 112, bytes32), int256) >> 224
         s.tenors[slot] += lots * delta * convert(forward, int256) * 2**80
         s.tenors[slot] += lots * (convert(w[0] & 65_535, int256) - 2**15)
         s.heads[slot] = w[2]

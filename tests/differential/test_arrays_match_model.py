@@ -33,18 +33,18 @@ def library() -> Contract:
     return Chain().deploy("ArrayMath", root=CONTRACTS)
 
 
-Terms = tuple[int, int, int, int, bool, int, int]
+Terms = tuple[int, int, int, int, int, int]
 
 
 def ordinary(draw: random.Random) -> Terms:
-    """An option as markets list them, near the money or far."""
+    """A strike as markets list them, near the money or far."""
     forward = int(10 ** draw.uniform(6, 15))
     strike = max(int(forward * 2.718 ** draw.gauss(0, 0.5)), 1)
     sigma = int(draw.uniform(0.05, 3) * WAD)
     seconds = int(10 ** draw.uniform(1, 7.9))
     psr = draw.randint(10_000, PSR_MAX)
     quantum = quantum_of(psr, forward) * draw.randint(91, 110) // 100 + 1
-    return forward, strike, sigma, seconds, draw.random() < 0.5, psr, quantum
+    return forward, strike, sigma, seconds, psr, quantum
 
 
 def anywhere(draw: random.Random, high: int) -> int:
@@ -60,13 +60,12 @@ def wild(draw: random.Random) -> Terms:
         anywhere(draw, PRICE_MAX),
         anywhere(draw, pricing.VOLATILITY_MAX + 1) - 1,
         anywhere(draw, pricing.SECONDS_MAX + 1) - 1,
-        draw.random() < 0.5,
         anywhere(draw, PSR_MAX),
         anywhere(draw, PRICE_MAX),
     )
 
 
-def test_the_words_of_an_option_are_the_models(builder: Contract) -> None:
+def test_the_words_of_a_strike_are_the_models(builder: Contract) -> None:
     draw = random.Random(1)
     clipped = 0
     for _ in range(OPTIONS):
@@ -81,10 +80,9 @@ def test_the_scenarios_of_any_option_are_the_models(builder: Contract) -> None:
     """Extreme inputs; where sixteen bits cannot hold a lane by far, both refuse to pack it."""
     draw = random.Random(2)
     edges: list[Terms] = [
-        (forward, strike, sigma, seconds, is_call, psr, quantum)
+        (forward, strike, sigma, seconds, psr, quantum)
         for forward, strike in ((1, 1), (1, PRICE_MAX), (PRICE_MAX, 1), (PRICE_MAX, PRICE_MAX))
         for sigma, seconds in ((0, 0), (0, DAY_S), (pricing.VOLATILITY_MAX, pricing.SECONDS_MAX))
-        for is_call in (True, False)
         for psr, quantum in ((1, 1), (PSR_MAX, PRICE_MAX), (PSR_MAX, 1))
     ]
     refused = 0
@@ -102,15 +100,15 @@ def test_the_scenarios_of_any_option_are_the_models(builder: Contract) -> None:
 
 
 def test_what_is_out_of_bounds_is_refused_alike(builder: Contract) -> None:
-    good: Terms = (65_000 * USD, 60_000 * USD, WAD // 2, DAY_S, True, 150_000, 10**10)
+    good: Terms = (65_000 * USD, 60_000 * USD, WAD // 2, DAY_S, 150_000, 10**10)
     assert tuple(builder.view("build", *good)) == model.build(*good)
     for place, values in (
         (0, (0, PRICE_MAX + 1)),
         (1, (0, PRICE_MAX + 1)),
         (2, (pricing.VOLATILITY_MAX + 1,)),
         (3, (pricing.SECONDS_MAX + 1,)),
-        (5, (0, PSR_MAX + 1)),
-        (6, (0, PRICE_MAX + 1)),
+        (4, (0, PSR_MAX + 1)),
+        (5, (0, PRICE_MAX + 1)),
     ):
         for value in values:
             terms = (*good[:place], value, *good[place + 1 :])
@@ -143,26 +141,25 @@ def test_an_expiry_is_the_models(builder: Contract) -> None:
         strikes += [max(int(forward * 2.718 ** draw.gauss(0, 0.3)), 1) for _ in range(6)]
         found = builder.view("build_expiry", forward, seconds, word, psr, quantum, strikes)
         expected = model.build_expiry(forward, seconds, word, psr, quantum, strikes)
-        assert [tuple(words) for words in found] == [(*call, *put) for call, put in expected]
+        assert [tuple(words) for words in found] == expected
 
 
-def test_an_expiry_is_that_of_its_options_at_the_volatility_of_the_surface() -> None:
+def test_an_expiry_is_that_of_its_strikes_at_the_volatility_of_the_surface() -> None:
     tenor = 30 * DAY_S
     word = slice_word(0.6, tenor, -0.3, 0.4)
     forward, quantum = 65_000 * USD, quantum_of(150_000, 65_000 * USD)
     seconds = tenor - 50
     strikes = [forward * percent // 100 for percent in (60, 90, 100, 110, 160)]
-    pairs = model.build_expiry(forward, seconds, word, 150_000, quantum, strikes)
-    for strike, pair in zip(strikes, pairs, strict=True):
+    found = model.build_expiry(forward, seconds, word, 150_000, quantum, strikes)
+    for strike, words in zip(strikes, found, strict=True):
         k = pricing.log_ratio(strike, forward)
         variance = surface.total_variance_at(word, k, NOW + 50)
         sigma = pricing.sqrt(variance * WAD * pricing.YEAR_S // seconds >> 96)
-        for option, is_call in zip(pair, (True, False), strict=True):
-            alone = model.build(forward, strike, sigma, seconds, is_call, 150_000, quantum)
-            assert alone.array == option.array
-            info = Info.unpack(option.info)
-            assert (info.timestamp, info.generation, info.open_interest) == (NOW + 50, 0, 0)
-            assert abs(info.mark - Info.unpack(alone.info).mark) <= 1
+        alone = model.build(forward, strike, sigma, seconds, 150_000, quantum)
+        assert alone.array == words.array
+        info = Info.unpack(words.info)
+        assert (info.timestamp, info.generation, info.unused) == (NOW + 50, 0, 0)
+        assert abs(info.mark - Info.unpack(alone.info).mark) <= 1
 
 
 def test_an_expiry_refuses_a_bad_surface_time_or_strike(builder: Contract) -> None:
@@ -231,7 +228,7 @@ def test_a_lane_is_cut_at_sixteen_bits_alike(library: Contract) -> None:
                 continue
             word, clip = model.pack(raw)
             assert tuple(library.view("pack", raw)) == (word, clip)
-            info = Info(0, 0, 0, 0, clip=clip)
+            info = Info(0, 0, 0, clip=clip)
             assert library.view("clipped", info.pack()) == info.clipped
             assert cut <= info.clipped <= max(2 * cut, 128 if cut else 0)
             inside = max(-32_768, min(32_767, lane))
@@ -290,13 +287,12 @@ def test_values_and_freshness_are_the_models(library: Contract) -> None:
     fresh = 0
     for _ in range(300):
         forward = anywhere(draw, PRICE_MAX)
-        delta = draw.randint(-(2**30), 2**30)
+        delta = draw.randint(0, 2**30)
         info = Info(
             mark=anywhere(draw, PRICE_MAX),
             forward=forward,
             delta=delta,
-            vega=draw.randrange(2**24),
-            open_interest=draw.randrange(2**44),
+            put_mark=anywhere(draw, PRICE_MAX),
             timestamp=NOW,
             generation=draw.randrange(256),
             clip=draw.randrange(16),
@@ -305,7 +301,11 @@ def test_values_and_freshness_are_the_models(library: Contract) -> None:
         assert Info.unpack(word) == info
         step = forward // 400
         near = max(1, min(forward + draw.randint(-step - 1, step + 1), PRICE_MAX))
+        put = info.of(True)
+        assert library.view("of_put", word) == put.pack()
+        assert (put.mark, put.delta) == (info.put_mark, delta - 2**30)
         assert library.view("value", word, near) == info.value(near)
+        assert library.view("value", put.pack(), near) == put.value(near)
         now = NOW + draw.choice([-1, 0, 60, 61, draw.randint(0, 60)])
         generation = info.generation + draw.choice([0, 0, 1, 256])
         found = info.usable(near, now, generation)
@@ -315,7 +315,7 @@ def test_values_and_freshness_are_the_models(library: Contract) -> None:
 
 
 def test_the_freshness_rule_at_its_edges(library: Contract) -> None:
-    info = Info(mark=1, forward=400_000, delta=0, vega=0, timestamp=NOW, generation=255)
+    info = Info(mark=1, forward=400_000, delta=0, timestamp=NOW, generation=255)
     cases = [
         (400_000, NOW, 255, True),
         (401_000, NOW + 60, 511, True),
@@ -336,13 +336,13 @@ def test_gas_and_size(builder: Contract, library: Contract) -> None:
     forward, quantum = 65_000 * USD, quantum_of(150_000, 65_000 * USD)
     tenor = 30 * DAY_S
     terms = forward, forward, 6 * 10**17, tenor, 150_000, quantum
-    framing, option = library.view("gas_of_build", *terms)
-    assert framing <= 15_500 and option <= 39_000
-    array = model.build(*terms[:4], True, *terms[4:]).array
+    framing, strike = library.view("gas_of_build", *terms)
+    assert framing <= 15_500 and strike <= 38_500
+    array = model.build(*terms).array
     position, scan = library.view("gas_of_accumulate", array, -37)
     assert position <= 700 and scan <= 4_000
     strikes = [forward * (84 + i) // 100 for i in range(32)]
     word = slice_word(0.6, tenor, -0.3, 0.4)
     builder.view("build_expiry", forward, tenor, word, 150_000, quantum, strikes)
-    assert builder.chain.gas_used <= 1_470_000
-    assert compile_contract("ArrayBuilder").runtime_size_bytes <= 12_000
+    assert builder.chain.gas_used <= 1_300_000
+    assert compile_contract("ArrayBuilder").runtime_size_bytes <= 11_000

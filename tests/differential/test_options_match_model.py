@@ -14,7 +14,6 @@ import pytest
 from novate.chain.harness import Chain
 from novate.errors import Rejected
 from novate.model import options
-from novate.model.arrays import Info
 from novate.model.option_id import (
     OptionId,
     future_id,
@@ -116,8 +115,8 @@ class Run:
         ids = sorted({self.instrument() for _ in range(draw.randint(1, 4))})
         changes = []
         for id in ids:
-            held = Info.unpack(world.options.infos[id]).open_interest
-            # what is settled stays in the info until the slot is taken over
+            held = world.options.interests[id]
+            # what is settled stays there until the slot is taken over
             left = div_down(world.options.series[place_of(id)].open, len(ids))
             changes.append(draw.randint(-min(held, left), 10**6))
         self.attempt("move_interest", ids, changes)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from support.clearing import ACCOMPLICE, BUYER, SELLER
+from support.core import word
 from support.exchange import BTC_CALL, Desk
 from support.expiries import BITCOIN, Dated
 from support.surfaces import BTC, DAY_S, SurfacesBench
 
 from novate.errors import Rejected
+from novate.model import margin
 from novate.model.option_id import future_id
 from novate.units import WAD
 from novate.wire.order import SignedFill
@@ -70,6 +72,22 @@ def nothing_of_an_old_expiry_serves_the_next() -> None:
     assert core.expiry(BITCOIN, 0) == slot
     assert core.strike(BITCOIN, slot, 61_000) == ids[0]
     assert core.options.view("words", [ids[0]])[0][1] == 0
+
+
+def a_put_gains_what_its_call_does_less_the_forward() -> None:
+    """By stored arrays, and once they are stale by such as are built in their place."""
+    core, slot, _ = _open((58_000, 62_000))
+    core.compare_dated()
+    for usd in (60_000, 61_000):
+        core.price(usd, 3_000, 10)
+        if usd == 60_000:
+            core.refresh(BITCOIN, slot)
+        for account in (BUYER, SELLER):
+            held = core.clearinghouse.view("positions", word(account))
+            found = core.risk.call("evaluate", list(held))
+            expected = margin.evaluate(core.world, core.held(account))
+            names = ("value_linear", "value_spot", "margin_maintenance", "margin_initial")
+            assert found[:4] == tuple(getattr(expected, name) for name in names)
 
 
 def exposure_limits_stop_increases() -> None:

@@ -20,6 +20,7 @@ from novate.errors import Rejected
 
 LIST = tomllib.loads((Path(__file__).parent / "mutants.toml").read_text())
 CONTRACTS_WITH_MUTANTS = {
+    "ArrayBuilder",
     "Auctioneer",
     "BackOffice",
     "Clearinghouse",

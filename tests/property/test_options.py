@@ -3,6 +3,8 @@ array of each option, at one quantum and one scan range for the whole underlying
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -78,7 +80,7 @@ def test_stored_words_are_the_arrays_of_what_is_listed(
     for at in (forward, forward * moved // 100):
         world.now += 5
         see(world, at, expiry, volatility)
-        assert options.refresh(world, UNDERLYING, SLOT) == 4 * len(listed)
+        assert options.refresh(world, UNDERLYING, SLOT) == 3 * len(listed)
         epoch = Epoch.unpack(world.options.epochs[UNDERLYING])
         assert epoch.psr == psr and arrays.same_epoch(at, epoch.reference)
         assert epoch.quantum == arrays.quantum_of(psr, epoch.reference)
@@ -92,22 +94,18 @@ def check(world: World, id: int, forward: int, epoch: Epoch) -> None:
     """
     expiry, strike = option_listing.terms(world, id)
     seconds = expiry - world.now
-    [stored] = options.words(world, [id])
+    [(array, stored, beside)] = options.words(world, [id])
     word = world.surfaces.words[UNDERLYING, SLOT]
-    [pair] = arrays.build_expiry(forward, seconds, word, epoch.psr, epoch.quantum, [strike])
-    expected, info = pair[id & 1], Info.unpack(stored.info)
-    assert stored.array == expected.array
-    assert (info.mark, info.delta, info.clip) == (
-        Info.unpack(expected.info).mark,
-        Info.unpack(expected.info).delta,
-        Info.unpack(expected.info).clip,
-    )
-    assert info.timestamp == world.now and info.forward == forward and info.open_interest == 0
+    [expected] = arrays.build_expiry(forward, seconds, word, epoch.psr, epoch.quantum, [strike])
+    info = Info.unpack(stored)
+    assert (array, beside) == (expected.array, expected.vega << 88)
+    assert replace(info, generation=0) == Info.unpack(expected.info)
+    assert info.timestamp == world.now and info.forward == forward
     assert options.usable(world, id)
     variance = surface.total_variance(word, pricing.log_ratio(strike, forward))
     sigma = pricing.sqrt(variance * YEAR_S * WAD // seconds >> 96)
-    alone = arrays.build(forward, strike, sigma, seconds, id & 1 == 0, epoch.psr, epoch.quantum)
-    lanes = zip(arrays.unpack(stored.array), arrays.unpack(alone.array), strict=True)
+    alone = arrays.build(forward, strike, sigma, seconds, epoch.psr, epoch.quantum)
+    lanes = zip(arrays.unpack(array), arrays.unpack(alone.array), strict=True)
     assert all(abs(a - b) <= 1 for a, b in lanes)
     assert abs(info.mark - Info.unpack(alone.info).mark) <= 1 + forward // 10**8
 

@@ -602,9 +602,9 @@ def dated_words(line: Line) -> tuple[int, int, int]:
     head = Head(forward, list(RATES).index(line.underlying), 15, LIVE).pack()
     if line.kind == FUTURE:
         return 0, 0, head
-    terms = (forward, strike, line.sigma, line.seconds, line.is_call, rates.psr_ppm)
+    terms = (forward, strike, line.sigma, line.seconds, rates.psr_ppm)
     built = arrays.build(*terms, quantum(rates))
-    return built.array, built.info, head
+    return built.array, arrays.Info.unpack(built.info).of(not line.is_call).pack(), head
 
 
 def dated_epoch(_: World, underlying: int) -> int:

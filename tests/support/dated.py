@@ -122,7 +122,7 @@ class DatedBench:
         """One option of an expiry."""
         draw, forward = self.random, head.forward
         if head.state == PRINTED:
-            return NEUTRAL, Info(draw.randint(0, forward), forward, 0, 0).pack(), head.pack()
+            return NEUTRAL, Info(draw.randint(0, forward), forward, 0).pack(), head.pack()
         built_at = min(max(forward * draw.randint(9_975, 10_025) // 10_000, 1), PRICE_MAX)
         mark = draw.choice([0, 1, draw.randint(0, built_at), built_at])
         delta = draw.choice([0, draw.randint(0, 2**DELTA_BITS), 2**DELTA_BITS])
@@ -130,7 +130,7 @@ class DatedBench:
             mark, delta = min(mark, PRICE_MAX - (PRICE_MAX >> 8)), -delta
         clip = draw.choice([0, 0, 0, draw.randint(1, 15)])
         array = draw.choice([draw.getrandbits(256), NEUTRAL, 0, 2**256 - 1])
-        return array, Info(mark, built_at, delta, 0, clip=clip).pack(), head.pack()
+        return array, Info(mark, built_at, delta, clip=clip).pack(), head.pack()
 
     def set_epoch(self, underlying: int, psr: int, reference: int) -> None:
         """The epoch of an underlying's arrays."""

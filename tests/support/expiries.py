@@ -14,7 +14,6 @@ from novate.errors import Rejected
 from novate.model import expiry, ledger, option_listing, option_series, options
 from novate.model import settlement_prints as prints
 from novate.model import surfaces as surfaces_model
-from novate.model.arrays import Info
 from novate.model.instrument import FUTURE, OPTION, Terms
 from novate.model.option_id import OptionId, future_id, terms_key
 from novate.model.option_listing import Grid
@@ -193,14 +192,14 @@ class Dated(Clearing):
 
     def open_interest(self, id: int) -> int:
         """Lots of one instrument, in the model."""
-        return Info.unpack(self.world.options.infos[id]).open_interest
+        return self.world.options.interests[id]
 
     def compare_dated(self) -> None:
         """Every word of Options that trading moves."""
-        for id, info in self.world.options.infos.items():
+        for id in {*self.world.options.infos.rows, *self.world.options.interests.rows}:
             if not id & 2:
-                array = self.world.options.arrays[id]
-                assert tuple(self.options.view("words", [id])[0]) == (array, info), id
+                words = options.words(self.world, [id])
+                assert [tuple(found) for found in self.options.view("words", [id])] == words, id
             found = self.options.view("interest", id)
             assert found == option_series.interest(self.world, id), id
         for place, series in self.world.options.series.items():

@@ -127,7 +127,7 @@ class OptionsBench:
 
     def set_open_interest(self, id: int, lots: int) -> None:
         """The Clearinghouse moves the open interest of an instrument."""
-        change = lots - Info.unpack(self.world.options.infos[id]).open_interest
+        change = lots - self.world.options.interests[id]
         self.both("move_interest", [id], [change])
 
     # Operations
@@ -187,10 +187,18 @@ class OptionsBench:
         return [id for call in calls for id in (call, call | 1)]
 
     def stored(self, id: int) -> tuple[int, int]:
-        """Array and info word of an option; the contract's are the model's."""
+        """Array and info word of an option, as its call or put has it; what is stored of its strike
+        is the same by contract and model.
+        """
         [found] = self.options.view("words", [id])
+        array, word, _ = found
         assert tuple(found) == options.words(self.world, [id])[0]
-        return tuple(found)
+        return array, Info.unpack(word).of(bool(id & 1)).pack() if word else 0
+
+    def vega(self, id: int) -> int:
+        """Vega of an option at the last refresh, in 2**-24 of the forward."""
+        found: int = self.options.view("words", [id])[0][2] >> 88
+        return found
 
     def lanes(self, *ids: int) -> list[tuple[int, int, int]]:
         """Array, info and head of up to sixteen instruments; contract and model agree."""

@@ -261,7 +261,7 @@ def test_the_exact_grid_contains_the_lanes_within_the_scan_range() -> None:
     """On the lanes' own nodes both must agree, so the grid is never better than the inner lanes."""
     forward, strike, seconds, psr = 118_000 * 10**10, 125_000 * 10**10, 20 * 86_400, 150_000
     quantum = arrays.quantum_of(psr, forward)
-    lanes = arrays.scenarios(forward, strike, int(0.45 * WAD), seconds, True, psr, quantum)
+    lanes = arrays.scenarios(forward, strike, int(0.45 * WAD), seconds, psr, quantum)
     worst_inner = -min(-gain for gain in lanes[:14]) * quantum / 10**10
     exact = exact_worst([leg(-1.0, 125_000.0)], 0.0, psr / 10**6)
     assert exact >= worst_inner - 2 * quantum / 10**10

@@ -73,16 +73,22 @@ ROWS: dict[str, tuple[tuple[int, int, int, int, bool, int], str, str, str]] = {
 
 @pytest.mark.parametrize("name", ROWS)
 def test_a_copied_row(name: str) -> None:
-    """Lanes within half a quantum of the production's, and of one a thousand times finer."""
-    terms, mark, delta, gains = ROWS[name]
-    quantum = arrays.quantum_of(terms[5], terms[0])
-    array, word = arrays.build(*terms, quantum)
-    info = Info.unpack(word)
+    """Lanes within half a quantum of the production's, and of one a thousand times finer; a put's
+    are the call's less what the forward gains.
+    """
+    (*option, is_call, psr), mark, delta, gains = ROWS[name]
+    forward, strike, sigma, seconds = option
+    terms = forward, strike, sigma, seconds, psr
+    quantum = arrays.quantum_of(psr, forward)
+    built = arrays.build(*terms, quantum)
+    info = Info.unpack(built.info).of(not is_call)
     assert abs(info.mark - Decimal(mark) * USD) <= 2
     assert abs(Decimal(info.delta) / 2**30 - Decimal(delta)) <= Decimal(2) ** -30
     fine = arrays.scenarios(*terms, quantum // 1000)
-    for lane, finer, gain in zip(arrays.unpack(array), fine, gains.split(), strict=True):
-        exact = Decimal(gain) * USD
+    rows = zip(arrays.unpack(built.array), fine, arrays.LINEAR, gains.split(), strict=True)
+    for lane, finer, node, gain in rows:
+        moved = 0 if is_call else Decimal(forward * psr * node) / 10**8
+        exact = Decimal(gain) * USD + moved
         assert abs(lane - exact / quantum) <= Decimal("0.500001")
         assert abs(finer - exact / (quantum // 1000)) <= Decimal("0.500001")
 

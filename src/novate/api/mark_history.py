@@ -11,9 +11,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from novate.api.names import Listed
-from novate.model.arrays import Info
-from novate.model.option_id import place_of
+from novate.model.option_id import place_of, strike_of
 from novate.model.option_listing import feed_of
+from novate.model.options import info_of
 from novate.model.state import World
 from novate.units import ORACLE_UNIT
 
@@ -50,8 +50,9 @@ class MarkHistory:
         forward = world.oracle.feeds[feed_of(world, *place_of(item.id))].mark
         if not item.is_option:
             return forward
-        word = world.options.infos[item.id]
-        return Info.unpack(word).value(forward) if word else 0
+        if not world.options.infos[strike_of(item.id)]:
+            return 0
+        return info_of(world, item.id).value(forward)
 
     def _forget(self, now: int) -> None:
         """Drop what has had no mark for as long as marks are kept."""

@@ -20,7 +20,6 @@ from novate.api.orders import Orders, OrderState, Trade
 from novate.api.rejections import bad
 from novate.config import Parameters
 from novate.model import margin
-from novate.model.arrays import Info
 from novate.model.instrument import PERP
 from novate.model.option_id import is_dated, place_of
 from novate.naming import QUOTE, future_name
@@ -115,7 +114,7 @@ class Market:
             return world.ledger.markets[item.id].open_interest
         if world.options.listed[place_of(item.id)].expiry != item.expiry:
             return 0  # its slot is another's
-        return Info.unpack(world.options.infos[item.id]).open_interest
+        return world.options.interests[item.id]
 
     def sides(self, item: Listed, depth: int) -> tuple[list[list[str]], list[list[str]]]:
         """Bids and asks as [price, amount], best first."""

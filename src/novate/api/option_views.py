@@ -16,7 +16,7 @@ from novate.api.numbers import decimal
 from novate.errors import Rejected
 from novate.model import margin, oracle, pricing, surface, surfaces
 from novate.model.implied import implied_volatility
-from novate.model.option_id import place_of
+from novate.model.option_id import place_of, strike_of
 from novate.model.option_listing import feed_of
 from novate.model.options import volatility
 from novate.model.state import World
@@ -71,7 +71,7 @@ class OptionViews:
             item.expiry <= world.now,
             world.oracle.statuses[0].round,
             surfaces.status_of(world, place[0]).round,
-            world.options.infos[item.id],
+            world.options.infos[strike_of(item.id)],
             world.surfaces.prints[place[0], item.expiry],
         )
         kept = self._kept.get(item.id)

@@ -18,9 +18,9 @@ from novate.api.public_methods import Nothing
 from novate.api.rejections import bad
 from novate.api.rpc import Call, Parameters, method
 from novate.model import dated_margin, margin, options, waterfall
-from novate.model.arrays import EXTREMES, NODES, Info, Totals, accumulate, profit, unpack
+from novate.model.arrays import EXTREMES, NODES, Info, Totals, accumulate, profit
 from novate.model.instrument import OPTION
-from novate.model.option_id import is_dated
+from novate.model.option_id import is_dated, strike_of
 from novate.model.options import Epoch
 from novate.model.state import World
 from novate.units import ORACLE_UNIT, PPM, WAD, div_zero
@@ -108,6 +108,7 @@ def gains(market: Market, held: dict[int, int]) -> dict[str, list[str]]:
             scale = line.scale
             if line.kind == OPTION:
                 totals = accumulate(totals, line.array, line.clipped, size)
+                linear -= size * line.forward * line.scale if line.is_put else 0
             else:
                 linear += size * line.forward * line.scale
         else:
@@ -175,13 +176,15 @@ def scenarios(psr: int) -> list[dict[str, str]]:
 def array_of(world: World, item: Listed, epoch: Epoch) -> dict[str, Any]:
     """One option's array."""
     line = dated_margin.row(world, item.id)
-    info = Info.unpack(world.options.infos[item.id])
+    info = Info.unpack(world.options.infos[strike_of(item.id)])
     unit = epoch.quantum * ORACLE_UNIT
+    parity = -line.forward * ORACLE_UNIT if line.is_put else 0
+    found = profit(accumulate(Totals(), line.array, 0, 1), unit, parity, epoch.psr)
     return {
         "instrument_name": item.name,
         "mark_price": decimal(line.mark * ORACLE_UNIT),
         "underlying_price": decimal(line.forward * ORACLE_UNIT),
-        "gains": [decimal(lane * unit) for lane in unpack(line.array)],
+        "gains": [decimal(gain) for gain in found],
         "stored": options.usable(world, item.id),
         "timestamp": info.timestamp * 1_000,
         "clipped": decimal(line.clipped * unit),

@@ -125,8 +125,8 @@ SCENARIOS = (
     Scenario("sweep_16", "Sweep of an account of 16 positions after prices moved.", s.sweep_16),
     Scenario(
         "array_refresh",
-        "An option's stored risk array and info word, of the 64 of expiry_refresh_32: its gas / "
-        "64, rounded up.",
+        "An option's share of what is stored of its strike (risk array, info and interest word), "
+        "one of the 64 options of expiry_refresh_32: its gas / 64, rounded up.",
         o.array_refresh,
     ),
     Scenario(

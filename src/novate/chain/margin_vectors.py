@@ -86,14 +86,16 @@ class Underlying:
 @dataclass(frozen=True, slots=True)
 class Instrument:
     """A row of the file; ``terms`` are those of ``arrays.build`` up to the scan range, none for a
-    linear instrument.
+    linear instrument. ``forwards``: how many it gains by beside lanes, of a put, which has those of
+    the call, one less.
     """
 
     underlying: str
     tenor: str
     forward: int
     delta: int
-    terms: tuple[int, int, int, int, bool] | None
+    terms: tuple[int, int, int, int] | None
+    forwards: int
     exact: tuple[Decimal, ...]
 
 
@@ -161,9 +163,12 @@ def _figures(vectors: Vectors, lanes: Lanes, quantum_of: Callable[[Underlying], 
         for option in vectors.instruments:
             if option.terms is None:
                 continue
-            unit = Decimal(quantum_of(vectors.underlyings[option.underlying])) / ORACLE_PER_USD
-            for lane, exact in zip(lanes[id(option)], option.exact, strict=True):
-                off = max(off, abs(lane - exact / unit))
+            owner = vectors.underlyings[option.underlying]
+            unit = Decimal(quantum_of(owner)) / ORACLE_PER_USD
+            moved = Decimal(option.forwards * option.forward * owner.psr) / quantum_of(owner)
+            rows = zip(lanes[id(option)], arrays.LINEAR, option.exact, strict=True)
+            for lane, node, exact in rows:
+                off = max(off, abs(lane + moved * node / (100 * PPM) - exact / unit))
         for case in vectors.cases:
             margin = Decimal(_margin(vectors, case, lanes, quantum_of)) / WAD
             excess = margin - case.margin
@@ -194,8 +199,8 @@ def _margin(
         tenors: dict[str, int] = {}
         for item, lots in held:
             tenors[item.tenor] = tenors.get(item.tenor, 0) + lots * item.delta
+            linear += lots * item.forwards * item.forward * ORACLE_UNIT
             if item.terms is None:
-                linear += lots * item.forward * ORACLE_UNIT
                 continue
             gains = [a + lots * unit * lane for a, lane in zip(gains, lanes[id(item)], strict=True)]
             gross += abs(lots)
@@ -276,13 +281,14 @@ def _instrument(item: dict[str, Any]) -> Instrument:
     exact = tuple(_decimal(f"{where}: array", value) for value in item["array"])
     require(len(exact) == LANES, VectorField, f"{where}: array has {len(exact)} lanes")
     if item["kind"] != "option":
-        return Instrument(item["u"], item["expiry"], forward, WAD, None, exact)
+        return Instrument(item["u"], item["expiry"], forward, WAD, None, 1, exact)
     strike = _scaled(f"{where}: K", item["K"], ORACLE_PER_USD)
     sigma = _scaled(f"{where}: sigma", item["sigma"], WAD)
     seconds, is_call = _scaled(f"{where}: T_sec", item["T_sec"], 1), item["cp"] == "C"
     greeks = black76(forward * ORACLE_UNIT, strike * ORACLE_UNIT, sigma, seconds, is_call)
-    terms = (forward, strike, sigma, seconds, is_call)
-    return Instrument(item["u"], item["expiry"], forward, greeks.delta, terms, exact)
+    terms = (forward, strike, sigma, seconds)
+    forwards = 0 if is_call else -1
+    return Instrument(item["u"], item["expiry"], forward, greeks.delta, terms, forwards, exact)
 
 
 def _decimal(where: str, value: Any) -> Decimal:

@@ -18,19 +18,15 @@ def build(
     strike: uint256,
     sigma: uint256,
     seconds: uint256,
-    is_call: bool,
     psr: uint256,
     quantum: uint256,
-) -> uint256[2]:
+) -> uint256[3]:
     """
-    @notice Array and info word of one option at volatility `sigma`; no time is stamped, so that
-            they never pass for fresh. Errors: `OutOfBounds`.
+    @notice Array, info word and vega (2**-24 of the forward) of one strike at volatility `sigma`;
+            no time is stamped, so that they never pass for fresh. Errors: `OutOfBounds`.
     """
-    array: uint256 = 0
-    info: uint256 = 0
     shared: risk_array.Frame = risk_array.frame(forward, seconds, psr, quantum)
-    array, info = risk_array.words(shared, risk_array.call_at(shared, strike, sigma), is_call)
-    return [array, info]
+    return risk_array.words(shared, risk_array.call_at(shared, strike, sigma))
 
 
 @external
@@ -41,16 +37,15 @@ def scenarios(
     strike: uint256,
     sigma: uint256,
     seconds: uint256,
-    is_call: bool,
     psr: uint256,
     quantum: uint256,
 ) -> int256[16]:
     """
-    @notice The sixteen lanes of one option before they are packed into sixteen bits, for a quantum
+    @notice The sixteen lanes of one call before they are packed into sixteen bits, for a quantum
             of any fineness. Errors: `OutOfBounds`.
     """
     shared: risk_array.Frame = risk_array.frame(forward, seconds, psr, quantum)
-    return risk_array.quantised(shared, risk_array.call_at(shared, strike, sigma), is_call)
+    return risk_array.quantised(shared, risk_array.call_at(shared, strike, sigma))
 
 
 @external
@@ -63,11 +58,10 @@ def build_expiry(
     psr: uint256,
     quantum: uint256,
     strikes: DynArray[uint256, risk_array.STRIKES_MAX],
-) -> DynArray[uint256[4], risk_array.STRIKES_MAX]:
+) -> DynArray[uint256[3], risk_array.STRIKES_MAX]:
     """
-    @notice Array and info of the call, then of the put, of every strike of one expiry on its
-            surface, `seconds` before it and stamped with that time. Generation and open interest
-            are left zero for who keeps the words. Errors: `SurfaceOutOfBounds`,
-            `ButterflyArbitrage`, `OutOfBounds`.
+    @notice Array, info and vega of every strike of one expiry on its surface, `seconds` before it
+            and stamped with that time. Generation is left zero for who keeps the words. Errors:
+            `SurfaceOutOfBounds`, `ButterflyArbitrage`, `OutOfBounds`.
     """
     return risk_array.build_expiry(forward, seconds, surface, psr, quantum, strikes)

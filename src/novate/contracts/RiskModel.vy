@@ -193,14 +193,15 @@ def _join(
     # credits below 2**10, scans below 2**193, those of initial margin by signed differences
     base: uint256 = unsafe_div(unsafe_mul(rates.credit, scan), 1000)
     t.base = unsafe_add(t.base, base)
-    t.gains = option_risk.joined(t.gains, gains, convert(rates.credit, int256))
+    t.gains = option_risk.joined(t.gains, gains, convert(convert(rates.credit, bytes32), int256))
     if rates.psr_initial != rates.psr or rates.credit_initial != rates.credit:
         t.ramped = True
-        t.more = option_risk.joined(t.more, gains, -convert(rates.credit, int256))
+        t.more = option_risk.joined(t.more, gains, -convert(convert(rates.credit, bytes32), int256))
         initial: int256[16] = lanes.profit(
             part.totals, part.quantum_lot, part.linear, rates.psr_initial
         )
-        t.more = option_risk.joined(t.more, initial, convert(rates.credit_initial, int256))
+        weight: int256 = convert(convert(rates.credit_initial, bytes32), int256)
+        t.more = option_risk.joined(t.more, initial, weight)
         scan_initial: uint256 = lanes.loss(initial)
         # a wider scan range is never kinder
         t.more_scan += scan_initial - scan

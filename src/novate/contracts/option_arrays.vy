@@ -47,8 +47,9 @@ M20: constant(uint256) = 2**20 - 1
 M32: constant(uint256) = 2**32 - 1
 M40: constant(uint256) = 2**40 - 1
 M56: constant(uint256) = 2**56 - 1
-# in an info word; the lowest four bits of vega are left out
-VEGA_SHIFT: constant(uint256) = 148
+# in an interest word; the lowest four bits of vega are left out
+VEGA_SHIFT: constant(uint256) = option_listing.VEGA_OF_STRIKE_SHIFT + 4
+# in an info word
 GENERATION_SHIFT: constant(uint256) = 244
 # delta and vega of an expiry's word
 SUMS: constant(uint256) = (2**140 - 1) << 64
@@ -66,7 +67,7 @@ def __init__(clearinghouse: address, builder: address):
 @external
 def refresh(underlying: uint256, slot: uint256) -> uint256:
     """
-    @notice Build the arrays of all options of one expiry anew, at the forward and the surface of
+    @notice Build the arrays of all strikes of one expiry anew, at the forward and the surface of
             now; anyone may. Returns how many words were written.
     @custom:errors UnknownInstrument, StalePrice, StaleSurface
     """
@@ -79,7 +80,7 @@ def refresh(underlying: uint256, slot: uint256) -> uint256:
     word: uint256 = self._fresh_surface(underlying, slot, expiry, stale_after)
     epoch: uint256 = self._begin(underlying, feed, stale_after)
     generation: uint256 = self._generation(underlying, epoch)
-    built: DynArray[uint256[4], option_listing.STRIKES_MAX] = staticcall BUILDER.build_expiry(
+    built: DynArray[uint256[3], option_listing.STRIKES_MAX] = staticcall BUILDER.build_expiry(
         forward,
         expiry - block.timestamp,
         word,
@@ -93,23 +94,26 @@ def refresh(underlying: uint256, slot: uint256) -> uint256:
         slot=slot,
         generation=generation,
         forward=forward,
-        words=4 * count,
+        words=3 * count,
     )
-    return 4 * count
+    return 3 * count
 
 
 @external
 @view
 @reentrant
-def words(ids: DynArray[uint256, IDS_MAX]) -> DynArray[uint256[2], IDS_MAX]:
+def words(ids: DynArray[uint256, IDS_MAX]) -> DynArray[uint256[3], IDS_MAX]:
     """
-    @notice Array and info word of each option, as stored; the info is zero if it is not listed or
-            was never refreshed. Errors: UnknownInstrument for what is no option's id.
+    @notice Array, info and interest word of each option's strike, as stored; the info is zero if it
+            is not listed or was never refreshed. Errors: UnknownInstrument for what is no option's
+            id.
     """
-    found: DynArray[uint256[2], IDS_MAX] = []
+    found: DynArray[uint256[3], IDS_MAX] = []
     for id: uint256 in ids:
         errors.require(option_id.is_option(id), errors.UnknownInstrument)
-        found.append([option_listing.arrays[id], option_listing.infos[id]])
+        strike: uint256 = id >> 1
+        info: uint256 = option_listing.infos[strike]
+        found.append([option_listing.arrays[strike], info, option_listing.interests[strike]])
     return found
 
 
@@ -177,35 +181,33 @@ def greeks(id: uint256) -> black76.Greeks:
 def _store(
     underlying: uint256,
     slot: uint256,
-    built: DynArray[uint256[4], option_listing.STRIKES_MAX],
+    built: DynArray[uint256[3], option_listing.STRIKES_MAX],
     generation: uint256,
 ):
     """
-    @notice Keep the words of calls and puts, the open interest of each as it was, and sum up what
-            it amounts to.
+    @notice Keep the words of all strikes, the open interest of each as it was, and sum up what it
+            amounts to.
     """
-    call: uint256 = option_id.call_id(underlying, slot, 0)
+    strike: uint256 = option_id.call_id(underlying, slot, 0) >> 1
     # 64 options of less than 2**44 lots, |delta| at most 2**20, vega below 2**20: sums below 2**70
     delta: uint256 = 0
     vega: uint256 = 0
-    for pair: uint256[4] in built:
-        put: uint256 = call | option_id.PUT
-        of_call: uint256 = option_listing.infos[call] & option_listing.OPEN_INTEREST
-        of_put: uint256 = option_listing.infos[put] & option_listing.OPEN_INTEREST
-        option_listing.arrays[call] = pair[0]
-        option_listing.infos[call] = pair[1] | generation | of_call
-        option_listing.arrays[put] = pair[2]
-        option_listing.infos[put] = pair[3] | generation | of_put
-        if of_call | of_put != 0:
-            of_call = of_call >> option_listing.INTEREST_SHIFT
-            of_put = of_put >> option_listing.INTEREST_SHIFT
+    for words: uint256[3] in built:
+        open: uint256 = option_listing.interests[strike] & option_listing.OPEN_INTEREST
+        beside: uint256 = open | (words[2] << option_listing.VEGA_OF_STRIKE_SHIFT)
+        option_listing.arrays[strike] = words[0]
+        option_listing.infos[strike] = words[1] | generation
+        option_listing.interests[strike] = beside
+        if open != 0:
+            of_call: uint256 = open & option_listing.M44
+            of_put: uint256 = open >> option_listing.PUT_INTEREST_SHIFT
+            delta = unsafe_add(delta, unsafe_mul(of_call, self._size_of_delta(words[1], False)))
+            delta = unsafe_add(delta, unsafe_mul(of_put, self._size_of_delta(words[1], True)))
             # both have the same vega
-            delta = unsafe_add(delta, unsafe_mul(of_call, self._size_of_delta(pair[1])))
-            delta = unsafe_add(delta, unsafe_mul(of_put, self._size_of_delta(pair[3])))
-            each: uint256 = self._vega_of(pair[1])
+            each: uint256 = self._vega_of(beside)
             vega = unsafe_add(vega, unsafe_mul(unsafe_add(of_call, of_put), each))
-        # at most 32 strikes: within 20 bits
-        call = unsafe_add(call, 1 << option_id.STRIKE_SHIFT)
+        # at most 32 strikes: within 19 bits
+        strike = unsafe_add(strike, 1 << (option_id.STRIKE_SHIFT - 1))
     key: uint256 = (underlying << 4) | slot  # both below 16
     sums: uint256 = delta << option_listing.DELTA_SHIFT
     sums |= vega << option_listing.VEGA_SHIFT
@@ -214,16 +216,19 @@ def _store(
 
 @internal
 @pure
-def _size_of_delta(info: uint256) -> uint256:
-    """@notice |delta| of an info word, in 2**-20, rounded down."""
-    return units.magnitude(lanes.delta(info)) >> 10
+def _size_of_delta(info: uint256, is_put: bool) -> uint256:
+    """@notice |delta| of a call or put by their info word, in 2**-20, rounded down."""
+    delta: uint256 = (info >> lanes.DELTA_SHIFT) & lanes.DELTA_MASK
+    if is_put:
+        delta = unsafe_sub(2**30, delta)  # a call's is within [0, 1]
+    return delta >> 10
 
 
 @internal
 @pure
-def _vega_of(info: uint256) -> uint256:
-    """@notice Vega of an info word, in 2**-20 of the forward, rounded down."""
-    return (info >> VEGA_SHIFT) & M20
+def _vega_of(beside: uint256) -> uint256:
+    """@notice Vega of an interest word, in 2**-20 of the forward, rounded down."""
+    return (beside >> VEGA_SHIFT) & M20
 
 
 @internal

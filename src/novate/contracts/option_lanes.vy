@@ -57,7 +57,7 @@ interface FewStrikes:
         psr: uint256,
         quantum: uint256,
         strikes: DynArray[uint256, BUILT_MAX],
-    ) -> DynArray[uint256[4], BUILT_MAX]: view
+    ) -> DynArray[uint256[3], BUILT_MAX]: view
 
 struct Frame:                # what the instruments of one expiry share
     place: uint256           # their ids without what tells them apart; 0: none
@@ -71,7 +71,6 @@ struct Frame:                # what the instruments of one expiry share
     epoch: uint256           # that of now, 0 before any price
     is_stored: bool          # whether stored arrays may serve: it lives, and they are of that epoch
     generation: uint256
-    stamp: uint256           # what usable infos have in common, once one was found; else no info's
 
 struct Page:
     lanes: uint256[3][16]    # array, info, head
@@ -83,8 +82,9 @@ struct Page:
 @reentrant
 def lane_words(positions: uint256[4], known: uint256 = 0) -> Page:
     """
-    @notice Array, info and head word of up to sixteen packed positions, lane by lane; zeros where
-            nothing dated is listed and priced; and the epoch word of now. Never reverts.
+    @notice Array, info (a put's as `lanes.of_put` has it) and head word of up to sixteen packed
+            positions, lane by lane; zeros where nothing dated is listed and priced; and the epoch
+            word of now. Never reverts.
     @param known [scan range of arrays 20 | the Oracle's stale_after 16], if the caller has them and
         all positions are of one underlying; 0: asked for here
     """
@@ -102,16 +102,10 @@ def lane_words(positions: uint256[4], known: uint256 = 0) -> Page:
                 if id < option_id.DATED:
                     continue
                 shared = self._frame(id >> option_id.SLOT_SHIFT, shared, known)
-            info: uint256 = option_listing.infos[id]
-            if info & STAMP == shared.stamp:  # only what is listed there has been built since
-                page.lanes[lane] = [option_listing.arrays[id], info, shared.head]
-            elif page.lanes[lane][2] == 0:  # else built along with another one
-                words: uint256[3] = self._lane(shared, id, info)
+            if page.lanes[lane][2] == 0:  # else built along with another one
+                words: uint256[3] = self._lane(shared, id)
                 if words[2] != TO_BUILD:
                     page.lanes[lane] = words
-                    # what is stored and has these bits is of now; futures have none
-                    if shared.is_stored and words[1] & STAMP != 0:
-                        shared.stamp = info & STAMP
                     continue
                 slots: uint256 = 0
                 strikes: DynArray[uint256, BUILT_MAX] = []
@@ -119,7 +113,7 @@ def lane_words(positions: uint256[4], known: uint256 = 0) -> Page:
                 surface: uint256 = self._priced_by(shared)
                 if surface == 0:
                     continue
-                built: DynArray[uint256[4], BUILT_MAX] = staticcall FewStrikes(
+                built: DynArray[uint256[3], BUILT_MAX] = staticcall FewStrikes(
                     option_arrays.BUILDER.address
                 ).build_expiry(
                     shared.forward,
@@ -134,15 +128,10 @@ def lane_words(positions: uint256[4], known: uint256 = 0) -> Page:
                         break
                     place: uint256 = (slots >> option_id.SLOT_SHIFT) & 15
                     if place != 0:
-                        own: uint256 = slots & OWN_BITS
-                        info = option_listing.infos[(shared.place << option_id.SLOT_SHIFT) | own]
-                        info = info & option_listing.OPEN_INTEREST
-                        info |= shared.generation << option_arrays.GENERATION_SHIFT
-                        pair: uint256[4] = built[unsafe_sub(place, 1)]
-                        if option_id.is_put(own):
-                            page.lanes[at] = [pair[2], pair[3] | info, shared.head]
-                        else:
-                            page.lanes[at] = [pair[0], pair[1] | info, shared.head]
+                        made: uint256[3] = built[unsafe_sub(place, 1)]
+                        info: uint256 = shared.generation << option_arrays.GENERATION_SHIFT
+                        info |= made[1]
+                        page.lanes[at] = [made[0], self._of(slots, info), shared.head]
                     slots = slots >> 16
     page.epoch = shared.epoch
     return page
@@ -162,8 +151,15 @@ def usable(id: uint256) -> bool:
     shared: Frame = self._frame(id >> option_id.SLOT_SHIFT, empty(Frame), 0)
     if not shared.is_stored:
         return False
-    info: uint256 = option_listing.infos[id]
+    info: uint256 = option_listing.infos[id >> 1]
     return lanes.usable(info, shared.forward, block.timestamp, shared.generation)
+
+
+@internal
+@pure
+def _of(id: uint256, info: uint256) -> uint256:
+    """@notice The info word of a strike as its call or its put has it, by the id's lowest bit."""
+    return lanes.of_put(info) if option_id.is_put(id) else info
 
 
 @internal
@@ -187,7 +183,6 @@ def _frame(place: uint256, near: Frame, known: uint256) -> Frame:
     """
     shared: Frame = empty(Frame)
     shared.place = place
-    shared.stamp = max_value(uint256)
     is_near: bool = near.place >> 4 == place >> 4
     if is_near:
         shared.epoch = near.epoch
@@ -231,9 +226,6 @@ def _frame(place: uint256, near: Frame, known: uint256) -> Frame:
             shared.state = near.state
             shared.is_stored = near.is_stored
             shared.generation = near.generation
-            # whether an info is usable depends on forward and generation alone
-            if near.feed == shared.feed:
-                shared.stamp = near.stamp
         elif shared.state == LIVE:
             shared.is_stored = shared.epoch == kept
             seen: uint256 = staticcall option_listing.SURFACES.status_of(underlying)
@@ -253,7 +245,7 @@ def _frame(place: uint256, near: Frame, known: uint256) -> Frame:
 
 @internal
 @view
-def _lane(shared: Frame, id: uint256, info: uint256) -> uint256[3]:
+def _lane(shared: Frame, id: uint256) -> uint256[3]:
     """
     @notice Array, info and head of one instrument, zeros if it is not listed or not priced; no more
             than `TO_BUILD` for a head if they must be built.
@@ -266,39 +258,36 @@ def _lane(shared: Frame, id: uint256, info: uint256) -> uint256[3]:
         head: uint256 = shared.head & ((1 << INTEREST_SHIFT) - 1)
         if shared.state == LIVE_OLD_SURFACE:  # no surface prices it
             head ^= (LIVE ^ LIVE_OLD_SURFACE) << STATE_SHIFT
-        return [0, info, head | ((info >> option_listing.INTEREST_SHIFT) << INTEREST_SHIFT)]
+        return [0, 0, head | (option_listing.interests[id >> 1] << INTEREST_SHIFT)]
     if option_id.strike_index(id) >= shared.strikes:
         return [0, 0, 0]
     if shared.is_stored:
+        info: uint256 = option_listing.infos[id >> 1]
         if lanes.usable(info, shared.forward, block.timestamp, shared.generation):
-            return [option_listing.arrays[id], info, shared.head]
+            return [option_listing.arrays[id >> 1], self._of(id, info), shared.head]
     if shared.state < EXPIRED:
         return [0, 0, TO_BUILD]
-    return self._over(shared, id, info & option_listing.OPEN_INTEREST)
+    return self._over(shared, id)
 
 
 @internal
 @view
-def _over(shared: Frame, id: uint256, kept: uint256) -> uint256[3]:
-    """
-    @notice Words of an option that has expired: intrinsic, at the print for good. `kept` are the
-            bits of its open interest.
-    """
+def _over(shared: Frame, id: uint256) -> uint256[3]:
+    """@notice Words of an option that has expired: intrinsic, at the print for good."""
     strike: uint256 = option_listing._strike(shared.place & M8, option_id.strike_index(id))
-    is_call: bool = not option_id.is_put(id)
     if shared.state == PRINTED:
         mark: uint256 = max(strike, shared.forward)
-        if is_call:
-            mark = unsafe_sub(mark, strike)  # it is at least each of them
+        if option_id.is_put(id):
+            mark = unsafe_sub(mark, shared.forward)  # it is at least each of them
         else:
-            mark = unsafe_sub(mark, shared.forward)  # likewise
-        return [NEUTRAL, mark | (shared.forward << 56) | kept, shared.head]
+            mark = unsafe_sub(mark, strike)  # likewise
+        return [NEUTRAL, mark | (shared.forward << 56), shared.head]
     if self._priced_by(shared) == 0:
         return [0, 0, 0]
-    words: uint256[2] = staticcall option_arrays.BUILDER.build(
-        shared.forward, strike, 0, 1, is_call, (shared.epoch >> 112) & M20, shared.epoch & M56
+    words: uint256[3] = staticcall option_arrays.BUILDER.build(
+        shared.forward, strike, 0, 1, (shared.epoch >> 112) & M20, shared.epoch & M56
     )
-    return [words[0], words[1] | kept, shared.head]
+    return [words[0], self._of(id, words[1]), shared.head]
 
 
 @internal
@@ -322,7 +311,7 @@ def _wanted(
         rest = rest >> 64
         if id >> option_id.SLOT_SHIFT != shared.place:
             continue
-        if self._lane(shared, id, option_listing.infos[id])[2] != TO_BUILD:
+        if self._lane(shared, id)[2] != TO_BUILD:
             continue
         at: uint256 = option_id.strike_index(id) << 2
         if (places >> at) & 15 == 0:

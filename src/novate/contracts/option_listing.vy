@@ -4,11 +4,11 @@
 """
 @title Option listing: grids, expiries and strikes (docs/SPEC.md §14; twin of
         novate/model/option_listing.py)
-@notice Owns the grid of each underlying, what is listed on it, the two words of each option and
-        the open interest. Governance sets the grid within bounds; anyone lists what lies on it.
-        Prices and strikes in oracle units of 1e8 wei a base unit, times in seconds. Nothing is
-        rounded. An option that was not built since it was listed has an info word with nothing but
-        open interest in it; a dated future's never has more.
+@notice Owns the grid of each underlying, what is listed on it, the two words by which margin knows
+        call and put of a strike, and the open interest. Governance sets the grid within bounds;
+        anyone lists what lies on it. Prices and strikes in oracle units of 1e8 wei a base unit,
+        times in seconds. Nothing is rounded. A strike that was not built since it was listed has an
+        info word of zero.
 """
 
 from interfaces import IOracle
@@ -66,9 +66,10 @@ FEED_SHIFT: constant(uint256) = 48
 DELTA_SHIFT: constant(uint256) = 64
 VEGA_SHIFT: constant(uint256) = 134
 OPEN_SHIFT: constant(uint256) = 204
-# in an info word
-INTEREST_SHIFT: constant(uint256) = 168
-OPEN_INTEREST: constant(uint256) = M44 << INTEREST_SHIFT
+# in an interest word: of the put, and of both
+PUT_INTEREST_SHIFT: constant(uint256) = 44
+VEGA_OF_STRIKE_SHIFT: constant(uint256) = 88
+OPEN_INTEREST: constant(uint256) = 2**88 - 1
 
 GOVERNOR: immutable(address)
 ORACLE: immutable(IOracle)
@@ -86,9 +87,12 @@ epochs: uint256[UNDERLYINGS_MAX]
 expiries: uint256[UNDERLYINGS_MAX * SLOTS_MAX]
 # By underlying and slot: strikes in the order of listing, four of 64 bits a word
 strikes: uint256[UNDERLYINGS_MAX * SLOTS_MAX * STRIKES_MAX // 4]
-# By id: the words of docs/SPEC.md §12
-arrays: uint256[2**20]
-infos: uint256[2**20]
+# By id without its lowest bit, which call and put of a strike share: the words of docs/SPEC.md §12,
+# and beside them [open interest of the call or the future 44 | of the put 44 | vega 24 in 2**-24 of
+# the forward], which margin does not read
+arrays: uint256[2**19]
+infos: uint256[2**19]
+interests: uint256[2**19]
 
 
 @deploy
@@ -313,11 +317,11 @@ def _strikes(
 @internal
 def _clear(underlying: uint256, slot: uint256, count: uint256):
     """@notice Forget a slot's words, that none of them serves the next expiry's instruments."""
-    self.infos[option_id.future_id(underlying, slot)] = 0
+    self.interests[option_id.future_id(underlying, slot) >> 1] = 0
     for i: uint256 in range(count, bound=STRIKES_MAX):
-        call: uint256 = option_id.call_id(underlying, slot, i)
-        self.infos[call] = 0
-        self.infos[call | option_id.PUT] = 0
+        strike: uint256 = option_id.call_id(underlying, slot, i) >> 1
+        self.infos[strike] = 0
+        self.interests[strike] = 0
 
 
 @internal

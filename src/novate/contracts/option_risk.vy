@@ -9,6 +9,7 @@
 """
 
 from lib import lanes
+from lib import option_id
 from lib import units
 import dated_rows
 import risk_parameters
@@ -111,7 +112,7 @@ def part(
         charge: uint256 = unsafe_mul((row >> 191) & M16, head & M56)
         charge = unsafe_mul(charge, book.sums.charged[slot])
         book.interest = unsafe_add(book.interest, charge)
-    scale: int256 = convert(book.scale, int256)
+    scale: int256 = convert(convert(book.scale, bytes32), int256)  # below 2**30
     p: Part = empty(Part)
     p.gauge = book.gauge
     # sums below 2**126 and 2**153 times a scale below 2**30
@@ -121,7 +122,9 @@ def part(
     # sums below 2**107 times a scale below 2**30
     p.value_linear = unsafe_mul(unsafe_add(book.forwards, book.prints), scale)
     p.value_spot = unsafe_mul(book.sums.marks, scale)
-    p.linear = unsafe_add(linear, unsafe_mul(book.forwards, scale))
+    # a put gains what the call does less the forward (docs/SPEC.md §12)
+    forwards: int256 = unsafe_sub(book.forwards, book.sums.parity)
+    p.linear = unsafe_add(linear, unsafe_mul(forwards, scale))
     offset: uint256 = 0
     vega: uint256 = 0
     offset_vega: uint256 = 0
@@ -164,31 +167,32 @@ def _with_rows(
                 dated_rows._build_rows(words, i & 28, book.sums.left, underlying, status, base)
                 row = rows.rows[key]
             book.scale = (row >> 148) & M36
-            # a lane holds 44 bits, so the difference stays within +-2**43
+            # a lane holds 44 bits, so the difference stays within +-2**43, and values within 2**99
             lots: int256 = unsafe_sub(convert(convert(lane & M44, bytes32), int256), LOTS_OFFSET)
-            value: int256 = unsafe_mul(lots, convert(row & M56, int256))  # below 2**99
+            value: int256 = unsafe_mul(lots, convert(convert(row & M56, bytes32), int256))
             kind: uint256 = (row >> 188) & 7
-            if kind == dated_rows.KIND_PRINTED_OPTION:
+            if kind & 1 == 1:  # an option, printed or not
                 book.sums.marks = unsafe_add(book.sums.marks, value)
-                continue
-            if kind == dated_rows.KIND_PRINTED_FUTURE:
+            elif kind == dated_rows.KIND_PRINTED_FUTURE:
                 book.prints = unsafe_add(book.prints, value)
+            if kind >= dated_rows.KIND_PRINTED_OPTION:
                 continue
             if row >> 207 != seen:
                 seen = row >> 207
                 book.gauge = rows._widen(book.gauge, row)
-            notional: int256 = unsafe_mul(lots, convert((row >> 56) & M56, int256))
+            notional: int256 = unsafe_mul(lots, convert(convert(row >> 56 & M56, bytes32), int256))
             delta: int256 = unsafe_mul(notional, DELTA_ONE)  # below 2**130, as of options
             vega: int256 = 0
             if kind == dated_rows.KIND_FUTURE:
                 book.forwards = unsafe_add(book.forwards, notional)
             else:
                 is_built = True
+                if key & option_id.PUT != 0:
+                    book.sums.parity = unsafe_add(book.sums.parity, notional)
                 delta = unsafe_mul(notional, convert(convert(row << 112, bytes32), int256) >> 224)
                 array: uint256 = dated_rows.arrays[key]
-                # lane 0 is the vega
-                vega = unsafe_mul(lots, unsafe_sub(convert(array & M16, int256), lanes.BIAS))
-                book.sums.marks = unsafe_add(book.sums.marks, value)
+                vega = convert(convert(array & M16, bytes32), int256)  # lane 0
+                vega = unsafe_mul(lots, unsafe_sub(vega, lanes.BIAS))
                 book.sums.totals.sums = lanes.added(book.sums.totals.sums, array, lots)
                 book.sums.totals.net = unsafe_add(book.sums.totals.net, lots)
                 if lots < 0:

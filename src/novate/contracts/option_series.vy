@@ -83,14 +83,15 @@ def move_interest(
         word: uint256 = option_listing.expiries[key]
         if not option_lanes._is_listed(id, word):
             errors.require(False, errors.UnknownInstrument)
-        info: uint256 = option_listing.infos[id]
-        open: uint256 = (info >> option_listing.INTEREST_SHIFT) & option_listing.M44
+        beside: uint256 = option_listing.interests[id >> 1]
+        place: uint256 = self._shift(id)
+        open: uint256 = (beside >> place) & option_listing.M44
         moved: uint256 = convert(convert(open, int256) + change, uint256)
         assert moved <= option_listing.M44
-        option_listing.infos[id] = info ^ ((open ^ moved) << option_listing.INTEREST_SHIFT)
+        option_listing.interests[id >> 1] = beside ^ ((open ^ moved) << place)
         delta: uint256 = 0
         vega: uint256 = 0
-        delta, vega = self._amounts(id, info)
+        delta, vega = self._amounts(id, beside)
         # 65 instruments of 44 bits
         lots: uint256 = word >> option_listing.OPEN_SHIFT
         lots = convert(convert(lots, int256) + change, uint256) << option_listing.OPEN_SHIFT
@@ -129,8 +130,8 @@ def interest(id: uint256) -> uint256:
     shared: option_lanes.Frame = option_lanes._frame(
         id >> option_id.SLOT_SHIFT, empty(option_lanes.Frame), 0
     )
-    info: uint256 = option_listing.infos[id]
-    open: uint256 = (info >> option_listing.INTEREST_SHIFT) & option_listing.M44
+    beside: uint256 = option_listing.interests[id >> 1]
+    open: uint256 = (beside >> self._shift(id)) & option_listing.M44
     if not option_lanes._is_listed(id, option_listing.expiries[key]):
         return 0
     if shared.expiry <= block.timestamp:
@@ -145,7 +146,7 @@ def interest(id: uint256) -> uint256:
         phase = REDUCTIONS_ONLY
     if shared.state == option_lanes.LIVE_OLD_SURFACE and not is_future:
         phase = REDUCTIONS_ONLY
-    return open | (self._room(shared, id, info) << 44) | (phase << 88)
+    return open | (self._room(shared, id, beside) << 44) | (phase << 88)
 
 
 @external
@@ -204,8 +205,15 @@ def _only_clearinghouse():
 
 
 @internal
+@pure
+def _shift(id: uint256) -> uint256:
+    """@notice Where the open interest of an instrument stands in the interest word."""
+    return unsafe_mul(id & option_id.PUT, option_listing.PUT_INTEREST_SHIFT)  # one bit
+
+
+@internal
 @view
-def _amounts(id: uint256, info: uint256) -> (uint256, uint256):
+def _amounts(id: uint256, beside: uint256) -> (uint256, uint256):
     """
     @notice |delta| (2**-20) and vega (2**-20 of the forward) of a lot as of the last refresh;
             before the first the most they may be, vega 0.4 times the root of the years left.
@@ -213,8 +221,10 @@ def _amounts(id: uint256, info: uint256) -> (uint256, uint256):
     """
     if option_id.is_future(id):
         return 0, 0
-    if info & M56 << 56 != 0:
-        return option_arrays._size_of_delta(info), option_arrays._vega_of(info)
+    info: uint256 = option_listing.infos[id >> 1]
+    if info != 0:
+        is_put: bool = option_id.is_put(id)
+        return option_arrays._size_of_delta(info, is_put), option_arrays._vega_of(beside)
     expiry: uint256 = option_listing.expiries[option_id.place(id)] & M40
     left: uint256 = max(expiry, block.timestamp) - block.timestamp
     # a density is below 0.4; forty bits of seconds
@@ -236,14 +246,14 @@ def _moved(total: uint256, change: int256, each: uint256) -> uint256:
 
 @internal
 @view
-def _room(shared: option_lanes.Frame, id: uint256, info: uint256) -> uint256:
+def _room(shared: option_lanes.Frame, id: uint256, beside: uint256) -> uint256:
     """
     @notice Lots by which an instrument may still rise: what the limits leave of the expiry's vega,
             over its own, rounded down. gamma F^2 = vega / (sigma T), with the volatility at the
             money, makes a limit of gamma one of vega.
     """
     word: uint256 = self.exposure_limits[(shared.place >> 4) & 15]
-    vega: uint256 = self._amounts(id, info)[1]
+    vega: uint256 = self._amounts(id, beside)[1]
     if word == 0 or vega == 0:
         return ROOM_MAX
     limit: uint256 = word & M32
@@ -251,16 +261,21 @@ def _room(shared: option_lanes.Frame, id: uint256, info: uint256) -> uint256:
         limit = 2**128
     else:
         limit = limit << 56
+    # unsafe: what lives has 0 < left <= tenor, of 40 bits, and theta has 64, so that sigma T is
+    # below 2**72; limits are at most 2**128, times 2**123; a forward that prices has 56 bits and is
+    # not zero, a lot has at most 10**19 wei
     if word >> 32 != 0:
         seen: surface.Slice = surface.unpack(option_lanes._surface(shared))
-        left: uint256 = shared.expiry - block.timestamp
-        theta: uint256 = seen.theta * left // (seen.expiry - seen.timestamp)
+        left: uint256 = unsafe_sub(shared.expiry, block.timestamp)
+        theta: uint256 = unsafe_mul(seen.theta, left)
+        theta = unsafe_div(theta, unsafe_sub(seen.expiry, seen.timestamp))
         # sigma T in 2**-56; gamma per 1 %
-        root: uint256 = option_arrays._root((theta * left << 56) // option_arrays.YEAR_S)
-        limit = min(limit, (word >> 32) * 100 * root)
-    lot: uint256 = 10 ** ((shared.head >> option_lanes.LOT_EXPONENT_SHIFT) & M8)
-    # limits are below 2**128, with sigma T below 2**4, times 2**123; a lot has at most 10**19 wei
-    cap: uint256 = limit * LIMIT_SCALE // (shared.forward * lot << 56)
+        theta = unsafe_mul(theta, left) << 56
+        root: uint256 = option_arrays._root(unsafe_div(theta, option_arrays.YEAR_S))
+        limit = min(limit, unsafe_mul(unsafe_mul(word >> 32, 100), root))
+    lot: uint256 = pow_mod256(10, (shared.head >> option_lanes.LOT_EXPONENT_SHIFT) & M8)
+    cap: uint256 = unsafe_mul(limit, LIMIT_SCALE)
+    cap = unsafe_div(cap, unsafe_mul(shared.forward, lot) << 56)
     total: uint256 = option_listing.expiries[shared.place & M8] >> option_listing.VEGA_SHIFT
     total = total & option_listing.M70
     return min((max(cap, total) - total) // vega, ROOM_MAX)

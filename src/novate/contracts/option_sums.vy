@@ -24,9 +24,10 @@ struct Run:
     forward: uint256
     gap: uint256               # ppm of the forward
     drifted: bool              # the forward is not the one that the arrays were built at
-    before: uint256            # `sums[0]` before them
+    before: uint256            # the first sum before them
     net: int256                # lots
     short: uint256             # lots of short ones
+    puts: int256               # lots of puts
     spared: uint256            # of lots times gap, what long options are worth less than that
     delta: int256              # lots times delta
     negative: int256           # of that, what is below zero
@@ -36,10 +37,12 @@ struct Run:
     gross_all: uint256
     gap_all: uint256
     shorts_all: uint256
+    parity_all: int256
 
 GAP_PPM: constant(uint256) = 1_500
 LOTS_OFFSET: constant(uint256) = 2**43
 VEGA_SPAN: constant(int256) = 2**80
+DELTA_ONE: constant(int256) = 2**30
 SPREAD: constant(uint256) = lanes.SPREAD_MASK
 NO_PLACE: constant(uint256) = max_value(uint256)
 NO_STAMP: constant(uint256) = max_value(uint256)
@@ -61,6 +64,7 @@ def fresh_sums(words: DynArray[uint256, 32], underlying: uint256, known: uint256
     """
     # the bounds of `lanes.Sums`
     s: lanes.Sums = empty(lanes.Sums)
+    sums: uint256[4] = empty(uint256[4])
     run: Run = empty(Run)
     shared: option_lanes.Frame = empty(option_lanes.Frame)
     stamps: uint256[16] = empty(uint256[16])  # by slot, once an option of it has served
@@ -68,64 +72,78 @@ def fresh_sums(words: DynArray[uint256, 32], underlying: uint256, known: uint256
     stamp: uint256 = NO_STAMP  # and their infos
     dead: uint256 = NO_STAMP   # what the last one had that does not serve
     at: uint256 = 0            # the slot
+    strike: uint256 = NO_PLACE  # of the last one that served, 19 bits, and its words
+    info: uint256 = 0
+    array: uint256 = 0
+    both: uint256 = 0          # lots of its call and put, wrapping: not yet in the sums
     for i: uint256 in range(unsafe_add(len(words), 1), bound=33):
-        rest: uint256 = END
-        if i != len(words):
-            rest = words[i]
+        rest: uint256 = words[i] if i != len(words) else END
         for j: uint256 in range(4):
             if rest == 0:
                 break
             lane: uint256 = rest & M64
             rest = rest >> 64
-            if lane >> 55 != place:
-                if lane >> 59 != 16 | underlying and i != len(words):
-                    continue
-                run = self._ended(run, s.totals.sums[0])
-                s.tenors[at] = unsafe_add(s.tenors[at], run.tenor)
-                s.charged[at] = unsafe_add(s.charged[at], run.charged)
-                if i == len(words):
-                    break
-                place = lane >> 55
-                at = place & 15
-                dead = NO_STAMP
-                stamp = stamps[at]
-                run.forward = s.heads[at] & M56
-                if stamp == 0:
-                    shared = option_lanes._frame(place, shared, known)
-                    run.forward = shared.forward
-                    stamp = NO_STAMP
-                run.gap = unsafe_mul(run.forward, GAP_PPM)
-                run.drifted = (stamp >> 56) & M56 != run.forward
-            info: uint256 = option_listing.infos[lane >> 44]
-            if info & option_lanes.STAMP != stamp:
-                # an expiry is built as a whole: of those with the same bits all serve or none
-                is_new: bool = info & option_lanes.STAMP != dead and shared.place == place
-                if not is_new or not self._serves(shared, lane >> 44, info):
-                    dead = info & option_lanes.STAMP
-                    s.left |= 1 << ((i << 2) | j)
-                    continue
-                stamp = info & option_lanes.STAMP
-                stamps[at] = stamp
-                s.heads[at] = shared.head
-                s.slots |= 1 << at
-                run.drifted = (stamp >> 56) & M56 != run.forward
-            array: uint256 = option_listing.arrays[lane >> 44]
+            if lane >> 45 != strike:
+                if strike != NO_PLACE:
+                    # wraps on purpose, as `lanes.added` says
+                    sums[0] = unsafe_add(sums[0], unsafe_mul(both, array & SPREAD))
+                    sums[1] = unsafe_add(sums[1], unsafe_mul(both, (array >> 16) & SPREAD))
+                    sums[2] = unsafe_add(sums[2], unsafe_mul(both, (array >> 32) & SPREAD))
+                    sums[3] = unsafe_add(sums[3], unsafe_mul(both, (array >> 48) & SPREAD))
+                    strike = NO_PLACE
+                if lane >> 55 != place:
+                    if lane >> 59 != 16 | underlying and i != len(words):
+                        continue
+                    run = self._ended(run, sums[0])
+                    s.tenors[at] = unsafe_add(s.tenors[at], run.tenor)
+                    s.charged[at] = unsafe_add(s.charged[at], run.charged)
+                    if i == len(words):
+                        break
+                    place = lane >> 55
+                    at = place & 15
+                    dead = NO_STAMP
+                    stamp = stamps[at]
+                    run.forward = s.heads[at] & M56
+                    if stamp == 0:
+                        shared = option_lanes._frame(place, shared, known)
+                        run.forward = shared.forward
+                        stamp = NO_STAMP
+                    run.gap = unsafe_mul(run.forward, GAP_PPM)
+                    run.drifted = (stamp >> 56) & M56 != run.forward
+                info = option_listing.infos[lane >> 45]
+                if info & option_lanes.STAMP != stamp:
+                    # an expiry is built as a whole: of those with the same bits all serve or none
+                    is_new: bool = info & option_lanes.STAMP != dead and shared.place == place
+                    if not is_new or not self._serves(shared, lane >> 44, info):
+                        dead = info & option_lanes.STAMP
+                        s.left |= 1 << ((i << 2) | j)
+                        continue
+                    stamp = info & option_lanes.STAMP
+                    stamps[at] = stamp
+                    s.heads[at] = shared.head
+                    s.slots |= 1 << at
+                    run.drifted = (stamp >> 56) & M56 != run.forward
+                strike = lane >> 45
+                array = option_listing.arrays[strike]
+                both = 0
             q: uint256 = unsafe_sub(lane & M44, LOTS_OFFSET)
-            # wraps on purpose, as `lanes.added` says
-            s.totals.sums[0] = unsafe_add(s.totals.sums[0], unsafe_mul(q, array & SPREAD))
-            s.totals.sums[1] = unsafe_add(s.totals.sums[1], unsafe_mul(q, (array >> 16) & SPREAD))
-            s.totals.sums[2] = unsafe_add(s.totals.sums[2], unsafe_mul(q, (array >> 32) & SPREAD))
-            s.totals.sums[3] = unsafe_add(s.totals.sums[3], unsafe_mul(q, (array >> 48) & SPREAD))
+            both = unsafe_add(both, q)
             lots: int256 = convert(convert(q, bytes32), int256)
             run.net = unsafe_add(run.net, lots)
-            mark: uint256 = lanes.value(info, run.forward) if run.drifted else info & M56
+            mark: uint256 = info & M56
+            delta: int256 = convert(convert(info << 112, bytes32), int256) >> 224
+            if (lane >> 44) & option_id.PUT != 0:  # as `lanes.of_put` has it
+                run.puts = unsafe_add(run.puts, lots)
+                mark = (info >> lanes.PUT_MARK_SHIFT) & M56
+                delta = unsafe_sub(delta, DELTA_ONE)
+            if run.drifted:
+                mark = lanes.value(option_lanes._of(lane >> 44, info), run.forward)
             s.marks = unsafe_add(s.marks, unsafe_mul(lots, convert(convert(mark, bytes32), int256)))
             mark = unsafe_mul(mark, units.PPM)
             if lots < 0:
                 run.short = unsafe_sub(run.short, q)
             elif mark < run.gap:
                 run.spared = unsafe_add(run.spared, unsafe_mul(q, unsafe_sub(run.gap, mark)))
-            delta: int256 = convert(convert(info << 112, bytes32), int256) >> 224
             delta = unsafe_mul(lots, delta)
             run.delta = unsafe_add(run.delta, delta)
             if delta < 0:
@@ -133,10 +151,12 @@ def fresh_sums(words: DynArray[uint256, 32], underlying: uint256, known: uint256
             if info >> 252 != 0:
                 q = unsafe_mul(units.magnitude(lots), lanes.clipped(info))
                 s.totals.cut = unsafe_add(s.totals.cut, q)
+    s.totals.sums = sums
     s.totals.net = run.net_all
     s.totals.gross = run.gross_all
     s.gap = run.gap_all
     s.shorts = run.shorts_all
+    s.parity = run.parity_all
     s.epoch = shared.epoch
     return s
 
@@ -145,7 +165,7 @@ def fresh_sums(words: DynArray[uint256, 32], underlying: uint256, known: uint256
 @pure
 def _ended(run: Run, after: uint256) -> Run:
     """
-    @notice What a run comes to when `sums[0]` is `after` (of none, nothing), and nothing of the
+    @notice What a run comes to when the first sum is `after` (of none, nothing), and nothing of the
             next one yet.
     """
     next: Run = empty(Run)
@@ -162,7 +182,9 @@ def _ended(run: Run, after: uint256) -> Run:
     # lane 0 is the vega; of the sum of its lots the lowest 64 bits are kept, which is within 2**63
     vega: int256 = convert(convert(unsafe_sub(after, run.before) << 192, bytes32), int256) >> 192
     vega = unsafe_sub(vega, unsafe_mul(lanes.BIAS, run.net))  # below 2**64
-    delta: int256 = unsafe_mul(run.delta, convert(convert(run.forward, bytes32), int256))
+    forward: int256 = convert(convert(run.forward, bytes32), int256)
+    next.parity_all = unsafe_add(run.parity_all, unsafe_mul(run.puts, forward))
+    delta: int256 = unsafe_mul(run.delta, forward)
     next.tenor = unsafe_add(unsafe_mul(delta, VEGA_SPAN), vega)
     next.before = after
     return next

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from novate.model.arrays import DELTA_BITS, VEGA_BITS, Info
+from novate.model.arrays import DELTA_BITS, VEGA_BITS
 from novate.model.instrument import Terms
-from novate.model.option_id import OptionId, future_id
+from novate.model.option_id import PUT, OptionId, future_id, place_of, strike_of
+from novate.model.options import info_of
 from novate.model.state import World
 from novate.units import ORACLE_UNIT, WAD
 
@@ -106,13 +107,10 @@ def read_book(world: World) -> OptionBook:
         for index, strike in enumerate(listed.strikes):
             for is_put in (False, True):
                 id = OptionId(underlying, slot, index, is_put).pack()
-                word = world.options.infos[id]
                 found = world.ledger.terms_of(id)
-                if word and found.lot_size:
+                if world.options.infos[strike_of(id)] and found.lot_size:
                     terms[id] = found
-                    options[id] = _view(
-                        id, underlying, listed.expiry, strike, is_put, Info.unpack(word), found
-                    )
+                    options[id] = _view(world, id, listed.expiry, strike, found)
         id = future_id(underlying, slot)
         found = world.ledger.terms_of(id)
         feed = world.oracle.feeds[world.options.grids[underlying].feed]
@@ -128,20 +126,19 @@ def _usd(price: int) -> float:
     return price * ORACLE_UNIT / WAD
 
 
-def _view(
-    id: int, underlying: int, expiry: int, strike: int, is_put: bool, info: Info, terms: Terms
-) -> OptionView:
+def _view(world: World, id: int, expiry: int, strike: int, terms: Terms) -> OptionView:
+    info, vega = info_of(world, id), world.options.vegas[strike_of(id)]
     forward = _usd(info.forward)
     return OptionView(
         id=id,
-        underlying=underlying,
+        underlying=place_of(id)[0],
         expiry=expiry,
         strike=_usd(strike),
-        is_put=is_put,
+        is_put=bool(id & PUT),
         mark=_usd(info.mark),
         forward=forward,
         delta=info.delta / 2**DELTA_BITS,
-        vega=info.vega / 2**VEGA_BITS * forward,
+        vega=vega / 2**VEGA_BITS * forward,
         unit=terms.lot_size / WAD,
         tick=terms.tick / WAD,
     )

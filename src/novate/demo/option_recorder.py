@@ -15,8 +15,8 @@ from novate.demo.actors import Actor
 from novate.demo.option_market import OptionMarket
 from novate.lab.smiles import SmileTable
 from novate.model import fees, ledger, surface, surfaces
-from novate.model.arrays import Info
 from novate.model.option_id import OptionId, is_future, is_option, place_of
+from novate.model.options import info_of
 from novate.model.packed import to_signed
 from novate.model.state import World
 from novate.services.replica import Outcome
@@ -147,11 +147,10 @@ class OptionRecorder:
 def open_notional(world: World, market: OptionMarket) -> dict[str, float]:
     """USD at the forward of the open interest in options, by asset."""
     totals = {f"{asset} options": 0.0 for asset in market.assets.values()}
-    for id, word in world.options.infos.items():
+    for id, lots in world.options.interests.items():
         if option_risk.is_live(world, id):
-            info = Info.unpack(word)
             lot = world.ledger.terms_of(id).lot_size
-            usd = info.open_interest * info.forward * ORACLE_UNIT * lot / WAD / WAD
+            usd = lots * info_of(world, id).forward * ORACLE_UNIT * lot / WAD / WAD
             totals[f"{market.assets[place_of(id)[0]]} options"] += usd
     return totals
 

@@ -16,9 +16,9 @@ import numpy as np
 
 from novate.model import arrays, ledger, option_listing, oracle, pricing, surface, surfaces
 from novate.model import options as model
-from novate.model.arrays import Info, Totals
-from novate.model.option_id import OptionId, is_future, is_option, place_of
-from novate.model.options import Epoch
+from novate.model.arrays import Totals
+from novate.model.option_id import PUT, OptionId, is_future, is_option, place_of, strike_of
+from novate.model.options import Epoch, info_of
 from novate.model.pricing import ONE, YEAR_S
 from novate.model.state import World
 from novate.risk.quotes import Floats
@@ -96,7 +96,7 @@ def sigma_of(world: World, id: int) -> tuple[int, float]:
     expiry, strike = option_listing.terms(world, id)
     place = OptionId.unpack(id)
     word = surfaces.surface_word(world, place.underlying, place.slot)
-    forward = Info.unpack(world.options.infos[id]).forward
+    forward = info_of(world, id).forward
     seconds = max(expiry - world.now, 1)
     variance = surface.total_variance_at(word, pricing.log_ratio(strike, forward), world.now)
     return seconds, math.sqrt(variance / 2**surface.SCALE_BITS * YEAR_S / seconds)
@@ -106,7 +106,7 @@ def is_live(world: World, id: int) -> bool:
     """Whether an option has an array and time to run."""
     return (
         is_option(id)
-        and bool(world.options.infos[id])
+        and bool(world.options.infos[strike_of(id)])
         and option_listing.terms(world, id)[0] > world.now
     )
 
@@ -118,7 +118,7 @@ def legs_of(world: World, positions: Mapping[int, int], underlying: int) -> list
         if is_live(world, id) and place_of(id)[0] == underlying:
             seconds, sigma = sigma_of(world, id)
             unit = world.ledger.terms_of(id).lot_size / WAD
-            info, strike = Info.unpack(world.options.infos[id]), option_listing.terms(world, id)[1]
+            info, strike = info_of(world, id), option_listing.terms(world, id)[1]
             forward = info.forward * ORACLE_UNIT / WAD
             is_put = OptionId.unpack(id).is_put
             strike_usd = strike * ORACLE_UNIT / WAD
@@ -148,17 +148,18 @@ def grid_row(world: World, account: str, kind: str, id: int, underlying: int) ->
         return None
     linear = linear_delta(world, positions, underlying)
     epoch = Epoch.unpack(world.options.epochs[underlying])
-    totals, charged, lot_size = Totals(), 0, 1
+    totals, parity, charged, lot_size = Totals(), 0, 0, 1
     for option, lots in positions.items():
         if is_live(world, option) and place_of(option)[0] == underlying:
-            info = Info.unpack(world.options.infos[option])
+            info, array = info_of(world, option), world.options.arrays[strike_of(option)]
             lot_size = world.ledger.terms_of(option).lot_size
-            totals = arrays.accumulate(totals, world.options.arrays[option], info.clipped, lots)
+            totals = arrays.accumulate(totals, array, info.clipped, lots)
+            parity += lots * _lot(info.forward, lot_size) if option & PUT else 0
             each = ppm_up(_lot(info.forward, lot_size), GAP_PPM)
             most = _lot(info.mark, lot_size)
             charged += abs(lots) * (min(each, most) if lots > 0 else each)
     quantum = arrays.quantum_lot(epoch.quantum, lot_size)
-    scan = arrays.scan(totals, quantum, linear, epoch.psr)
+    scan = arrays.scan(totals, quantum, linear - parity, epoch.psr)
     return {
         "account": account,
         "kind": kind,
@@ -236,7 +237,7 @@ def _ladder_row(world: World, pair: tuple[int, int], held: Mapping[int, list[int
         unit = world.ledger.terms_of(id).lot_size / WAD
         opened[place] = longs * unit
         greeks = model.greeks(world, id)
-        forward = Info.unpack(world.options.infos[id]).forward * ORACLE_UNIT / WAD
+        forward = info_of(world, id).forward * ORACLE_UNIT / WAD
         for sums, lots in ((gross, longs), (makers, made)):
             units = lots * unit
             sums["delta"] += units * greeks.delta / WAD * forward

@@ -1,17 +1,19 @@
-"""Risk arrays of options: sixteen scenarios of one option in one word (docs/SPEC.md §12).
+"""Risk arrays of options: sixteen scenarios of one strike in one word (docs/SPEC.md §12).
 
-Owns: the scenarios, the two words of an option (array and info), and sums of arrays. Units: prices,
+Owns: the scenarios, the two words of a strike (array and info), and sums of arrays. Units: prices,
 marks and the quantum in oracle units of 1e8 wei a base unit, ``psr`` in ppm, ``sigma`` wad, inside
-wei and x96; a lane is a gain of a long base unit in quanta. Rounding: a lane to the nearest
-quantum, for either side may hold it; ``rounding`` then charges every lot half a quantum and 2**-20
-of one, which is far more than pricing can err, so that margin is never below that of real numbers.
+wei and x96; a lane is a gain of a long base unit of the call in quanta. The put gains that less
+what the forward does, exactly (parity): who sums puts takes their forwards off what is linear.
+Rounding: a lane to the nearest quantum, for either side may hold it; ``rounding`` then charges
+every lot half a quantum and 2**-20 of one, which is far more than pricing can err, so that margin
+is never below that of real numbers.
 Twins: ``contracts/lib/lanes.vy`` (words and sums), ``lib/risk_array.vy`` (building).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isqrt
 from typing import NamedTuple
 
@@ -53,8 +55,8 @@ INFO_FIELDS = (
     ("mark", 56),
     ("forward", 56),
     ("delta", 32),
-    ("vega", 24),
-    ("open_interest", 44),
+    ("put_mark", 56),
+    ("unused", 12),
     ("timestamp", 32),
     ("generation", 8),
     ("clip", 4),
@@ -65,19 +67,19 @@ DRIFT_MAX_INVERSE = 400  # 25 bp
 
 @dataclass(frozen=True, slots=True)
 class Info:
-    """What stands beside an array: mark and forward in oracle units, ``delta`` in 2**-30, ``vega``
-    (per 1.00 of volatility) in 2**-24 of the forward, both rounded down. ``generation`` counts
-    surfaces and quanta of the underlying; ``clip`` says how far lanes were cut (``clipped``).
+    """What stands beside an array: marks of call and put and the forward in oracle units, ``delta``
+    of the call in 2**-30, all rounded down. ``generation`` counts surfaces and quanta of the
+    underlying; ``clip`` says how far lanes were cut (``clipped``).
     """
 
     mark: int
     forward: int
     delta: int
-    vega: int
-    open_interest: int = 0
+    put_mark: int = 0
     timestamp: int = 0
     generation: int = 0
     clip: int = 0
+    unused: int = 0
 
     def pack(self) -> int:
         """The info word."""
@@ -88,9 +90,16 @@ class Info:
         """Read the info word."""
         return Info(**packed.unpack(word, INFO_FIELDS, signed=("delta",)))
 
+    def of(self, is_put: bool) -> Info:
+        """As the call or the put has it: of the put its own mark, and delta less one."""
+        if not is_put:
+            return self
+        return replace(self, mark=self.put_mark, delta=self.delta - (1 << DELTA_BITS))
+
     def value(self, forward: int) -> int:
         """Value of a base unit at ``forward``, oracle units, rounded down: the mark carried on by
-        delta. Being convex, the option is worth at least that; never less than nothing.
+        delta. Being convex, the option is worth at least that; never less than nothing. Of a put
+        by what ``of`` gives.
         """
         return max(self.mark + (self.delta * (forward - self.forward) >> DELTA_BITS), 0)
 
@@ -111,11 +120,14 @@ class Info:
         return 1 << (self.clip + CLIPPED_BITS) if self.clip else 0
 
 
-class Option(NamedTuple):
-    """The two words of one option."""
+class Strike(NamedTuple):
+    """The two words of one strike, and its vega (per 1.00 of volatility) in 2**-24 of the forward,
+    rounded down.
+    """
 
     array: int
     info: int
+    vega: int = 0
 
 
 def quantum_of(psr: int, reference: int) -> int:
@@ -235,15 +247,11 @@ def _call_at(shared: Frame, strike: int, sigma: int) -> _Call:
     return _priced(shared, wei, log_ratio(shared.forward, wei), v)
 
 
-def _lanes(shared: Frame, call: _Call, is_call: bool) -> list[int]:
-    """Gains in quanta, rounded to nearest (a half up), extremes weighted by psr/|move|. A put gains
-    what the call does less the move of the forward, by parity.
-    """
+def _lanes(shared: Frame, call: _Call) -> list[int]:
+    """Gains in quanta, rounded to nearest (a half up), extremes weighted by psr/|move|."""
     lanes = []
     for lane, gain in enumerate(call.gains):
-        node = lane >> 1 if lane < 14 else lane - 7
-        gained = gain if is_call else gain - (shared.forwards[node] - shared.forward)
-        unit = shared.quantum
+        gained, unit = gain, shared.quantum
         if lane >= 14:
             gained *= 100 * shared.psr
             unit *= PPM * abs(EXTREMES[lane - 14])
@@ -273,39 +281,40 @@ def unpack(array: int) -> list[int]:
     return [(array >> LANE_BITS * lane) % 2**LANE_BITS - BIAS for lane in range(LANES)]
 
 
-def _option(shared: Frame, call: _Call, is_call: bool) -> Option:
-    """Array and info word of a call or, by parity, of the put."""
-    array, clip = pack(_lanes(shared, call, is_call))
+def _words(shared: Frame, call: _Call) -> Strike:
+    """The words of a strike by its call; the put's mark by parity."""
+    array, clip = pack(_lanes(shared, call))
     # a call is worth at least forward less strike, so a put is not worth less than nothing
-    worth = call.worth if is_call else call.worth - shared.forward + call.strike
-    delta = (call.delta >> 96 - DELTA_BITS) - (0 if is_call else 1 << DELTA_BITS)
-    mark, forward = div_down(worth, ORACLE_UNIT), div_down(shared.forward, ORACLE_UNIT)
-    return Option(array, Info(mark, forward, delta, call.vega, clip=clip).pack())
+    worths = call.worth, shared.forward, call.worth - shared.forward + call.strike
+    mark, forward, put_mark = (div_down(worth, ORACLE_UNIT) for worth in worths)
+    info = Info(mark, forward, call.delta >> 96 - DELTA_BITS, put_mark, clip=clip)
+    return Strike(array, info.pack(), call.vega)
 
 
 def scenarios(
-    forward: int, strike: int, sigma: int, seconds: int, is_call: bool, psr: int, quantum: int
+    forward: int, strike: int, sigma: int, seconds: int, psr: int, quantum: int
 ) -> list[int]:
-    """The lanes before they are packed, at a quantum of any fineness. Errors: ``OutOfBounds``."""
+    """The lanes of a call before they are packed, at a quantum of any fineness.
+
+    Errors: ``OutOfBounds``.
+    """
     shared = frame(forward, seconds, psr, quantum)
-    return _lanes(shared, _call_at(shared, strike, sigma), is_call)
+    return _lanes(shared, _call_at(shared, strike, sigma))
 
 
-def build(
-    forward: int, strike: int, sigma: int, seconds: int, is_call: bool, psr: int, quantum: int
-) -> Option:
-    """Both words of one option at volatility ``sigma``. No surface stands behind them: timestamp
+def build(forward: int, strike: int, sigma: int, seconds: int, psr: int, quantum: int) -> Strike:
+    """The words of one strike at volatility ``sigma``. No surface stands behind them: timestamp
     and generation are zero. Errors: ``OutOfBounds``.
     """
     shared = frame(forward, seconds, psr, quantum)
-    return _option(shared, _call_at(shared, strike, sigma), is_call)
+    return _words(shared, _call_at(shared, strike, sigma))
 
 
 def build_expiry(
     forward: int, seconds: int, surface_word: int, psr: int, quantum: int, strikes: Sequence[int]
-) -> list[tuple[Option, Option]]:
-    """Call and put of every strike of one expiry, on its surface, ``seconds`` before it; stamped
-    with that time. Generation and open interest are left zero for who keeps the words.
+) -> list[Strike]:
+    """The words of every strike of one expiry, on its surface, ``seconds`` before it; stamped with
+    that time. Generation is left zero for who keeps the words.
 
     Errors: ``SurfaceOutOfBounds``, ``ButterflyArbitrage``, ``OutOfBounds`` (also for a time before
     the surface was seen).
@@ -315,16 +324,15 @@ def build_expiry(
     seen = surface.unpack(surface_word)
     require(seconds <= seen.tenor, errors.OutOfBounds)
     shared = frame(forward, seconds, psr, quantum)
-    stamp = Info(0, 0, 0, 0, timestamp=(seen.expiry - seconds) % 2**32).pack()
+    stamp = Info(0, 0, 0, timestamp=(seen.expiry - seconds) % 2**32).pack()
     found = []
     for strike in strikes:
         require(1 <= strike <= PRICE_MAX, errors.OutOfBounds)
         wei = strike * ORACLE_UNIT
         k = log_ratio(shared.forward, wei)
         variance = div_down(surface.total_variance(surface_word, -k) * seconds, seen.tenor)
-        priced = _priced(shared, wei, k, isqrt(variance << 96))
-        call, put = (_option(shared, priced, is_call) for is_call in (True, False))
-        found.append((Option(call.array, call.info | stamp), Option(put.array, put.info | stamp)))
+        built = _words(shared, _priced(shared, wei, k, isqrt(variance << 96)))
+        found.append(built._replace(info=built.info | stamp))
     return found
 
 

@@ -35,7 +35,7 @@ from novate.model.margin import (
     haircuts,
     interest_rate,
 )
-from novate.model.option_id import DATED, is_option, place_of
+from novate.model.option_id import DATED, PUT, is_option, place_of
 from novate.model.option_lanes import EXPIRED, LIVE_OLD_SURFACE, PRINTED, Head, words_of
 from novate.model.options import Epoch, epoch_now
 from novate.model.risk_parameters import (
@@ -63,7 +63,7 @@ MARGINS = ("maintenance", "initial")
 @dataclass(frozen=True, slots=True)
 class DatedRow:
     """One option or dated future at one round: prices of a base unit, and ``scale``, the money of a
-    lot at a price of one.
+    lot at a price of one. ``array`` is that of the strike's call.
     """
 
     mark: int
@@ -79,6 +79,7 @@ class DatedRow:
     confidence: int
     deviation: int
     array: int
+    is_put: bool
 
     def of_a_lot(self) -> Row:
         """What a lot is worth and stands for, in wad; nothing stands for what is printed."""
@@ -98,14 +99,15 @@ class DatedRow:
 @dataclass(slots=True)
 class Book:
     """Dated positions of one underlying, summed: risk arrays; deltas (2**-30 wad) and vegas
-    (quanta) by tenor, an expiry's slot plus one; of futures the delta, of short options the
-    notional (wad); gap in ppm of a wad, interest in 1e-5 and 2**-30 of one.
+    (quanta) by tenor, an expiry's slot plus one; of futures less puts what they gain by the forward
+    beside arrays, of short options the notional (wad); gap in ppm of a wad, interest in 1e-5 and
+    2**-30 of one.
     """
 
     totals: Totals = field(default_factory=Totals)
     deltas: dict[int, int] = field(default_factory=dict)
     vegas: dict[int, int] = field(default_factory=dict)
-    futures: int = 0
+    forwards: int = 0
     scale: int = 0
     gap: int = 0
     shorts: int = 0
@@ -161,6 +163,7 @@ def row(world: World, instrument: int) -> DatedRow:
         confidence=confidence,
         deviation=deviation,
         array=array,
+        is_put=option and bool(instrument & PUT),
     )
 
 
@@ -205,8 +208,9 @@ def _add(held: Held, group: Group, book: Book, line: DatedRow, lots: int) -> Non
     book.deltas[tenor] = book.deltas.get(tenor, 0) + lots * notional * line.delta
     book.interest += abs(lots) * notional * abs(line.delta) * line.charge
     if line.kind == FUTURE:
-        book.futures += lots * notional
+        book.forwards += lots * notional
         return
+    book.forwards -= lots * notional if line.is_put else 0
     book.totals = accumulate(book.totals, line.array, line.clipped, lots)
     vega = line.array % 2**LANE_BITS - BIAS
     book.vegas[tenor] = book.vegas.get(tenor, 0) + lots * vega
@@ -239,7 +243,7 @@ def _add_underlying(world: World, sums: _Sums, underlying: int, group: Group, bo
     reach = scan_ranges(world, ramped) if psr == 0 else dict.fromkeys(MARGINS, psr)
     cut = dict(zip(MARGINS, haircuts(group, ramped), strict=True))
     for margin in MARGINS:
-        gains = profit(book.totals, unit, group.delta + book.futures, reach[margin])
+        gains = profit(book.totals, unit, group.delta + book.forwards, reach[margin])
         scan = max(-min(gains), 0)
         sums.scan[margin] += scan
         sums.base[margin] += div_down(credits[margin] * scan, 1000)

@@ -5,8 +5,9 @@ grows with is taken at the end of its range that makes it largest, each lane's g
 makes it smallest. Over a box of positions every one of these sums is a sum of one-position terms
 that are convex in lots (or linear, for gains), so their extremes are at the ends:
 
-- a lane's gain is at least Σ min over both ends of lots·lane, and the linear part's at the lower of
-  its ends, at the epoch's scan range or the parameters', as options may all be closed by an order;
+- a lane's gain is at least Σ min over both ends of lots·gain of one option (of a put that of its
+  call's lane less its forward's), and the linear part's at the lower of its ends, at the epoch's
+  scan range or the parameters', as options may all be closed by an order;
 - scan, and what the credits leave of it, rise as gains fall; what tenors cancel of each other is at
   most the lesser of all longs at their highest and all shorts at their lowest.
 
@@ -21,7 +22,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from novate.model import margin
-from novate.model.arrays import BIAS, DELTA_BITS, LANE_BITS, LANES, LINEAR, Totals, rounding
+from novate.model.arrays import DELTA_BITS, LANES, LINEAR, Totals, rounding, unpack
 from novate.model.dated_margin import (
     CALENDAR_INVERSE,
     CALENDAR_VEGA_INVERSE,
@@ -46,13 +47,14 @@ if TYPE_CHECKING:
 Range = tuple[int, int]
 DatedRows = Callable[[int], DatedRow]
 ROUNDINGS = 64
-MASK = 2**LANE_BITS - 1
+SHARE = 100 * PPM  # of what a linear delta gains: percent times ppm
 
 
 @dataclass(slots=True)
 class _Box:
     """One underlying: by tenor the ends of delta (2**-30 wad) and of vega (quanta), the ends of
-    what is linear (wad), the least gain of options by lane (quanta), and the sums of ``Book``.
+    what is linear (wad), the least gain of options by lane (1e-8 wad), their epoch, and the sums of
+    ``Book``.
     """
 
     group: Group = field(default_factory=Group)
@@ -60,6 +62,7 @@ class _Box:
     vegas: dict[int, Range] = field(default_factory=dict)
     linear: Range = (0, 0)
     options: list[int] = field(default_factory=lambda: [0] * LANES)
+    epoch: Epoch = field(default_factory=Epoch)
     gross: int = 0
     cut: int = 0
     scale: int = 0
@@ -89,7 +92,7 @@ def required(world: World, ranges: Mapping[int, Range], rows: DatedRows) -> int:
         if instrument >= DATED:
             dated = rows(instrument)
             if dated.kind not in (PRINTED_OPTION, PRINTED_FUTURE):
-                _add_dated(boxes.setdefault(dated.underlying, _Box()), dated, ends)
+                _add_dated(world, boxes.setdefault(dated.underlying, _Box()), dated, ends)
             continue
         line = margin.row(world, instrument)
         charges += max(map(abs, ends)) * line.notional_lot * line.charge
@@ -122,7 +125,7 @@ def _add_linear(box: _Box, line: Row, ends: Range) -> None:
         box.group.spots.append(ends[1] * line.notional_lot)
 
 
-def _add_dated(box: _Box, line: DatedRow, ends: Range) -> None:
+def _add_dated(world: World, box: _Box, line: DatedRow, ends: Range) -> None:
     box.group.widen(line.confidence, line.deviation)
     most = max(map(abs, ends))
     notional, tenor = line.forward * line.scale, line.slot + 1
@@ -132,9 +135,13 @@ def _add_dated(box: _Box, line: DatedRow, ends: Range) -> None:
     if line.kind == FUTURE:
         box.linear = _plus(box.linear, ends, notional)
         return
-    lanes = [(line.array >> LANE_BITS * lane & MASK) - BIAS for lane in range(LANES)]
-    gains = zip(box.options, lanes, strict=True)
-    box.options = [total + min(ends[0] * gain, ends[1] * gain) for total, gain in gains]
+    if not box.gross:
+        box.epoch = Epoch.unpack(epoch_now(world, line.underlying))
+    lanes = unpack(line.array)
+    unit, parity = box.epoch.quantum * line.scale * SHARE, notional * box.epoch.psr * line.is_put
+    gains = [lane * unit - parity * node for lane, node in zip(lanes, LINEAR, strict=True)]
+    rows = zip(box.options, gains, strict=True)
+    box.options = [total + min(ends[0] * gain, ends[1] * gain) for total, gain in rows]
     box.vegas[tenor] = _plus(box.vegas.get(tenor, (0, 0)), ends, lanes[0])
     box.gross += most
     box.cut += most * line.clipped
@@ -152,9 +159,8 @@ def _add_underlying(world: World, sums: _Sums, underlying: int, box: _Box) -> No
     ranges = {scan_ranges(world, ramped)["initial"]}
     unit = 0
     if box.gross:
-        epoch = Epoch.unpack(epoch_now(world, underlying))
-        unit = epoch.quantum * box.scale
-        ranges.add(epoch.psr)
+        unit = box.epoch.quantum * box.scale
+        ranges.add(box.epoch.psr)
     vega = max(abs(sum(tenor[end] for tenor in box.vegas.values())) for end in (0, 1)) * unit
     group = box.group
     sums.added += ppm_up(size, group.confidence) + div_up(box.gap, PPM)
@@ -170,7 +176,7 @@ def _add_underlying(world: World, sums: _Sums, underlying: int, box: _Box) -> No
     gains = []
     for options, node in zip(box.options, LINEAR, strict=True):
         linear = (end * psr * node for end in box.linear for psr in ranges)
-        gains.append(options * unit + min(linear) // (PPM * 100))  # division: floor, as lanes do
+        gains.append((options + min(linear)) // SHARE)  # division: floor, as lanes do
     scan = max(-min(gains), 0)
     sums.scan += scan
     sums.base += div_down(credit * scan, 1000)

@@ -166,7 +166,7 @@ def as_then(world: World, change: Change) -> Iterator[None]:
                 now: Market = world.ledger.markets[instrument]
                 then = replace(now, open_interest=market.open_interest)
                 world.ledger.markets[instrument] = then
-            for table in ("options.infos", "options.series"):
+            for table in ("options.interests", "options.series"):
                 for key, row in change.before(table).items():
                     world.store.tables[table][key] = row
             for pot in change.before("ledger.pot").values():

@@ -68,6 +68,11 @@ def place_of(id: int) -> tuple[int, int]:
     return id >> UNDERLYING_SHIFT & 15, id >> SLOT_SHIFT & 15
 
 
+def strike_of(id: int) -> int:
+    """The id of a strike's call, under which stands what call and put share."""
+    return id & ~PUT
+
+
 def terms_key(id: int) -> int:
     """Under which id the terms of a dated instrument stand: one key for all options of its
     underlying, another for all futures.

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 from novate.model import arrays, oracle, packed, surface, surfaces
 from novate.model.arrays import BIAS, LANES, Info
-from novate.model.option_id import OptionId, is_future, is_option, place_of
+from novate.model.option_id import OptionId, is_future, is_option, place_of, strike_of
 from novate.model.option_listing import feed_of, is_listed
-from novate.model.options import GENERATIONS, SUM_BITS, Epoch, epoch_now, usable
+from novate.model.options import GENERATIONS, SUM_BITS, Epoch, epoch_now, info_of, usable
 from novate.model.settlement_prints import settlement_price
 
 if TYPE_CHECKING:
@@ -75,20 +75,20 @@ def lane_words(world: World, positions: Sequence[int]) -> tuple[list[tuple[int, 
 
 
 def words_of(world: World, id: int) -> tuple[int, int, int]:
-    """Array, info and head word of one instrument; zeros if it is not listed or not priced."""
+    """Array, info (``Info.of`` its side) and head word of one instrument; zeros if it is not
+    listed or not priced.
+    """
     if not is_listed(world, id):
         return 0, 0, 0
     head = head_of(world, *place_of(id))
     if head.forward == 0:
         return 0, 0, 0
-    info: int = world.options.infos[id]
     if is_future(id):
         # no surface prices it
         state = LIVE if head.state == LIVE_OLD_SURFACE else head.state
-        own = Info.unpack(info).open_interest
-        return 0, info, replace(head, state=state, interest=own).pack()
+        return 0, 0, replace(head, state=state, interest=world.options.interests[id]).pack()
     if usable(world, id):
-        return world.options.arrays[id], info, head.pack()
+        return world.options.arrays[strike_of(id)], info_of(world, id).pack(), head.pack()
     return _built(world, id, head)
 
 
@@ -133,22 +133,19 @@ def _built(world: World, id: int, head: Head) -> tuple[int, int, int]:
     place = option.underlying, option.slot
     expiry, strikes = world.options.listed[place]
     strike = strikes[option.strike_index]
-    held = Info.unpack(world.options.infos[id]).open_interest
     if head.state == PRINTED:
         gain = strike - head.forward if option.is_put else head.forward - strike
-        info = Info(max(gain, 0), head.forward, 0, 0, open_interest=held)
-        return NEUTRAL, info.pack(), head.pack()
+        return NEUTRAL, Info(max(gain, 0), head.forward, 0).pack(), head.pack()
     if not is_priced(world, *place, head):
         return 0, 0, 0
     epoch = Epoch.unpack(epoch_now(world, option.underlying))
     if head.state == EXPIRED:
-        fixed = not option.is_put, epoch.psr, epoch.quantum
-        made, stamp = arrays.build(head.forward, strike, 0, 1, *fixed), 0
+        made, stamp = arrays.build(head.forward, strike, 0, 1, epoch.psr, epoch.quantum), 0
     else:
         word = surfaces.surface_word(world, *place)
         terms = head.forward, expiry - world.now, word, epoch.psr, epoch.quantum
-        made = arrays.build_expiry(*terms, [strike])[0][option.is_put]
+        made = arrays.build_expiry(*terms, [strike])[0]
         generation = surfaces.status_of(world, option.underlying).generation
         stamp = (generation + epoch.count) % GENERATIONS
-    info = replace(Info.unpack(made.info), open_interest=held, generation=stamp)
+    info = replace(Info.unpack(made.info).of(option.is_put), generation=stamp)
     return made.array, info.pack(), head.pack()

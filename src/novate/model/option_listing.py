@@ -1,11 +1,10 @@
 """Option listing: the grid of each underlying, and the expiries and strikes listed on it.
 
-Owns: grids, forward feeds, listed expiries and strikes, the two words of each option (array and
-info; the info has nothing but open interest in it while it is not built since it was listed, and
-that of a future always) and what the open interest of an expiry amounts to. Units: prices and
-strikes in oracle units of 1e8 wei a base unit, times in seconds. Nothing is rounded. Governance
-sets grids within bounds; anyone lists what lies on one. Source: docs/SPEC.md §14. Twin:
-``contracts/option_listing.vy``.
+Owns: grids, forward feeds, listed expiries and strikes, the two words by which margin knows call
+and put of a strike (array and info, zero while not built since it was listed), open interest and
+what that of an expiry amounts to. Units: prices and strikes in oracle units of 1e8 wei a base unit,
+times in seconds. Nothing is rounded. Governance sets grids within bounds; anyone lists what lies on
+one. Source: docs/SPEC.md §14. Twin: ``contracts/option_listing.vy``.
 """
 
 from __future__ import annotations
@@ -18,7 +17,15 @@ from novate.errors import require
 from novate.model import oracle, packed, surfaces
 from novate.model.arrays import PRICE_MAX, STRIKES_MAX
 from novate.model.governance import bounded
-from novate.model.option_id import OptionId, future_id, is_dated, is_future, is_option, place_of
+from novate.model.option_id import (
+    OptionId,
+    future_id,
+    is_dated,
+    is_future,
+    is_option,
+    place_of,
+    strike_of,
+)
 from novate.model.store import Store
 from novate.model.surface import TENOR_MAX_S
 from novate.units import DAY_S
@@ -90,7 +97,8 @@ class Series(NamedTuple):
 
 class OptionsState:
     """Tables of the options: by underlying (grids, epochs, limits of thousands of USD for vega and
-    gamma), by (underlying, slot) and by id.
+    gamma), by (underlying, slot), by strike (``strike_of`` an id: arrays, infos, and vegas in
+    2**-24 of the forward) and by id (open interest in lots).
     """
 
     def __init__(self, store: Store) -> None:
@@ -102,6 +110,8 @@ class OptionsState:
         self.limits = store.table("options.limits", (0, 0))
         self.arrays = store.table("options.arrays", 0)
         self.infos = store.table("options.infos", 0)
+        self.vegas = store.table("options.vegas", 0)
+        self.interests = store.table("options.interests", 0)
 
 
 def set_grid(world: World, caller: str, underlying: int, word: int) -> None:
@@ -153,7 +163,9 @@ def list_expiry(world: World, underlying: int, expiry: int) -> int:
     require(old.expiry < world.now, errors.SlotInUse)
     require(world.options.series[underlying, slot].open == 0, errors.SlotInUse)
     for id in (future_id(underlying, slot), *ids_of(underlying, slot, len(old.strikes))):
-        world.options.infos[id] = 0
+        world.options.infos[strike_of(id)] = 0
+        world.options.vegas[strike_of(id)] = 0
+        world.options.interests[id] = 0
     world.options.series[underlying, slot] = Series()
     if old.expiry and world.options.forward_feeds[underlying, slot]:
         _set_forward_feed(world, underlying, slot, 0)

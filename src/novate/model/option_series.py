@@ -9,16 +9,15 @@ kept within their fields. Source: docs/SPEC.md §14. Twin: ``contracts/option_se
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import isqrt
 from typing import TYPE_CHECKING
 
 from novate import errors, limits
 from novate.errors import require
 from novate.model import oracle, packed, surface, surfaces
-from novate.model.arrays import Info
 from novate.model.governance import bounded
-from novate.model.option_id import is_future, place_of
+from novate.model.option_id import is_future, place_of, strike_of
 from novate.model.option_lanes import LIVE_OLD_SURFACE, Head, head_of, is_priced
 from novate.model.option_listing import SLOTS_MAX, Series, feed_of, is_listed
 from novate.model.options import IDS_MAX, SUM_BITS, amounts_of
@@ -90,10 +89,9 @@ def move_interest(world: World, caller: str, ids: Sequence[int], changes: Sequen
     for id, change in zip(ids, changes, strict=True):
         require(is_listed(world, id), errors.UnknownInstrument)
         delta, vega = amounts(world, id)
-        info = Info.unpack(world.options.infos[id])
-        moved = info.open_interest + change
+        moved = world.options.interests[id] + change
         assert 0 <= moved <= INTEREST_MAX
-        world.options.infos[id] = replace(info, open_interest=moved).pack()
+        world.options.interests[id] = moved
         old = world.options.series[place_of(id)]
         assert old.open + change >= 0
         world.options.series[place_of(id)] = Series(
@@ -116,7 +114,7 @@ def interest(world: World, id: int) -> int:
     if not is_listed(world, id):
         return 0
     place = place_of(id)
-    held = Info.unpack(world.options.infos[id]).open_interest
+    held = world.options.interests[id]
     expiry = world.options.listed[place].expiry
     if world.now >= expiry:
         return Interest(held, 0, OVER).pack()
@@ -154,9 +152,8 @@ def amounts(world: World, id: int) -> tuple[int, int]:
     """
     if is_future(id):
         return 0, 0
-    info = Info.unpack(world.options.infos[id])
-    if info.forward:
-        return amounts_of(info)
+    if world.options.infos[strike_of(id)]:
+        return amounts_of(world, id)
     left = max(world.options.listed[place_of(id)].expiry - world.now, 0)
     vega = div_down(isqrt(div_down(left << 2 * SUM_BITS, YEAR_S)) * 4, 10) + 1
     return 1 << SUM_BITS, min(vega, 2**SUM_BITS - 1)

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from novate.model.arrays import BIAS, LANE_BITS, Info, Totals, accumulate
-from novate.model.option_id import place_of
+from novate.model.arrays import BIAS, LANE_BITS, Totals, accumulate
+from novate.model.option_id import PUT, place_of, strike_of
 from novate.model.option_lanes import PRINTED, head_of
-from novate.model.options import epoch_now, usable
+from novate.model.options import epoch_now, info_of, usable
 from novate.units import PPM
 
 if TYPE_CHECKING:
@@ -26,11 +26,13 @@ LOTS_OFFSET = 2**43
 
 class Sums(NamedTuple):
     """Sums over options of one underlying, three of them by slot of the expiry: lots times delta
-    times forward and, below 2**80, vega; the head word; lots times \\|delta\\|.
+    times forward and, below 2**80, vega; the head word; lots times \\|delta\\|. ``parity``: lots
+    of puts times the forward, which their lanes do not have in them.
     """
 
     totals: Totals
     marks: int
+    parity: int
     gap: int
     shorts: int
     left: int
@@ -46,7 +48,7 @@ def fresh_sums(world: World, words: Sequence[int], underlying: int, known: int =
     array; ``left`` has a bit for each other dated one of it. ``known`` spares the contract reads.
     """
     del known
-    totals, marks, gap, shorts, left, epoch = Totals(), 0, 0, 0, 0, 0
+    totals, marks, parity, gap, shorts, left, epoch = Totals(), 0, 0, 0, 0, 0, 0
     tenors, heads, charged = [0] * SLOTS, [0] * SLOTS, [0] * SLOTS
     for lane in range(4 * len(words)):
         position = words[lane // 4] >> 64 * (lane % 4) & 2**64 - 1  # division: four a word
@@ -60,11 +62,12 @@ def fresh_sums(world: World, words: Sequence[int], underlying: int, known: int =
         if not usable(world, id):
             left |= 1 << lane
             continue
-        array, info = world.options.arrays[id], Info.unpack(world.options.infos[id])
+        array, info = world.options.arrays[strike_of(id)], info_of(world, id)
         head = head_of(world, underlying, slot)
         mark, size = info.value(head.forward), abs(lots)
         totals = accumulate(totals, array, info.clipped, lots)
         marks += lots * mark
+        parity += lots * head.forward if id & PUT else 0
         least = head.forward * GAP_PPM
         gap += size * (least if lots < 0 else min(least, mark * PPM))
         shorts += max(-lots, 0) * head.forward
@@ -74,4 +77,4 @@ def fresh_sums(world: World, words: Sequence[int], underlying: int, known: int =
         charged[slot] += size * abs(info.delta)
     slots = sum(1 << slot for slot in range(SLOTS) if heads[slot])
     by_slot = tuple(tenors), tuple(heads), tuple(charged)
-    return Sums(totals, marks, gap, shorts, left, slots, epoch, *by_slot)
+    return Sums(totals, marks, parity, gap, shorts, left, slots, epoch, *by_slot)

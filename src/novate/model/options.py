@@ -22,12 +22,11 @@ from novate.model.arrays import (
     PSR_MAX,
     VEGA_BITS,
     Info,
-    Option,
     build_expiry,
     quantum_of,
     same_epoch,
 )
-from novate.model.option_id import OptionId, is_option
+from novate.model.option_id import PUT, OptionId, is_option, strike_of
 from novate.model.option_listing import Series, feed_of, fresh_mark, ids_of, live, terms
 from novate.units import DAY_S, ORACLE_UNIT, WAD, div_down
 
@@ -61,8 +60,8 @@ class Epoch:
 
 
 def refresh(world: World, underlying: int, slot: int) -> int:
-    """Build the arrays of all options of one expiry at the forward and the surface of now; their
-    open interest stays. Returns how many words were written.
+    """Build the arrays of all strikes of one expiry at the forward and the surface of now; their
+    open interest stays. Returns how many words were written, three a strike on chain.
 
     Errors: UnknownInstrument, StalePrice, StaleSurface, StalePrice of the reference.
     """
@@ -73,18 +72,19 @@ def refresh(world: World, underlying: int, slot: int) -> int:
     stamp = generation(world, underlying)
     seconds = listed.expiry - world.now
     built = build_expiry(forward, seconds, word, epoch.psr, epoch.quantum, listed.strikes)
-    words = [option for pair in built for option in pair]
+    for call, words in zip(ids_of(underlying, slot, len(built))[::2], built, strict=True):
+        info = replace(Info.unpack(words.info), generation=stamp)
+        world.options.arrays[call] = words.array
+        world.options.infos[call] = info.pack()
+        world.options.vegas[call] = words.vega
     delta = vega = 0
-    for id, option in zip(ids_of(underlying, slot, len(built)), words, strict=True):
-        held = Info.unpack(world.options.infos[id]).open_interest
-        info = replace(Info.unpack(option.info), generation=stamp, open_interest=held)
-        world.options.arrays[id] = option.array
-        world.options.infos[id] = info.pack()
-        delta_lot, vega_lot = amounts_of(info)
+    for id in ids_of(underlying, slot, len(built)):
+        held = world.options.interests[id]
+        delta_lot, vega_lot = amounts_of(world, id)
         delta, vega = delta + held * delta_lot, vega + held * vega_lot
     held = world.options.series[underlying, slot].open
     world.options.series[underlying, slot] = Series(delta, vega, held)
-    written = 2 * len(words)
+    written = 3 * len(built)
     world.emit(
         "ArraysRefreshed",
         underlying=underlying,
@@ -96,20 +96,41 @@ def refresh(world: World, underlying: int, slot: int) -> int:
     return written
 
 
-def amounts_of(info: Info) -> tuple[int, int]:
-    """|delta| and vega as they are summed up by expiry, in 2**-20, rounded down."""
-    return abs(info.delta) >> DELTA_BITS - SUM_BITS, info.vega >> VEGA_BITS - SUM_BITS
+def info_of(world: World, id: int) -> Info:
+    """What is stored of an option, as the call or the put has it; built since it was listed."""
+    return Info.unpack(world.options.infos[strike_of(id)]).of(bool(id & PUT))
 
 
-def words(world: World, ids: Sequence[int]) -> list[Option]:
-    """Both words of each option as stored; info 0: not listed, or never refreshed.
+def amounts_of(world: World, id: int) -> tuple[int, int]:
+    """|delta| and vega of a stored option as they are summed up by expiry, in 2**-20, rounded
+    down.
+    """
+    delta, vega = abs(info_of(world, id).delta), world.options.vegas[strike_of(id)]
+    return delta >> DELTA_BITS - SUM_BITS, vega >> VEGA_BITS - SUM_BITS
+
+
+def words(world: World, ids: Sequence[int]) -> list[tuple[int, int, int]]:
+    """Array, info and interest word of each option's strike as stored; info 0: not listed, or never
+    refreshed.
 
     Errors: UnknownInstrument for what is no option's id.
     """
     assert len(ids) <= IDS_MAX
     for id in ids:
         require(is_option(id), errors.UnknownInstrument)
-    return [Option(world.options.arrays[id], world.options.infos[id]) for id in ids]
+    rows = world.options
+    return [
+        (rows.arrays[call], rows.infos[call], interest_word(world, call))
+        for call in map(strike_of, ids)
+    ]
+
+
+def interest_word(world: World, call: int) -> int:
+    """What stands beside the words that margin reads of a strike: open interest of call and put,
+    44 bits each, and the vega.
+    """
+    rows = world.options
+    return rows.interests[call] | rows.interests[call | PUT] << 44 | rows.vegas[call] << 88
 
 
 def usable(world: World, id: int) -> bool:
@@ -120,7 +141,7 @@ def usable(world: World, id: int) -> bool:
     if not is_option(id):
         return False
     option = OptionId.unpack(id)
-    word = world.options.infos[id]
+    word = world.options.infos[strike_of(id)]
     expiry = world.options.listed[option.underlying, option.slot].expiry
     if world.now >= expiry:
         return False

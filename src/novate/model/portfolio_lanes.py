@@ -2,8 +2,9 @@
 
 Owns: nothing but the way from ``model/arrays`` (scenarios, nodes, volatility shocks, the sixteen
 bits of a lane) and ``model/pricing`` (mark and Greeks) to wad a unit. Linear instruments have no
-lanes of their own: theirs are ``arrays.LINEAR`` percents of scan range times price. Rounding: lanes
-to the nearest quantum, as on chain.
+lanes of their own: theirs are ``arrays.LINEAR`` percents of scan range times price, and a put has
+those of the call less that of its forward (parity). Rounding: lanes to the nearest quantum, as on
+chain.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ from novate.units import ORACLE_UNIT, WAD, div_down
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """One unit of an instrument: its mark and Greeks, and its lanes (none if linear), in wad;
-    ``cut`` is the most that a lane lost to its sixteen bits.
+    """One unit of an instrument: its mark and Greeks, and the lanes of its strike's call (none if
+    linear), in wad; ``cut`` is the most that a lane lost to its sixteen bits.
     """
 
     greeks: pricing.Greeks
@@ -44,6 +45,11 @@ def greeks_of(line: Line) -> pricing.Greeks:
     return pricing.black76(line.forward, line.strike, line.sigma, line.seconds, line.is_call)
 
 
+def forwards(line: Line) -> int:
+    """How many forwards a unit gains by beside its lanes: a put one less than the call."""
+    return 1 if line.kind != OPTION else 0 if line.is_call else -1
+
+
 @lru_cache(maxsize=4096)
 def unit(line: Line, rates: Rates) -> Unit:
     """The figures of one unit. Errors: ``OutOfBounds``."""
@@ -52,7 +58,7 @@ def unit(line: Line, rates: Rates) -> Unit:
         return Unit(greeks)
     size = quantum(rates)
     forward, strike = div_down(line.forward, ORACLE_UNIT), div_down(line.strike, ORACLE_UNIT)
-    terms = (forward, strike, line.sigma, line.seconds, line.is_call, rates.psr_ppm, size)
+    terms = (forward, strike, line.sigma, line.seconds, rates.psr_ppm, size)
     if rates.charge_rounding:
         built = arrays.build(*terms)
         lanes, cut = arrays.unpack(built.array), arrays.Info.unpack(built.info).clipped

@@ -16,7 +16,7 @@ from novate.model.arrays import CHARGE_BITS, LANES, LINEAR, LOT_CHARGE
 from novate.model.instrument import PERP, SPOT
 from novate.model.margin import ramp
 from novate.model.portfolio import OPTION, Holding, Line, Rates, Shared
-from novate.model.portfolio_lanes import Unit, greeks_of, quantum, unit
+from novate.model.portfolio_lanes import Unit, forwards, greeks_of, quantum, unit
 from novate.units import ORACLE_UNIT, PPB, PPM, WAD, clamp, div_down, div_up, ppm_up
 
 # The exact sums of lanes: wad quantity times wad price times ppm range times percent node.
@@ -132,7 +132,7 @@ def portfolio_margin(
 
 def scenario_sums(group: Sequence[tuple[Line, int]], rates: Rates) -> tuple[int, ...]:
     """The sixteen P&Ls of one underlying's positions, exact, in ``EXACT`` parts of a USD."""
-    linear = sum(quantity * line.forward for line, quantity in group if line.kind != OPTION)
+    linear = sum(quantity * forwards(line) * line.forward for line, quantity in group)
     sums = [linear * rates.psr_ppm * percent for percent in LINEAR]
     for line, quantity in group:
         for lane, value in enumerate(unit(line, rates).lanes):

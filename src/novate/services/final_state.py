@@ -12,7 +12,7 @@ from typing import Any
 
 from novate.chain.backend import abi_of
 from novate.chain.deployment import CONTRACT_OF
-from novate.model import invariants
+from novate.model import invariants, options
 from novate.model.option_id import is_dated, is_option
 from novate.model.state import World
 from novate.services.replica import PEERS
@@ -93,9 +93,9 @@ def _dated(world: World) -> Iterator[Question]:
         yield Question("options", "listed", place, (listed.expiry, tuple(listed.strikes)))
     for place, series in rows.series.items():
         yield Question("options", "series", place, series.pack())
-    for id, info in rows.infos.items():
+    for id in sorted({*rows.infos.rows, *rows.interests.rows}):
         if is_option(id):
-            yield Question("options", "words", ([id],), ((rows.arrays[id], info),))
+            yield Question("options", "words", ([id],), tuple(options.words(world, [id])))
     for place, word in world.surfaces.words.items():
         yield Question("surfaces", "surface", place, word)
 

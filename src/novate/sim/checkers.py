@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from novate.model import custody as custody_model
-from novate.model import fees, invariants, ledger, option_series, waterfall
+from novate.model import fees, invariants, ledger, option_series, options, waterfall
 from novate.model import fills as fill_state
 from novate.model.account import borrow_index
 from novate.model.invariants import Change
@@ -77,6 +77,8 @@ class Checker:
             "options.epochs": self._epoch_of,
             "options.arrays": self._option,
             "options.infos": self._option,
+            "options.vegas": self._option,
+            "options.interests": self._option,
             "surfaces.status": self._surfaces,
             "surfaces.words": lambda key: self._surface(*key),
             "surfaces.prints": lambda key: self._print(*key),
@@ -251,11 +253,11 @@ class Checker:
         same(("epoch of", underlying), found, self.world.options.epochs[underlying])
 
     def _option(self, id: int) -> None:
-        contract, rows = self.settlement.options, self.world.options
+        contract = self.settlement.options
         interest = option_series.interest(self.world, id)
         same(("interest", id), contract.call("interest", id), interest)
         if is_option(id):
-            stored = rows.arrays[id], rows.infos[id]
+            stored = options.words(self.world, [id])[0]
             same(("option", id), tuple(contract.call("words", [id])[0]), stored)
 
     def _surfaces(self, underlying: int) -> None:

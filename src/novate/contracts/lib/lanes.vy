@@ -3,9 +3,11 @@
 """
 @title Words and sums of risk arrays (docs/SPEC.md §12; twin of novate/model/arrays.py)
 @notice Pure. An array is sixteen 16-bit lanes, lane j at bit 16 j, plus 32768: the gain of a long
-        base unit in quanta. Info word `[mark 56 | forward 56 | delta signed 32 | vega 24 |
-        open_interest 44 | timestamp 32 | generation 8 | clip 4]`: prices in oracle units, delta in
-        2**-30, vega in 2**-24 of the forward. Sums are exact; `rounding` says what lanes may hide.
+        base unit of a call in quanta; the put of its strike gains that less what the forward does
+        (parity), which `profit` takes as linear. Info word of both `[mark 56 | forward 56 | delta
+        signed 32 | mark of the put 56 | zero 12 | timestamp 32 | generation 8 | clip 4]`: prices in
+        oracle units, delta of the call in 2**-30. Sums are exact; `rounding` says what lanes may
+        hide.
 """
 
 from lib import errors
@@ -22,6 +24,9 @@ PERCENT_PPM: constant(int256) = 100 * 10**6
 FLOOR_OFFSET: constant(int256) = 2**200
 
 PRICE_MASK: constant(uint256) = 2**56 - 1
+DELTA_MASK: constant(uint256) = 2**32 - 1
+DELTA_SHIFT: constant(uint256) = 112
+PUT_MARK_SHIFT: constant(uint256) = 144
 DELTA_BITS: constant(uint256) = 30
 AGE_MAX: constant(uint256) = 60
 DRIFT_MAX_INVERSE: constant(uint256) = 400  # 25 bp
@@ -39,11 +44,13 @@ struct Totals:
 
 
 # What options of one underlying come to; the last three by slot of their expiry. Prices in oracle
-# units a base unit. Bounds over 128 positions of |lots| < 2**43: marks and shorts 2**106, gap
-# 2**126, cut 2**71, charged 2**81, tenors 2**217 (a forward 2**56, a delta 2**31, the span 2**80)
+# units a base unit. Bounds over 128 positions of |lots| < 2**43: marks, parity and shorts 2**106,
+# gap 2**126, cut 2**71, charged 2**81, tenors 2**217 (a forward 2**56, a delta 2**31, the span
+# 2**80)
 struct Sums:
     totals: Totals
     marks: int256            # lots times mark
+    parity: int256           # lots of puts times the forward, which their lanes do not have in them
     gap: uint256             # ppm of lots times the forward, of a long option at most its mark
     shorts: uint256          # lots of short options times the forward
     left: uint256            # a bit a lane: an instrument of that underlying not among them
@@ -209,9 +216,12 @@ def clipped(info: uint256) -> uint256:
 
 @internal
 @pure
-def delta(info: uint256) -> int256:
-    """@notice Delta of a base unit, in 2**-30."""
-    return convert(convert(info << 112, bytes32), int256) >> 224
+def of_put(info: uint256) -> uint256:
+    """@notice The info word as the put has it: its own mark, and delta less one."""
+    # delta in 2**-30 is a field of 32 bits, its sign in the highest
+    delta: uint256 = unsafe_sub((info >> DELTA_SHIFT) & DELTA_MASK, 2**30) & DELTA_MASK
+    kept: uint256 = info & ~(PRICE_MASK | (DELTA_MASK << DELTA_SHIFT))
+    return kept | ((info >> PUT_MARK_SHIFT) & PRICE_MASK) | (delta << DELTA_SHIFT)
 
 
 @internal
@@ -219,7 +229,7 @@ def delta(info: uint256) -> int256:
 def value(info: uint256, forward: uint256) -> uint256:
     """
     @notice Value of a base unit at `forward` (below 2**56), oracle units, rounded down: the mark
-            carried on by delta, never below nothing.
+            carried on by delta, never below nothing. Of a put by the word of `of_put`.
     """
     # all fields are below 2**57, delta within 2**31
     mark: uint256 = info & PRICE_MASK

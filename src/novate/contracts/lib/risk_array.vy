@@ -202,45 +202,28 @@ def priced(shared: Frame, strike: int256, k: int256, v: int256) -> Call:
 
 @internal
 @pure
-def quantised(shared: Frame, call: Call, is_call: bool) -> int256[16]:
+def quantised(shared: Frame, call: Call) -> int256[16]:
     """
-    @notice Gains in quanta, to the nearest (a half up), the extremes weighted by psr/|move|. A put
-            gains what the call does less the move of the forward, by parity.
+    @notice Gains of a call in quanta, to the nearest (a half up), the extremes weighted by
+            psr/|move|.
     """
     # Gains are below 2**86 wei, a quantum at least 2**26: quotients below 2**61 and, added 2**62,
     # positive, so that truncating rounds down. Weights are below 2**21 on both sides.
     unit: int256 = shared.quantum
     offset: int256 = unsafe_add(unsafe_mul(unit, ROUNDS_UP), unit >> 1)
     found: int256[16] = empty(int256[16])
-    for node: uint256 in range(7):
-        move: int256 = 0
-        if not is_call:
-            move = unsafe_sub(shared.forwards[node], shared.forwards[0])
-        # unsafe: node <= 6, and magnitudes as above
-        lane: uint256 = unsafe_mul(node, 2)
-        shifted: int256 = unsafe_sub(offset, move)
-        found[lane] = unsafe_sub(
-            unsafe_div(unsafe_add(call.gains[lane], shifted), unit), ROUNDS_UP
-        )
-        lane = unsafe_add(lane, 1)
-        found[lane] = unsafe_sub(
-            unsafe_div(unsafe_add(call.gains[lane], shifted), unit), ROUNDS_UP
-        )
-    found[14] = self.extreme(shared, call.gains[14], is_call, 7, RISE)
-    found[15] = self.extreme(shared, call.gains[15], is_call, 8, FALL)
+    for lane: uint256 in range(14):
+        found[lane] = unsafe_sub(unsafe_div(unsafe_add(call.gains[lane], offset), unit), ROUNDS_UP)
+    found[14] = self.extreme(shared, call.gains[14], RISE)
+    found[15] = self.extreme(shared, call.gains[15], FALL)
     return found
 
 
 @internal
 @pure
-def extreme(
-    shared: Frame, call_gain: int256, is_call: bool, node: uint256, weight: int256
-) -> int256:
+def extreme(shared: Frame, gain: int256, weight: int256) -> int256:
     """@notice The lane of an extreme: its gain times psr / weight in quanta, to the nearest."""
     # bounds as in `quantised`
-    gain: int256 = call_gain
-    if not is_call:
-        gain = unsafe_sub(gain, unsafe_sub(shared.forwards[node], shared.forwards[0]))
     unit: int256 = unsafe_mul(shared.quantum, weight)
     offset: int256 = unsafe_add(unsafe_mul(unit, ROUNDS_UP), unit >> 1)
     return unsafe_sub(
@@ -250,7 +233,7 @@ def extreme(
 
 @internal
 @pure
-def packed(shared: Frame, call: Call, is_call: bool) -> (uint256, bool):
+def packed(shared: Frame, call: Call) -> (uint256, bool):
     """
     @notice `lanes.pack(quantised)` in one pass, and whether every lane fits its sixteen bits: if
             not, the word means nothing.
@@ -258,22 +241,16 @@ def packed(shared: Frame, call: Call, is_call: bool) -> (uint256, bool):
     # bounds as in `quantised`, where quotients are 2**62 more than a lane; here 2**15
     unit: int256 = shared.quantum
     offset: int256 = unsafe_add(unsafe_mul(unit, ROUNDS_UP), unit >> 1)
-    forward: int256 = shared.forwards[0]
-    high: int256 = unsafe_add(self.extreme(shared, call.gains[15], is_call, 8, FALL), 2**15)
-    lane: int256 = unsafe_add(self.extreme(shared, call.gains[14], is_call, 7, RISE), 2**15)
+    high: int256 = unsafe_add(self.extreme(shared, call.gains[15], FALL), 2**15)
+    lane: int256 = unsafe_add(self.extreme(shared, call.gains[14], RISE), 2**15)
     word: int256 = unsafe_add(high << 16, lane)
     seen: int256 = high | lane
     for i: uint256 in range(7):
-        # unsafe: i <= 6
-        node: uint256 = unsafe_sub(6, i)
-        shifted: int256 = offset
-        if not is_call:
-            shifted = unsafe_sub(offset, unsafe_sub(shared.forwards[node], forward))
-        # unsafe: node <= 6, magnitudes as said; words wrap only where a lane does not fit
-        up: uint256 = unsafe_add(node, node)
-        lane = unsafe_sub(unsafe_div(unsafe_add(call.gains[up], shifted), unit), BIASED)
+        # unsafe: i <= 6, magnitudes as said; words wrap only where a lane does not fit
+        up: uint256 = unsafe_sub(12, unsafe_add(i, i))
+        lane = unsafe_sub(unsafe_div(unsafe_add(call.gains[up], offset), unit), BIASED)
         high = unsafe_sub(
-            unsafe_div(unsafe_add(call.gains[unsafe_add(up, 1)], shifted), unit), BIASED
+            unsafe_div(unsafe_add(call.gains[unsafe_add(up, 1)], offset), unit), BIASED
         )
         seen |= lane | high
         word = (word << 32) | (high << 16) | lane
@@ -282,25 +259,23 @@ def packed(shared: Frame, call: Call, is_call: bool) -> (uint256, bool):
 
 @internal
 @pure
-def words(shared: Frame, call: Call, is_call: bool) -> (uint256, uint256):
-    """@notice Array and info word of a call or, by parity, of the put."""
+def words(shared: Frame, call: Call) -> uint256[3]:
+    """@notice Array, info word and vega (2**-24 of the forward) of a strike."""
     array: uint256 = 0
     clip: uint256 = 0
     fits: bool = False
-    array, fits = self.packed(shared, call, is_call)
+    array, fits = self.packed(shared, call)
     if not fits:
-        array, clip = lanes.pack(self.quantised(shared, call, is_call))
-    worth: int256 = call.worth
-    delta: int256 = call.delta >> DELTA_SHIFT
-    if not is_call:
-        # a call is worth at least forward less strike: not negative, and below 2**84; |delta| <= 1
-        worth = unsafe_add(unsafe_sub(worth, shared.forwards[0]), call.strike)
-        delta = unsafe_sub(delta, 2**30)
-    # prices over 1e8 wei fit 56 bits: an option is worth at most the larger of forward and strike
-    info: uint256 = unsafe_div(convert(worth, uint256), ORACLE_UNIT)
+        array, clip = lanes.pack(self.quantised(shared, call))
+    # a call is worth at least forward less strike, so by parity a put not less than nothing; prices
+    # are below 2**84, and over 1e8 wei fit 56 bits: an option is worth at most forward or strike
+    put: int256 = unsafe_add(unsafe_sub(call.worth, shared.forwards[0]), call.strike)
+    info: uint256 = unsafe_div(convert(call.worth, uint256), ORACLE_UNIT)
     info |= unsafe_div(convert(shared.forwards[0], uint256), ORACLE_UNIT) << 56
-    info |= units.unsigned(delta, 2**32 - 1) << 112
-    return array, info | (call.vega << 144) | (clip << 252)
+    # within [0, 1]
+    info |= convert(call.delta >> DELTA_SHIFT, uint256) << 112
+    info |= unsafe_div(convert(put, uint256), ORACLE_UNIT) << lanes.PUT_MARK_SHIFT
+    return [array, info | (clip << 252), call.vega]
 
 
 @internal
@@ -342,10 +317,10 @@ def build_expiry(
     psr: uint256,
     quantum: uint256,
     strikes: DynArray[uint256, STRIKES_MAX],
-) -> DynArray[uint256[4], STRIKES_MAX]:
+) -> DynArray[uint256[3], STRIKES_MAX]:
     """
-    @notice Array and info of the call, then of the put, of every strike of one expiry, `seconds`
-            before it and stamped so. Generation and open interest are left zero.
+    @notice Array, info and vega of every strike of one expiry, `seconds` before it and stamped so.
+            Generation is left zero.
     """
     surface.gate(surface_word, 0)
     seen: surface.Slice = surface.unpack(surface_word)
@@ -355,7 +330,7 @@ def build_expiry(
     shared: Frame = self.frame(forward, seconds, psr, quantum)
     # seconds <= tenor <= expiry
     stamp: uint256 = (unsafe_sub(seen.expiry, seconds) & (2**32 - 1)) << 212
-    found: DynArray[uint256[4], STRIKES_MAX] = []
+    found: DynArray[uint256[3], STRIKES_MAX] = []
     for strike: uint256 in strikes:
         scaled: int256 = self.scaled_strike(strike)
         k: int256 = self.log_moneyness(shared, scaled)
@@ -363,10 +338,7 @@ def build_expiry(
         variance: uint256 = surface.total_variance(surface_word, unsafe_sub(0, k))
         variance = unsafe_div(unsafe_mul(variance, seconds), tenor)
         call: Call = self.priced(shared, scaled, k, convert(isqrt(variance << 96), int256))
-        pair: uint256[4] = [0, 0, 0, 0]
-        pair[0], pair[1] = self.words(shared, call, True)
-        pair[2], pair[3] = self.words(shared, call, False)
-        pair[1] |= stamp
-        pair[3] |= stamp
-        found.append(pair)
+        built: uint256[3] = self.words(shared, call)
+        built[1] |= stamp
+        found.append(built)
     return found
