@@ -128,7 +128,7 @@ class OptionsBench:
     def set_open_interest(self, id: int, lots: int) -> None:
         """The Clearinghouse moves the open interest of an instrument."""
         change = lots - self.world.options.interests[id]
-        self.both("move_interest", [id], [change])
+        self.both("move_interest", id, change)
 
     # Operations
 

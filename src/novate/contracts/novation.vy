@@ -31,6 +31,7 @@ FEES_ABOVE: constant(uint256) = (2**40 - 1) * 2**88 + (2**40 - 1) * 2**216
 LANE_BIAS: constant(uint256) = 2**63 + 2**127 + 2**191 + 2**255
 # each round but the last removes an account or closes an instrument to increases
 ROUNDS_MAX: constant(uint256) = 50
+ALL_WORDS: constant(uint256) = 2**32 - 1
 M44: constant(uint256) = 2**44 - 1
 M64: constant(uint256) = 2**64 - 1
 M128: constant(uint256) = 2**128 - 1
@@ -42,7 +43,8 @@ struct Net:
 
 # positions of each touched account once its trades are applied
 words_after: transient(uint256[32][ACCOUNTS_MAX])
-count_after: transient(uint256[ACCOUNTS_MAX])         # how many positions that is
+# [how many positions that is 8 | a bit for each word that is to be written]
+count_after: transient(uint256[ACCOUNTS_MAX])
 value_after: transient(int256[ACCOUNTS_MAX])          # linear value of those positions
 failure: transient(bytes4[ACCOUNTS_MAX])              # why an account failed its gate
 
@@ -228,6 +230,7 @@ def _gate(
         return errors.InAuction, moved
     count: uint256 = before.count
     words: DynArray[uint256, 32] = ledger._words(account, count)
+    changed: uint256 = 0                        # a bit a word
     guess: uint256 = 0
     for k: uint256 in range(listing.width, bound=INSTRUMENTS_MAX):
         change: int256 = self._lane(net.lots[k >> 2], k)
@@ -245,12 +248,14 @@ def _gate(
                 after, positions.LOTS_OFFSET
             )
             words[lane >> 2] ^= convert(bits, uint256) << ((lane & 3) << 6)
+            changed |= 1 << (lane >> 2)
         else:
             code: bytes4 = ledger.NO_ERROR
             instrument: uint256 = listing.instruments[k]
             words, count, held, code = positions.change(words, count, instrument, change)
             if code != ledger.NO_ERROR:
                 return code, moved
+            changed = ALL_WORDS
         cap: int256 = convert((listing.items[k].terms >> 188) & M44, int256)
         if size > cap and size > max(held, unsafe_sub(0, held)):
             return errors.PositionCap, moved
@@ -263,10 +268,15 @@ def _gate(
     fresh: uint256 = ledger.FLAG_STALE | ledger.FLAG_GRACE
     if not ledger._passes(account, before, ledger._equity(row, value), value, fresh):
         return errors.InsufficientMargin, moved
-    self.count_after[a] = count
+    if changed == ALL_WORDS:  # as many as are in use, before or after: 32 for at most 128 positions
+        changed = ALL_WORDS >> unsafe_sub(32, (max(before.count, count) + 3) >> 2)
+    self.count_after[a] = count | (changed << 8)
     self.value_after[a] = value.value_linear
-    for i: uint256 in range(len(words), bound=32):
-        self.words_after[a][i] = words[i]
+    for i: uint256 in range(32):
+        if changed >> i == 0:
+            break
+        if (changed >> i) & 1 == 1:
+            self.words_after[a][i] = words[i] if i < len(words) else 0
     return ledger.NO_ERROR, moved
 
 
@@ -282,15 +292,13 @@ def _failure_of(word: uint256, failed: uint256) -> bytes4:
 
 
 @internal
-@view
+@pure
 def _crowded(listing: tradable.Listing, interest: int256[INSTRUMENTS_MAX]) -> uint256:
     """@notice Bitmap of instruments whose open interest would rise above its cap."""
     found: uint256 = 0
     for k: uint256 in range(listing.width, bound=INSTRUMENTS_MAX):
         if interest[k] > 0:
-            market: uint256 = ledger.books[listing.instruments[k]][1]
-            after: uint256 = (market & M44) + convert(interest[k], uint256)
-            if after > (listing.items[k].terms >> 144) & M44:
+            if convert(interest[k], uint256) > (listing.items[k].terms >> 144) & M44:
                 found |= 1 << k
     return found
 
@@ -312,9 +320,11 @@ def _settle_all(
         row.variation += self._variation(money[a])
         row = ledger._sweep(row, self.value_after[a])
         count: uint256 = self.count_after[a]
-        words: DynArray[uint256, 32] = []
-        for i: uint256 in range((count + 3) >> 2, bound=32):
-            words.append(self.words_after[a][i])
-        ledger._store_words(accounts[a], words, row.count)
-        debt += ledger._store(accounts[a], row, count)
+        changed: uint256 = count >> 8
+        for i: uint256 in range(32):
+            if changed >> i == 0:
+                break
+            if (changed >> i) & 1 == 1:
+                ledger.rows[accounts[a]][unsafe_add(i, 2)] = self.words_after[a][i]
+        debt += ledger._store(accounts[a], row, count & 255)
     ledger._book(convert(collected, uint256), debt)

@@ -11,6 +11,7 @@
 """
 
 from lib import errors
+from lib import lanes
 from lib import option_id
 from lib import surface
 from lib import units
@@ -31,7 +32,6 @@ OPEN: constant(uint256) = 1
 REDUCTIONS_ONLY: constant(uint256) = 2
 OVER: constant(uint256) = 3
 CLOSING_S: constant(uint256) = 1_800
-IDS_MAX: constant(uint256) = 16
 LIMIT_MAX: constant(uint256) = 2**32 - 1
 ROOM_MAX: constant(uint256) = 2**44 - 1
 # a thousand USD (wad) over the forward in oracle units, in 2**-20: 1e21 * 1e18 / 1e8 * 2**20
@@ -66,39 +66,32 @@ def set_exposure_limits(underlying: uint256, vega_limit: uint256, gamma_limit: u
 
 
 @external
-def move_interest(
-    ids: DynArray[uint256, IDS_MAX], changes: DynArray[int256, IDS_MAX]
-):
+def move_interest(id: uint256, change: int256):
     """
-    @notice The open interest of listed instruments changes by so many lots (within 2**44, and not
-            below zero); what an expiry amounts to follows at the Greeks of the last refresh.
+    @notice The open interest of a listed instrument changes by so many lots (within 2**44, and not
+            below zero); what its expiry amounts to follows at the Greeks of the last refresh.
     @custom:errors NotAuthorized, UnknownInstrument
     """
     self._only_clearinghouse()
-    at: uint256 = 0
-    for id: uint256 in ids:
-        change: int256 = changes[at]
-        at = unsafe_add(at, 1)  # at most sixteen
-        key: uint256 = option_id.place(id)
-        word: uint256 = option_listing.expiries[key]
-        if not option_lanes._is_listed(id, word):
-            errors.require(False, errors.UnknownInstrument)
-        beside: uint256 = option_listing.interests[id >> 1]
-        place: uint256 = self._shift(id)
-        open: uint256 = (beside >> place) & option_listing.M44
-        moved: uint256 = convert(convert(open, int256) + change, uint256)
-        assert moved <= option_listing.M44
-        option_listing.interests[id >> 1] = beside ^ ((open ^ moved) << place)
-        delta: uint256 = 0
-        vega: uint256 = 0
-        delta, vega = self._amounts(id, beside)
-        # 65 instruments of 44 bits
-        lots: uint256 = word >> option_listing.OPEN_SHIFT
-        lots = convert(convert(lots, int256) + change, uint256) << option_listing.OPEN_SHIFT
-        delta = self._moved(word >> option_listing.DELTA_SHIFT, change, delta)
-        vega = self._moved(word >> option_listing.VEGA_SHIFT, change, vega)
-        lots |= (delta << option_listing.DELTA_SHIFT) | (vega << option_listing.VEGA_SHIFT)
-        option_listing.expiries[key] = (word & option_listing.M64) | lots
+    key: uint256 = option_id.place(id)
+    word: uint256 = option_listing.expiries[key]
+    errors.require(option_lanes._is_listed(id, word), errors.UnknownInstrument)
+    beside: uint256 = option_listing.interests[id >> 1]
+    place: uint256 = self._shift(id)
+    open: uint256 = (beside >> place) & option_listing.M44
+    moved: uint256 = convert(convert(open, int256) + change, uint256)
+    assert moved <= option_listing.M44
+    option_listing.interests[id >> 1] = beside ^ ((open ^ moved) << place)
+    delta: uint256 = 0
+    vega: uint256 = 0
+    delta, vega = self._amounts(id, beside)
+    # 65 instruments of 44 bits
+    lots: uint256 = word >> option_listing.OPEN_SHIFT
+    lots = convert(convert(lots, int256) + change, uint256) << option_listing.OPEN_SHIFT
+    delta = self._moved(word >> option_listing.DELTA_SHIFT, change, delta)
+    vega = self._moved(word >> option_listing.VEGA_SHIFT, change, vega)
+    lots |= (delta << option_listing.DELTA_SHIFT) | (vega << option_listing.VEGA_SHIFT)
+    option_listing.expiries[key] = (word & option_listing.M64) | lots
 
 
 @external
@@ -120,15 +113,18 @@ def close_interest(underlying: uint256, slot: uint256, lots: uint256):
 @reentrant
 def interest(id: uint256) -> uint256:
     """
-    @notice [open_interest 44 | room 44 | phase 8] of an option or a future; 0 if it is not listed
-            or has no price. Phases: 1 open, 2 reductions only, 3 expired. room: lots by which it
-            may rise under the exposure limits of its expiry, all bits set without one.
+    @notice [open_interest 44 | room 44 | phase 8 | mark 56 | forward 56] of an option or a future;
+            0 if it is not listed or has no price. Phases: 1 open, 2 reductions only, 3 expired.
+            room: lots by which it may rise under the exposure limits of its expiry, all bits set
+            without one. Mark and forward, at which margin values it, in oracle units; none of what
+            expired, nor of an option whose stored words do not serve.
     """
     if not option_id.is_dated(id):
         return 0
     key: uint256 = option_id.place(id)
+    stale_after: uint256 = option_listing._stale_after()
     shared: option_lanes.Frame = option_lanes._frame(
-        id >> option_id.SLOT_SHIFT, empty(option_lanes.Frame), 0
+        id >> option_id.SLOT_SHIFT, empty(option_lanes.Frame), stale_after << 20
     )
     beside: uint256 = option_listing.interests[id >> 1]
     open: uint256 = (beside >> self._shift(id)) & option_listing.M44
@@ -136,17 +132,28 @@ def interest(id: uint256) -> uint256:
         return 0
     if shared.expiry <= block.timestamp:
         return open | (OVER << 88)
-    is_future: bool = option_id.is_future(id)
-    if shared.forward == 0 or (not is_future and option_lanes._priced_by(shared) == 0):
+    if shared.forward == 0:
         return 0
     phase: uint256 = OPEN
     if shared.expiry - block.timestamp <= CLOSING_S:
         phase = REDUCTIONS_ONLY
-    if block.timestamp > unsafe_add(shared.seen_at, option_listing._stale_after()):  # 32 bits
+    if block.timestamp > unsafe_add(shared.seen_at, stale_after):  # 32 bits
         phase = REDUCTIONS_ONLY
-    if shared.state == option_lanes.LIVE_OLD_SURFACE and not is_future:
+    if option_id.is_future(id):
+        quote: uint256 = shared.forward | (shared.forward << 56)
+        return open | (ROOM_MAX << 44) | (phase << 88) | (quote << 96)
+    if shared.state == option_lanes.LIVE_OLD_SURFACE:
         phase = REDUCTIONS_ONLY
-    return open | (self._room(shared, id, beside) << 44) | (phase << 88)
+    quote: uint256 = 0
+    info: uint256 = option_listing.infos[id >> 1]
+    if shared.is_stored:
+        if lanes.usable(info, shared.forward, block.timestamp, shared.generation):
+            if option_id.is_put(id):
+                info = lanes.of_put(info)
+            quote = lanes.value(info, shared.forward) | (shared.forward << 56)
+    if quote == 0 and option_lanes._priced_by(shared) == 0:
+        return 0
+    return open | (self._room(shared, id, beside) << 44) | (phase << 88) | (quote << 96)
 
 
 @external
