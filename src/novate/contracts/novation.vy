@@ -103,8 +103,10 @@ def novate(
             if (touched >> a) & 1 == 1:
                 b: uint256 = a << 2
                 net: Net = Net(money=money[a], lots=[lots[b], lots[b|1], lots[b|2], lots[b|3]])
-                self.failure[a], interest = self._gate(a, accounts[a], listing, net, interest)
-                if self.failure[a] != ledger.NO_ERROR:
+                code: bytes4 = ledger.NO_ERROR
+                code, interest = self._gate(a, accounts[a], listing, net, interest)
+                if code != ledger.NO_ERROR:
+                    self.failure[a] = code
                     failed |= 1 << a
         for i: uint256 in range(len(trades) if failed != 0 else 0, bound=TRADES_MAX):
             code: bytes4 = self._failure_of(trades[i][0], failed)

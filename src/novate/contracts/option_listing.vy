@@ -225,12 +225,12 @@ def forward_feed(underlying: uint256, slot: uint256) -> uint256:
 @reentrant
 def expiry_of(underlying: uint256, slot: uint256) -> (uint256, uint256):
     """
-    @notice Expiry of a slot, also once it is over (0: none), and the feed of its forward. Errors:
-            UnknownInstrument.
+    @notice Expiry of a slot, also once it is over (0: none), and the mark of the feed of its
+            forward, however old. Errors: UnknownInstrument.
     """
     errors.require(underlying < UNDERLYINGS_MAX and slot < SLOTS_MAX, errors.UnknownInstrument)
-    # both below 16
-    return self.expiries[(underlying << 4) | slot] & M40, self._feed_of(underlying, slot)
+    mark: uint256 = (staticcall ORACLE.feed(self._feed_of(underlying, slot)) >> 56) & M56
+    return self.expiries[(underlying << 4) | slot] & M40, mark  # both below 16
 
 
 @external

@@ -65,7 +65,9 @@ def set_exposure_limits(underlying: uint256, vega_limit: uint256, gamma_limit: u
     )
 
 
+# No call leaves this function, so it needs no lock.
 @external
+@reentrant
 def move_interest(id: uint256, change: int256):
     """
     @notice The open interest of a listed instrument changes by so many lots (within 2**44, and not

@@ -238,13 +238,15 @@ def feed_of(world: World, underlying: int, slot: int) -> int:
 
 
 def expiry_of(world: World, underlying: int, slot: int) -> tuple[int, int]:
-    """Expiry of a slot, also once it is over (0: none), and the feed of its forward.
+    """Expiry of a slot, also once it is over (0: none), and the mark of the feed of its forward,
+    however old.
 
     Errors: UnknownInstrument.
     """
     in_bounds = underlying < limits.UNDERLYINGS_MAX and slot < SLOTS_MAX
     require(in_bounds, errors.UnknownInstrument)
-    return world.options.listed[underlying, slot].expiry, feed_of(world, underlying, slot)
+    mark = oracle.feed(world, feed_of(world, underlying, slot)).mark
+    return world.options.listed[underlying, slot].expiry, mark
 
 
 def ends_at(world: World, instrument: int) -> int | None:
