@@ -586,10 +586,37 @@ def test_an_option_without_vega_has_room(listed: OptionsBench) -> None:
     assert interest(listed, far).room == ROOM_MAX
 
 
+def test_a_limit_of_gamma_is_that_of_the_words_by_which_the_option_is_valued(
+    listed: OptionsBench,
+) -> None:
+    listed.both("set_exposure_limits", BTC, 0, 10**6)
+    room = interest(listed, CALL).room
+    listed.advance(MINUTE_S)
+    assert interest(listed, CALL) == replace(interest(listed, CALL), room=room), "they serve"
+    listed.advance(1)
+    left = interest(listed, CALL)
+    assert left.forward == 0 and left.room < room, "now sigma T is that of now"
+
+
+def test_limits_outlive_epochs_and_grids(listed: OptionsBench) -> None:
+    """They stand in one word with those."""
+    listed.both("set_exposure_limits", BTC, 2**30 - 1, 7)
+    epoch = listed.options.view("epoch", BTC)
+    listed.set_price(GRID.feed, FORWARD * 12 // 10)
+    listed.set_surface(0)
+    listed.both("refresh", BTC, 0)
+    assert listed.options.view("epoch", BTC) != epoch
+    listed.both("set_grid", BTC, replace(GRID, feed=5).pack())
+    assert listed.options.view("limits", BTC) == (2**30 - 1, 7)
+    assert listed.options.view("forward_feed", BTC, 0) == 5
+    listed.both("set_exposure_limits", BTC, 0, 0)
+    assert listed.options.view("forward_feed", BTC, 0) == 5
+
+
 def test_the_largest_limits_are_none(listed: OptionsBench) -> None:
-    listed.both("set_exposure_limits", BTC, 2**32 - 1, 2**32 - 1)
-    assert interest(listed, CALL).room > 2**36
-    for wrong in ((16, 1, 1), (BTC, 2**32, 0), (BTC, 0, 2**32)):
+    listed.both("set_exposure_limits", BTC, 2**30 - 1, 2**30 - 1)
+    assert interest(listed, CALL).room > 2**34
+    for wrong in ((16, 1, 1), (BTC, 2**30, 0), (BTC, 0, 2**30)):
         with refused("OutOfBounds"):
             listed.both("set_exposure_limits", *wrong)
 

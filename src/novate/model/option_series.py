@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 
 from novate import errors, limits
 from novate.errors import require
-from novate.model import oracle, packed, surface, surfaces
+from novate.model import oracle, packed, surfaces
 from novate.model.governance import bounded
 from novate.model.option_id import is_future, place_of, strike_of
 from novate.model.option_lanes import LIVE_OLD_SURFACE, Head, head_of, is_priced
 from novate.model.option_listing import SLOTS_MAX, Series, feed_of, is_listed
-from novate.model.options import SUM_BITS, amounts_of, info_of, usable
+from novate.model.options import SUM_BITS, amounts_of, info_of, spread, usable
 from novate.model.settlement_prints import settlement_price
 from novate.model.surface import YEAR_S
 from novate.units import ORACLE_UNIT, WAD, div_down
@@ -31,7 +31,7 @@ NONE, OPEN, REDUCTIONS_ONLY, OVER = 0, 1, 2, 3
 CLOSING_S = 1_800
 INTEREST_MAX = 2**44 - 1
 ROOM_MAX = 2**44 - 1
-LIMIT_MAX = 2**32 - 1
+LIMIT_MAX = 2**30 - 1
 # a thousand USD (wad) over the forward in oracle units, in 2**-20
 LIMIT_SCALE = div_down(1_000 * WAD * WAD, ORACLE_UNIT) << SUM_BITS
 UNLIMITED = 2**128
@@ -177,8 +177,8 @@ def amounts(world: World, id: int) -> tuple[int, int]:
 
 def _room(world: World, id: int, head: Head) -> int:
     """Lots by which an instrument may still rise: what the limits leave of the expiry's vega, over
-    its own. gamma F² = vega / (sigma T), with the volatility at the money, makes a limit of gamma
-    one of vega.
+    its own. gamma F² = vega / (sigma T), with the volatility at the money as of the words by which
+    the option is valued, makes a limit of gamma one of vega.
     """
     place = place_of(id)
     vega_limit, gamma_limit = world.options.limits[place[0]]
@@ -187,11 +187,11 @@ def _room(world: World, id: int, head: Head) -> int:
         return ROOM_MAX
     limit = vega_limit << 56 if vega_limit else UNLIMITED
     if gamma_limit:
-        seen = surface.unpack(surfaces.surface_word(world, *place))
-        left = seen.expiry - world.now
-        theta = div_down(seen.theta * left, seen.tenor)
-        root = isqrt(div_down(theta * left << 56, YEAR_S))  # sigma T in 2**-56
-        limit = min(limit, gamma_limit * 100 * root)
+        if usable(world, id):
+            sigma_t = world.options.spreads[strike_of(id)]
+        else:
+            sigma_t = spread(surfaces.surface_word(world, *place), world.now)
+        limit = min(limit, gamma_limit * 100 * sigma_t)
     cap = div_down(limit * LIMIT_SCALE, head.forward * 10**head.lot_exponent << 56)
     total: int = world.options.series[place].vega
     return min(div_down(max(cap - total, 0), vega), ROOM_MAX)
