@@ -31,6 +31,15 @@ EXPIRY: constant(uint256) = 152  # where terms have theirs
 
 
 @internal
+@pure
+def is_among(instruments: DynArray[uint256, INSTRUMENTS_MAX]) -> bool:
+    """@notice Whether there is a dated instrument among these, which ascend: it is last then."""
+    if len(instruments) == 0:
+        return False
+    return instruments[unsafe_sub(len(instruments), 1)] >> DATED != 0  # not empty
+
+
+@internal
 @view
 def with_expiries(
     instruments: DynArray[uint256, INSTRUMENTS_MAX],

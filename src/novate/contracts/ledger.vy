@@ -356,6 +356,8 @@ def _move_interest(instrument: uint256, change: int256):
     @notice Open interest (spot: lots outstanding) follows a change of positions; of options and
             dated futures in Options.
     """
+    if change == 0:
+        return
     if instrument >> 19 == 1:
         extcall self.options.move_interest(instrument, change)
         return

@@ -88,8 +88,7 @@ def novate(
                 log TradeSkipped(index=index, code=booking.fault)
                 continue
             assert pair[1] & FEES_ABOVE == 0
-            # at most 100 trades: lots of 44 bits, bookings below 2**139, fees of 88 and premiums of
-            # 86 bits
+            # at most 100 trades: lots of 44 bits, bookings below 2**139, fees 88, premiums 86 bits
             moved: int256 = booking.lots << ((at & 3) << 6)
             lots[cell] = unsafe_add(lots[cell], moved)
             lots[cell_maker] = unsafe_sub(lots[cell_maker], moved)
@@ -116,8 +115,7 @@ def novate(
         crowded: uint256 = self._crowded(listing, interest)
         if failed == 0 and crowded == 0:
             for k: uint256 in range(listing.width, bound=INSTRUMENTS_MAX):
-                if interest[k] != 0:
-                    ledger._move_interest(listing.instruments[k], interest[k])
+                ledger._move_interest(listing.instruments[k], interest[k])
             self._settle_all(accounts, money, touched)
             break
         closed |= crowded if failed == 0 else 0

@@ -266,8 +266,8 @@ def _room(shared: option_lanes.Frame, vega: uint256, spread: uint256) -> uint256
         limit = 2**128
     else:
         limit = limit << 56
-    # unsafe: sigma T has 60 bits; limits are at most 2**128, times 2**123; a forward that prices has
-    # 56 bits and is not zero, a lot has at most 10**19 wei
+    # unsafe: sigma T has 60 bits; limits are at most 2**128, times 2**123; a forward that prices
+    # has 56 bits and is not zero, a lot has at most 10**19 wei
     if word >> 30 != 0:
         limit = min(limit, unsafe_mul(unsafe_mul(word >> 30, 100), spread))  # gamma per 1 %
     lot: uint256 = pow_mod256(10, (shared.head >> option_lanes.LOT_EXPONENT_SHIFT) & M8)
