@@ -135,7 +135,8 @@ SCENARIOS = (
     Scenario(
         "trade_16",
         "One fill of a resting and an immediate signed order in an option that both accounts "
-        f"hold, with 16 {OPTIONS}; both gated at initial margin.",
+        f"hold, with 16 {OPTIONS}; both gated at initial margin; the mean of four trades, whose "
+        "nonces take every place of their words.",
         d.trade(16, False),
     ),
     Scenario("trade_16_stale", STALE, d.trade(16, True)),

@@ -74,6 +74,7 @@ M36: constant(uint256) = 2**36 - 1
 M44: constant(uint256) = 2**44 - 1
 M56: constant(uint256) = 2**56 - 1
 M64: constant(uint256) = 2**64 - 1
+M128: constant(uint256) = 2**128 - 1
 
 
 @internal
@@ -102,7 +103,7 @@ def part(
     for slot: uint256 in range(16):
         if book.sums.slots >> slot == 0:
             break
-        head: uint256 = book.sums.heads[slot]
+        head: uint256 = book.sums.heads[slot] & M128
         if head == 0:
             continue
         row: uint256 = dated_rows._common(underlying, head, book.sums.epoch, status, base)
@@ -110,7 +111,7 @@ def part(
         book.gauge = rows._widen(book.gauge, row)
         # deltas below 2**81, a charge of 16 bits, a forward of 56
         charge: uint256 = unsafe_mul((row >> 191) & M16, head & M56)
-        charge = unsafe_mul(charge, book.sums.charged[slot])
+        charge = unsafe_mul(charge, book.sums.heads[slot] >> 128)
         book.interest = unsafe_add(book.interest, charge)
     scale: int256 = convert(convert(book.scale, bytes32), int256)  # below 2**30
     p: Part = empty(Part)
@@ -164,7 +165,13 @@ def _with_rows(
             key: uint256 = base | (lane >> 44)
             row: uint256 = rows.rows[key]
             if row == 0:
-                dated_rows._build_rows(words, i & 28, book.sums.left, underlying, status, base)
+                dated_rows._build_rows(
+                    rows._page(words, i & 28),
+                    book.sums.left >> ((i & 28) << 2),
+                    underlying,
+                    status,
+                    base,
+                )
                 row = rows.rows[key]
             book.scale = (row >> 148) & M36
             # a lane holds 44 bits, so the difference stays within +-2**43, and values within 2**99
