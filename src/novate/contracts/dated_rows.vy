@@ -79,8 +79,9 @@ def quoted(id: uint256) -> (uint256, uint256):
     base: uint256 = rows._base(status)
     row: uint256 = rows.rows[base | id]
     if row == 0:
-        underlying: uint256 = (id >> option_id.UNDERLYING_SHIFT) & 15
-        page: Page = self._page([id << 44, 0, 0, 0], underlying, status)
+        page: Page = self._page(
+            [id << 44, 0, 0, 0], (id >> option_id.UNDERLYING_SHIFT) & 15, status
+        )
         own: uint256[3] = page.lanes[0]
         if own[2] == 0:
             return 0, 0
@@ -149,9 +150,8 @@ def _build_rows(
         for j: uint256 in range(4):
             key: uint256 = base | (rest & M20)
             lane: uint256 = (i << 2) | j
-            is_wanted: bool = (rest >> 15) & 31 == 16 | underlying and (left >> lane) & 1 == 1
-            rest = rest >> 64
-            if is_wanted and rows.rows[key] == 0:
+            mine: bool = (rest >> 15) & 31 == 16 | underlying
+            if mine and (left >> lane) & 1 == 1 and rows.rows[key] == 0:
                 own: uint256[3] = found.lanes[lane]
                 if own[2] != shared:
                     shared = own[2]
@@ -161,6 +161,7 @@ def _build_rows(
                     self._keep_epoch(underlying | SURFACES, surface, base)
                 rows.rows[key] = common | self._own(key, own[1], shared)
                 self.arrays[key] = own[0]
+            rest = rest >> 64
 
 
 @internal

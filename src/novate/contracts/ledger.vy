@@ -255,8 +255,8 @@ def _add_cash(account: bytes32, amount: uint256):
 def _words(account: bytes32, count: uint256) -> DynArray[uint256, WORDS_MAX]:
     """@notice The packed positions of an account with `count` positions."""
     words: DynArray[uint256, WORDS_MAX] = []
-    for i: uint256 in range((count + 3) // 4, bound=WORDS_MAX):
-        words.append(self.rows[account][i + 2])
+    for i: uint256 in range(unsafe_add(count, 3) >> 2, bound=WORDS_MAX):  # a count has 8 bits
+        words.append(self.rows[account][unsafe_add(i, 2)])
     return words
 
 

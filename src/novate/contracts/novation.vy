@@ -32,6 +32,7 @@ LANE_BIAS: constant(uint256) = 2**63 + 2**127 + 2**191 + 2**255
 # each round but the last removes an account or closes an instrument to increases
 ROUNDS_MAX: constant(uint256) = 50
 ALL_WORDS: constant(uint256) = 2**32 - 1
+M20: constant(uint256) = 2**20 - 1
 M44: constant(uint256) = 2**44 - 1
 M64: constant(uint256) = 2**64 - 1
 M128: constant(uint256) = 2**128 - 1
@@ -103,7 +104,7 @@ def novate(
                 b: uint256 = a << 2
                 net: Net = Net(money=money[a], lots=[lots[b], lots[b|1], lots[b|2], lots[b|3]])
                 code: bytes4 = ledger.NO_ERROR
-                code, interest = self._gate(a, accounts[a], listing, net, interest)
+                code, interest = self._gate(a, accounts[a], listing.names, net, interest)
                 if code != ledger.NO_ERROR:
                     self.failure[a] = code
                     failed |= 1 << a
@@ -115,7 +116,7 @@ def novate(
         crowded: uint256 = self._crowded(listing, interest)
         if failed == 0 and crowded == 0:
             for k: uint256 in range(listing.width, bound=INSTRUMENTS_MAX):
-                ledger._move_interest(listing.instruments[k], interest[k])
+                ledger._move_interest(listing.names[k] & M20, interest[k])
             self._settle_all(accounts, money, touched)
             break
         closed |= crowded if failed == 0 else 0
@@ -216,7 +217,7 @@ def _reduces(account: bytes32, instrument: uint256, running: int256, change: int
 def _gate(
     a: uint256,
     account: bytes32,
-    listing: tradable.Listing,
+    names: uint256[INSTRUMENTS_MAX],
     net: Net,
     interest: int256[INSTRUMENTS_MAX],
 ) -> (bytes4, int256[INSTRUMENTS_MAX]):
@@ -232,13 +233,16 @@ def _gate(
     words: DynArray[uint256, 32] = ledger._words(account, count)
     changed: uint256 = 0                        # a bit a word
     guess: uint256 = 0
-    for k: uint256 in range(listing.width, bound=INSTRUMENTS_MAX):
+    for k: uint256 in range(INSTRUMENTS_MAX):
+        if names[k] == 0:
+            break
         change: int256 = self._lane(net.lots[k >> 2], k)
         if change == 0:
             continue
+        instrument: uint256 = names[k] & M20
         lane: uint256 = 0
         held: int256 = 0
-        lane, held = positions.find(words, count, listing.instruments[k], guess)
+        lane, held = positions.find(words, count, instrument, guess)
         guess = unsafe_add(lane, 1)  # at most 129
         after: int256 = unsafe_add(held, change)  # below 2**51
         size: int256 = max(after, unsafe_sub(0, after))
@@ -251,12 +255,11 @@ def _gate(
             changed |= 1 << (lane >> 2)
         else:
             code: bytes4 = ledger.NO_ERROR
-            instrument: uint256 = listing.instruments[k]
             words, count, held, code = positions.change(words, count, instrument, change)
             if code != ledger.NO_ERROR:
                 return code, moved
             changed = ALL_WORDS
-        cap: int256 = convert((listing.items[k].terms >> 188) & M44, int256)
+        cap: int256 = convert(names[k] >> 20, int256)
         if size > cap and size > max(held, unsafe_sub(0, held)):
             return errors.PositionCap, moved
         # below 2**57

@@ -43,7 +43,7 @@ struct Listing:
     width: uint256                              # how many
     # bit 16: all increases are paused; bit 17 + k: item k is open to reductions only
     closed: uint256
-    instruments: uint256[INSTRUMENTS_MAX]
+    names: uint256[INSTRUMENTS_MAX]             # [instrument 20 | an account's position cap 44]
     items: Item[INSTRUMENTS_MAX]
 
 # What a trade does, or why it cannot
@@ -66,26 +66,33 @@ def _listing(instruments: DynArray[uint256, INSTRUMENTS_MAX]) -> Listing:
         last = instrument
         k: uint256 = found.width
         found.width = unsafe_add(k, 1)  # at most 16
-        found.instruments[k] = instrument
         if option_id.is_dated(instrument):
             phase: uint256 = 0
             found.items[k], phase = self._dated(instrument, band)
             if phase == PHASE_REDUCING:
                 found.closed |= 1 << unsafe_add(k, REDUCING_SHIFT)
-            continue
-        terms: uint256 = ledger.books[instrument][0]
-        if terms >> 248 == KIND_PERP:
-            market: uint256 = 0
-            mark: uint256 = 0
-            market, mark = ledger._accrue(instrument)
-            if mark == 0:
-                continue  # no price yet: nothing to trade at
-            found.items[k] = Item(
-                terms=self._with_room(terms, market & M44, M44),
-                band=self._band(mark, band),
-                index=convert(convert(market, bytes32), int256) >> 160,
-            )
+        else:
+            found.items[k] = self._perp(instrument, band)
+        found.names[k] = instrument | (((found.items[k].terms >> 188) & M44) << 20)
     return found
+
+
+@internal
+def _perp(instrument: uint256, band: uint256) -> Item:
+    """@notice A perp, whose funding accrues; nothing without a price to trade at."""
+    terms: uint256 = ledger.books[instrument][0]
+    if terms >> 248 != KIND_PERP:
+        return empty(Item)
+    market: uint256 = 0
+    mark: uint256 = 0
+    market, mark = ledger._accrue(instrument)
+    if mark == 0:
+        return empty(Item)
+    return Item(
+        terms=self._with_room(terms, market & M44, M44),
+        band=self._band(mark, band),
+        index=convert(convert(market, bytes32), int256) >> 160,
+    )
 
 
 @internal
