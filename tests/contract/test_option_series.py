@@ -58,6 +58,12 @@ def ids(bench: OptionsBench, slot: int = 0) -> list[int]:
     return [*made, future_id(BTC, slot)]
 
 
+def move(bench: OptionsBench, changes: dict[int, int]) -> None:
+    """Open interest changes, one instrument after another."""
+    for id, change in changes.items():
+        bench.both("move_interest", id, change)
+
+
 def interest(bench: OptionsBench, id: int) -> Interest:
     return Interest.unpack(bench.both("interest", id))
 
@@ -106,7 +112,7 @@ def test_all_options_of_an_underlying_share_one_key_and_all_its_futures_another(
 
 
 def test_a_usable_array_comes_as_it_is_stored(listed: OptionsBench) -> None:
-    listed.both("move_interest", [CALL, PUT], [300, 100])
+    move(listed, {CALL: 300, PUT: 100})
     call, put = listed.lanes(CALL, PUT)
     assert (call[:2], put[:2]) == (listed.stored(CALL), listed.stored(PUT))
     deltas = [abs(Info.unpack(listed.stored(id)[1]).delta) for id in (CALL, PUT)]
@@ -195,7 +201,7 @@ def test_a_strike_never_refreshed_is_built(bench: OptionsBench) -> None:
 
 
 def test_a_future_carries_nothing_but_its_own_interest(listed: OptionsBench) -> None:
-    listed.both("move_interest", [FUTURE, CALL], [11, 500])
+    move(listed, {FUTURE: 11, CALL: 500})
     [found] = listed.lanes(FUTURE)
     assert found == (0, 0, Head(FORWARD, GRID.feed, 16, LIVE, 11).pack())
 
@@ -308,7 +314,7 @@ def test_what_has_expired_is_worth_its_intrinsic_value_at_the_mark_of_now(
 
 
 def test_what_is_printed_stays_at_the_print(listed: OptionsBench) -> None:
-    listed.both("move_interest", [CALL, FUTURE], [5, 6])
+    move(listed, {CALL: 5, FUTURE: 6})
     expire(listed)
     listed.set_settlement(listed.expiries[0], 62_500 * USD)
     for mark in (FORWARD, 70_000 * USD):
@@ -357,7 +363,7 @@ def test_without_parameters_options_are_still_priced(bench: OptionsBench) -> Non
 
 
 def test_open_interest_adds_up_by_delta_and_vega(listed: OptionsBench) -> None:
-    listed.both("move_interest", [CALL, PUT, FUTURE], [10, 4, 100])
+    move(listed, {CALL: 10, PUT: 4, FUTURE: 100})
     call, put = (Info.unpack(listed.stored(id)[1]) for id in (CALL, PUT))
     vega = listed.vega(CALL)
     assert [interest(listed, id).open_interest for id in (CALL, PUT)] == [10, 4]
@@ -365,7 +371,7 @@ def test_open_interest_adds_up_by_delta_and_vega(listed: OptionsBench) -> None:
     assert found.delta == 10 * (call.delta >> 10) + 4 * (-put.delta >> 10)
     assert found.vega == 14 * (vega >> 4) > 0
     assert found.open == 114
-    listed.both("move_interest", [CALL, FUTURE, PUT], [-10, -99, 1])
+    move(listed, {CALL: -10, FUTURE: -99, PUT: 1})
     found = series(listed)
     assert (found.delta, found.vega, found.open) == (
         5 * (-put.delta >> 10),
@@ -376,7 +382,7 @@ def test_open_interest_adds_up_by_delta_and_vega(listed: OptionsBench) -> None:
 
 def test_a_refresh_sums_up_anew(listed: OptionsBench) -> None:
     held = {id: 3 + place for place, id in enumerate(ids(listed))}
-    listed.both("move_interest", list(held), list(held.values()))
+    move(listed, held)
     listed.set_price(GRID.feed, FORWARD * 104 // 100)
     listed.set_surface(0, 90)
     listed.both("refresh", BTC, 0)
@@ -414,16 +420,16 @@ def test_closing_what_was_never_refreshed_leaves_no_delta(bench: OptionsBench) -
 
 def test_interest_moves_after_the_expiry_too(listed: OptionsBench) -> None:
     """A slice of an auction may close what has expired."""
-    listed.both("move_interest", [CALL, FUTURE], [10, 10])
+    move(listed, {CALL: 10, FUTURE: 10})
     expire(listed)
-    listed.both("move_interest", [CALL, FUTURE], [-4, -10])
+    move(listed, {CALL: -4, FUTURE: -10})
     assert interest(listed, CALL) == Interest(6, 0, OVER)
     assert interest(listed, FUTURE) == Interest(0, 0, OVER)
 
 
 def test_only_the_clearinghouse_moves_and_closes_interest(listed: OptionsBench) -> None:
     with refused("NotAuthorized"):
-        listed.both("move_interest", [CALL], [1], sender=STRANGER)
+        listed.both("move_interest", CALL, 1, sender=STRANGER)
     with refused("NotAuthorized"):
         listed.both("close_interest", BTC, 0, 0, sender=STRANGER)
 
@@ -443,13 +449,13 @@ def test_only_the_clearinghouse_moves_and_closes_interest(listed: OptionsBench) 
 )
 def test_only_interest_of_what_is_listed_moves(listed: OptionsBench, id: int) -> None:
     with refused("UnknownInstrument"):
-        listed.both("move_interest", [CALL, id], [1, 1])
+        move(listed, {CALL: 1, id: 1})
     assert interest(listed, id) == Interest()
 
 
 @pytest.mark.parametrize("change", [-1, 2**44])
 def test_open_interest_stays_within_its_field(listed: OptionsBench, change: int) -> None:
-    data = listed.options.abi.encode_call("move_interest", [CALL], [change])
+    data = listed.options.abi.encode_call("move_interest", CALL, change)
     with pytest.raises(Exception, match="Revert"):
         listed.ledger.call("run", listed.options.address, data)
     listed.set_open_interest(CALL, 2**44 - 1)
@@ -457,7 +463,7 @@ def test_open_interest_stays_within_its_field(listed: OptionsBench, change: int)
 
 
 def test_what_is_settled_frees_the_slot(listed: OptionsBench) -> None:
-    listed.both("move_interest", [CALL, FUTURE], [10, 5])
+    move(listed, {CALL: 10, FUTURE: 5})
     expire(listed)
     listed.advance(1)
     later = listed.expiries[0] + DAY_S
@@ -472,7 +478,8 @@ def test_what_is_settled_frees_the_slot(listed: OptionsBench) -> None:
     listed.both("list_expiry", BTC, later)
     assert series(listed) == (0, 0, 0)
     listed.set_price(GRID.feed, FORWARD)
-    assert interest(listed, FUTURE) == Interest(0, ROOM_MAX, OPEN), "nothing is left of the old one"
+    found = interest(listed, FUTURE)
+    assert (found.open_interest, found.room, found.phase) == (0, ROOM_MAX, OPEN), "nothing is left"
 
 
 # Phases
@@ -504,6 +511,25 @@ def test_an_old_surface_stops_increases_of_options(listed: OptionsBench) -> None
     listed.set_price(GRID.feed, FORWARD)
     assert interest(listed, CALL).phase == REDUCTIONS_ONLY
     assert interest(listed, FUTURE).phase == OPEN
+
+
+def test_interest_comes_with_mark_and_forward_unless_they_must_be_built(
+    listed: OptionsBench,
+) -> None:
+    moved = FORWARD * 1_001 // 1_000
+    for forward in (FORWARD, moved):
+        listed.set_price(GRID.feed, forward)
+        info = Info.unpack(listed.stored(CALL)[1])
+        found = interest(listed, CALL)
+        assert (found.mark, found.forward) == (info.value(forward), forward)
+        found = interest(listed, FUTURE)
+        assert (found.mark, found.forward) == (forward, forward)
+    listed.set_price(GRID.feed, FORWARD * 101 // 100)
+    found = interest(listed, CALL)
+    assert (found.phase, found.mark, found.forward) == (OPEN, 0, 0), "the forward is too far away"
+    assert interest(listed, FUTURE).forward == FORWARD * 101 // 100
+    expire(listed)
+    assert [interest(listed, id).forward for id in (CALL, FUTURE)] == [0, 0]
 
 
 # Exposure limits
@@ -560,10 +586,37 @@ def test_an_option_without_vega_has_room(listed: OptionsBench) -> None:
     assert interest(listed, far).room == ROOM_MAX
 
 
+def test_a_limit_of_gamma_is_that_of_the_words_by_which_the_option_is_valued(
+    listed: OptionsBench,
+) -> None:
+    listed.both("set_exposure_limits", BTC, 0, 10**6)
+    room = interest(listed, CALL).room
+    listed.advance(MINUTE_S)
+    assert interest(listed, CALL) == replace(interest(listed, CALL), room=room), "they serve"
+    listed.advance(1)
+    left = interest(listed, CALL)
+    assert left.forward == 0 and left.room < room, "now sigma T is that of now"
+
+
+def test_limits_outlive_epochs_and_grids(listed: OptionsBench) -> None:
+    """They stand in one word with those."""
+    listed.both("set_exposure_limits", BTC, 2**30 - 1, 7)
+    epoch = listed.options.view("epoch", BTC)
+    listed.set_price(GRID.feed, FORWARD * 12 // 10)
+    listed.set_surface(0)
+    listed.both("refresh", BTC, 0)
+    assert listed.options.view("epoch", BTC) != epoch
+    listed.both("set_grid", BTC, replace(GRID, feed=5).pack())
+    assert listed.options.view("limits", BTC) == (2**30 - 1, 7)
+    assert listed.options.view("forward_feed", BTC, 0) == 5
+    listed.both("set_exposure_limits", BTC, 0, 0)
+    assert listed.options.view("forward_feed", BTC, 0) == 5
+
+
 def test_the_largest_limits_are_none(listed: OptionsBench) -> None:
-    listed.both("set_exposure_limits", BTC, 2**32 - 1, 2**32 - 1)
-    assert interest(listed, CALL).room > 2**36
-    for wrong in ((16, 1, 1), (BTC, 2**32, 0), (BTC, 0, 2**32)):
+    listed.both("set_exposure_limits", BTC, 2**30 - 1, 2**30 - 1)
+    assert interest(listed, CALL).room > 2**34
+    for wrong in ((16, 1, 1), (BTC, 2**30, 0), (BTC, 0, 2**30)):
         with refused("OutOfBounds"):
             listed.both("set_exposure_limits", *wrong)
 

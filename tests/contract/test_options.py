@@ -131,12 +131,14 @@ def test_a_forward_feed_is_within_bounds(bench: OptionsBench, place: tuple[int, 
 
 
 def test_an_expiry_says_when_it_is_and_whose_mark_is_its_forward(bench: OptionsBench) -> None:
-    assert bench.options.view("expiry_of", BTC, 0) == (0, GRID.feed)
+    assert bench.options.view("expiry_of", BTC, 0) == (0, FORWARD)
     bench.list(60_000)
     bench.both("set_forward_feed", BTC, 0, 10)
+    bench.set_price(9, FORWARD + 1)
     for _ in range(2):  # also once it is over
         found = bench.options.view("expiry_of", BTC, 0)
-        assert found == (bench.expiries[0], 9) == option_listing.expiry_of(bench.world, BTC, 0)
+        assert found == (bench.expiries[0], FORWARD + 1)
+        assert found == option_listing.expiry_of(bench.world, BTC, 0)
         bench.advance(bench.expiries[0] - bench.world.now)
     for place in ((16, 0), (0, 16)):
         with refused("UnknownInstrument"):

@@ -50,9 +50,9 @@ def expiry_of(underlying: uint256, slot: uint256) -> (uint256, uint256):
 
 
 @external
-def set_expiry(underlying: uint256, slot: uint256, expiry: uint256, feed: uint256):
+def set_expiry(underlying: uint256, slot: uint256, expiry: uint256, mark: uint256):
     self.expiries[underlying][slot] = expiry
-    self.forwards[underlying][slot] = feed
+    self.forwards[underlying][slot] = mark
 
 
 @external

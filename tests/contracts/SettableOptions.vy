@@ -83,7 +83,7 @@ def fresh_sums(words: DynArray[uint256, 32], underlying: uint256, known: uint256
         delta: int256 = convert(convert(w[1] << 112, bytes32), int256) >> 224
         s.tenors[slot] += lots * delta * convert(forward, int256) * 2**80
         s.tenors[slot] += lots * (convert(w[0] & 65_535, int256) - 2**15)
-        s.heads[slot] = w[2]
-        s.charged[slot] += size * convert(abs(delta), uint256)
+        s.heads[slot] = ((s.heads[slot] >> 128) << 128) | w[2]
+        s.heads[slot] += (size * convert(abs(delta), uint256)) << 128
         s.slots |= 1 << slot
     return s

@@ -26,7 +26,7 @@ from novate.model.option_id import (
 from novate.model.option_lanes import Head
 from novate.model.option_listing import ids_of
 from novate.model.option_series import Interest
-from novate.units import DAY_S, div_down
+from novate.units import DAY_S
 from tests.support.options import BTC, GOVERNOR, GRID, RISK, USD, OptionsBench
 
 CONTRACTS = Path(__file__).parents[1] / "contracts"
@@ -112,14 +112,11 @@ class Run:
     def trade(self) -> None:
         """Open interest of some instruments rises or falls, listed or not."""
         draw, world = self.draw, self.bench.world
-        ids = sorted({self.instrument() for _ in range(draw.randint(1, 4))})
-        changes = []
-        for id in ids:
+        for id in sorted({self.instrument() for _ in range(draw.randint(1, 4))}):
             held = world.options.interests[id]
             # what is settled stays there until the slot is taken over
-            left = div_down(world.options.series[place_of(id)].open, len(ids))
-            changes.append(draw.randint(-min(held, left), 10**6))
-        self.attempt("move_interest", ids, changes)
+            left = world.options.series[place_of(id)].open
+            self.attempt("move_interest", id, draw.randint(-min(held, left), 10**6))
 
     def instrument(self) -> int:
         """An id that may be listed, seldom one that says nothing."""
@@ -192,6 +189,7 @@ class Run:
         for id in asked[:4]:
             found = Interest.unpack(bench.both("interest", id))
             self.done[f"phase {found.phase}"] = self.done.get(f"phase {found.phase}", 0) + 1
+            self.done["quoted"] = self.done.get("quoted", 0) + (found.forward != 0)
             self.done["limited"] = self.done.get("limited", 0) + (0 < found.room < 2**44 - 1)
         every = [id for slot in range(SLOTS) for id in ids_of(BTC, slot, 8)]
         for id in draw.sample(every, IDS_SAMPLED):
@@ -223,6 +221,6 @@ def test_a_random_history_is_the_same_on_chain(seed: int) -> None:
         *("move_interest", "move_interest: UnknownInstrument", "close_interest", "settlement"),
         *("settlement: MissingPrint", "settlement: ExpiryNotReached"),
         *(f"state {state}" for state in range(5)),
-        *("phase 0", "phase 2", "phase 3", "limited"),
+        *("phase 0", "phase 2", "phase 3", "limited", "quoted"),
     ):
         assert run.done.get(outcome, 0) >= 1, run.done

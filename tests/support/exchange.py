@@ -82,7 +82,7 @@ class Desk:
 
     def set_expiry(self, instrument: int, feed: int, seconds: int = 86_400) -> None:
         """When an option expires, and whose mark is its forward."""
-        given = *place_of(instrument), self.now + seconds, feed
+        given = *place_of(instrument), self.now + seconds, MARKS_USD[feed] * 10**10
         self.ledger.call("set_expiry", *given)
 
     def govern(self, function: str, *arguments: Any) -> None:

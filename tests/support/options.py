@@ -128,7 +128,7 @@ class OptionsBench:
     def set_open_interest(self, id: int, lots: int) -> None:
         """The Clearinghouse moves the open interest of an instrument."""
         change = lots - self.world.options.interests[id]
-        self.both("move_interest", [id], [change])
+        self.both("move_interest", id, change)
 
     # Operations
 
@@ -197,7 +197,7 @@ class OptionsBench:
 
     def vega(self, id: int) -> int:
         """Vega of an option at the last refresh, in 2**-24 of the forward."""
-        found: int = self.options.view("words", [id])[0][2] >> 88
+        found: int = self.options.view("words", [id])[0][2] >> 88 & (2**24 - 1)
         return found
 
     def lanes(self, *ids: int) -> list[tuple[int, int, int]]:

@@ -149,7 +149,8 @@ SCENARIOS = (
     *_in_three_states(
         "trade_16",
         "One fill of a resting and an immediate signed order in an option that both accounts "
-        f"hold, with 16 {OPTIONS}; both gated at initial margin.",
+        f"hold, with 16 {OPTIONS}; both gated at initial margin; the mean of four trades, whose "
+        "nonces take every place of their words.",
         partial(d.trade, 16),
     ),
     *_in_three_states("trade_64", "trade_16 with 64 options each.", partial(d.trade, 64)),

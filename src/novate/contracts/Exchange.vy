@@ -135,10 +135,10 @@ def settle(
                 state, w, cursor[1], instruments[n], terms[n], executor, blobs[w[2]])
         states.append(state)
     used: uint256 = receipt.used(executor, first_sequence, len(fills), receipts)
-    if len(instruments) != 0:
-        if instruments[unsafe_sub(len(instruments), 1)] >> dated_trade.DATED != 0:  # they are last
-            terms = dated_trade.with_expiries(instruments, terms, CLEARINGHOUSE, ORACLE)
-            used |= receipt.RARE
+    has_dated: bool = dated_trade.is_among(instruments)
+    if has_dated:
+        terms = dated_trade.with_expiries(instruments, terms, CLEARINGHOUSE)
+    paid: uint256 = 0 if has_dated else rates  # `dated_trade` says what is
     sent: uint256 = 0
     for i: uint256 in range(len(fills), bound=FILLS_MAX):
         fill: uint256 = fills[i]
@@ -147,10 +147,10 @@ def settle(
         taker: uint256 = states[t]
         maker: uint256 = states[m]
         n: uint256 = (taker >> order.INSTRUMENT) & order.M8  # if barred 0, and that counts
-        pair: uint256[2] = trade.of(fill, taker, maker, orders[t][1], orders[m][1], terms[n], rates)
+        pair: uint256[2] = trade.of(fill, taker, maker, orders[t][1], orders[m][1], terms[n], paid)
+        if has_dated:
+            pair = dated_trade.of(pair, fill, taker, maker, orders[t], orders[m], terms[n], rates)
         if (unsafe_sub(pair[0], trade.LEAST) | ((taker | maker) << 100) | used) >> 255 != 0:
-            if terms[n] & dated_trade.KIND_DATED != 0:
-                pair = dated_trade.of(fill, taker, maker, orders[t], orders[m], terms[n], rates)
             pair[0] = self._weigh(
                 i, pair[0], fill, used, taker, maker, orders[t], orders[m], accounts, executor,
                 instruments[n], terms[n], receipts[i] if mode == BY_RECEIPT else [0, 0, 0])
@@ -172,8 +172,7 @@ def settle(
                 m: uint256 = (fills[i] >> 8) & order.M8
                 id: uint256 = instruments[(pair[0] >> 16) & order.M8]
                 states[t], states[m] = self._refund(
-                    fills[i], states[t], states[m], accounts, terms, id
-                )
+                    fills[i], states[t], states[m], accounts, terms, id)
                 continue
         s: uint256 = receipts[i][0] if mode == BY_RECEIPT else unsafe_add(first_sequence, i)
         s = trade.log_word(pair[0], instruments[(pair[0] >> 16) & order.M8], s)

@@ -76,15 +76,14 @@ def evaluate(words: DynArray[uint256, 32], keep: bool = False) -> IRiskModel.Val
     """
     if len(words) == 0:
         return empty(IRiskModel.Valuation)
-    if words[0] & dated_rows.DATED_LANES == 0:
-        status: uint256 = staticcall rows.ORACLE.status()
-        held: linear_margin.Held = linear_margin._gather(words, status)
-        if held.flags != linear_margin.DATED:
-            if keep and held.value_spot == 0:
-                linear_margin._keep(keccak256(abi_encode(words)), rows._base(status), held)
-            held.flags = rows._silence(status)
-            return linear_margin._total(held)
-    return extcall IRiskModel(self).evaluate_dated(words)
+    status: uint256 = staticcall rows.ORACLE.status()
+    held: linear_margin.Held = linear_margin._gather(words, status)
+    if held.flags == linear_margin.DATED:
+        return extcall IRiskModel(self).evaluate_dated(words)
+    if keep and held.value_spot == 0:
+        linear_margin._keep(keccak256(abi_encode(words)), rows._base(status), held)
+    held.flags = rows._silence(status)
+    return linear_margin._total(held)
 
 
 @external

@@ -79,7 +79,9 @@ def quoted(id: uint256) -> (uint256, uint256):
     base: uint256 = rows._base(status)
     row: uint256 = rows.rows[base | id]
     if row == 0:
-        page: Page = self._page([id << 44], 0, (id >> option_id.UNDERLYING_SHIFT) & 15, status)
+        page: Page = self._page(
+            [id << 44, 0, 0, 0], (id >> option_id.UNDERLYING_SHIFT) & 15, status
+        )
         own: uint256[3] = page.lanes[0]
         if own[2] == 0:
             return 0, 0
@@ -121,16 +123,11 @@ def _linear_of(words: DynArray[uint256, 32]) -> (DynArray[uint256, 32], uint256)
 
 @internal
 @view
-def _page(
-    words: DynArray[uint256, 32], first: uint256, underlying: uint256, status: uint256
-) -> Page:
-    """@notice Words of an underlying's positions among four from `first` (below 32) on."""
+def _page(words: uint256[4], underlying: uint256, status: uint256) -> Page:
+    """@notice Words of an underlying's positions among four packed words."""
     page: uint256[4] = empty(uint256[4])
     for i: uint256 in range(4):
-        at: uint256 = unsafe_add(first, i)  # below 36
-        if at >= len(words):
-            break
-        rest: uint256 = words[at]
+        rest: uint256 = words[i]
         for lane: uint256 in range(4):
             if (rest >> 59) & 31 == 16 | underlying:
                 page[i] |= (rest & M64) << (lane << 6)
@@ -140,32 +137,22 @@ def _page(
 
 @internal
 def _build_rows(
-    words: DynArray[uint256, 32],
-    first: uint256,
-    left: uint256,
-    underlying: uint256,
-    status: uint256,
-    base: uint256,
+    words: uint256[4], left: uint256, underlying: uint256, status: uint256, base: uint256
 ):
     """
-    @notice Rows of an underlying's positions among four words from `first` (below 32) on that
-            `left` has a bit for.
+    @notice Rows of an underlying's positions among four packed words that `left` has a bit for.
     """
-    found: Page = self._page(words, first, underlying, status)
+    found: Page = self._page(words, underlying, status)
     shared: uint256 = max_value(uint256)  # the head seen last, and what rows have of it
     common: uint256 = 0
     for i: uint256 in range(4):
-        at: uint256 = unsafe_add(first, i)  # below 36
-        if at >= len(words):
-            break
-        rest: uint256 = words[at] >> 44
+        rest: uint256 = words[i] >> 44
         for j: uint256 in range(4):
             key: uint256 = base | (rest & M20)
-            lane: uint256 = (at << 2) | j
-            is_wanted: bool = (rest >> 15) & 31 == 16 | underlying and (left >> lane) & 1 == 1
-            rest = rest >> 64
-            if is_wanted and rows.rows[key] == 0:
-                own: uint256[3] = found.lanes[lane & 15]
+            lane: uint256 = (i << 2) | j
+            mine: bool = (rest >> 15) & 31 == 16 | underlying
+            if mine and (left >> lane) & 1 == 1 and rows.rows[key] == 0:
+                own: uint256[3] = found.lanes[lane]
                 if own[2] != shared:
                     shared = own[2]
                     common = self._common(underlying, shared, found.epoch, status, base)
@@ -174,6 +161,7 @@ def _build_rows(
                     self._keep_epoch(underlying | SURFACES, surface, base)
                 rows.rows[key] = common | self._own(key, own[1], shared)
                 self.arrays[key] = own[0]
+            rest = rest >> 64
 
 
 @internal

@@ -10,7 +10,6 @@
 
 from interfaces import IClearinghouse
 from interfaces import IOptions
-from interfaces import IOracle
 from lib import errors
 from lib import option_id
 from lib import units
@@ -19,17 +18,25 @@ import trade
 
 INSTRUMENTS_MAX: constant(uint256) = 16
 DATED: constant(uint256) = 19  # the bit of a number that tells dated instruments
-# the bit of terms that futures (2) and options (3) alone have, and the one of options among them
-KIND_DATED: constant(uint256) = 1 << 249
-KIND_ODD: constant(uint256) = 1 << 248
+# where the kind stands in terms, and the bit of it that futures (2) and options alone have
+KIND: constant(uint256) = 248
+KIND_DATED: constant(uint256) = 2
+KIND_OPTION: constant(uint256) = 3
 # of an instrument: its underlying and expiry slot
 PLACE: constant(uint256) = 255 << option_id.SLOT_SHIFT
 # of terms: lot size; underlying, feed and kind
 KEPT_TERMS: constant(uint256) = order.M64 | ((2**24 - 1) << 232)
 M88: constant(uint256) = 2**88 - 1
-# an order's expiry where it stands, and how far above it terms have theirs
-EXPIRY_BITS: constant(uint256) = order.M40 << order.EXPIRY
-EXPIRY_DOWN: constant(uint256) = 152 - order.EXPIRY
+EXPIRY: constant(uint256) = 152  # where terms have theirs
+
+
+@internal
+@pure
+def is_among(instruments: DynArray[uint256, INSTRUMENTS_MAX]) -> bool:
+    """@notice Whether there is a dated instrument among these, which ascend: it is last then."""
+    if len(instruments) == 0:
+        return False
+    return instruments[unsafe_sub(len(instruments), 1)] >> DATED != 0  # not empty
 
 
 @internal
@@ -38,7 +45,6 @@ def with_expiries(
     instruments: DynArray[uint256, INSTRUMENTS_MAX],
     terms: uint256[INSTRUMENTS_MAX],
     clearinghouse: IClearinghouse,
-    oracle: IOracle,
 ) -> uint256[INSTRUMENTS_MAX]:
     """
     @notice The terms, those of dated instruments with [forward, wad 88 | expiry 40] from bit 64 up
@@ -49,17 +55,16 @@ def with_expiries(
     last: uint256 = max_value(uint256)
     shared: uint256 = 0
     for i: uint256 in range(len(instruments), bound=INSTRUMENTS_MAX):
-        if terms[i] & KIND_DATED != 0:
+        if (terms[i] >> KIND) & KIND_DATED != 0:
             if instruments[i] & PLACE != last:  # what has one expiry mostly stands side by side
                 last = instruments[i] & PLACE
                 expiry: uint256 = 0
-                feed: uint256 = 0
-                expiry, feed = staticcall options.expiry_of(
+                mark: uint256 = 0
+                expiry, mark = staticcall options.expiry_of(
                     option_id.underlying(last), option_id.slot(last)
                 )
-                mark: uint256 = ((staticcall oracle.feed(feed)) >> 56) & order.M56
                 # 83 bits
-                shared = (unsafe_mul(mark, units.ORACLE_UNIT) << 64) | (expiry << 152)
+                shared = (unsafe_mul(mark, units.ORACLE_UNIT) << 64) | (expiry << EXPIRY)
             found[i] = (terms[i] & KEPT_TERMS) | shared
     return found
 
@@ -67,6 +72,7 @@ def with_expiries(
 @internal
 @pure
 def of(
+    free: uint256[2],
     fill: uint256,
     taker: uint256,
     maker: uint256,
@@ -76,19 +82,21 @@ def of(
     settings: uint256,
 ) -> uint256[2]:
     """
-    @notice The trade of a dated instrument's fill, or the code that bars it (trade.of); `terms` as
-            `with_expiries` has them.
+    @notice The trade of a fill in a batch with dated instruments, or the code that bars it, given
+            what `trade.of` says where nothing is paid; `terms` as `with_expiries` has them.
     """
-    rates: uint256 = settings
-    if terms & KIND_ODD != 0:
-        rates = 0  # an option's are below
-    pair: uint256[2] = trade.of(fill, taker, maker, order_taker[1], order_maker[1], terms, rates)
-    if pair[0] < trade.LEAST and pair[0] != convert(errors.FeeAboveMax, uint256):
-        return pair
-    until: uint256 = max(order_taker[0] & EXPIRY_BITS, order_maker[0] & EXPIRY_BITS)
-    if until > (terms >> EXPIRY_DOWN) & EXPIRY_BITS:
+    if free[0] < trade.LEAST:
+        return free
+    pair: uint256[2] = free
+    if terms >> KIND != KIND_OPTION:  # perps and futures pay alike
+        pair = trade.of(fill, taker, maker, order_taker[1], order_maker[1], terms, settings)
+        if (terms >> KIND) & KIND_DATED == 0:
+            return pair
+    until: uint256 = (order_taker[0] >> order.EXPIRY) & order.M40
+    until = max(until, (order_maker[0] >> order.EXPIRY) & order.M40)
+    if until > (terms >> EXPIRY) & order.M40:
         pair[0] = convert(errors.OutlivesInstrument, uint256)
-    elif terms & KIND_ODD != 0:
+    elif terms >> KIND == KIND_OPTION:
         lots: uint256 = (fill >> trade.LOTS) & order.M44
         size: uint256 = unsafe_mul(lots, terms & order.M64)  # 44 + 64 bits
         # a share of the underlying, at most one of the premium: a forward has 83 bits, a rate 16; a

@@ -28,6 +28,8 @@ FLAG_IN_AUCTION: constant(uint256) = 1
 FLAG_SECOND_SLOT: constant(uint256) = 2      # there are gains or debt, so slot 1 is in use
 FLAG_STALE: constant(uint256) = 1            # a held feed is stale
 FLAG_GRACE: constant(uint256) = 2            # no prices at all, or back for less than the grace
+# the top bit of an instrument's number in each of four lanes: options and dated futures
+DATED_LANES: constant(uint256) = 2**63 + 2**127 + 2**191 + 2**255
 M24: constant(uint256) = 2**24 - 1
 M32: constant(uint256) = 2**32 - 1
 M44: constant(uint256) = 2**44 - 1
@@ -253,8 +255,8 @@ def _add_cash(account: bytes32, amount: uint256):
 def _words(account: bytes32, count: uint256) -> DynArray[uint256, WORDS_MAX]:
     """@notice The packed positions of an account with `count` positions."""
     words: DynArray[uint256, WORDS_MAX] = []
-    for i: uint256 in range((count + 3) // 4, bound=WORDS_MAX):
-        words.append(self.rows[account][i + 2])
+    for i: uint256 in range(unsafe_add(count, 3) >> 2, bound=WORDS_MAX):  # a count has 8 bits
+        words.append(self.rows[account][unsafe_add(i, 2)])
     return words
 
 
@@ -278,9 +280,16 @@ def _write_words(account: bytes32, words: DynArray[uint256, WORDS_MAX]):
 
 
 @internal
-def _evaluate(words: DynArray[uint256, WORDS_MAX]) -> IRiskModel.Valuation:
-    """@notice Value and requirements of packed positions, by the risk model in force."""
-    return extcall self.risk_model.evaluate(words)
+def _evaluate(
+    words: DynArray[uint256, WORDS_MAX], keep: bool = False
+) -> IRiskModel.Valuation:
+    """
+    @notice Value and requirements of packed positions, by the risk model in force; `keep` as there.
+    """
+    if len(words) != 0:
+        if words[0] & DATED_LANES != 0:  # else it finds the dated ones itself
+            return extcall self.risk_model.evaluate_dated(words)
+    return extcall self.risk_model.evaluate(words, keep)
 
 
 @internal
@@ -347,8 +356,10 @@ def _move_interest(instrument: uint256, change: int256):
     @notice Open interest (spot: lots outstanding) follows a change of positions; of options and
             dated futures in Options.
     """
+    if change == 0:
+        return
     if instrument >> 19 == 1:
-        extcall self.options.move_interest([instrument], [change])
+        extcall self.options.move_interest(instrument, change)
         return
     market: uint256 = self.books[instrument][1]
     interest: uint256 = convert(convert(market & M44, int256) + change, uint256)

@@ -22,10 +22,9 @@ def market(instrument: uint256) -> (uint256, uint256, uint256):
     @notice Terms, market and config words. The terms of a dated instrument stand under the key of
             its kind and underlying, also while it is not listed itself; it has no market word.
     """
-    key: uint256 = instrument
     if instrument >> 19 == 1:
-        key = option_id.terms_key(instrument)
-    return ledger.books[key][0], ledger.books[instrument][1], ledger.config
+        return ledger.books[option_id.terms_key(instrument)][0], 0, ledger.config
+    return ledger.books[instrument][0], ledger.books[instrument][1], ledger.config
 
 
 @external

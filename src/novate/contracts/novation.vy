@@ -31,6 +31,8 @@ FEES_ABOVE: constant(uint256) = (2**40 - 1) * 2**88 + (2**40 - 1) * 2**216
 LANE_BIAS: constant(uint256) = 2**63 + 2**127 + 2**191 + 2**255
 # each round but the last removes an account or closes an instrument to increases
 ROUNDS_MAX: constant(uint256) = 50
+ALL_WORDS: constant(uint256) = 2**32 - 1
+M20: constant(uint256) = 2**20 - 1
 M44: constant(uint256) = 2**44 - 1
 M64: constant(uint256) = 2**64 - 1
 M128: constant(uint256) = 2**128 - 1
@@ -42,7 +44,8 @@ struct Net:
 
 # positions of each touched account once its trades are applied
 words_after: transient(uint256[32][ACCOUNTS_MAX])
-count_after: transient(uint256[ACCOUNTS_MAX])         # how many positions that is
+# [how many positions that is 8 | a bit for each word that is to be written]
+count_after: transient(uint256[ACCOUNTS_MAX])
 value_after: transient(int256[ACCOUNTS_MAX])          # linear value of those positions
 failure: transient(bytes4[ACCOUNTS_MAX])              # why an account failed its gate
 
@@ -86,8 +89,7 @@ def novate(
                 log TradeSkipped(index=index, code=booking.fault)
                 continue
             assert pair[1] & FEES_ABOVE == 0
-            # at most 100 trades: lots of 44 bits, bookings below 2**139, fees of 88 and premiums of
-            # 86 bits
+            # at most 100 trades: lots of 44 bits, bookings below 2**139, fees 88, premiums 86 bits
             moved: int256 = booking.lots << ((at & 3) << 6)
             lots[cell] = unsafe_add(lots[cell], moved)
             lots[cell_maker] = unsafe_sub(lots[cell_maker], moved)
@@ -101,8 +103,10 @@ def novate(
             if (touched >> a) & 1 == 1:
                 b: uint256 = a << 2
                 net: Net = Net(money=money[a], lots=[lots[b], lots[b|1], lots[b|2], lots[b|3]])
-                self.failure[a], interest = self._gate(a, accounts[a], listing, net, interest)
-                if self.failure[a] != ledger.NO_ERROR:
+                code: bytes4 = ledger.NO_ERROR
+                code, interest = self._gate(a, accounts[a], listing.names, net, interest)
+                if code != ledger.NO_ERROR:
+                    self.failure[a] = code
                     failed |= 1 << a
         for i: uint256 in range(len(trades) if failed != 0 else 0, bound=TRADES_MAX):
             code: bytes4 = self._failure_of(trades[i][0], failed)
@@ -112,8 +116,7 @@ def novate(
         crowded: uint256 = self._crowded(listing, interest)
         if failed == 0 and crowded == 0:
             for k: uint256 in range(listing.width, bound=INSTRUMENTS_MAX):
-                if interest[k] != 0:
-                    ledger._move_interest(listing.instruments[k], interest[k])
+                ledger._move_interest(listing.names[k] & M20, interest[k])
             self._settle_all(accounts, money, touched)
             break
         closed |= crowded if failed == 0 else 0
@@ -214,7 +217,7 @@ def _reduces(account: bytes32, instrument: uint256, running: int256, change: int
 def _gate(
     a: uint256,
     account: bytes32,
-    listing: tradable.Listing,
+    names: uint256[INSTRUMENTS_MAX],
     net: Net,
     interest: int256[INSTRUMENTS_MAX],
 ) -> (bytes4, int256[INSTRUMENTS_MAX]):
@@ -228,14 +231,18 @@ def _gate(
         return errors.InAuction, moved
     count: uint256 = before.count
     words: DynArray[uint256, 32] = ledger._words(account, count)
+    changed: uint256 = 0                        # a bit a word
     guess: uint256 = 0
-    for k: uint256 in range(listing.width, bound=INSTRUMENTS_MAX):
+    for k: uint256 in range(INSTRUMENTS_MAX):
+        if names[k] == 0:
+            break
         change: int256 = self._lane(net.lots[k >> 2], k)
         if change == 0:
             continue
+        instrument: uint256 = names[k] & M20
         lane: uint256 = 0
         held: int256 = 0
-        lane, held = positions.find(words, count, listing.instruments[k], guess)
+        lane, held = positions.find(words, count, instrument, guess)
         guess = unsafe_add(lane, 1)  # at most 129
         after: int256 = unsafe_add(held, change)  # below 2**51
         size: int256 = max(after, unsafe_sub(0, after))
@@ -245,13 +252,14 @@ def _gate(
                 after, positions.LOTS_OFFSET
             )
             words[lane >> 2] ^= convert(bits, uint256) << ((lane & 3) << 6)
+            changed |= 1 << (lane >> 2)
         else:
             code: bytes4 = ledger.NO_ERROR
-            instrument: uint256 = listing.instruments[k]
             words, count, held, code = positions.change(words, count, instrument, change)
             if code != ledger.NO_ERROR:
                 return code, moved
-        cap: int256 = convert((listing.items[k].terms >> 188) & M44, int256)
+            changed = ALL_WORDS
+        cap: int256 = convert(names[k] >> 20, int256)
         if size > cap and size > max(held, unsafe_sub(0, held)):
             return errors.PositionCap, moved
         # below 2**57
@@ -263,10 +271,15 @@ def _gate(
     fresh: uint256 = ledger.FLAG_STALE | ledger.FLAG_GRACE
     if not ledger._passes(account, before, ledger._equity(row, value), value, fresh):
         return errors.InsufficientMargin, moved
-    self.count_after[a] = count
+    if changed == ALL_WORDS:  # as many as are in use, before or after: 32 for at most 128 positions
+        changed = ALL_WORDS >> unsafe_sub(32, (max(before.count, count) + 3) >> 2)
+    self.count_after[a] = count | (changed << 8)
     self.value_after[a] = value.value_linear
-    for i: uint256 in range(len(words), bound=32):
-        self.words_after[a][i] = words[i]
+    for i: uint256 in range(32):
+        if changed >> i == 0:
+            break
+        if (changed >> i) & 1 == 1:
+            self.words_after[a][i] = words[i] if i < len(words) else 0
     return ledger.NO_ERROR, moved
 
 
@@ -282,15 +295,13 @@ def _failure_of(word: uint256, failed: uint256) -> bytes4:
 
 
 @internal
-@view
+@pure
 def _crowded(listing: tradable.Listing, interest: int256[INSTRUMENTS_MAX]) -> uint256:
     """@notice Bitmap of instruments whose open interest would rise above its cap."""
     found: uint256 = 0
     for k: uint256 in range(listing.width, bound=INSTRUMENTS_MAX):
         if interest[k] > 0:
-            market: uint256 = ledger.books[listing.instruments[k]][1]
-            after: uint256 = (market & M44) + convert(interest[k], uint256)
-            if after > (listing.items[k].terms >> 144) & M44:
+            if convert(interest[k], uint256) > (listing.items[k].terms >> 144) & M44:
                 found |= 1 << k
     return found
 
@@ -312,9 +323,11 @@ def _settle_all(
         row.variation += self._variation(money[a])
         row = ledger._sweep(row, self.value_after[a])
         count: uint256 = self.count_after[a]
-        words: DynArray[uint256, 32] = []
-        for i: uint256 in range((count + 3) >> 2, bound=32):
-            words.append(self.words_after[a][i])
-        ledger._store_words(accounts[a], words, row.count)
-        debt += ledger._store(accounts[a], row, count)
+        changed: uint256 = count >> 8
+        for i: uint256 in range(32):
+            if changed >> i == 0:
+                break
+            if (changed >> i) & 1 == 1:
+                ledger.rows[accounts[a]][unsafe_add(i, 2)] = self.words_after[a][i]
+        debt += ledger._store(accounts[a], row, count & 255)
     ledger._book(convert(collected, uint256), debt)

@@ -88,7 +88,8 @@ def refresh(underlying: uint256, slot: uint256) -> uint256:
         epoch & M56,
         option_listing._strikes(underlying, slot, count),
     )
-    self._store(underlying, slot, built, generation << GENERATION_SHIFT)
+    spread: uint256 = self._spread(word) << option_listing.SPREAD_SHIFT
+    self._store(underlying, slot, built, generation << GENERATION_SHIFT, spread)
     log ArraysRefreshed(
         underlying=underlying,
         slot=slot,
@@ -183,10 +184,11 @@ def _store(
     slot: uint256,
     built: DynArray[uint256[3], option_listing.STRIKES_MAX],
     generation: uint256,
+    spread: uint256,
 ):
     """
     @notice Keep the words of all strikes, the open interest of each as it was, and sum up what it
-            amounts to.
+            amounts to. Generation and spread are where they stand in their words.
     """
     strike: uint256 = option_id.call_id(underlying, slot, 0) >> 1
     # 64 options of less than 2**44 lots, |delta| at most 2**20, vega below 2**20: sums below 2**70
@@ -194,7 +196,7 @@ def _store(
     vega: uint256 = 0
     for words: uint256[3] in built:
         open: uint256 = option_listing.interests[strike] & option_listing.OPEN_INTEREST
-        beside: uint256 = open | (words[2] << option_listing.VEGA_OF_STRIKE_SHIFT)
+        beside: uint256 = open | (words[2] << option_listing.VEGA_OF_STRIKE_SHIFT) | spread
         option_listing.arrays[strike] = words[0]
         option_listing.infos[strike] = words[1] | generation
         option_listing.interests[strike] = beside
@@ -249,7 +251,7 @@ def _begin(underlying: uint256, feed: uint256, stale_after: uint256) -> uint256:
 @view
 def _epoch_now(underlying: uint256) -> uint256:
     """@notice The epoch word in force, or the one that would begin now."""
-    reference: uint256 = self._mark(option_listing._grid_feed(underlying))
+    reference: uint256 = option_listing._mark(option_listing._grid_feed(underlying))
     return self._epoch(underlying, option_listing._epoch(underlying), reference, 0)
 
 
@@ -282,13 +284,6 @@ def _epoch(underlying: uint256, old: uint256, reference: uint256, given: uint256
 
 @internal
 @view
-def _mark(feed: uint256) -> uint256:
-    """@notice The mark of a feed, however old; 0 before its first."""
-    return (staticcall option_listing.ORACLE.feed(feed) >> 56) & M56
-
-
-@internal
-@view
 def _psr(underlying: uint256) -> uint256:
     """
     @notice The scan range (ppm) of arrays: the target, or while a change ramps in the larger of its
@@ -315,11 +310,32 @@ def _root(x: uint256) -> uint256:
 
 @internal
 @view
+def _spread(word: uint256) -> uint256:
+    """
+    @notice sigma T at the money of a surface word whose expiry is to come, from now on, in 2**-56,
+            rounded down: below 2**60, as theta and T are at most 75 and 3 years.
+    """
+    # theta has 64 bits, times 40 and 40, 56 more
+    left: uint256 = unsafe_sub((word >> 156) & M40, block.timestamp)
+    theta: uint256 = unsafe_mul(word & (2**64 - 1), left)
+    theta = unsafe_div(theta, unsafe_sub((word >> 156) & M40, word >> 196))
+    return self._root(unsafe_div(unsafe_mul(theta, left) << 56, YEAR_S))
+
+
+@internal
+@view
+def _surface(underlying: uint256, slot: uint256) -> uint256:
+    """@notice The surface word in a slot."""
+    return staticcall option_listing.SURFACES.surface(underlying, slot)
+
+
+@internal
+@view
 def _fresh_surface(
     underlying: uint256, slot: uint256, expiry: uint256, stale_after: uint256
 ) -> uint256:
     """@notice The surface word of a slot. Errors: StaleSurface, if old or of another expiry."""
-    word: uint256 = staticcall option_listing.SURFACES.surface(underlying, slot)
+    word: uint256 = self._surface(underlying, slot)
     fresh: bool = (word >> 156) & M40 == expiry
     # 40 and 16 bits
     fresh = fresh and block.timestamp <= unsafe_add((word >> 196) & M40, stale_after)

@@ -193,7 +193,7 @@ def _frame(place: uint256, near: Frame, known: uint256) -> Frame:
     shared.strikes = (word >> option_listing.STRIKES_SHIFT) & M8
     underlying: uint256 = (place >> 4) & 15
     kept: uint256 = option_listing.epochs[underlying]
-    grid_feed: uint256 = kept >> option_listing.GRID_FEED_SHIFT
+    grid_feed: uint256 = (kept >> option_listing.GRID_FEED_SHIFT) & M8
     lot_exponent: uint256 = (kept >> option_listing.EPOCH_BITS) & M8
     kept = kept & EPOCH
     entry: uint256 = (word >> option_listing.FEED_SHIFT) & M16
@@ -214,13 +214,13 @@ def _frame(place: uint256, near: Frame, known: uint256) -> Frame:
             shared.forward = near.forward
             shared.seen_at = near.seen_at
         else:
-            price: uint256 = staticcall option_listing.ORACLE.feed(shared.feed)
+            price: uint256 = option_listing._price(shared.feed)
             shared.forward = (price >> 56) & M56
             shared.seen_at = (price >> 192) & M32
         if not is_near:
             reference: uint256 = shared.forward
             if shared.feed != grid_feed:
-                reference = option_arrays._mark(grid_feed)
+                reference = option_listing._mark(grid_feed)
             shared.epoch = option_arrays._epoch(underlying, kept, reference, known & M20)
         if is_near and shared.state == LIVE:
             shared.state = near.state
@@ -326,13 +326,6 @@ def _wanted(
 
 @internal
 @view
-def _surface(shared: Frame) -> uint256:
-    """@notice The surface word in an expiry's slot."""
-    return staticcall option_listing.SURFACES.surface((shared.place >> 4) & 15, shared.place & 15)
-
-
-@internal
-@view
 def _priced_by(shared: Frame) -> uint256:
     """
     @notice What options of a listed expiry are built by: its surface while it lives, afterwards 1;
@@ -343,7 +336,7 @@ def _priced_by(shared: Frame) -> uint256:
         return 0
     if shared.state > LIVE_OLD_SURFACE:
         return 1
-    word: uint256 = self._surface(shared)
+    word: uint256 = option_arrays._surface((shared.place >> 4) & 15, shared.place & 15)
     if (word >> 156) & M40 != shared.expiry:
         return 0
     return word

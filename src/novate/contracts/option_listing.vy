@@ -60,6 +60,7 @@ M64: constant(uint256) = 2**64 - 1
 M70: constant(uint256) = 2**70 - 1
 EPOCH_BITS: constant(uint256) = 180
 GRID_FEED_SHIFT: constant(uint256) = EPOCH_BITS + 8
+LIMITS_SHIFT: constant(uint256) = EPOCH_BITS + 16
 # in an expiry's word
 STRIKES_SHIFT: constant(uint256) = 40
 FEED_SHIFT: constant(uint256) = 48
@@ -69,6 +70,7 @@ OPEN_SHIFT: constant(uint256) = 204
 # in an interest word: of the put, and of both
 PUT_INTEREST_SHIFT: constant(uint256) = 44
 VEGA_OF_STRIKE_SHIFT: constant(uint256) = 88
+SPREAD_SHIFT: constant(uint256) = 112
 OPEN_INTEREST: constant(uint256) = 2**88 - 1
 
 GOVERNOR: immutable(address)
@@ -79,7 +81,8 @@ SURFACES: immutable(ISurfaces)
 # enabled 1]; its feed is the reference of the quantum, and the forward of slots without their own
 grids: uint256[UNDERLYINGS_MAX]
 # By underlying: the epoch word [quantum 56 | reference 56 | psr 20 | started_at 40 | count 8], then
-# the grid's [lot_exponent 8 | feed 8], so that pricing reads one word
+# the grid's [lot_exponent 8 | feed 8], so that pricing reads one word, and the exposure limits of
+# each expiry, [vega 30 | gamma 30] in thousands of USD, 0: none
 epochs: uint256[UNDERLYINGS_MAX]
 # By underlying and slot: [expiry 40 | strikes 8 | feed of its forward plus one, 0: the grid's, 16],
 # then its series: [delta 70 | vega 70 | open 52], lots of its options times |delta| (2**-20), times
@@ -89,7 +92,7 @@ expiries: uint256[UNDERLYINGS_MAX * SLOTS_MAX]
 strikes: uint256[UNDERLYINGS_MAX * SLOTS_MAX * STRIKES_MAX // 4]
 # By id without its lowest bit, which call and put of a strike share: the words of docs/SPEC.md §12,
 # and beside them [open interest of the call or the future 44 | of the put 44 | vega 24 in 2**-24 of
-# the forward], which margin does not read
+# the forward | sigma T at the money 60 in 2**-56], which margin does not read
 arrays: uint256[2**19]
 infos: uint256[2**19]
 interests: uint256[2**19]
@@ -123,7 +126,8 @@ def set_grid(underlying: uint256, word: uint256):
     old: uint256 = self.grids[underlying]
     errors.require(old == 0 or (old >> 136) & M8 == lot_exponent, errors.BadTerms)
     self.grids[underlying] = word
-    self.epochs[underlying] = self._epoch(underlying) | (((word >> 136) & M16) << EPOCH_BITS)
+    kept: uint256 = self.epochs[underlying] & ~(M16 << EPOCH_BITS)
+    self.epochs[underlying] = kept | (((word >> 136) & M16) << EPOCH_BITS)
     log GridSet(underlying=underlying, word=word)
 
 
@@ -225,12 +229,12 @@ def forward_feed(underlying: uint256, slot: uint256) -> uint256:
 @reentrant
 def expiry_of(underlying: uint256, slot: uint256) -> (uint256, uint256):
     """
-    @notice Expiry of a slot, also once it is over (0: none), and the feed of its forward. Errors:
-            UnknownInstrument.
+    @notice Expiry of a slot, also once it is over (0: none), and the mark of the feed of its
+            forward, however old. Errors: UnknownInstrument.
     """
     errors.require(underlying < UNDERLYINGS_MAX and slot < SLOTS_MAX, errors.UnknownInstrument)
-    # both below 16
-    return self.expiries[(underlying << 4) | slot] & M40, self._feed_of(underlying, slot)
+    mark: uint256 = self._mark(self._feed_of(underlying, slot))
+    return self.expiries[(underlying << 4) | slot] & M40, mark  # both below 16
 
 
 @external
@@ -348,7 +352,7 @@ def _feed_of(underlying: uint256, slot: uint256) -> uint256:
 @view
 def _grid_feed(underlying: uint256) -> uint256:
     """@notice The feed of the grid: the reference of quanta."""
-    return self.epochs[underlying] >> GRID_FEED_SHIFT
+    return (self.epochs[underlying] >> GRID_FEED_SHIFT) & M8
 
 
 @internal
@@ -367,9 +371,23 @@ def _stale_after() -> uint256:
 
 @internal
 @view
+def _price(feed: uint256) -> uint256:
+    """@notice The Oracle's word of a feed; 0 before its first price."""
+    return staticcall ORACLE.feed(feed)
+
+
+@internal
+@view
+def _mark(feed: uint256) -> uint256:
+    """@notice The mark of a feed, however old; 0 before its first."""
+    return (self._price(feed) >> 56) & M56
+
+
+@internal
+@view
 def _fresh_mark(feed: uint256, stale_after: uint256) -> uint256:
     """@notice The mark of a feed. Errors: StalePrice, also for a feed without a price."""
-    word: uint256 = staticcall ORACLE.feed(feed)
+    word: uint256 = self._price(feed)
     seen_at: uint256 = (word >> 192) & M32
     # 32 and 16 bits
     errors.require(block.timestamp <= unsafe_add(seen_at, stale_after), errors.StalePrice)

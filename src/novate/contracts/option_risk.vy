@@ -70,10 +70,12 @@ CLIP: constant(uint256) = 15 << 144
 LOTS_OFFSET: constant(int256) = 2**43
 M16: constant(uint256) = 2**16 - 1
 M20: constant(uint256) = 2**20 - 1
+M24: constant(uint256) = 2**24 - 1
 M36: constant(uint256) = 2**36 - 1
 M44: constant(uint256) = 2**44 - 1
 M56: constant(uint256) = 2**56 - 1
 M64: constant(uint256) = 2**64 - 1
+M128: constant(uint256) = 2**128 - 1
 
 
 @internal
@@ -99,18 +101,26 @@ def part(
         )
     if book.sums.left != 0:
         book = self._with_rows(book, words, underlying, status, base)
+    last: uint256 = 0  # feed, lot exponent and state of a head; none has no state
     for slot: uint256 in range(16):
         if book.sums.slots >> slot == 0:
             break
-        head: uint256 = book.sums.heads[slot]
+        head: uint256 = book.sums.heads[slot] & M128
         if head == 0:
             continue
-        row: uint256 = dated_rows._common(underlying, head, book.sums.epoch, status, base)
-        book.scale = (row >> 148) & M36
-        book.gauge = rows._widen(book.gauge, row)
+        # with feed, lot and state of the one before all but the charge is its: `_common`
+        charge: uint256 = unsafe_mul(head >> 80, unsafe_mul(head & M56, book.scale))
+        if last == (head >> 56) & M24:
+            charge = rows._interest_charge(underlying, charge)
+        else:
+            row: uint256 = dated_rows._common(underlying, head, book.sums.epoch, status, base)
+            last = (head >> 56) & M24
+            book.scale = (row >> 148) & M36
+            book.gauge = rows._widen(book.gauge, row)
+            charge = (row >> 191) & M16
         # deltas below 2**81, a charge of 16 bits, a forward of 56
-        charge: uint256 = unsafe_mul((row >> 191) & M16, head & M56)
-        charge = unsafe_mul(charge, book.sums.charged[slot])
+        charge = unsafe_mul(charge, head & M56)
+        charge = unsafe_mul(charge, book.sums.heads[slot] >> 128)
         book.interest = unsafe_add(book.interest, charge)
     scale: int256 = convert(convert(book.scale, bytes32), int256)  # below 2**30
     p: Part = empty(Part)
@@ -164,7 +174,13 @@ def _with_rows(
             key: uint256 = base | (lane >> 44)
             row: uint256 = rows.rows[key]
             if row == 0:
-                dated_rows._build_rows(words, i & 28, book.sums.left, underlying, status, base)
+                dated_rows._build_rows(
+                    rows._page(words, i & 28),
+                    book.sums.left >> ((i & 28) << 2),
+                    underlying,
+                    status,
+                    base,
+                )
                 row = rows.rows[key]
             book.scale = (row >> 148) & M36
             # a lane holds 44 bits, so the difference stays within +-2**43, and values within 2**99

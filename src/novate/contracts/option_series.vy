@@ -11,8 +11,8 @@
 """
 
 from lib import errors
+from lib import lanes
 from lib import option_id
-from lib import surface
 from lib import units
 import option_arrays
 import option_lanes
@@ -31,20 +31,15 @@ OPEN: constant(uint256) = 1
 REDUCTIONS_ONLY: constant(uint256) = 2
 OVER: constant(uint256) = 3
 CLOSING_S: constant(uint256) = 1_800
-IDS_MAX: constant(uint256) = 16
-LIMIT_MAX: constant(uint256) = 2**32 - 1
+LIMIT_MAX: constant(uint256) = 2**30 - 1
 ROOM_MAX: constant(uint256) = 2**44 - 1
 # a thousand USD (wad) over the forward in oracle units, in 2**-20: 1e21 * 1e18 / 1e8 * 2**20
 LIMIT_SCALE: constant(uint256) = 10**31 * 2**20
 M8: constant(uint256) = 2**8 - 1
 M20: constant(uint256) = 2**20 - 1
-M32: constant(uint256) = 2**32 - 1
 M40: constant(uint256) = 2**40 - 1
 M56: constant(uint256) = 2**56 - 1
 
-
-# By underlying: [vega 32 | gamma 32], thousands of USD; 0: no limit
-exposure_limits: uint256[option_listing.UNDERLYINGS_MAX]
 
 
 @external
@@ -59,46 +54,43 @@ def set_exposure_limits(underlying: uint256, vega_limit: uint256, gamma_limit: u
     in_bounds: bool = underlying < option_listing.UNDERLYINGS_MAX
     in_bounds = in_bounds and vega_limit <= LIMIT_MAX and gamma_limit <= LIMIT_MAX
     errors.require(in_bounds, errors.OutOfBounds)
-    self.exposure_limits[underlying] = vega_limit | (gamma_limit << 32)
+    kept: uint256 = option_listing.epochs[underlying] & (2**option_listing.LIMITS_SHIFT - 1)
+    limits: uint256 = vega_limit | (gamma_limit << 30)
+    option_listing.epochs[underlying] = kept | (limits << option_listing.LIMITS_SHIFT)
     log ExposureLimitsSet(
         underlying=underlying, vega_limit=vega_limit, gamma_limit=gamma_limit
     )
 
 
+# No call leaves this function, so it needs no lock.
 @external
-def move_interest(
-    ids: DynArray[uint256, IDS_MAX], changes: DynArray[int256, IDS_MAX]
-):
+@reentrant
+def move_interest(id: uint256, change: int256):
     """
-    @notice The open interest of listed instruments changes by so many lots (within 2**44, and not
-            below zero); what an expiry amounts to follows at the Greeks of the last refresh.
+    @notice The open interest of a listed instrument changes by so many lots (within 2**44, and not
+            below zero); what its expiry amounts to follows at the Greeks of the last refresh.
     @custom:errors NotAuthorized, UnknownInstrument
     """
     self._only_clearinghouse()
-    at: uint256 = 0
-    for id: uint256 in ids:
-        change: int256 = changes[at]
-        at = unsafe_add(at, 1)  # at most sixteen
-        key: uint256 = option_id.place(id)
-        word: uint256 = option_listing.expiries[key]
-        if not option_lanes._is_listed(id, word):
-            errors.require(False, errors.UnknownInstrument)
-        beside: uint256 = option_listing.interests[id >> 1]
-        place: uint256 = self._shift(id)
-        open: uint256 = (beside >> place) & option_listing.M44
-        moved: uint256 = convert(convert(open, int256) + change, uint256)
-        assert moved <= option_listing.M44
-        option_listing.interests[id >> 1] = beside ^ ((open ^ moved) << place)
-        delta: uint256 = 0
-        vega: uint256 = 0
-        delta, vega = self._amounts(id, beside)
-        # 65 instruments of 44 bits
-        lots: uint256 = word >> option_listing.OPEN_SHIFT
-        lots = convert(convert(lots, int256) + change, uint256) << option_listing.OPEN_SHIFT
-        delta = self._moved(word >> option_listing.DELTA_SHIFT, change, delta)
-        vega = self._moved(word >> option_listing.VEGA_SHIFT, change, vega)
-        lots |= (delta << option_listing.DELTA_SHIFT) | (vega << option_listing.VEGA_SHIFT)
-        option_listing.expiries[key] = (word & option_listing.M64) | lots
+    key: uint256 = option_id.place(id)
+    word: uint256 = option_listing.expiries[key]
+    errors.require(option_lanes._is_listed(id, word), errors.UnknownInstrument)
+    beside: uint256 = option_listing.interests[id >> 1]
+    place: uint256 = self._shift(id)
+    open: uint256 = (beside >> place) & option_listing.M44
+    moved: uint256 = convert(convert(open, int256) + change, uint256)
+    assert moved <= option_listing.M44
+    option_listing.interests[id >> 1] = beside ^ ((open ^ moved) << place)
+    delta: uint256 = 0
+    vega: uint256 = 0
+    delta, vega = self._amounts(id, beside)
+    # 65 instruments of 44 bits
+    lots: uint256 = word >> option_listing.OPEN_SHIFT
+    lots = convert(convert(lots, int256) + change, uint256) << option_listing.OPEN_SHIFT
+    delta = self._moved(word >> option_listing.DELTA_SHIFT, change, delta)
+    vega = self._moved(word >> option_listing.VEGA_SHIFT, change, vega)
+    lots |= (delta << option_listing.DELTA_SHIFT) | (vega << option_listing.VEGA_SHIFT)
+    option_listing.expiries[key] = (word & option_listing.M64) | lots
 
 
 @external
@@ -120,33 +112,47 @@ def close_interest(underlying: uint256, slot: uint256, lots: uint256):
 @reentrant
 def interest(id: uint256) -> uint256:
     """
-    @notice [open_interest 44 | room 44 | phase 8] of an option or a future; 0 if it is not listed
-            or has no price. Phases: 1 open, 2 reductions only, 3 expired. room: lots by which it
-            may rise under the exposure limits of its expiry, all bits set without one.
+    @notice [open_interest 44 | room 44 | phase 8 | mark 56 | forward 56] of an option or a future;
+            0 if it is not listed or has no price. Phases: 1 open, 2 reductions only, 3 expired.
+            room: lots by which it may rise under the exposure limits of its expiry, all bits set
+            without one. Mark and forward, at which margin values it, in oracle units; none of what
+            expired, nor of an option whose stored words do not serve.
     """
-    if not option_id.is_dated(id):
+    if not option_lanes._is_listed(id, option_listing.expiries[option_id.place(id)]):
         return 0
-    key: uint256 = option_id.place(id)
+    stale_after: uint256 = option_listing._stale_after()
     shared: option_lanes.Frame = option_lanes._frame(
-        id >> option_id.SLOT_SHIFT, empty(option_lanes.Frame), 0
+        id >> option_id.SLOT_SHIFT, empty(option_lanes.Frame), stale_after << 20
     )
     beside: uint256 = option_listing.interests[id >> 1]
     open: uint256 = (beside >> self._shift(id)) & option_listing.M44
-    if not option_lanes._is_listed(id, option_listing.expiries[key]):
-        return 0
     if shared.expiry <= block.timestamp:
         return open | (OVER << 88)
-    is_future: bool = option_id.is_future(id)
-    if shared.forward == 0 or (not is_future and option_lanes._priced_by(shared) == 0):
+    if shared.forward == 0:
         return 0
-    phase: uint256 = OPEN
-    if shared.expiry - block.timestamp <= CLOSING_S:
-        phase = REDUCTIONS_ONLY
-    if block.timestamp > unsafe_add(shared.seen_at, option_listing._stale_after()):  # 32 bits
-        phase = REDUCTIONS_ONLY
-    if shared.state == option_lanes.LIVE_OLD_SURFACE and not is_future:
-        phase = REDUCTIONS_ONLY
-    return open | (self._room(shared, id, beside) << 44) | (phase << 88)
+    # of times of 40 and 32 bits the first is to come
+    closing: bool = unsafe_sub(shared.expiry, block.timestamp) <= CLOSING_S
+    closing = closing or block.timestamp > unsafe_add(shared.seen_at, stale_after)
+    quote: uint256 = shared.forward | (shared.forward << 56)
+    room: uint256 = ROOM_MAX
+    if not option_id.is_future(id):
+        closing = closing or shared.state == option_lanes.LIVE_OLD_SURFACE
+        info: uint256 = option_listing.infos[id >> 1]
+        spread: uint256 = beside >> option_listing.SPREAD_SHIFT
+        if shared.is_stored and lanes.usable(
+            info, shared.forward, block.timestamp, shared.generation
+        ):
+            quote = lanes.value(option_lanes._of(id, info), shared.forward)
+            quote |= shared.forward << 56
+        else:
+            quote = 0
+            spread = option_lanes._priced_by(shared)
+            if spread == 0:
+                return 0
+            spread = option_arrays._spread(spread)
+        room = self._room(shared, self._amounts(id, beside)[1], spread)
+    phase: uint256 = REDUCTIONS_ONLY if closing else OPEN
+    return open | (room << 44) | (phase << 88) | (quote << 96)
 
 
 @external
@@ -193,8 +199,8 @@ def series(underlying: uint256, slot: uint256) -> uint256:
 @reentrant
 def limits(underlying: uint256) -> (uint256, uint256):
     """@notice The exposure limits of each expiry, vega and gamma, thousands of USD; 0: none."""
-    word: uint256 = self.exposure_limits[underlying]
-    return word & M32, word >> 32
+    word: uint256 = option_listing.epochs[underlying] >> option_listing.LIMITS_SHIFT
+    return word & LIMIT_MAX, word >> 30
 
 
 @internal
@@ -246,33 +252,24 @@ def _moved(total: uint256, change: int256, each: uint256) -> uint256:
 
 @internal
 @view
-def _room(shared: option_lanes.Frame, id: uint256, beside: uint256) -> uint256:
+def _room(shared: option_lanes.Frame, vega: uint256, spread: uint256) -> uint256:
     """
-    @notice Lots by which an instrument may still rise: what the limits leave of the expiry's vega,
-            over its own, rounded down. gamma F^2 = vega / (sigma T), with the volatility at the
-            money, makes a limit of gamma one of vega.
+    @notice Lots of this vega by which an option may still rise: what the limits leave of the
+            expiry's vega, rounded down. gamma F^2 = vega / (sigma T), with the volatility at the
+            money (`spread`), makes a limit of gamma one of vega.
     """
-    word: uint256 = self.exposure_limits[(shared.place >> 4) & 15]
-    vega: uint256 = self._amounts(id, beside)[1]
+    word: uint256 = option_listing.epochs[(shared.place >> 4) & 15] >> option_listing.LIMITS_SHIFT
     if word == 0 or vega == 0:
         return ROOM_MAX
-    limit: uint256 = word & M32
+    limit: uint256 = word & LIMIT_MAX
     if limit == 0:
         limit = 2**128
     else:
         limit = limit << 56
-    # unsafe: what lives has 0 < left <= tenor, of 40 bits, and theta has 64, so that sigma T is
-    # below 2**72; limits are at most 2**128, times 2**123; a forward that prices has 56 bits and is
-    # not zero, a lot has at most 10**19 wei
-    if word >> 32 != 0:
-        seen: surface.Slice = surface.unpack(option_lanes._surface(shared))
-        left: uint256 = unsafe_sub(shared.expiry, block.timestamp)
-        theta: uint256 = unsafe_mul(seen.theta, left)
-        theta = unsafe_div(theta, unsafe_sub(seen.expiry, seen.timestamp))
-        # sigma T in 2**-56; gamma per 1 %
-        theta = unsafe_mul(theta, left) << 56
-        root: uint256 = option_arrays._root(unsafe_div(theta, option_arrays.YEAR_S))
-        limit = min(limit, unsafe_mul(unsafe_mul(word >> 32, 100), root))
+    # unsafe: sigma T has 60 bits; limits are at most 2**128, times 2**123; a forward that prices
+    # has 56 bits and is not zero, a lot has at most 10**19 wei
+    if word >> 30 != 0:
+        limit = min(limit, unsafe_mul(unsafe_mul(word >> 30, 100), spread))  # gamma per 1 %
     lot: uint256 = pow_mod256(10, (shared.head >> option_lanes.LOT_EXPONENT_SHIFT) & M8)
     cap: uint256 = unsafe_mul(limit, LIMIT_SCALE)
     cap = unsafe_div(cap, unsafe_mul(shared.forward, lot) << 56)

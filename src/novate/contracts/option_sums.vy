@@ -96,7 +96,7 @@ def fresh_sums(words: DynArray[uint256, 32], underlying: uint256, known: uint256
                         continue
                     run = self._ended(run, sums[0])
                     s.tenors[at] = unsafe_add(s.tenors[at], run.tenor)
-                    s.charged[at] = unsafe_add(s.charged[at], run.charged)
+                    s.heads[at] = unsafe_add(s.heads[at], run.charged << 128)
                     if i == len(words):
                         break
                     place = lane >> 55
@@ -120,7 +120,7 @@ def fresh_sums(words: DynArray[uint256, 32], underlying: uint256, known: uint256
                         continue
                     stamp = info & option_lanes.STAMP
                     stamps[at] = stamp
-                    s.heads[at] = shared.head
+                    s.heads[at] = ((s.heads[at] >> 128) << 128) | shared.head
                     s.slots |= 1 << at
                     run.drifted = (stamp >> 56) & M56 != run.forward
                 strike = lane >> 45

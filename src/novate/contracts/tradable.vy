@@ -25,15 +25,17 @@ PHASE_EXPIRED: constant(uint256) = 3
 PREMIUM_LIMIT: constant(int256) = 2**86
 # where the bitmap of instruments open to reductions only begins in `Listing.closed`
 REDUCING_SHIFT: constant(uint256) = 17
+M8: constant(uint256) = 2**8 - 1
 M24: constant(uint256) = 2**24 - 1
 M44: constant(uint256) = 2**44 - 1
+M56: constant(uint256) = 2**56 - 1
 M64: constant(uint256) = 2**64 - 1
 M80: constant(uint256) = 2**80 - 1
 M128: constant(uint256) = 2**128 - 1
 
 # A traded instrument; without terms it cannot be traded
 struct Item:
-    terms: uint256                              # dated: its cap is what it may still rise by
+    terms: uint256                              # its cap is what open interest may still rise by
     band: uint256                               # lowest price 128 | how far up it goes 128
     index: int256                               # funding, wad a lot; not 0 of what has expired
 
@@ -41,7 +43,7 @@ struct Listing:
     width: uint256                              # how many
     # bit 16: all increases are paused; bit 17 + k: item k is open to reductions only
     closed: uint256
-    instruments: uint256[INSTRUMENTS_MAX]
+    names: uint256[INSTRUMENTS_MAX]             # [instrument 20 | an account's position cap 44]
     items: Item[INSTRUMENTS_MAX]
 
 # What a trade does, or why it cannot
@@ -64,25 +66,43 @@ def _listing(instruments: DynArray[uint256, INSTRUMENTS_MAX]) -> Listing:
         last = instrument
         k: uint256 = found.width
         found.width = unsafe_add(k, 1)  # at most 16
-        found.instruments[k] = instrument
-        terms: uint256 = ledger.books[instrument][0]
-        if terms >> 248 == KIND_PERP:
-            market: uint256 = 0
-            mark: uint256 = 0
-            market, mark = ledger._accrue(instrument)
-            if mark == 0:
-                continue  # no price yet: nothing to trade at
-            found.items[k] = Item(
-                terms=terms,
-                band=self._band(mark, band),
-                index=convert(convert(market, bytes32), int256) >> 160,
-            )
-        elif option_id.is_dated(instrument):
+        if option_id.is_dated(instrument):
             phase: uint256 = 0
             found.items[k], phase = self._dated(instrument, band)
             if phase == PHASE_REDUCING:
                 found.closed |= 1 << unsafe_add(k, REDUCING_SHIFT)
+        else:
+            found.items[k] = self._perp(instrument, band)
+        found.names[k] = instrument | (((found.items[k].terms >> 188) & M44) << 20)
     return found
+
+
+@internal
+def _perp(instrument: uint256, band: uint256) -> Item:
+    """@notice A perp, whose funding accrues; nothing without a price to trade at."""
+    terms: uint256 = ledger.books[instrument][0]
+    if terms >> 248 != KIND_PERP:
+        return empty(Item)
+    market: uint256 = 0
+    mark: uint256 = 0
+    market, mark = ledger._accrue(instrument)
+    if mark == 0:
+        return empty(Item)
+    return Item(
+        terms=self._with_room(terms, market & M44, M44),
+        band=self._band(mark, band),
+        index=convert(convert(market, bytes32), int256) >> 160,
+    )
+
+
+@internal
+@pure
+def _with_room(terms: uint256, held: uint256, room: uint256) -> uint256:
+    """@notice Terms with what open interest of `held` may rise by in place of its cap."""
+    cap: uint256 = (terms >> 144) & M44
+    # the cap is at least what is taken from it
+    left: uint256 = min(unsafe_sub(max(cap, held), held), room)
+    return terms ^ ((cap ^ left) << 144)
 
 
 @internal
@@ -101,20 +121,20 @@ def _dated(instrument: uint256, band: uint256) -> (Item, uint256):
     """
     terms: uint256 = ledger.books[option_id.terms_key(instrument)][0]
     interest: uint256 = staticcall ledger.options.interest(instrument)
-    phase: uint256 = interest >> 88
+    phase: uint256 = (interest >> 88) & M8
     if terms == 0 or phase == 0:
         return empty(Item), phase
     if phase == PHASE_EXPIRED:
         return Item(terms=0, band=0, index=1), phase
-    mark: uint256 = 0
-    forward: uint256 = 0
-    mark, forward = extcall ledger.risk_model.quoted(instrument)
-    if forward == 0:
-        return empty(Item), phase
-    cap: uint256 = (terms >> 144) & M44
-    held: uint256 = interest & M44
-    room: uint256 = min(max(cap, held) - held, (interest >> 44) & M44)
-    item: Item = Item(terms=(terms & ~(M44 << 144)) | (room << 144), band=0, index=0)
+    mark: uint256 = ((interest >> 96) & M56) * units.ORACLE_UNIT
+    forward: uint256 = (interest >> 152) * units.ORACLE_UNIT
+    if forward == 0:  # what is not stored has to be built
+        mark, forward = extcall ledger.risk_model.quoted(instrument)
+        if forward == 0:
+            return empty(Item), phase
+    item: Item = Item(
+        terms=self._with_room(terms, interest & M44, (interest >> 44) & M44), band=0, index=0
+    )
     if terms >> 248 != KIND_OPTION:
         item.band = self._band(mark, band)
     else:

@@ -108,7 +108,7 @@ def check(account: bytes32) -> IClearinghouse.Check:
     row: ledger.Row = ledger._load(account)
     words: DynArray[uint256, 32] = ledger._words(account, row.count)
     # a bid follows, as like as not
-    value: IRiskModel.Valuation = extcall ledger.risk_model.evaluate(words, True)
+    value: IRiskModel.Valuation = ledger._evaluate(words, True)
     return self._check(row, row.count, value)
 
 

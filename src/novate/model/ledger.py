@@ -245,7 +245,7 @@ def move_dated(world: World, changes: Mapping[int, int]) -> None:
     """Tell Options how the open interest of dated instruments changed."""
     for instrument, change in changes.items():
         house = world.addresses["clearinghouse"]
-        option_series.move_interest(world, house, [instrument], [change])
+        option_series.move_interest(world, house, instrument, change)
 
 
 def _add_cash(world: World, account: int, amount: int) -> None:

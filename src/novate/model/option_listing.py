@@ -97,8 +97,9 @@ class Series(NamedTuple):
 
 class OptionsState:
     """Tables of the options: by underlying (grids, epochs, limits of thousands of USD for vega and
-    gamma), by (underlying, slot), by strike (``strike_of`` an id: arrays, infos, and vegas in
-    2**-24 of the forward) and by id (open interest in lots).
+    gamma), by (underlying, slot), by strike (``strike_of`` an id: arrays, infos, vegas in
+    2**-24 of the forward, spreads: sigma T at the money in 2**-56) and by id (open interest in
+    lots).
     """
 
     def __init__(self, store: Store) -> None:
@@ -111,6 +112,7 @@ class OptionsState:
         self.arrays = store.table("options.arrays", 0)
         self.infos = store.table("options.infos", 0)
         self.vegas = store.table("options.vegas", 0)
+        self.spreads = store.table("options.spreads", 0)
         self.interests = store.table("options.interests", 0)
 
 
@@ -165,6 +167,7 @@ def list_expiry(world: World, underlying: int, expiry: int) -> int:
     for id in (future_id(underlying, slot), *ids_of(underlying, slot, len(old.strikes))):
         world.options.infos[strike_of(id)] = 0
         world.options.vegas[strike_of(id)] = 0
+        world.options.spreads[strike_of(id)] = 0
         world.options.interests[id] = 0
     world.options.series[underlying, slot] = Series()
     if old.expiry and world.options.forward_feeds[underlying, slot]:
@@ -238,13 +241,15 @@ def feed_of(world: World, underlying: int, slot: int) -> int:
 
 
 def expiry_of(world: World, underlying: int, slot: int) -> tuple[int, int]:
-    """Expiry of a slot, also once it is over (0: none), and the feed of its forward.
+    """Expiry of a slot, also once it is over (0: none), and the mark of the feed of its forward,
+    however old.
 
     Errors: UnknownInstrument.
     """
     in_bounds = underlying < limits.UNDERLYINGS_MAX and slot < SLOTS_MAX
     require(in_bounds, errors.UnknownInstrument)
-    return world.options.listed[underlying, slot].expiry, feed_of(world, underlying, slot)
+    mark = oracle.feed(world, feed_of(world, underlying, slot)).mark
+    return world.options.listed[underlying, slot].expiry, mark
 
 
 def ends_at(world: World, instrument: int) -> int | None:

@@ -8,19 +8,18 @@ kept within their fields. Source: docs/SPEC.md §14. Twin: ``contracts/option_se
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isqrt
 from typing import TYPE_CHECKING
 
 from novate import errors, limits
 from novate.errors import require
-from novate.model import oracle, packed, surface, surfaces
+from novate.model import oracle, packed, surfaces
 from novate.model.governance import bounded
 from novate.model.option_id import is_future, place_of, strike_of
 from novate.model.option_lanes import LIVE_OLD_SURFACE, Head, head_of, is_priced
 from novate.model.option_listing import SLOTS_MAX, Series, feed_of, is_listed
-from novate.model.options import IDS_MAX, SUM_BITS, amounts_of
+from novate.model.options import SUM_BITS, amounts_of, info_of, spread, usable
 from novate.model.settlement_prints import settlement_price
 from novate.model.surface import YEAR_S
 from novate.units import ORACLE_UNIT, WAD, div_down
@@ -32,20 +31,30 @@ NONE, OPEN, REDUCTIONS_ONLY, OVER = 0, 1, 2, 3
 CLOSING_S = 1_800
 INTEREST_MAX = 2**44 - 1
 ROOM_MAX = 2**44 - 1
-LIMIT_MAX = 2**32 - 1
+LIMIT_MAX = 2**30 - 1
 # a thousand USD (wad) over the forward in oracle units, in 2**-20
 LIMIT_SCALE = div_down(1_000 * WAD * WAD, ORACLE_UNIT) << SUM_BITS
 UNLIMITED = 2**128
-INTEREST_FIELDS = (("open_interest", 44), ("room", 44), ("phase", 8))
+INTEREST_FIELDS = (
+    ("open_interest", 44),
+    ("room", 44),
+    ("phase", 8),
+    ("mark", 56),
+    ("forward", 56),
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Interest:
-    """Open interest of an instrument, lots by which it may rise under the limits, and its phase."""
+    """Open interest of an instrument, lots by which it may rise under the limits, its phase, and
+    the mark and forward at which margin values it; none if these would have to be built.
+    """
 
     open_interest: int = 0
     room: int = 0
     phase: int = NONE
+    mark: int = 0
+    forward: int = 0
 
     def pack(self) -> int:
         """The interest word."""
@@ -78,27 +87,25 @@ def set_exposure_limits(
     )
 
 
-def move_interest(world: World, caller: str, ids: Sequence[int], changes: Sequence[int]) -> None:
-    """Change the open interest of listed instruments by lots; what an expiry amounts to follows at
-    the Greeks of the last refresh.
+def move_interest(world: World, caller: str, id: int, change: int) -> None:
+    """Change the open interest of a listed instrument by lots; what its expiry amounts to follows
+    at the Greeks of the last refresh.
 
     Errors: NotAuthorized, UnknownInstrument.
     """
     require(caller == world.addresses.get("clearinghouse"), errors.NotAuthorized)
-    assert len(ids) == len(changes) <= IDS_MAX
-    for id, change in zip(ids, changes, strict=True):
-        require(is_listed(world, id), errors.UnknownInstrument)
-        delta, vega = amounts(world, id)
-        moved = world.options.interests[id] + change
-        assert 0 <= moved <= INTEREST_MAX
-        world.options.interests[id] = moved
-        old = world.options.series[place_of(id)]
-        assert old.open + change >= 0
-        world.options.series[place_of(id)] = Series(
-            max(old.delta + change * delta, 0),
-            max(old.vega + change * vega, 0),
-            old.open + change,
-        )
+    require(is_listed(world, id), errors.UnknownInstrument)
+    delta, vega = amounts(world, id)
+    moved = world.options.interests[id] + change
+    assert 0 <= moved <= INTEREST_MAX
+    world.options.interests[id] = moved
+    old = world.options.series[place_of(id)]
+    assert old.open + change >= 0
+    world.options.series[place_of(id)] = Series(
+        max(old.delta + change * delta, 0),
+        max(old.vega + change * vega, 0),
+        old.open + change,
+    )
 
 
 def close_interest(world: World, caller: str, underlying: int, slot: int, lots: int) -> None:
@@ -119,7 +126,8 @@ def interest(world: World, id: int) -> int:
     if world.now >= expiry:
         return Interest(held, 0, OVER).pack()
     head = head_of(world, *place)
-    if head.forward == 0 or not (is_future(id) or is_priced(world, *place, head)):
+    mark = _stored_mark(world, id, head)
+    if head.forward == 0 or (mark is None and not is_priced(world, *place, head)):
         return 0
     seen_at = oracle.feed(world, feed_of(world, *place)).timestamp
     closing = (
@@ -128,7 +136,15 @@ def interest(world: World, id: int) -> int:
         or (head.state == LIVE_OLD_SURFACE and not is_future(id))
     )
     phase = REDUCTIONS_ONLY if closing else OPEN
-    return Interest(held, _room(world, id, head), phase).pack()
+    quote = (0, 0) if mark is None else (mark, head.forward)
+    return Interest(held, _room(world, id, head), phase, *quote).pack()
+
+
+def _stored_mark(world: World, id: int, head: Head) -> int | None:
+    """A future's mark, or an option's by its stored words, if they serve."""
+    if is_future(id):
+        return head.forward
+    return info_of(world, id).value(head.forward) if usable(world, id) else None
 
 
 def settlement(world: World, underlying: int, slot: int) -> tuple[int, int, int, tuple[int, ...]]:
@@ -161,8 +177,8 @@ def amounts(world: World, id: int) -> tuple[int, int]:
 
 def _room(world: World, id: int, head: Head) -> int:
     """Lots by which an instrument may still rise: what the limits leave of the expiry's vega, over
-    its own. gamma F² = vega / (sigma T), with the volatility at the money, makes a limit of gamma
-    one of vega.
+    its own. gamma F² = vega / (sigma T), with the volatility at the money as of the words by which
+    the option is valued, makes a limit of gamma one of vega.
     """
     place = place_of(id)
     vega_limit, gamma_limit = world.options.limits[place[0]]
@@ -171,11 +187,11 @@ def _room(world: World, id: int, head: Head) -> int:
         return ROOM_MAX
     limit = vega_limit << 56 if vega_limit else UNLIMITED
     if gamma_limit:
-        seen = surface.unpack(surfaces.surface_word(world, *place))
-        left = seen.expiry - world.now
-        theta = div_down(seen.theta * left, seen.tenor)
-        root = isqrt(div_down(theta * left << 56, YEAR_S))  # sigma T in 2**-56
-        limit = min(limit, gamma_limit * 100 * root)
+        if usable(world, id):
+            sigma_t = world.options.spreads[strike_of(id)]
+        else:
+            sigma_t = spread(surfaces.surface_word(world, *place), world.now)
+        limit = min(limit, gamma_limit * 100 * sigma_t)
     cap = div_down(limit * LIMIT_SCALE, head.forward * 10**head.lot_exponent << 56)
     total: int = world.options.series[place].vega
     return min(div_down(max(cap - total, 0), vega), ROOM_MAX)

@@ -40,7 +40,6 @@ class Sums(NamedTuple):
     epoch: int
     tenors: tuple[int, ...]
     heads: tuple[int, ...]
-    charged: tuple[int, ...]
 
 
 def fresh_sums(world: World, words: Sequence[int], underlying: int, known: int = 0) -> Sums:
@@ -76,5 +75,6 @@ def fresh_sums(world: World, words: Sequence[int], underlying: int, known: int =
         heads[slot] = head.pack()
         charged[slot] += size * abs(info.delta)
     slots = sum(1 << slot for slot in range(SLOTS) if heads[slot])
-    by_slot = tuple(tenors), tuple(heads), tuple(charged)
+    both = (head | size << 128 for head, size in zip(heads, charged, strict=True))
+    by_slot = tuple(tenors), tuple(both)
     return Sums(totals, marks, parity, gap, shorts, left, slots, epoch, *by_slot)

@@ -77,6 +77,7 @@ def refresh(world: World, underlying: int, slot: int) -> int:
         world.options.arrays[call] = words.array
         world.options.infos[call] = info.pack()
         world.options.vegas[call] = words.vega
+        world.options.spreads[call] = spread(word, world.now)
     delta = vega = 0
     for id in ids_of(underlying, slot, len(built)):
         held = world.options.interests[id]
@@ -127,10 +128,19 @@ def words(world: World, ids: Sequence[int]) -> list[tuple[int, int, int]]:
 
 def interest_word(world: World, call: int) -> int:
     """What stands beside the words that margin reads of a strike: open interest of call and put,
-    44 bits each, and the vega.
+    44 bits each, the vega, and the spread.
     """
     rows = world.options
-    return rows.interests[call] | rows.interests[call | PUT] << 44 | rows.vegas[call] << 88
+    word: int = rows.interests[call] | rows.interests[call | PUT] << 44
+    return word | rows.vegas[call] << 88 | rows.spreads[call] << 112
+
+
+def spread(word: int, now: int) -> int:
+    """sigma T at the money of a surface word whose expiry is to come, 2**-56, rounded down."""
+    seen = surface.unpack(word)
+    left = seen.expiry - now
+    theta = div_down(seen.theta * left, seen.tenor)
+    return isqrt(div_down(theta * left << 56, surface.YEAR_S))
 
 
 def usable(world: World, id: int) -> bool:

@@ -68,7 +68,9 @@ def _dated(world: World, instrument: int, terms: Terms) -> Listing:
         return NOT_LISTED
     if interest.phase == option_series.OVER:
         return Listing(terms, Market(), 0, 0, 0, expired=True)
-    mark, forward = margin.quoted(world, instrument)
+    mark, forward = interest.mark * ORACLE_UNIT, interest.forward * ORACLE_UNIT
+    if forward == 0:
+        mark, forward = margin.quoted(world, instrument)
     if forward == 0:
         return NOT_LISTED
     room = min(max(terms.open_interest_cap - interest.open_interest, 0), interest.room)

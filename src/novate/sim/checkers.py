@@ -78,6 +78,7 @@ class Checker:
             "options.arrays": self._option,
             "options.infos": self._option,
             "options.vegas": self._option,
+            "options.spreads": self._option,
             "options.interests": self._option,
             "surfaces.status": self._surfaces,
             "surfaces.words": lambda key: self._surface(*key),

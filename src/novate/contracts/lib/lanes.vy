@@ -57,8 +57,7 @@ struct Sums:
     slots: uint256           # bitmap of those in use
     epoch: uint256           # of now
     tenors: int256[16]       # [lots * delta * forward, 2**-30, the rest | vega, quanta, signed 80]
-    heads: uint256[16]       # the head word
-    charged: uint256[16]     # lots times |delta|, 2**-30
+    heads: uint256[16]       # [the head word 128 | lots times |delta|, 2**-30, 128]
 
 
 @internal
