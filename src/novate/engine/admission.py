@@ -7,12 +7,14 @@ than the sequencer said. Times in seconds; session budgets in cents, spent round
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from novate import errors, limits
 from novate.errors import require
 from novate.model import fills, option_listing, session
 from novate.model.instrument import FUTURE, OPTION, PERP, Terms
 from novate.model.order import IMMEDIATE, POST_ONLY, REDUCE_ONLY, ZERO_ADDRESS, Order
+from novate.model.session import owner
 from novate.model.settlement import mark_of
 from novate.model.state import World
 from novate.units import CENT, WAD, div_up
@@ -21,6 +23,7 @@ from novate.wire.bulk import COMPACT_BYTES
 from novate.wire.records import OrderPlaced
 
 TRADED = (PERP, FUTURE, OPTION)
+UNKNOWN_FLAGS = ~(REDUCE_ONLY | POST_ONLY | IMMEDIATE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,24 +36,37 @@ class Signer:
 
 def signer_of(placed: OrderPlaced) -> Signer:
     """Who signed an order, as the gateway found."""
-    by_key = len(placed.signature) == COMPACT_BYTES or bulk.is_bulk(placed.signature)
-    return Signer("0x" + placed.signer.hex(), not by_key)
+    signature = placed.signature
+    by_key = len(signature) == COMPACT_BYTES or bulk.is_bulk(signature)
+    return _signer(placed.signer, not by_key)
 
 
-def require_sound(world: World, executor: str, order: Order, block: bool = False) -> None:
-    """The order's own fields, cheapest first.
+@lru_cache(65_536)
+def _signer(address: bytes, wallet: bool) -> Signer:
+    return Signer("0x" + address.hex(), wallet)
+
+
+@lru_cache(65_536)
+def _owner(account: int) -> str:
+    """``Order.owner`` of an account's orders."""
+    return owner(account)
+
+
+def require_sound(world: World, executor: str, order: Order, block: bool = False) -> Terms:
+    """The order's own fields, cheapest first; the terms of its instrument.
 
     Errors: ZeroLots, MalformedOrder, UnknownInstrument, OffTick, LotsOutOfRange, NotExecutor,
     BlockOnly (unless ``block``, and then for any other order).
     """
     require(order.block_only == block, errors.BlockOnly)
     require(order.lots != 0, errors.ZeroLots)
-    require(order.flags & ~(REDUCE_ONLY | POST_ONLY | IMMEDIATE) == 0, errors.MalformedOrder)
+    require(order.flags & UNKNOWN_FLAGS == 0, errors.MalformedOrder)
     listed = world.ledger.terms_of(order.instrument)
     require(listed.kind in TRADED, errors.UnknownInstrument)
     require(order.price > 0 and order.price % listed.tick == 0, errors.OffTick)
     require(order.size <= limits.LOTS_MAX, errors.LotsOutOfRange)
     require(order.executor in (executor, ZERO_ADDRESS), errors.NotExecutor)
+    return listed
 
 
 def require_settles(world: World, order: Order, signer: Signer) -> None:
@@ -72,8 +88,8 @@ def require_signed(world: World, order: Order, signer: Signer) -> None:
     Errors: BadSignature, SessionKeyScope.
     """
     if signer.wallet:
-        require(signer.address == order.owner, errors.BadSignature)
-    elif signer.address != order.owner:
+        require(signer.address == _owner(order.account), errors.BadSignature)
+    elif signer.address != _owner(order.account):
         underlying = world.ledger.terms_of(order.instrument).underlying
         session.require_may_sign(world, order, signer.address, underlying)
         key = world.exchange.keys[order.account, signer.address]
@@ -93,7 +109,7 @@ class Budgets:
 
         Errors: SessionKeyBudget.
         """
-        if signer.wallet or signer.address == order.owner:
+        if signer.wallet or signer.address == _owner(order.account):
             return None
         listed = world.ledger.terms_of(order.instrument)
         notional, loss = costs(world, listed, order, lots, price)

@@ -192,7 +192,8 @@ class Batching:
     def is_crowded(self) -> bool:
         """Whether the open batch should close before another order enters."""
         held = self.open
-        return (
+        # what was judged and did not stand has brought accounts, too
+        return bool(held.pending.batch.accounts) and (
             held.count >= self.settings.fills_per_batch
             or len(held.pending.batch.instruments) >= limits.INSTRUMENTS_PER_BATCH_MAX
             or len(held.pending.batch.accounts) > limits.ACCOUNTS_PER_BATCH_MAX - ACCOUNT_ROOM

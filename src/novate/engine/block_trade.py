@@ -244,10 +244,10 @@ def _require_open_orders(judge: Judge, account: int, before: Account, after: Acc
     Errors: InsufficientMargin.
     """
     judge.lanes.round.refresh()
-    reaches, quotes = judge.fillable(account)
+    reaches = judge.fillable(account)
     if not reaches:
         return
-    costs = judge.open_orders.costs(account, quotes)
+    costs = judge.costs(account)
     funded = open_margin.funded(judge.world, after, reaches, costs, judge.lanes.round.dated)
     holds = funded or open_margin.reduces(judge.world, before, after)
     require(holds, errors.InsufficientMargin)

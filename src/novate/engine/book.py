@@ -21,6 +21,8 @@ from novate.engine import book_layout as layout
 from novate.engine.book_layout import Words
 from novate.model.book_terms import Capacity, Command, Event
 
+_OPEN, _BEST_BID, _BEST_ASK = map(int, (layout.OPEN, layout.BEST_BID, layout.BEST_ASK))
+
 
 @dataclass(frozen=True, slots=True)
 class Batch:
@@ -47,6 +49,7 @@ class FastBook:
         assert 0 <= held.price_base < 2**62
         self.state: Words = _sparse() if sparse else np.zeros(layout.STATE_WORDS, np.int64)
         self._open_for_trading()
+        self._words = self.state.data  # for single words
         self._events = self.state[int(layout.EVENTS_AT) :].reshape(-1, layout.EVENT_WORDS)
         self._results = self.state[int(layout.RESULTS_AT) : int(layout.EVENTS_AT)]
 
@@ -93,11 +96,11 @@ class FastBook:
     @property
     def open_orders(self) -> int:
         """How many orders rest or wait."""
-        return int(self.state[layout.OPEN])
+        return int(self._words[_OPEN])
 
     def best_price(self, is_buy: bool) -> int | None:
         """The best price of a side."""
-        level = int(self.state[layout.BEST_BID if is_buy else layout.BEST_ASK])
+        level = int(self._words[_BEST_BID if is_buy else _BEST_ASK])
         return level + self.capacity.price_base if 0 <= level < layout.LEVELS else None
 
     def depth(self, is_buy: bool, levels: int = 50) -> list[tuple[int, int]]:

@@ -94,20 +94,22 @@ class Matcher:
 
     # What will happen
 
-    def plan(self, taker: OpenOrder, ladder: Ladder, kills: bool) -> Plan:
-        """Whom an order meets. Errors: ``PostOnly``; for fill-or-kill ``FillOrKill`` or what
-        stopped it.
+    def plan(self, taker: OpenOrder, ladder: Ladder, kills: bool) -> Plan | None:
+        """Whom an order meets; None: nobody. Errors: ``PostOnly``; for fill-or-kill ``FillOrKill``
+        or what stopped it.
         """
         if taker.terms.post_only:
             self._post(taker, ladder)
-        plan = Plan(taker, taker.lots_left)
         best = ladder.best(not taker.is_buy)
-        if best is not None and _crosses(taker, best):
-            for number, price, _ in ladder.walk(not taker.is_buy):
-                if plan.lots_left == 0 or plan.stop is not None or not _crosses(taker, price):
-                    break
-                if number not in plan.away:
-                    self._meet(plan, self.orders.by_number[number])
+        if best is None or not _crosses(taker, best):
+            require(not kills, errors.FillOrKill)
+            return None
+        plan = Plan(taker, taker.lots_left)
+        for number, price, _ in ladder.walk(not taker.is_buy):
+            if plan.lots_left == 0 or plan.stop is not None or not _crosses(taker, price):
+                break
+            if number not in plan.away:
+                self._meet(plan, self.orders.by_number[number])
         if kills and plan.lots_left:
             raise Rejected(plan.stop or errors.FillOrKill)
         return plan
@@ -180,6 +182,24 @@ class Matcher:
 
     # That it happens
 
+    def stay(self, order: OpenOrder, ladder: Ladder, rests: bool) -> list[AnyRecord]:
+        """An order that meets nobody rests, or ends as it came."""
+        left = order.lots_left
+        if not rests:
+            return [OrderDone(order.placed.digest, "unfilled", 0, left)]
+        signed = left if order.terms.lots > 0 else -left
+        ladder.place(order.number, signed, order.price_ticks, [])
+        return self._rest(order)
+
+    def _rest(self, order: OpenOrder) -> list[AnyRecord]:
+        """It rests; at another price than signed only if it slid."""
+        self.add(order)
+        if not order.placed.slides:
+            return []
+        price = order.price_ticks * self.world.ledger.terms_of(order.terms.instrument).tick
+        slid = price != order.terms.price
+        return [OrderSlid(order.placed.digest, records.big(price))] if slid else []
+
     def carry_out(self, plan: Plan, ladder: Ladder, rests: bool) -> list[AnyRecord]:
         """Do what was planned; ``rests``: what is left of the order stays."""
         taker = plan.taker
@@ -194,12 +214,7 @@ class Matcher:
         if not rests:
             events.append(self._end(plan))
             return events
-        self.add(taker)
-        listed = self.world.ledger.terms_of(taker.terms.instrument)
-        price = taker.price_ticks * listed.tick
-        if price != taker.terms.price:
-            events.append(OrderSlid(taker.digest, records.big(price)))
-        return events
+        return events + self._rest(taker)
 
     def _move(self, plan: Plan, ladder: Ladder, signed: int, rests: bool) -> None:
         """The book's part: first who goes, then the order itself."""

@@ -23,10 +23,11 @@ from novate.engine.ahead import (
 )
 from novate.engine.batching import Batching, Settings
 from novate.engine.book import SparseBook
-from novate.engine.entry import Entry
+from novate.engine.entry import Entry, Nonce, nonce_of
 from novate.engine.judge import Judge
 from novate.engine.ladder import Ladders, MakeBook
 from novate.engine.matching import Matcher
+from novate.engine.moves import Moves
 from novate.engine.open_orders import OpenOrder
 from novate.engine.pending import OpenBatch
 from novate.engine.protection import Key, Protection
@@ -70,6 +71,7 @@ class Sequencer:
         self.batching = Batching(world, settings)
         self.matcher = Matcher(world, self.batching, self.book)
         self.entry = Entry(world, settings.executor, self.matcher)
+        self.moves = Moves(self.entry)
         settle = self.batching.settle
         self.ahead = Ahead(world, settings.executor, apply_round, apply_transaction, settle)
         self._read_sent = read_sent
@@ -99,6 +101,8 @@ class Sequencer:
 
     def handle(self, command: AnyRecord) -> list[AnyRecord]:
         """Apply one command of the journal; returns the events it causes, in order."""
+        if self.ahead.state.lifted is None and type(command) is OrderPlaced:
+            return self._enter(command)
         match command:
             case ChainTransaction():
                 made = self._follow(*self.ahead.follow(command, self._read_sent(command)))
@@ -151,9 +155,10 @@ class Sequencer:
     # Orders
 
     def _enter(self, placed: OrderPlaced, quote_set: str | None = None) -> list[AnyRecord]:
-        crowded = self.batching.is_crowded or self.entry.meets_its_revision(placed)
-        closed = self._close() if crowded else []
-        return closed + self.entry.order(placed, quote_set)
+        nonce = nonce_of(placed)
+        if self.batching.is_crowded or self.entry.meets_its_revision(nonce):
+            return self._close() + self.entry.order(placed, nonce, quote_set)
+        return self.entry.order(placed, nonce, quote_set)
 
     def _quote(self, mass: QuotesPlaced, placed: OrderPlaced, name: str) -> list[AnyRecord]:
         """One quote; if it is refused, what it was to replace goes all the same."""
@@ -171,8 +176,17 @@ class Sequencer:
 
     def _cancel(self, command: CancelRequested) -> list[AnyRecord]:
         inside = _scope(command, self.world)
-        found = self.matcher.orders.of(int.from_bytes(command.account, "big"))
+        found = self._meant(command, int.from_bytes(command.account, "big"))
         return [self.matcher.take_out(order, "cancelled") for order in found if inside(order)]
+
+    def _meant(self, command: CancelRequested, account: int) -> list[OpenOrder]:
+        """An account's open orders, the oldest first; of a nonce only those that it knows."""
+        orders = self.matcher.orders
+        if command.scope != "nonce":
+            return orders.of(account)
+        digests = (self.entry.nonces.get((account, now, command.value)) for now in (False, True))
+        found = [orders.by_digest[d] for d in digests if d is not None and d in orders.by_digest]
+        return sorted(found, key=lambda order: order.number)
 
     def _protect(self, command: ProtectionSet) -> None:
         """Set a protection; one that means nothing has no effect."""
@@ -194,13 +208,13 @@ class Sequencer:
         """The time or prices have moved: what expires, strays from its ladder, or triggers."""
         if self.ahead.state.lifted is not None:
             return []
-        events = self.entry.expire()
-        events += self.entry.follow_marks()
-        for order in self.entry.triggered():
+        events = self.moves.expire()
+        events += self.moves.follow_marks()
+        for order in self.moves.triggered():
             if self.batching.is_crowded:
                 events += self._close()
             events.append(OrderTriggered(order.digest))
-            events += self.entry.fire(order)
+            events += self.moves.fire(order)
         return events
 
     # Batches
@@ -240,7 +254,7 @@ class Sequencer:
         bases: dict[int, int],
         next_number: int,
         next_sequence: int,
-        nonces: dict[tuple[int, bool, int], bytes],
+        nonces: dict[Nonce, bytes],
         open_batch: OpenBatch,
         open_orders: list[OpenOrder],
         placed: dict[bytes, OrderPlaced],

@@ -97,6 +97,8 @@ def borrow_index(world: World) -> int:
 
 def gains(world: World, row: Account) -> int:
     """Value of the immature gains of a loaded account (wad, down)."""
+    if not (row.gain_now or row.gain_previous):
+        return 0
     epochs = world.ledger.epochs
     now = gain_value(row.gain_now, epochs[row.epoch].scale)
     return now + gain_value(row.gain_previous, epochs[row.epoch - 1].scale)
@@ -106,6 +108,8 @@ def load(world: World, row: Account) -> tuple[Account, int]:
     """Charge interest and mature gains; returns the row and the interest owed to the fee pot
     (rounded up).
     """
+    if row.cash >= 0 and not (row.gain_now or row.gain_previous):
+        return row, 0
     owed = 0
     cash = row.cash
     if cash < 0:
