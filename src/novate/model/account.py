@@ -18,6 +18,7 @@ from novate.units import PPM, WAD, div_down, div_up
 if TYPE_CHECKING:
     from novate.model.state import World
 
+Positions = tuple[tuple[int, int], ...]
 IN_AUCTION = 1
 SECOND_SLOT = 2  # there are gains or debt, so slot 1 is in use
 
@@ -33,7 +34,7 @@ class Account:
     gain_previous: int = 0
     epoch: int = 0
     flags: int = 0
-    positions: tuple[tuple[int, int], ...] = ()
+    positions: Positions = ()
 
     @property
     def in_auction(self) -> bool:

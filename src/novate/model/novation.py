@@ -162,18 +162,26 @@ def _net(world: World, batch: Batch) -> Net:
     return net
 
 
-def add_trade(batch: Batch, net: Net, trade: Trade) -> None:
-    """Add one trade's lots, and what both sides book: variation, or cash for an option; fees."""
-    listing = batch.listings[trade.instrument]
+# An account's index, and what one trade books there: lots, variation, cash paid.
+Side = tuple[int, int, int, int]
+
+
+def sides(listing: Listing, trade: Trade) -> tuple[Side, Side]:
+    """What taker and maker book: lots, variation or for an option cash, fees."""
     signed = trade.lots if trade.taker_buys else -trade.lots
     value = signed * (listing.terms.price_lot(trade.price) - listing.market.funding_index)
     premium = 0
     if listing.terms.kind == OPTION:
         premium, value = value, 0
-    for side, lots, variation, paid in (
+    return (
         (trade.taker, signed, -value, premium + trade.fee_taker),
         (trade.maker, -signed, value, trade.fee_maker - premium),
-    ):
+    )
+
+
+def add_trade(batch: Batch, net: Net, trade: Trade) -> None:
+    """Add up what one trade books."""
+    for side, lots, variation, paid in sides(batch.listings[trade.instrument], trade):
         key = (side, trade.instrument)
         net.lots[key] = net.lots.get(key, 0) + lots
         net.variation[side] = net.variation.get(side, 0) + variation
