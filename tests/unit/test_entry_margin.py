@@ -154,10 +154,12 @@ class Fixed:
     def __init__(self, floor: Floor, dollars: dict[int, int]) -> None:
         self.stamp = object()
         self._terms = floor.world.ledger.terms
+        self._settings = floor.world.exchange.settings
         self._dollars = dollars
 
     def quote(self, instrument: int) -> Quote:
-        return Quote(self._dollars[instrument] * WAD, 1, 2**90, self._terms[instrument])
+        mark = self._dollars[instrument] * WAD
+        return Quote(mark, 1, 2**90, self._terms[instrument], self._settings)
 
 
 def test_what_open_orders_cost_is_kept_up_as_they_come_and_go() -> None:

@@ -18,7 +18,7 @@ from novate.engine.judge import Judge
 from novate.engine.open_orders import OpenOrder
 from novate.engine.orders import terms_of
 from novate.engine.pending import OpenBatch
-from novate.errors import Error, Rejected, require
+from novate.errors import Error, Rejected
 from novate.model import fees, settlement
 from novate.model.order import Order as SignedTerms
 from novate.model.settlement import Fill, Presented
@@ -45,13 +45,14 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Why a side of a match fails, or nothing.
+    """Why a side of a match fails, or nothing, and the taker's and the maker's fee (wad).
 
     A failed maker is evicted and matching goes on; a failed taker stops and its rest is cancelled.
     """
 
     maker: Error | None = None
     taker: Error | None = None
+    fees: tuple[int, int] = (0, 0)
 
     @property
     def stands(self) -> bool:
@@ -59,7 +60,6 @@ class Verdict:
         return self.maker is None and self.taker is None
 
 
-STANDS = Verdict()
 FULL = Verdict(taker=errors.TooManyItems)
 
 
@@ -100,7 +100,7 @@ class Batching:
             held.add(order.placed.digest, order.placed.signature)
             if spent is not None:
                 held.budgets.spent[order.terms.account, order.signer.address] = spent
-        return STANDS
+        return Verdict(fees=paid)
 
     def undo(self) -> None:
         """Leave only the matches that were recorded: what was judged since does not happen."""
@@ -147,8 +147,12 @@ class Batching:
         except Rejected as rejected:
             return rejected.error, None
 
-    def matched(self, maker: OpenOrder, taker: OpenOrder, lots: int, price: int) -> Matched:
-        """The record of a match that stands, with its receipt."""
+    def matched(
+        self, maker: OpenOrder, taker: OpenOrder, lots: int, price: int, paid: tuple[int, int]
+    ) -> Matched:
+        """The record of a match that stands, with its receipt; ``paid``: the taker's and the
+        maker's fee.
+        """
         held, sequence, now = self.open, self.next_sequence, self.world.now
         one, other = taker.placed, maker.placed
         self.next_sequence += 1
@@ -157,7 +161,7 @@ class Batching:
         receipt = Match(other.digest, one.digest, lots, price, sequence, now)
         digest = eip712.match_digest(self.settings.separator, receipt)
         r, vs = eip712.sign(self.settings.key, digest)
-        fee_taker, fee_maker = self.fees(taker.terms.instrument, lots, price)
+        fee_taker, fee_maker = paid
         return Matched(
             sequence=sequence,
             maker=other.digest,

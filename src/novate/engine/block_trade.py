@@ -68,7 +68,9 @@ def enter(matcher: Matcher, nonces: Nonces, command: BlockAccepted) -> list[AnyR
     events: list[AnyRecord] = []
     for leg in legs:
         taker, maker = (_open(placed, terms) for placed, terms in leg.sides)
-        events.append(batching.matched(maker, taker, leg.bid.size, leg.bid.price))
+        size, price = leg.bid.size, leg.bid.price
+        paid = batching.fees(leg.bid.instrument, size, price)
+        events.append(batching.matched(maker, taker, size, price, paid))
     for leg in legs:
         for placed, terms in leg.sides:
             batching.placed[placed.digest] = placed

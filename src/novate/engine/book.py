@@ -113,7 +113,7 @@ class FastBook:
         """(identity, price, lots left) of the first orders of one side, in priority order."""
         out = np.empty((count, 3), np.int64)
         rows = book_entry.queue(self.state, is_buy, out.reshape(-1))
-        return [(one, price, lots) for one, price, lots in out[:rows].tolist()]
+        return list(map(tuple, out[:rows].tolist()))
 
     def content(self) -> Words:
         """All that decides the book's future, as ``BookState.content`` has it."""

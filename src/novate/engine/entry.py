@@ -111,7 +111,8 @@ class Entry:
     def _admissible(self, placed: OrderPlaced, nonce: Nonce, quote_set: str | None) -> Entering:
         """What can be refused before prices and margin, cheapest first."""
         world, matcher, terms = self.world, self.matcher, terms_of(placed.order)
-        require(placed.digest not in matcher.batching.placed, errors.NonceUsed)
+        if placed.digest in matcher.batching.placed:
+            raise Rejected(errors.NonceUsed)
         waits_for = _instructed(placed, terms)
         listed = admission.require_sound(world, self._executor, terms)
         former, shares = None, False
@@ -125,8 +126,8 @@ class Entry:
             admission.require_settles(world, terms, signer)
         else:
             admission.require_signed(world, terms, signer)  # it still ends its former
-        if not shares:
-            require(nonce not in self.nonces, errors.NonceUsed)
+        if not shares and nonce in self.nonces:
+            raise Rejected(errors.NonceUsed)
         if placed.mmp:
             matcher.protections.require_open((terms.account, listed.underlying), world.now)
         if former is not None and placed.amends:
@@ -181,28 +182,30 @@ class Entry:
             ladder = matcher.ladders.move(instrument, mark)
         entering.ladder = ladder
         if not (kills or order.terms.immediate):
-            require(ladder.holds(order.price_ticks), errors.PriceOutOfLadder)
-            room = not ladder.is_full or (former is not None and not former.waits_for)
-            require(room, errors.BookFull)
+            if not ladder.base <= order.price_ticks <= ladder.top:
+                raise Rejected(errors.PriceOutOfLadder)
+            if ladder.is_full and (former is None or former.waits_for):
+                raise Rejected(errors.BookFull)
             entering.rests = True
-        self._require_margin(order, former)
-        entering.keeps = entering.shares and _keeps_place(order, former)
+        self._require_margin(order, former, quote)
+        if entering.shares:
+            entering.keeps = _keeps_place(order, former)
         if not entering.keeps:
             entering.plan = matcher.plan(order, ladder, kills)
 
-    def _require_margin(self, order: OpenOrder, former: OpenOrder | None) -> None:
+    def _require_margin(self, order: OpenOrder, former: OpenOrder | None, quote: Quote) -> None:
         """The account can hold its open orders with this one, without the former. Errors: those of
         ``Judge.require_margin``.
         """
         matcher, terms = self.matcher, order.terms
         row = matcher.batching.open.pending.row(self.world, terms.account)
-        left = former.lots_left if former is not None and not former.waits_for else 0
-        if former is None or not left:
-            matcher.judge.require_margin(row, terms, order.lots_left)
+        if former is None or former.waits_for:
+            matcher.judge.require_margin(row, terms, order.lots_left, quote)
             return
+        left = former.lots_left
         matcher.resize(former, 0)
         try:
-            matcher.judge.require_margin(row, terms, order.lots_left)
+            matcher.judge.require_margin(row, terms, order.lots_left, quote)
         finally:
             matcher.resize(former, left)
 

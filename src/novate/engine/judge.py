@@ -124,20 +124,19 @@ class Judge:
             raise Rejected(quote)
         return quote
 
-    def require_margin(self, row: Account, order: Order, size: int) -> None:
+    def require_margin(self, row: Account, order: Order, size: int, quote: Quote) -> None:
         """The account of a loaded ``row`` can hold all its open orders and ``size`` lots of this
         one at their worst, or they reduce and leave it no worse. Orders that cannot trade now count
-        nothing.
+        nothing; ``quote``: what this one's instrument trades at now.
 
-        Errors: those of ``quote``, InsufficientMargin.
+        Errors: InsufficientMargin.
         """
-        world, account = self.world, order.account
-        quote, is_buy = self.quote(order.instrument), order.lots > 0
+        world, account, terms, settings = self.world, order.account, quote.terms, quote.settings
+        is_buy = order.lots > 0
         price = min(order.price, quote.highest) if is_buy else max(order.price, quote.lowest)
         lots = size if is_buy else -size
-        settings = world.exchange.settings
         costs = self.costs(account)
-        costs += open_margin.cost(settings, quote.terms, quote.mark, quote.forward, lots, price)
+        costs += open_margin.cost(settings, terms, quote.mark, quote.forward, lots, price)
         money = float(_exact_money(world, row) - costs)
         number = self._number(account, row)
         column = _COLUMNS[is_buy, bool(order.flags & REDUCE_ONLY)]
@@ -145,7 +144,7 @@ class Judge:
         if answer == TOO_CLOSE:
             answer = PASSES if self._holds(row, order, size, costs) else FAILS
         if answer == FAILS:
-            fee = max(fees.of_fill(settings, quote.terms, size, price, quote.forward))
+            fee = max(fees.of_fill(settings, terms, size, price, quote.forward))
             require(self._reduces(row, order, lots, price, fee), errors.InsufficientMargin)
 
     def _holds(self, row: Account, order: Order, size: int, costs: int) -> bool:

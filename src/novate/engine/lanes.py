@@ -39,6 +39,7 @@ class Lanes:
         self._used = 0
         self._rows: dict[int, dict[int, int]] = {}  # of an account, by instrument: where it is
         self._order_words = self.orders.reshape(-1).data
+        self._position_words = self.positions.data
         self._work: Reals = np.zeros(2 * layout.STANDING_COLUMNS + layout.SUMS)
 
     # Accounts
@@ -82,8 +83,7 @@ class Lanes:
 
     def fill(self, account: int, instrument: int, lots: int) -> None:
         """A position changed by ``lots``."""
-        at = self._find(account, instrument)
-        self.positions[at] += lots << layout.PLACE_BITS
+        self._position_words[self._find(account, instrument)] += lots << layout.PLACE_BITS
 
     def reach(self, account: int, instrument: int, reach: Reach) -> None:
         """An instrument's open orders are these now."""
@@ -142,6 +142,7 @@ class Lanes:
         self.positions = np.concatenate((self.positions, np.zeros_like(self.positions)))
         self.orders = np.concatenate((self.orders, np.zeros_like(self.orders)))
         self._order_words = self.orders.reshape(-1).data
+        self._position_words = self.positions.data
 
     # Answers
 

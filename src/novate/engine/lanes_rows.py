@@ -23,6 +23,7 @@ from novate.model.margin import RiskParameters, Transition, between_down, betwee
 from novate.model.option_id import DATED
 from novate.model.settlement import mark_of
 from novate.model.state import World
+from novate.model.venue import Settings
 from novate.units import DAY_S, PPM
 
 # Tables that a row of an instrument or an underlying is made from, or a fee, by how their names
@@ -41,14 +42,15 @@ SOURCES = (
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """What an instrument trades at now (wad): mark, ends of the band, an option's forward; and
-    what it is.
+    """What an instrument trades at now (wad): mark, ends of the band, an option's forward; what
+    it is, and the fees in force.
     """
 
     mark: int
     lowest: int
     highest: int
     terms: Terms
+    settings: Settings
     forward: int = 0
 
 
@@ -126,7 +128,8 @@ class Round:
             return errors.ExpiryPassed
         forward = fees.forward_of(self.world, instrument)
         mark = mark_of(self.world, instrument)
-        return Quote(mark, listed.lowest, listed.highest, listed.terms, forward)
+        settings = self.world.exchange.settings
+        return Quote(mark, listed.lowest, listed.highest, listed.terms, settings, forward)
 
     def dated(self, instrument: int) -> DatedRow:
         """The exact row of an option or a dated future, at the last ``refresh``."""

@@ -41,10 +41,11 @@ class SelfTrade(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Filled:
-    """A maker trades so many lots."""
+    """A maker trades so many lots, for the taker's and the maker's fee (wad)."""
 
     maker: OpenOrder
     lots: int
+    fees: tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +142,7 @@ class Matcher:
         plan.stop = verdict.taker
         if not verdict.stands:
             return
-        plan.steps.append(Filled(maker, lots))
+        plan.steps.append(Filled(maker, lots, verdict.fees))
         plan.lots_left -= lots
         if lots == maker.lots_left:
             plan.away.add(maker.number)
@@ -252,7 +253,7 @@ class Matcher:
         maker, taker = step.maker, plan.taker
         listed = self.world.ledger.terms_of(taker.terms.instrument)
         price = maker.price_ticks * listed.tick
-        match = self.batching.matched(maker, taker, step.lots, price)
+        match = self.batching.matched(maker, taker, step.lots, price, step.fees)
         taker.lots_left -= step.lots
         self.resize(maker, maker.lots_left - step.lots)
         if maker.lots_left:

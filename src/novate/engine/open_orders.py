@@ -267,8 +267,7 @@ class OpenOrders:
     def _cost(self, exposure: Exposure, quote: Quote) -> int:
         reach = exposure.reach
         lots = reach.buys + reach.sells + reach.reducing_buys + reach.reducing_sells
-        settings = self._world.exchange.settings
-        fee = fees.at_most(settings, exposure.terms, lots, exposure.notional, quote.forward)
+        fee = fees.at_most(quote.settings, exposure.terms, lots, exposure.notional, quote.forward)
         return fee + exposure.beyond
 
     def _worse(self, side: Iterable[tuple[int, int]], terms: Terms, mark: int, sign: int) -> int:

@@ -10,7 +10,7 @@ no fill is skipped there.
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from novate import errors
 from novate.engine.admission import Budgets
@@ -157,8 +157,15 @@ class PendingBatch:
         after = _held(now, instrument) + lots
         if abs(after) > batch.listings[trade.instrument].terms.position_cap:
             require(abs(after) <= abs(_held(start, instrument)), errors.PositionCap)
-        return replace(
-            now, positions=positions, cash=now.cash - paid, variation=now.variation + variation
+        return Account(
+            now.cash - paid,
+            now.variation + variation,
+            now.checkpoint,
+            now.gain_now,
+            now.gain_previous,
+            now.epoch,
+            now.flags,
+            positions,
         )
 
     def _blame(self, trade: Trade, found: Error) -> Judgement:
