@@ -15,7 +15,6 @@ from novate.model import fills, option_listing, session
 from novate.model.instrument import FUTURE, OPTION, PERP, Terms
 from novate.model.option_id import DATED
 from novate.model.order import IMMEDIATE, POST_ONLY, REDUCE_ONLY, ZERO_ADDRESS, Order
-from novate.model.session import owner
 from novate.model.settlement import mark_of
 from novate.model.state import World
 from novate.units import CENT, WAD, div_up
@@ -45,12 +44,6 @@ def signer_of(placed: OrderPlaced) -> Signer:
 @lru_cache(65_536)
 def _signer(address: bytes, wallet: bool) -> Signer:
     return Signer("0x" + address.hex(), wallet)
-
-
-@lru_cache(65_536)
-def _owner(account: int) -> str:
-    """``Order.owner`` of an account's orders."""
-    return owner(account)
 
 
 def require_sound(world: World, executor: str, order: Order, block: bool = False) -> Terms:
@@ -100,8 +93,8 @@ def require_signed(world: World, order: Order, signer: Signer) -> None:
     Errors: BadSignature, SessionKeyScope.
     """
     if signer.wallet:
-        require(signer.address == _owner(order.account), errors.BadSignature)
-    elif signer.address != _owner(order.account):
+        require(signer.address == order.owner, errors.BadSignature)
+    elif signer.address != order.owner:
         underlying = world.ledger.terms_of(order.instrument).underlying
         session.require_may_sign(world, order, signer.address, underlying)
         key = world.exchange.keys[order.account, signer.address]
@@ -121,7 +114,7 @@ class Budgets:
 
         Errors: SessionKeyBudget.
         """
-        if signer.wallet or signer.address == _owner(order.account):
+        if signer.wallet or signer.address == order.owner:
             return None
         listed = world.ledger.terms_of(order.instrument)
         notional, loss = costs(world, listed, order, lots, price)

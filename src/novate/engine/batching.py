@@ -72,6 +72,7 @@ class Batching:
         self.placed: dict[bytes, OrderPlaced] = {}
         self.next_sequence = 0
         self.open = OpenBatch()
+        self._crowded: bool | None = None  # None: the open batch has changed since it was asked
 
     # Matches
 
@@ -81,6 +82,7 @@ class Batching:
         """Whether two orders may trade at a price (wad); if so, the open batch holds the match. The
         taker has been asked at its entry whether it would settle.
         """
+        self._crowded = None
         terms, held = taker.terms, self.open
         paid = self.fees(terms.instrument, lots, price)
         taker_error, taker_spent = self._leg(taker, lots, price, paid[0])
@@ -104,10 +106,11 @@ class Batching:
 
     def undo(self) -> None:
         """Leave only the matches that were recorded: what was judged since does not happen."""
-        held = self.open
+        self._crowded, held = None, self.open
         if len(held.pending.batch.trades) == len(held.fills):
             return
-        self.open = made = OpenBatch(first_sequence=held.first_sequence)
+        made = OpenBatch(first_sequence=held.first_sequence)
+        self.resume(made)
         for taker_digest, maker_digest, lots, price in held.fills:
             taker, maker = (self.placed[digest] for digest in (taker_digest, maker_digest))
             terms = terms_of(taker.order), terms_of(maker.order)
@@ -153,6 +156,7 @@ class Batching:
         """The record of a match that stands, with its receipt; ``paid``: the taker's and the
         maker's fee.
         """
+        self._crowded = None
         held, sequence, now = self.open, self.next_sequence, self.world.now
         one, other = taker.placed, maker.placed
         self.next_sequence += 1
@@ -184,9 +188,13 @@ class Batching:
     @property
     def is_crowded(self) -> bool:
         """Whether the open batch should close before another order enters."""
+        if self._crowded is None:
+            self._crowded = self._is_crowded()
+        return self._crowded
+
+    def _is_crowded(self) -> bool:
         held = self.open
-        # what was judged and did not stand has brought accounts, too
-        return bool(held.pending.batch.accounts) and (
+        return (
             held.count >= self.settings.fills_per_batch
             or len(held.pending.batch.instruments) >= limits.INSTRUMENTS_PER_BATCH_MAX
             or len(held.pending.batch.accounts) > limits.ACCOUNTS_PER_BATCH_MAX - ACCOUNT_ROOM
@@ -209,8 +217,13 @@ class Batching:
 
     def taken(self) -> OpenBatch:
         """The open batch, a new one in its place."""
-        held, self.open = self.open, OpenBatch(first_sequence=self.next_sequence)
+        held = self.open
+        self.resume(OpenBatch(first_sequence=self.next_sequence))
         return held
+
+    def resume(self, batch: OpenBatch) -> None:
+        """Go on with this batch."""
+        self._crowded, self.open = None, batch
 
     def settle(self, batch: Pending) -> tuple[int, int]:
         """Settle a batch on the world as the Exchange will: what settles, and the code of the first

@@ -101,8 +101,8 @@ class Sequencer:
 
     def handle(self, command: AnyRecord) -> list[AnyRecord]:
         """Apply one command of the journal; returns the events it causes, in order."""
-        if self.ahead.state.lifted is None and type(command) is OrderPlaced:
-            return self._enter(command)
+        if type(command) is OrderPlaced and self.ahead.state.lifted is None:
+            return self._enter(command)  # the usual one
         match command:
             case ChainTransaction():
                 made = self._follow(*self.ahead.follow(command, self._read_sent(command)))
@@ -262,8 +262,8 @@ class Sequencer:
     ) -> None:
         """Go on from ``state``; what follows from it is made again."""
         self.ahead.state = ahead
-        self.batching.next_sequence, self.batching.open = next_sequence, open_batch
-        self.batching.placed = placed
+        self.batching.next_sequence, self.batching.placed = next_sequence, placed
+        self.batching.resume(open_batch)
         self.matcher.protections.rows = protections
         self.book.restore(bases)
         self.entry.next_number, self.entry.nonces = next_number, nonces

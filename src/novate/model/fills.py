@@ -80,7 +80,7 @@ def record(world: World, order: Order, settled: int, by_receipt: bool) -> None:
             return
         world.exchange.immediates[nonce] = flags | PARTLY | (0 if by_receipt else SPENT)
     filled = lane.filled + settled
-    world.exchange.lanes[key] = replace(lane, filled=filled, revision=order.revision)
+    world.exchange.lanes[key] = Lane(filled, order.revision, lane.cancelled_from)
 
 
 def cancel(world: World, caller: str, account: int, nonce: int) -> None:
