@@ -25,7 +25,7 @@ from novate.model.book_terms import (
 )
 
 IMMEDIATE = Options(time_in_force=TimeInForce.IMMEDIATE_OR_CANCEL).packed
-FIRST_LOOK = 8
+FIRST_LOOK = 4
 # plain integers: the compiled book would ask of an enumeration what it is at every call
 PLACE, CANCEL, AMEND, POSITION = map(int, (Kind.PLACE, Kind.CANCEL, Kind.AMEND, Kind.POSITION))
 FAR = Capacity().levels // 8  # a mark nearer than this to an end moves the ladder (division: ticks)

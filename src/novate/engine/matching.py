@@ -255,10 +255,12 @@ class Matcher:
         price = maker.price_ticks * listed.tick
         match = self.batching.matched(maker, taker, step.lots, price, step.fees)
         taker.lots_left -= step.lots
-        self.resize(maker, maker.lots_left - step.lots)
-        if maker.lots_left:
+        if step.lots < maker.lots_left:
+            self.resize(maker, maker.lots_left - step.lots)
             return [match]
-        return [match, self.forget(maker, "filled")]
+        self._drop(maker)
+        maker.lots_left = 0
+        return [match, OrderDone(maker.placed.digest, "filled", 0, 0)]
 
     def _end(self, plan: Plan) -> OrderDone:
         """How an order ends that does not rest."""
@@ -283,9 +285,12 @@ class Matcher:
 
     def forget(self, order: OpenOrder, end: str, error: Error | None = None) -> OrderDone:
         """An order that is in no book any more has ended; its record."""
+        self._drop(order)
+        return OrderDone(order.digest, end, error.code if error else 0, order.lots_left)
+
+    def _drop(self, order: OpenOrder) -> None:
         self.orders.drop(order)
         self.judge.changed(order.terms.account, order.terms.instrument)
-        return OrderDone(order.digest, end, error.code if error else 0, order.lots_left)
 
     def take_out(self, order: OpenOrder, end: str, error: Error | None = None) -> OrderDone:
         """Take an open order out, resting or waiting; its record."""

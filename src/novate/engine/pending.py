@@ -23,6 +23,7 @@ from novate.model.novation import Batch, Net, Side, Trade
 from novate.model.order import Order
 from novate.model.state import World
 from novate.wire import bulk
+from novate.wire.bulk import COMPACT_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,14 +109,14 @@ class PendingBatch:
         crowded = change > 0 and change > listing.room
         if crowded and not any(novation.reductions(batch, self.net, trade)):
             return OVER_INTEREST
-        taker, maker = (self._after(judge, trade, side) for side in both)
+        taker, maker = self._after(judge, trade, both[0]), self._after(judge, trade, both[1])
         if not isinstance(taker, Account) or not isinstance(maker, Account):
             return Judgement(
                 None if isinstance(taker, Account) else taker,
                 None if isinstance(maker, Account) else maker,
             )
         batch.trades.append(trade)
-        novation.add_trade(batch, self.net, trade)
+        novation.add_sides(self.net, position, both)
         self.interest[position] = change
         for (index, lots, _, _), after in zip(both, (taker, maker), strict=True):
             self.rows[index] = after
@@ -211,15 +212,18 @@ class OpenBatch:
 
     def add(self, digest: bytes, signature: bytes) -> None:
         """One order more, unless it is there."""
-        if digest not in self.orders:
-            self.orders.add(digest)
+        if digest in self.orders:
+            return
+        self.orders.add(digest)
+        if len(signature) != COMPACT_BYTES:
             roots, wallets = bulk.roots_and_wallets((signature,))
             self.roots |= roots
             self.wallets += wallets
 
     def blobs(self, signatures: Collection[bytes] = ()) -> int:
         """How many blobs its orders' signatures take, with these of others."""
-        if not signatures:
+        others = [signature for signature in signatures if len(signature) != COMPACT_BYTES]
+        if not others:
             return bulk.blobs_of(len(self.roots), self.wallets)
-        roots, wallets = bulk.roots_and_wallets(signatures)
+        roots, wallets = bulk.roots_and_wallets(others)
         return bulk.blobs_of(len(self.roots | roots), self.wallets + wallets)

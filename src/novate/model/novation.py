@@ -91,12 +91,13 @@ class Batch:
 
     def add_account(self, world: World, account: int) -> int:
         """Index of an account, loaded on first sight."""
-        if account not in self.accounts:
-            self.accounts.append(account)
-            stored = world.ledger.accounts[account]
-            row, owed = load(world, stored)
-            self.loaded.append((row, stored.cash, owed))
-        return self.accounts.index(account)
+        if account in self.accounts:
+            return self.accounts.index(account)
+        self.accounts.append(account)
+        stored = world.ledger.accounts[account]
+        row, owed = load(world, stored)
+        self.loaded.append((row, stored.cash, owed))
+        return len(self.accounts) - 1
 
     def add_instrument(self, world: World, instrument: int) -> int:
         """Index of an instrument, accrued on first sight."""
@@ -181,8 +182,13 @@ def sides(listing: Listing, trade: Trade) -> tuple[Side, Side]:
 
 def add_trade(batch: Batch, net: Net, trade: Trade) -> None:
     """Add up what one trade books."""
-    for side, lots, variation, paid in sides(batch.listings[trade.instrument], trade):
-        key = (side, trade.instrument)
+    add_sides(net, trade.instrument, sides(batch.listings[trade.instrument], trade))
+
+
+def add_sides(net: Net, position: int, both: tuple[Side, Side]) -> None:
+    """The same of its sides; ``position``: the instrument's index."""
+    for side, lots, variation, paid in both:
+        key = (side, position)
         net.lots[key] = net.lots.get(key, 0) + lots
         net.variation[side] = net.variation.get(side, 0) + variation
         net.paid[side] = net.paid.get(side, 0) + paid
