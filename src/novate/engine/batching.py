@@ -18,6 +18,7 @@ from novate.engine.judge import Judge
 from novate.engine.open_orders import OpenOrder
 from novate.engine.orders import terms_of
 from novate.engine.pending import OpenBatch
+from novate.engine.placed import Placed
 from novate.errors import Error, Rejected
 from novate.model import fees, settlement
 from novate.model.order import Order as SignedTerms
@@ -26,7 +27,7 @@ from novate.model.state import World
 from novate.wire import eip712, records
 from novate.wire.eip712 import Match
 from novate.wire.order import sort_key
-from novate.wire.records import Matched, OrderPlaced
+from novate.wire.records import Matched
 
 FILLS_PER_BATCH = 100
 ACCOUNT_ROOM = 12
@@ -69,7 +70,7 @@ class Batching:
     def __init__(self, world: World, settings: Settings) -> None:
         self.world = world
         self.settings = settings
-        self.placed: dict[bytes, OrderPlaced] = {}
+        self.placed = Placed()
         self.next_sequence = 0
         self.open = OpenBatch()
         self._crowded: bool | None = None  # None: the open batch has changed since it was asked
@@ -112,7 +113,7 @@ class Batching:
         made = OpenBatch(first_sequence=held.first_sequence)
         self.resume(made)
         for taker_digest, maker_digest, lots, price in held.fills:
-            taker, maker = (self.placed[digest] for digest in (taker_digest, maker_digest))
+            taker, maker = (self.placed.orders[digest] for digest in (taker_digest, maker_digest))
             terms = terms_of(taker.order), terms_of(maker.order)
             paid = self.fees(terms[0].instrument, lots, price)
             made.pending.keep(made.pending.trade(self.world, *terms, lots, price, paid))
@@ -229,7 +230,9 @@ class Batching:
         """Settle a batch on the world as the Exchange will: what settles, and the code of the first
         fill that does not.
         """
-        orders = {d: terms_of(self.placed[d].order) for fill in batch.fills for d in fill[:2]}
+        orders = {
+            d: terms_of(self.placed.orders[d].order) for fill in batch.fills for d in fill[:2]
+        }
         ranked = sorted(orders, key=lambda d: sort_key(orders[d]))
         accounts = sorted({terms.account for terms in orders.values()})
         instruments = sorted({terms.instrument for terms in orders.values()})
@@ -257,5 +260,5 @@ class Batching:
         return bitmap, errors.BY_SELECTOR[selector].code
 
     def _presented(self, digest: bytes, terms: SignedTerms) -> Presented:
-        signer = admission.signer_of(self.placed[digest])
+        signer = admission.signer_of(self.placed.orders[digest])
         return Presented(terms, signer.address, signer.wallet, signer.wallet, digest)

@@ -73,7 +73,7 @@ def enter(matcher: Matcher, nonces: Nonces, command: BlockAccepted) -> list[AnyR
         events.append(batching.matched(maker, taker, size, price, paid))
     for leg in legs:
         for placed, terms in leg.sides:
-            batching.placed[placed.digest] = placed
+            batching.placed.keep(placed)
             nonces[terms.account, terms.immediate, terms.nonce] = placed.digest
             events.append(OrderDone(placed.digest, "filled", 0, 0))
     return events
@@ -105,8 +105,8 @@ def _sound_legs(batching: Batching, nonces: Nonces, command: BlockAccepted) -> l
     Errors: NonceUsed, QuoteMismatch, BlockExpired, those of ``_require_order`` and ``_leg``,
     NoConsent, those of ``admission.require_settles``.
     """
-    digests = [placed.digest for placed in command.orders]
-    fresh = len(set(digests)) == len(digests) and not any(d in batching.placed for d in digests)
+    digests, known = [placed.digest for placed in command.orders], batching.placed.orders
+    fresh = len(set(digests)) == len(digests) and not any(d in known for d in digests)
     require(fresh, errors.NonceUsed)
     require(len(command.taker) == len(command.maker), errors.QuoteMismatch)
     require(batching.world.now <= command.expiry, errors.BlockExpired)

@@ -111,7 +111,7 @@ class Entry:
     def _admissible(self, placed: OrderPlaced, nonce: Nonce, quote_set: str | None) -> Entering:
         """What can be refused before prices and margin, cheapest first."""
         world, matcher, terms = self.world, self.matcher, terms_of(placed.order)
-        if placed.digest in matcher.batching.placed:
+        if placed.digest in matcher.batching.placed.orders:
             raise Rejected(errors.NonceUsed)
         waits_for = _instructed(placed, terms)
         listed = admission.require_sound(world, self._executor, terms)
@@ -249,9 +249,8 @@ class Entry:
         return OrderDone(former.digest, "replaced", 0, former.lots_left)
 
     def _keep(self, order: OpenOrder, nonce: Nonce) -> None:
-        digest = order.placed.digest
-        self.matcher.batching.placed[digest] = order.placed
-        self.nonces[nonce] = digest
+        self.matcher.batching.placed.keep(order.placed)
+        self.nonces[nonce] = order.placed.digest
 
 
 def code_of(fault: Exception, placed: OrderPlaced) -> int:

@@ -17,8 +17,8 @@ from novate.engine.admission import Budgets
 from novate.engine.judge import Judge
 from novate.errors import Error, Rejected, require
 from novate.limits import POSITIONS_PER_ACCOUNT_MAX
-from novate.model import ledger, novation
-from novate.model.account import Account, load
+from novate.model import novation
+from novate.model.account import Account, changed_positions, load
 from novate.model.novation import Batch, Net, Side, Trade
 from novate.model.order import Order
 from novate.model.state import World
@@ -154,7 +154,7 @@ class PendingBatch:
             return novation.applied(batch, trial, index)
         start, instrument = batch.loaded[index][0], batch.instruments[trade.instrument]
         require(not start.in_auction, errors.InAuction)
-        positions = ledger.changed_positions(now.positions, instrument, lots)
+        positions = changed_positions(now.positions, instrument, lots)
         after = _held(now, instrument) + lots
         if abs(after) > batch.listings[trade.instrument].terms.position_cap:
             require(abs(after) <= abs(_held(start, instrument)), errors.PositionCap)

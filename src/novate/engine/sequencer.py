@@ -30,6 +30,7 @@ from novate.engine.matching import Matcher
 from novate.engine.moves import Moves
 from novate.engine.open_orders import OpenOrder
 from novate.engine.pending import OpenBatch
+from novate.engine.placed import HOUR_S
 from novate.engine.protection import Key, Protection
 from novate.errors import Rejected
 from novate.model.state import World
@@ -83,8 +84,8 @@ class Sequencer:
 
     @property
     def placed(self) -> dict[bytes, OrderPlaced]:
-        """Every order that was taken, by its digest."""
-        return self.batching.placed
+        """Every order that was taken and may still be asked for, by its digest."""
+        return self.batching.placed.orders
 
     def protection(self, account: int, underlying: int) -> Protection:
         """An account's market-maker protection in an underlying."""
@@ -103,6 +104,13 @@ class Sequencer:
         """Apply one command of the journal; returns the events it causes, in order."""
         if type(command) is OrderPlaced and self.ahead.state.lifted is None:
             return self._enter(command)  # the usual one
+        hour = self.world.now // HOUR_S  # division: whole hours
+        events = self._carry_out(command)
+        if self.world.now // HOUR_S != hour:  # division: whole hours
+            self._forget_expired()
+        return events
+
+    def _carry_out(self, command: AnyRecord) -> list[AnyRecord]:
         match command:
             case ChainTransaction():
                 made = self._follow(*self.ahead.follow(command, self._read_sent(command)))
@@ -217,6 +225,12 @@ class Sequencer:
             events += self.moves.fire(order)
         return events
 
+    def _forget_expired(self) -> None:
+        """Orders that have expired and that nothing holds any more."""
+        needed = self.ahead.orders_held() | self.batching.open.orders
+        needed.update(self.matcher.orders.by_digest)
+        self.batching.placed.forget(self.world.now, needed)
+
     # Batches
 
     def _close(self, judged: bool = True) -> list[AnyRecord]:
@@ -244,7 +258,7 @@ class Sequencer:
             "nonces": self.entry.nonces,
             "open_batch": self.batching.open,
             "open_orders": list(self.matcher.orders.by_number.values()),
-            "placed": self.batching.placed,
+            "placed": self.batching.placed.orders,
             "protections": self.matcher.protections.rows,
         }
 
@@ -262,7 +276,8 @@ class Sequencer:
     ) -> None:
         """Go on from ``state``; what follows from it is made again."""
         self.ahead.state = ahead
-        self.batching.next_sequence, self.batching.placed = next_sequence, placed
+        self.batching.next_sequence = next_sequence
+        self.batching.placed.restore(placed)
         self.batching.resume(open_batch)
         self.matcher.protections.rows = protections
         self.book.restore(bases)

@@ -12,6 +12,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from novate import errors, limits
+from novate.errors import require
 from novate.model.packed import to_unsigned
 from novate.units import PPM, WAD, div_down, div_up
 
@@ -126,6 +128,20 @@ def load(world: World, row: Account) -> tuple[Account, int]:
         cash += gain_value(row.gain_now, epochs[row.epoch].scale)
         previous = 0
     return replace(row, cash=cash, gain_now=0, gain_previous=previous, epoch=epoch_now), owed
+
+
+def changed_positions(held: Positions, instrument: int, change: int) -> Positions:
+    """Positions with ``change`` lots more of an instrument. Errors: LotsOutOfRange,
+    TooManyPositions.
+    """
+    positions = dict(held)
+    lots = positions.get(instrument, 0) + change
+    require(abs(lots) <= limits.LOTS_MAX, errors.LotsOutOfRange)
+    positions[instrument] = lots
+    if lots == 0:
+        del positions[instrument]
+    require(len(positions) <= limits.POSITIONS_PER_ACCOUNT_MAX, errors.TooManyPositions)
+    return tuple(sorted(positions.items()))
 
 
 def sweep(world: World, row: Account, value_linear: int) -> Account:

@@ -19,8 +19,8 @@ from novate.model.account import (
     IN_AUCTION,
     Account,
     BorrowIndex,
-    Positions,
     account_of,
+    changed_positions,
     gains,
     load,
     owner_of,
@@ -111,20 +111,6 @@ def no_worse(equity: int, required: int, equity_after: int, required_after: int)
 def change_lots(row: Account, instrument: int, change: int) -> Account:
     """The row with ``change`` lots more of an instrument; positions of zero lots disappear."""
     return replace(row, positions=changed_positions(row.positions, instrument, change))
-
-
-def changed_positions(held: Positions, instrument: int, change: int) -> Positions:
-    """Positions with ``change`` lots more of an instrument. Errors: LotsOutOfRange,
-    TooManyPositions.
-    """
-    positions = dict(held)
-    lots = positions.get(instrument, 0) + change
-    require(abs(lots) <= limits.LOTS_MAX, errors.LotsOutOfRange)
-    positions[instrument] = lots
-    if lots == 0:
-        del positions[instrument]
-    require(len(positions) <= limits.POSITIONS_PER_ACCOUNT_MAX, errors.TooManyPositions)
-    return tuple(sorted(positions.items()))
 
 
 def credit(world: World, caller: str, account: int, instrument: int, amount: int) -> None:
