@@ -181,7 +181,8 @@ class Entry:
             mark = quote.mark // quote.terms.tick  # division: ticks
             ladder = matcher.ladders.move(instrument, mark)
         entering.ladder = ladder
-        if not (kills or order.terms.immediate):
+        immediate = entering.nonce[1]
+        if not (kills or immediate):
             if not ladder.base <= order.price_ticks <= ladder.top:
                 raise Rejected(errors.PriceOutOfLadder)
             if ladder.is_full and (former is None or former.waits_for):
@@ -225,7 +226,8 @@ class Entry:
             return events
         assert order.number == self.next_number
         self.next_number += 1
-        if not order.terms.immediate or order.waits_for:
+        immediate = entering.nonce[1]
+        if not immediate or order.waits_for:
             heappush(self.expiries, (order.terms.expiry, order.number))
         if ladder is None:
             self.matcher.add(order)

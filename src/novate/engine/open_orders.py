@@ -9,7 +9,6 @@ from it, and is made again after a start.
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -75,7 +74,7 @@ class OpenOrder:
 
 @dataclass(slots=True)
 class Exposure:
-    """One account's orders in an instrument: sums; (price, number) of each side, ascending.
+    """One account's orders in an instrument: sums, and lots by price of each side.
 
     ``beyond`` and ``cost`` are at ``quote``, kept up with every order; none counts without one.
     """
@@ -83,8 +82,8 @@ class Exposure:
     terms: Terms
     reach: Reach = field(default_factory=Reach)
     notional: int = 0
-    bids: list[tuple[int, int]] = field(default_factory=list)
-    asks: list[tuple[int, int]] = field(default_factory=list)
+    bids: dict[int, int] = field(default_factory=dict)
+    asks: dict[int, int] = field(default_factory=dict)
     quote: Quote | None = None
     mark_lot: int = 0
     beyond: int = 0
@@ -153,7 +152,7 @@ class OpenOrders:
         if order.waits_for:
             self.waiting.setdefault(terms.instrument, {})[order.number] = order
         else:
-            self._expose(holder, order)
+            self._count(holder, order, order.lots_left)
 
     def drop(self, order: OpenOrder) -> None:
         """Forget an order that rests or waits no more."""
@@ -164,14 +163,14 @@ class OpenOrders:
         if order.waits_for:
             del self.waiting[order.terms.instrument][order.number]
         else:
-            self._hide(holder, order)
+            self._count(holder, order, -order.lots_left)
         if not holder.orders:
             del self._holders[order.terms.account]
 
     def revise(self, old: OpenOrder, new: OpenOrder) -> None:
         """A resting order goes on as another of the same number, in its place."""
         self._unname(old)
-        self._hide(self._holders[old.terms.account], old)
+        self._count(self._holders[old.terms.account], old, -old.lots_left)
         self.add(new)
 
     def _unname(self, order: OpenOrder) -> None:
@@ -179,35 +178,28 @@ class OpenOrders:
         if order.quote is not None and self.by_quote.get(order.quote) is order:
             del self.by_quote[order.quote]
 
-    def _expose(self, holder: Holder, order: OpenOrder) -> None:
-        instrument, is_buy = order.terms.instrument, order.terms.lots > 0
-        exposure = holder.exposures.get(instrument)
-        if exposure is None:
-            terms = self._world.ledger.terms_of(instrument)
-            exposure = holder.exposures[instrument] = Exposure(terms)
-            holder.stamp = None
-        side = exposure.bids if is_buy else exposure.asks
-        insort(side, (order.price_ticks, order.number))
-        self._count(holder, exposure, order, order.lots_left)
-
-    def _hide(self, holder: Holder, order: OpenOrder) -> None:
-        exposure = holder.exposures[order.terms.instrument]
-        side = exposure.bids if order.terms.lots > 0 else exposure.asks
-        del side[bisect_left(side, (order.price_ticks, order.number))]
-        self._count(holder, exposure, order, -order.lots_left)
-
     def resize(self, order: OpenOrder, lots_left: int) -> None:
         """A resting order has other lots left."""
         holder = self._holders[order.terms.account]
-        exposure = holder.exposures[order.terms.instrument]
-        self._count(holder, exposure, order, lots_left - order.lots_left)
+        self._count(holder, order, lots_left - order.lots_left)
         order.lots_left = lots_left
 
-    def _count(self, holder: Holder, exposure: Exposure, order: OpenOrder, change: int) -> None:
-        """An order has ``change`` lots more."""
-        signed, terms = order.terms, exposure.terms
-        is_buy = signed.lots > 0
-        value = terms.price_lot(order.price_ticks * terms.tick)
+    def _count(self, holder: Holder, order: OpenOrder, change: int) -> None:
+        """A resting order has ``change`` lots more: of an account's sums, and what they cost."""
+        signed, price = order.terms, order.price_ticks
+        exposure = holder.exposures.get(signed.instrument)
+        if exposure is None:
+            made = Exposure(self._world.ledger.terms_of(signed.instrument))
+            exposure = holder.exposures[signed.instrument] = made
+            holder.stamp = None
+        terms, is_buy = exposure.terms, signed.lots > 0
+        side = exposure.bids if is_buy else exposure.asks
+        lots = side.get(price, 0) + change
+        if lots:
+            side[price] = lots
+        else:
+            side.pop(price, None)
+        value = terms.price_lot(price * terms.tick)
         exposure.notional += change * value
         _add(exposure.reach, is_buy, signed.reduce_only, change)
         if exposure.quote is not None:
@@ -215,7 +207,7 @@ class OpenOrders:
             if worse > 0:
                 exposure.beyond += change * worse
             holder.cost -= exposure.cost
-            exposure.cost = self._cost(exposure, exposure.quote)
+            exposure.cost = _cost(exposure, exposure.quote)
             holder.cost += exposure.cost
 
     def of(self, account: int) -> list[OpenOrder]:
@@ -248,37 +240,34 @@ class OpenOrders:
             holder.stamp, holder.cost = prices.stamp, 0
             holder.exposures = {i: one for i, one in holder.exposures.items() if one.is_open}
             for instrument, exposure in holder.exposures.items():
-                self._price(exposure, prices.quote(instrument))
+                _price(exposure, prices.quote(instrument))
                 holder.cost += exposure.cost
         return holder.cost
 
-    def _price(self, exposure: Exposure, quote: Quote | Error) -> None:
-        """Count an exposure at what its instrument trades at."""
-        if isinstance(quote, Error):
-            exposure.quote, exposure.cost = None, 0
-            return
-        exposure.quote = quote
-        exposure.terms = terms = quote.terms
-        exposure.mark_lot = mark = terms.price_lot(quote.mark)
-        exposure.beyond = self._worse(reversed(exposure.bids), terms, mark, 1)
-        exposure.beyond += self._worse(exposure.asks, terms, mark, -1)
-        exposure.cost = self._cost(exposure, quote)
 
-    def _cost(self, exposure: Exposure, quote: Quote) -> int:
-        reach = exposure.reach
-        lots = reach.buys + reach.sells + reach.reducing_buys + reach.reducing_sells
-        fee = fees.at_most(quote.settings, exposure.terms, lots, exposure.notional, quote.forward)
-        return fee + exposure.beyond
+def _price(exposure: Exposure, quote: Quote | Error) -> None:
+    """Count an exposure at what its instrument trades at."""
+    if isinstance(quote, Error):
+        exposure.quote, exposure.cost = None, 0
+        return
+    terms, mark = quote.terms, quote.terms.price_lot(quote.mark)
+    if exposure.quote is None or mark != exposure.mark_lot:
+        exposure.mark_lot, exposure.beyond = mark, 0
+        for side, sign in ((exposure.bids, 1), (exposure.asks, -1)):
+            for price, lots in side.items():
+                worse = (terms.price_lot(price * terms.tick) - mark) * sign
+                if worse > 0:
+                    exposure.beyond += worse * lots
+    exposure.quote, exposure.terms = quote, terms
+    exposure.cost = _cost(exposure, quote)
 
-    def _worse(self, side: Iterable[tuple[int, int]], terms: Terms, mark: int, sign: int) -> int:
-        """What one side's orders pay beyond the mark; the worst price comes first."""
-        total = 0
-        for price, number in side:
-            worse = (terms.price_lot(price * terms.tick) - mark) * sign
-            if worse <= 0:
-                break
-            total += worse * self.by_number[number].lots_left
-        return total
+
+def _cost(exposure: Exposure, quote: Quote) -> int:
+    """What an exposure's orders lose at most against the mark, fees included."""
+    reach = exposure.reach
+    lots = reach.buys + reach.sells + reach.reducing_buys + reach.reducing_sells
+    fee = fees.at_most(quote.settings, exposure.terms, lots, exposure.notional, quote.forward)
+    return fee + exposure.beyond
 
 
 def added(reach: Reach, is_buy: bool, reduce_only: bool, lots: int) -> Reach:

@@ -72,4 +72,4 @@ class Order:
     @property
     def block_only(self) -> bool:
         """Meets its counterpart in a block, and never the book."""
-        return self.immediate and self.revision == BLOCK_REVISION
+        return self.revision == BLOCK_REVISION and self.immediate
