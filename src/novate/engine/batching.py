@@ -206,15 +206,17 @@ class Batching:
     def _full(self, maker: OpenOrder, taker: OpenOrder) -> bool:
         """Whether the open batch has no room for one more match."""
         held, batch = self.open, self.open.pending.batch
-        new = [o.placed for o in (maker, taker) if o.placed.digest not in held.orders]
-        return (
+        if (
             len(batch.accounts) > limits.ACCOUNTS_PER_BATCH_MAX - 2
             or len(batch.instruments) >= limits.INSTRUMENTS_PER_BATCH_MAX
             or len(batch.trades) >= limits.FILLS_PER_BATCH_MAX
-            or len(held.orders) + len(new) > limits.ORDERS_PER_BATCH_MAX
-            or held.blobs([placed.signature for placed in new])
-            > limits.SIGNATURE_BLOBS_PER_BATCH_MAX
-        )
+        ):
+            return True
+        new = [o.placed for o in (maker, taker) if o.placed.digest not in held.orders]
+        if len(held.orders) + len(new) > limits.ORDERS_PER_BATCH_MAX:
+            return True
+        blobs = held.blobs([placed.signature for placed in new])
+        return blobs > limits.SIGNATURE_BLOBS_PER_BATCH_MAX
 
     def taken(self) -> OpenBatch:
         """The open batch, a new one in its place."""

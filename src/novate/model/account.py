@@ -131,17 +131,19 @@ def load(world: World, row: Account) -> tuple[Account, int]:
 
 
 def changed_positions(held: Positions, instrument: int, change: int) -> Positions:
-    """Positions with ``change`` lots more of an instrument. Errors: LotsOutOfRange,
-    TooManyPositions.
+    """Positions (in instrument order) with ``change`` lots more of an instrument; those of zero
+    lots disappear. Errors: LotsOutOfRange, TooManyPositions.
     """
-    positions = dict(held)
-    lots = positions.get(instrument, 0) + change
+    at = 0
+    while at < len(held) and held[at][0] < instrument:
+        at += 1
+    here = at < len(held) and held[at][0] == instrument
+    lots = held[at][1] + change if here else change
     require(abs(lots) <= limits.LOTS_MAX, errors.LotsOutOfRange)
-    positions[instrument] = lots
-    if lots == 0:
-        del positions[instrument]
+    changed = ((instrument, lots),) if lots else ()
+    positions = held[:at] + changed + held[at + here :]
     require(len(positions) <= limits.POSITIONS_PER_ACCOUNT_MAX, errors.TooManyPositions)
-    return tuple(sorted(positions.items()))
+    return positions
 
 
 def sweep(world: World, row: Account, value_linear: int) -> Account:

@@ -109,7 +109,7 @@ def no_worse(equity: int, required: int, equity_after: int, required_after: int)
 
 
 def change_lots(row: Account, instrument: int, change: int) -> Account:
-    """The row with ``change`` lots more of an instrument; positions of zero lots disappear."""
+    """The row with ``change`` lots more of an instrument."""
     return replace(row, positions=changed_positions(row.positions, instrument, change))
 
 
