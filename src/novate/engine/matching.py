@@ -134,7 +134,9 @@ class Matcher:
             if mode != SelfTrade.CANCEL_MAKER:
                 plan.stop = errors.SelfMatch
             return
-        lots = min(plan.lots_left, maker.lots_left)
+        lots = most = min(plan.lots_left, maker.lots_left)
+        if maker.terms.reduce_only or taker.terms.reduce_only:
+            lots = self._fitting(maker, taker, most)
         price = maker.price_ticks * self.world.ledger.terms_of(taker.terms.instrument).tick
         verdict = self.batching.judge(self.judge, maker, taker, lots, price)
         if verdict.maker is not None:
@@ -149,6 +151,30 @@ class Matcher:
         for order in (maker, taker):
             if order.is_protected:
                 self._count(plan, order, lots)
+        if lots < most:
+            self._cut(plan, maker)
+
+    def _fitting(self, maker: OpenOrder, taker: OpenOrder, lots: int) -> int:
+        """Lots of a match that reduce the position of whom may only do that; one that has nothing
+        to reduce fails as a whole.
+        """
+        for order in (maker, taker):
+            held = self._held(order)
+            if order.terms.reduce_only and held * order.terms.lots < 0:
+                lots = min(lots, abs(held))
+        return lots
+
+    def _held(self, order: OpenOrder) -> int:
+        """Lots of an order's account in its instrument, with all that the open batch holds."""
+        row = self.batching.open.pending.row(self.world, order.terms.account)
+        return dict(row.positions).get(order.terms.instrument, 0)
+
+    def _cut(self, plan: Plan, maker: OpenOrder) -> None:
+        """Whose order was cut has nothing left to reduce: its rest goes."""
+        if maker.terms.reduce_only and self._held(maker) == 0 and maker.number not in plan.away:
+            self._evict(plan, maker, errors.ReduceOnly)
+        if plan.taker.terms.reduce_only and self._held(plan.taker) == 0 and plan.stop is None:
+            plan.stop = errors.ReduceOnly
 
     def _evict(self, plan: Plan, maker: OpenOrder, error: Error) -> None:
         plan.steps.append(Gone(maker, error))
@@ -223,7 +249,7 @@ class Matcher:
         filled = dict(fills)
         for step in plan.steps:
             if isinstance(step, Gone):
-                ladder.cancel(step.maker.number, step.maker.is_buy)
+                self._pull(step.maker, filled.get(step.maker.number, 0))
             elif isinstance(step, Tripped):
                 for order in step.pulled:
                     self._pull(order, filled.get(order.number, 0))
