@@ -314,7 +314,7 @@ def done(number: int, end: str, left: int = 0) -> OrderDone:
     return OrderDone(number.to_bytes(32, "big"), end, 0, left)
 
 
-IMMEDIATE = 4
+REDUCE_ONLY, IMMEDIATE = 1, 4
 RESTING = [placed(1, -5, 101), placed(2, -5, 100), placed(3, -5, 100)]
 TAKER = placed(4, 7, 101, IMMEDIATE)
 
@@ -324,6 +324,15 @@ def follow(*found: Any) -> Priority:
     for record in found:
         priority.follow(record)
     return priority
+
+
+def test_only_an_order_that_reduces_is_cut_and_then_leaves() -> None:
+    reducing = placed(4, 7, 101, IMMEDIATE | REDUCE_ONLY)
+    assert follow(*RESTING, reducing, matched(2, 4, 3, 100), done(4, "evicted", 4)).matches == 1
+    with pytest.raises(OutOfOrder, match="5 could trade"):
+        follow(*RESTING, reducing, matched(2, 4, 6, 100))
+    with pytest.raises(OutOfOrder, match="5 could trade"):
+        follow(*RESTING, TAKER, matched(2, 4, 3, 100))
 
 
 def test_best_price_then_earliest_then_the_next() -> None:

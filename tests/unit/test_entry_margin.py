@@ -10,13 +10,12 @@ from novate.engine import plain, snapshot
 from novate.engine.lanes import Lanes
 from novate.engine.lanes_layout import TOO_CLOSE
 from novate.engine.lanes_rows import Quote
+from novate.engine.open_orders import OpenOrders
 from novate.model.oracle import Feed
 from novate.model.order import REDUCE_ONLY
 from novate.units import WAD
 from novate.wire.records import OrderRejected
 from tests.support.engine import BTC, ETH, Floor, account_of, ends, matches, rejection
-
-QUOTES = {i: Quote(m * WAD, 1, 2**90) for i, m in ((BTC, 100_000), (ETH, 4_000))}
 
 
 @pytest.fixture
@@ -149,6 +148,44 @@ def test_an_engine_that_always_asks_the_model_does_the_same(
     assert fast.replayed() == (fast.events, fast.world.state_hash())
 
 
+class Fixed:
+    """Marks in dollars that stay."""
+
+    def __init__(self, floor: Floor, dollars: dict[int, int]) -> None:
+        self.stamp = object()
+        self._terms = floor.world.ledger.terms
+        self._settings = floor.world.exchange.settings
+        self._dollars = dollars
+
+    def quote(self, instrument: int) -> Quote:
+        mark = self._dollars[instrument] * WAD
+        return Quote(mark, 1, 2**90, self._terms[instrument], self._settings)
+
+
+def test_what_open_orders_cost_is_kept_up_as_they_come_and_go() -> None:
+    """At marks that cut through the book, against sums made anew from the orders alone."""
+    floor, dear = Floor(), 0
+    for role in ("one", "other"):
+        floor.deposit(role, 200_000)
+    prices = [Fixed(floor, {BTC: btc, ETH: 4_000}) for btc in (100_000, 99_000, 101_500)]
+    chance = random.Random(3)
+    for step in range(300):
+        role, side = chance.choice((("one", 1), ("other", -1)))
+        if chance.random() < 0.25:
+            found = floor.sequencer.judge.open_orders.of(account_of(role))
+            floor.cancel(role, "nonce", chance.choice(found).terms.nonce if found else 0)
+        else:
+            kind = floor.take if chance.random() < 0.2 else floor.place
+            kind(role, side * chance.randint(1, 9), 100_000 + 10 * chance.randint(-150, 150))
+        known, account = floor.sequencer.judge.open_orders, account_of(role)
+        at = prices[step // 60 % 3]  # division: a mark for sixty steps
+        anew = OpenOrders(floor.world)
+        anew.restore(known.of(account))
+        assert known.costs(account, at) == anew.costs(account, at)
+        dear += known.costs(account, at) > 0
+    assert dear > 100
+
+
 def test_the_orders_by_account_are_those_of_the_book_after_a_start() -> None:
     floor = played(4)
     known = floor.sequencer.judge.open_orders
@@ -156,13 +193,14 @@ def test_the_orders_by_account_are_those_of_the_book_after_a_start() -> None:
     again = Floor().sequencer
     again.restore(**held)
     made = again.judge.open_orders
+    prices = Fixed(floor, {BTC: 100_000, ETH: 4_000})
     assert len(made.by_number) > 3
     for role in (f"trader {number}" for number in range(6)):
         account = account_of(role)
         found = [(o.number, o.digest, o.lots_left) for o in made.of(account)]
         assert found == [(o.number, o.digest, o.lots_left) for o in known.of(account)]
         assert made.reaches(account) == known.reaches(account)
-        assert made.costs(account, QUOTES) == known.costs(account, QUOTES)
+        assert made.costs(account, prices) == known.costs(account, prices)
     for instrument, is_buy in ((BTC, True), (BTC, False), (ETH, True), (ETH, False)):
         queue = floor.sequencer.book.queue(instrument, is_buy)
         assert again.book.queue(instrument, is_buy) == queue

@@ -226,6 +226,48 @@ def test_reduce_only_ends_when_nothing_is_left_to_reduce(floor: Floor) -> None:
     assert ends(events) == [("evicted", "ReduceOnly")]
 
 
+def test_a_resting_order_that_only_reduces_is_cut_to_what_it_may(floor: Floor) -> None:
+    floor.deposit("other", 1_000_000)
+    floor.place("maker", -4, 100_000)
+    floor.take("taker", 4, 100_000)
+    floor.place("taker", -9, 100_100, flags=REDUCE_ONLY)
+    floor.place("maker", -3, 100_100)
+    first, second = matches(events := floor.take("other", 8, 100_100))
+    assert (first.lots, second.lots) == (4, 3)
+    assert ends(events) == [("evicted", "ReduceOnly"), ("filled", ""), ("unfilled", "")]
+    assert next(e for e in events if isinstance(e, OrderDone)).lots_left == 5
+    floor.close()
+    assert [floor.held(role) for role in ("maker", "taker", "other")] == [-7, 0, 7]
+    assert floor.sequencer.book.queue(BTC, False) == []
+
+
+@pytest.mark.parametrize("flags", [REDUCE_ONLY, REDUCE_ONLY | IMMEDIATE])
+def test_an_entering_order_that_only_reduces_is_cut_to_what_it_may(
+    floor: Floor, flags: int
+) -> None:
+    floor.place("maker", -4, 100_000)
+    floor.take("taker", 4, 100_000)
+    floor.place("maker", 3, 99_900)
+    floor.place("maker", 3, 99_800)
+    events = floor.place("taker", -9, 99_000, flags=flags)
+    assert [match.lots for match in matches(events)] == [3, 1]
+    assert ends(events) == [("filled", ""), ("evicted", "ReduceOnly")]
+    floor.close()
+    assert floor.held("taker") == 0
+    assert [row[2] for row in floor.sequencer.book.queue(BTC, True)] == [2]
+
+
+def test_fill_or_kill_is_not_cut(floor: Floor) -> None:
+    floor.place("maker", -4, 100_000)
+    floor.take("taker", 4, 100_000)
+    floor.place("maker", 9, 99_900)
+    command = {"fill_or_kill": True}
+    events = floor.take("taker", -9, 99_900, flags=REDUCE_ONLY, command=command)
+    assert rejection(events) == "ReduceOnly"
+    floor.close()
+    assert floor.held("taker") == 4
+
+
 @pytest.mark.parametrize(
     ("rule", "ended"),
     [

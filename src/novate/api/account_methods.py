@@ -301,7 +301,8 @@ async def get_liquidatable(call: Call, params: Underwater) -> list[dict[str, Any
 async def get_forced_exit_data(call: Call, params: ExitRequest) -> Any:
     """A match's document: with it, a key and an RPC one settles and leaves without this venue.
 
-    Errors: ``OrderNotFound`` unless the account is a side of that match.
+    Errors: ``OrderNotFound`` unless the account is a side of that match, and its orders may still
+    settle.
     """
     venue, account = call.session.venue, call.session.account.to_bytes(32, "big")
     trades = venue.orders.trades
@@ -312,7 +313,10 @@ async def get_forced_exit_data(call: Call, params: ExitRequest) -> Any:
             continue
         require(venue.deployment is not None, OrderNotFound)
         assert venue.deployment is not None
-        taker, maker = (venue.core.engine.placed[d] for d in (match.taker, match.maker))
+        known = venue.core.engine.placed
+        taker, maker = known.get(match.taker), known.get(match.maker)
+        if taker is None or maker is None:
+            continue  # they have expired: it settled, or never will
         made = exit_data(venue.deployment, match, taker, maker, venue.executor)
         return msgspec.to_builtins(made)
     raise Rejected(OrderNotFound)

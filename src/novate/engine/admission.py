@@ -7,11 +7,13 @@ than the sequencer said. Times in seconds; session budgets in cents, spent round
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from novate import errors, limits
-from novate.errors import require
+from novate.errors import Rejected, require
 from novate.model import fills, option_listing, session
 from novate.model.instrument import FUTURE, OPTION, PERP, Terms
+from novate.model.option_id import DATED
 from novate.model.order import IMMEDIATE, POST_ONLY, REDUCE_ONLY, ZERO_ADDRESS, Order
 from novate.model.settlement import mark_of
 from novate.model.state import World
@@ -21,6 +23,7 @@ from novate.wire.bulk import COMPACT_BYTES
 from novate.wire.records import OrderPlaced
 
 TRADED = (PERP, FUTURE, OPTION)
+UNKNOWN_FLAGS = ~(REDUCE_ONLY | POST_ONLY | IMMEDIATE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,24 +36,39 @@ class Signer:
 
 def signer_of(placed: OrderPlaced) -> Signer:
     """Who signed an order, as the gateway found."""
-    by_key = len(placed.signature) == COMPACT_BYTES or bulk.is_bulk(placed.signature)
-    return Signer("0x" + placed.signer.hex(), not by_key)
+    signature = placed.signature
+    by_key = len(signature) == COMPACT_BYTES or bulk.is_bulk(signature)
+    return _signer(placed.signer, not by_key)
 
 
-def require_sound(world: World, executor: str, order: Order, block: bool = False) -> None:
-    """The order's own fields, cheapest first.
+@lru_cache(65_536)
+def _signer(address: bytes, wallet: bool) -> Signer:
+    return Signer("0x" + address.hex(), wallet)
+
+
+def require_sound(world: World, executor: str, order: Order, block: bool = False) -> Terms:
+    """The order's own fields, cheapest first; the terms of its instrument.
 
     Errors: ZeroLots, MalformedOrder, UnknownInstrument, OffTick, LotsOutOfRange, NotExecutor,
     BlockOnly (unless ``block``, and then for any other order).
     """
-    require(order.block_only == block, errors.BlockOnly)
-    require(order.lots != 0, errors.ZeroLots)
-    require(order.flags & ~(REDUCE_ONLY | POST_ONLY | IMMEDIATE) == 0, errors.MalformedOrder)
+    lots, flags, price = order.lots, order.flags, order.price
+    if order.block_only != block:
+        raise Rejected(errors.BlockOnly)
+    if lots == 0:
+        raise Rejected(errors.ZeroLots)
+    if flags & UNKNOWN_FLAGS:
+        raise Rejected(errors.MalformedOrder)
     listed = world.ledger.terms_of(order.instrument)
-    require(listed.kind in TRADED, errors.UnknownInstrument)
-    require(order.price > 0 and order.price % listed.tick == 0, errors.OffTick)
-    require(order.size <= limits.LOTS_MAX, errors.LotsOutOfRange)
-    require(order.executor in (executor, ZERO_ADDRESS), errors.NotExecutor)
+    if listed.kind not in TRADED:
+        raise Rejected(errors.UnknownInstrument)
+    if price <= 0 or price % listed.tick:
+        raise Rejected(errors.OffTick)
+    if abs(lots) > limits.LOTS_MAX:
+        raise Rejected(errors.LotsOutOfRange)
+    if order.executor != executor and order.executor != ZERO_ADDRESS:
+        raise Rejected(errors.NotExecutor)
+    return listed
 
 
 def require_settles(world: World, order: Order, signer: Signer) -> None:
@@ -59,10 +77,13 @@ def require_settles(world: World, order: Order, signer: Signer) -> None:
     Errors: OrderExpired, OutlivesInstrument, those of ``fills.left`` (cancelled on chain, stale,
     used), those of ``require_signed``.
     """
-    require(order.expiry > world.now + limits.EXPIRY_ROOM_S, errors.OrderExpired)
-    ends = option_listing.ends_at(world, order.instrument)
-    require(ends is None or order.expiry <= ends, errors.OutlivesInstrument)
-    require(fills.left(world, order, by_receipt=False) > 0, errors.OverFilled)
+    if order.expiry <= world.now + limits.EXPIRY_ROOM_S:
+        raise Rejected(errors.OrderExpired)
+    if order.instrument >= DATED:
+        ends = option_listing.ends_at(world, order.instrument)
+        require(ends is None or order.expiry <= ends, errors.OutlivesInstrument)
+    if fills.left(world, order, by_receipt=False) <= 0:
+        raise Rejected(errors.OverFilled)
     require_signed(world, order, signer)
 
 

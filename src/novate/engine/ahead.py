@@ -218,6 +218,14 @@ class Ahead:
         state.steps = arrived + state.steps
         return self.rest()
 
+    def orders_held(self) -> set[bytes]:
+        """The digests of what is on its way, may come back, or is parked."""
+        state = self.state
+        arrived = (step for past in state.past for step in past.arrived)
+        batches = [step.what for step in (*state.steps, *arrived) if isinstance(step.what, Pending)]
+        batches += [batch for batch, _ in state.parked.values()]
+        return {digest for batch in batches for fill in batch.fills for digest in fill[:2]}
+
     def confirmed_hash(self) -> str:
         """The state hash of the chain's own state, without the steps."""
         writes = list(self.state.writes)

@@ -17,8 +17,9 @@ from novate.engine.ahead import Pending
 from novate.engine.judge import Judge
 from novate.engine.open_orders import OpenOrder
 from novate.engine.orders import terms_of
-from novate.engine.pending import OpenBatch, Proposal
-from novate.errors import Error, Rejected, require
+from novate.engine.pending import OpenBatch
+from novate.engine.placed import Placed
+from novate.errors import Error, Rejected
 from novate.model import fees, settlement
 from novate.model.order import Order as SignedTerms
 from novate.model.settlement import Fill, Presented
@@ -26,7 +27,7 @@ from novate.model.state import World
 from novate.wire import eip712, records
 from novate.wire.eip712 import Match
 from novate.wire.order import sort_key
-from novate.wire.records import Matched, OrderPlaced
+from novate.wire.records import Matched
 
 FILLS_PER_BATCH = 100
 ACCOUNT_ROOM = 12
@@ -45,13 +46,14 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Why a side of a match fails, or nothing.
+    """Why a side of a match fails, or nothing, and the taker's and the maker's fee (wad).
 
     A failed maker is evicted and matching goes on; a failed taker stops and its rest is cancelled.
     """
 
     maker: Error | None = None
     taker: Error | None = None
+    fees: tuple[int, int] = (0, 0)
 
     @property
     def stands(self) -> bool:
@@ -59,7 +61,6 @@ class Verdict:
         return self.maker is None and self.taker is None
 
 
-STANDS = Verdict()
 FULL = Verdict(taker=errors.TooManyItems)
 
 
@@ -69,68 +70,53 @@ class Batching:
     def __init__(self, world: World, settings: Settings) -> None:
         self.world = world
         self.settings = settings
-        self.placed: dict[bytes, OrderPlaced] = {}
+        self.placed = Placed()
         self.next_sequence = 0
         self.open = OpenBatch()
+        self._crowded: bool | None = None  # None: the open batch has changed since it was asked
 
     # Matches
 
     def judge(
         self, judge: Judge, maker: OpenOrder, taker: OpenOrder, lots: int, price: int
     ) -> Verdict:
-        """Whether two orders may trade at a price (wad); if so, the open batch holds the match."""
-        terms = taker.terms
-        fee_taker, fee_maker = self._fees(terms.instrument, lots, price)
-        taker_error, taker_spent = self._leg(taker, lots, price, fee_taker)
-        maker_error, maker_spent = self._leg(maker, lots, price, fee_maker)
+        """Whether two orders may trade at a price (wad); if so, the open batch holds the match. The
+        taker has been asked at its entry whether it would settle.
+        """
+        self._crowded = None
+        terms, held = taker.terms, self.open
+        paid = self.fees(terms.instrument, lots, price)
+        taker_error, taker_spent = self._leg(taker, lots, price, paid[0])
+        maker_error = self._barred(maker)
+        maker_spent = None
+        if maker_error is None:
+            maker_error, maker_spent = self._leg(maker, lots, price, paid[1])
         if maker_error or taker_error:
             return Verdict(maker_error, taker_error)
         if self._full(maker, taker):
             return FULL
-        proposal = Proposal(
-            taker_account=terms.account,
-            maker_account=maker.terms.account,
-            instrument=terms.instrument,
-            taker_buys=taker.is_buy,
-            lots=lots,
-            price=price,
-            fee_taker=fee_taker,
-            fee_maker=fee_maker,
-            taker_reduce_only=terms.reduce_only,
-            maker_reduce_only=maker.terms.reduce_only,
-        )
-        judgement = self.open.pending.admit(judge, proposal)
+        trade = held.pending.trade(self.world, terms, maker.terms, lots, price, paid)
+        judgement = held.pending.admit(judge, trade)
         if not judgement.admits:
             return Verdict(judgement.maker, judgement.taker)
         for order, spent in ((taker, taker_spent), (maker, maker_spent)):
-            self.open.add(order.digest, order.placed.signature)
+            held.add(order.placed.digest, order.placed.signature)
             if spent is not None:
-                self.open.budgets.spent[order.terms.account, order.signer.address] = spent
-        return STANDS
+                held.budgets.spent[order.terms.account, order.signer.address] = spent
+        return Verdict(fees=paid)
 
     def undo(self) -> None:
         """Leave only the matches that were recorded: what was judged since does not happen."""
-        held = self.open
+        self._crowded, held = None, self.open
         if len(held.pending.batch.trades) == len(held.fills):
             return
-        self.open = made = OpenBatch(first_sequence=held.first_sequence)
+        made = OpenBatch(first_sequence=held.first_sequence)
+        self.resume(made)
         for taker_digest, maker_digest, lots, price in held.fills:
-            taker, maker = (self.placed[digest] for digest in (taker_digest, maker_digest))
+            taker, maker = (self.placed.orders[digest] for digest in (taker_digest, maker_digest))
             terms = terms_of(taker.order), terms_of(maker.order)
-            fee_taker, fee_maker = self._fees(terms[0].instrument, lots, price)
-            proposal = Proposal(
-                taker_account=terms[0].account,
-                maker_account=terms[1].account,
-                instrument=terms[0].instrument,
-                taker_buys=not terms[0].sells,
-                lots=lots,
-                price=price,
-                fee_taker=fee_taker,
-                fee_maker=fee_maker,
-                taker_reduce_only=terms[0].reduce_only,
-                maker_reduce_only=terms[1].reduce_only,
-            )
-            made.pending.keep(self.world, proposal)
+            paid = self.fees(terms[0].instrument, lots, price)
+            made.pending.keep(made.pending.trade(self.world, *terms, lots, price, paid))
             for placed, order in zip((taker, maker), terms, strict=True):
                 made.add(placed.digest, placed.signature)
                 signer = admission.signer_of(placed)
@@ -139,49 +125,61 @@ class Batching:
                     made.budgets.spent[order.account, signer.address] = spent
         made.fills, made.count = held.fills, held.count
 
-    def _fees(self, instrument: int, lots: int, price: int) -> tuple[int, int]:
+    def fees(self, instrument: int, lots: int, price: int) -> tuple[int, int]:
         """What taker and maker pay (wad)."""
         world = self.world
         terms, forward = world.ledger.terms_of(instrument), fees.forward_of(world, instrument)
         return fees.of_fill(world.exchange.settings, terms, lots, price, forward)
 
+    def _barred(self, order: OpenOrder) -> Error | None:
+        """Why the Exchange would not let an order into a batch now."""
+        try:
+            admission.require_settles(self.world, order.terms, order.signer)
+        except Rejected as rejected:
+            return rejected.error
+        return None
+
     def _leg(
         self, order: OpenOrder, lots: int, price: int, fee: int
     ) -> tuple[Error | None, tuple[int, int] | None]:
         """Why the Exchange would bar one side of a match, and what its session key spends."""
-        terms, signer = order.terms, order.signer
+        terms = order.terms
+        if fees.with_room(self.world.ledger.terms_of(terms.instrument), fee) > terms.max_fee * lots:
+            return errors.FeeAboveMax, None
         try:
-            admission.require_settles(self.world, terms, signer)
-            listed = self.world.ledger.terms_of(terms.instrument)
-            require(fees.with_room(listed, fee) <= terms.max_fee * lots, errors.FeeAboveMax)
-            spent = self.open.budgets.after(self.world, terms, signer, lots, price)
+            return None, self.open.budgets.after(self.world, terms, order.signer, lots, price)
         except Rejected as rejected:
             return rejected.error, None
-        return None, spent
 
-    def matched(self, maker: OpenOrder, taker: OpenOrder, lots: int, price: int) -> Matched:
-        """The record of a match that stands, with its receipt."""
-        sequence = self.next_sequence
+    def matched(
+        self, maker: OpenOrder, taker: OpenOrder, lots: int, price: int, paid: tuple[int, int]
+    ) -> Matched:
+        """The record of a match that stands, with its receipt; ``paid``: the taker's and the
+        maker's fee.
+        """
+        self._crowded = None
+        held, sequence, now = self.open, self.next_sequence, self.world.now
+        one, other = taker.placed, maker.placed
         self.next_sequence += 1
-        self.open.count += 1
-        self.open.fills.append((taker.digest, maker.digest, lots, price))
-        receipt = Match(maker.digest, taker.digest, lots, price, sequence, self.world.now)
+        held.count += 1
+        held.fills.append((one.digest, other.digest, lots, price))
+        receipt = Match(other.digest, one.digest, lots, price, sequence, now)
         digest = eip712.match_digest(self.settings.separator, receipt)
         r, vs = eip712.sign(self.settings.key, digest)
-        fee_taker, fee_maker = self._fees(taker.terms.instrument, lots, price)
+        fee_taker, fee_maker = paid
         return Matched(
             sequence=sequence,
-            maker=maker.digest,
-            taker=taker.digest,
-            maker_account=maker.placed.order.account,
-            taker_account=taker.placed.order.account,
+            maker=other.digest,
+            taker=one.digest,
+            maker_account=other.order.account,
+            taker_account=one.order.account,
             instrument=taker.terms.instrument,
             taker_buys=taker.is_buy,
             lots=lots,
             price=records.big(price),
             fee_maker=records.big(fee_maker),
             fee_taker=records.big(fee_taker),
-            matched_at=self.world.now,
+            matched_at=now,
             receipt=r.to_bytes(32, "big") + vs.to_bytes(32, "big"),
             oracle_round=self.world.oracle.statuses[0].round,
         )
@@ -191,6 +189,11 @@ class Batching:
     @property
     def is_crowded(self) -> bool:
         """Whether the open batch should close before another order enters."""
+        if self._crowded is None:
+            self._crowded = self._is_crowded()
+        return self._crowded
+
+    def _is_crowded(self) -> bool:
         held = self.open
         return (
             held.count >= self.settings.fills_per_batch
@@ -203,26 +206,35 @@ class Batching:
     def _full(self, maker: OpenOrder, taker: OpenOrder) -> bool:
         """Whether the open batch has no room for one more match."""
         held, batch = self.open, self.open.pending.batch
-        new = [o.placed for o in (maker, taker) if o.digest not in held.orders]
-        return (
+        if (
             len(batch.accounts) > limits.ACCOUNTS_PER_BATCH_MAX - 2
             or len(batch.instruments) >= limits.INSTRUMENTS_PER_BATCH_MAX
             or len(batch.trades) >= limits.FILLS_PER_BATCH_MAX
-            or len(held.orders) + len(new) > limits.ORDERS_PER_BATCH_MAX
-            or held.blobs([placed.signature for placed in new])
-            > limits.SIGNATURE_BLOBS_PER_BATCH_MAX
-        )
+        ):
+            return True
+        new = [o.placed for o in (maker, taker) if o.placed.digest not in held.orders]
+        if len(held.orders) + len(new) > limits.ORDERS_PER_BATCH_MAX:
+            return True
+        blobs = held.blobs([placed.signature for placed in new])
+        return blobs > limits.SIGNATURE_BLOBS_PER_BATCH_MAX
 
     def taken(self) -> OpenBatch:
         """The open batch, a new one in its place."""
-        held, self.open = self.open, OpenBatch(first_sequence=self.next_sequence)
+        held = self.open
+        self.resume(OpenBatch(first_sequence=self.next_sequence))
         return held
+
+    def resume(self, batch: OpenBatch) -> None:
+        """Go on with this batch."""
+        self._crowded, self.open = None, batch
 
     def settle(self, batch: Pending) -> tuple[int, int]:
         """Settle a batch on the world as the Exchange will: what settles, and the code of the first
         fill that does not.
         """
-        orders = {d: terms_of(self.placed[d].order) for fill in batch.fills for d in fill[:2]}
+        orders = {
+            d: terms_of(self.placed.orders[d].order) for fill in batch.fills for d in fill[:2]
+        }
         ranked = sorted(orders, key=lambda d: sort_key(orders[d]))
         accounts = sorted({terms.account for terms in orders.values()})
         instruments = sorted({terms.instrument for terms in orders.values()})
@@ -250,5 +262,5 @@ class Batching:
         return bitmap, errors.BY_SELECTOR[selector].code
 
     def _presented(self, digest: bytes, terms: SignedTerms) -> Presented:
-        signer = admission.signer_of(self.placed[digest])
+        signer = admission.signer_of(self.placed.orders[digest])
         return Presented(terms, signer.address, signer.wallet, signer.wallet, digest)

@@ -68,10 +68,12 @@ def enter(matcher: Matcher, nonces: Nonces, command: BlockAccepted) -> list[AnyR
     events: list[AnyRecord] = []
     for leg in legs:
         taker, maker = (_open(placed, terms) for placed, terms in leg.sides)
-        events.append(batching.matched(maker, taker, leg.bid.size, leg.bid.price))
+        size, price = leg.bid.size, leg.bid.price
+        paid = batching.fees(leg.bid.instrument, size, price)
+        events.append(batching.matched(maker, taker, size, price, paid))
     for leg in legs:
         for placed, terms in leg.sides:
-            batching.placed[placed.digest] = placed
+            batching.placed.keep(placed)
             nonces[terms.account, terms.immediate, terms.nonce] = placed.digest
             events.append(OrderDone(placed.digest, "filled", 0, 0))
     return events
@@ -103,8 +105,8 @@ def _sound_legs(batching: Batching, nonces: Nonces, command: BlockAccepted) -> l
     Errors: NonceUsed, QuoteMismatch, BlockExpired, those of ``_require_order`` and ``_leg``,
     NoConsent, those of ``admission.require_settles``.
     """
-    digests = [placed.digest for placed in command.orders]
-    fresh = len(set(digests)) == len(digests) and not any(d in batching.placed for d in digests)
+    digests, known = [placed.digest for placed in command.orders], batching.placed.orders
+    fresh = len(set(digests)) == len(digests) and not any(d in known for d in digests)
     require(fresh, errors.NonceUsed)
     require(len(command.taker) == len(command.maker), errors.QuoteMismatch)
     require(batching.world.now <= command.expiry, errors.BlockExpired)
@@ -244,10 +246,10 @@ def _require_open_orders(judge: Judge, account: int, before: Account, after: Acc
     Errors: InsufficientMargin.
     """
     judge.lanes.round.refresh()
-    reaches, quotes = judge.fillable(account)
+    reaches = judge.fillable(account)
     if not reaches:
         return
-    costs = judge.open_orders.costs(account, quotes)
+    costs = judge.costs(account)
     funded = open_margin.funded(judge.world, after, reaches, costs, judge.lanes.round.dated)
     holds = funded or open_margin.reduces(judge.world, before, after)
     require(holds, errors.InsufficientMargin)

@@ -21,6 +21,9 @@ from novate.engine import book_layout as layout
 from novate.engine.book_layout import Words
 from novate.model.book_terms import Capacity, Command, Event
 
+FEW = 8  # orders that a look at a queue needs no new array for
+_OPEN, _BEST_BID, _BEST_ASK = map(int, (layout.OPEN, layout.BEST_BID, layout.BEST_ASK))
+
 
 @dataclass(frozen=True, slots=True)
 class Batch:
@@ -47,6 +50,8 @@ class FastBook:
         assert 0 <= held.price_base < 2**62
         self.state: Words = _sparse() if sparse else np.zeros(layout.STATE_WORDS, np.int64)
         self._open_for_trading()
+        self._words = self.state.data  # for single words
+        self._queue = np.empty((FEW, 3), np.int64)
         self._events = self.state[int(layout.EVENTS_AT) :].reshape(-1, layout.EVENT_WORDS)
         self._results = self.state[int(layout.RESULTS_AT) : int(layout.EVENTS_AT)]
 
@@ -88,16 +93,16 @@ class FastBook:
     def last_events(self) -> list[Event]:
         """The events of the last call."""
         rows = self._events[: self.state[layout.EVENT_COUNT]]
-        return [Event(*row) for row in rows.tolist()]
+        return list(map(Event._make, rows.tolist()))
 
     @property
     def open_orders(self) -> int:
         """How many orders rest or wait."""
-        return int(self.state[layout.OPEN])
+        return int(self._words[_OPEN])
 
     def best_price(self, is_buy: bool) -> int | None:
         """The best price of a side."""
-        level = int(self.state[layout.BEST_BID if is_buy else layout.BEST_ASK])
+        level = int(self._words[_BEST_BID if is_buy else _BEST_ASK])
         return level + self.capacity.price_base if 0 <= level < layout.LEVELS else None
 
     def depth(self, is_buy: bool, levels: int = 50) -> list[tuple[int, int]]:
@@ -108,9 +113,9 @@ class FastBook:
 
     def walk(self, is_buy: bool, count: int) -> list[tuple[int, int, int]]:
         """(identity, price, lots left) of the first orders of one side, in priority order."""
-        out = np.empty((count, 3), np.int64)
+        out = self._queue[:count] if count <= FEW else np.empty((count, 3), np.int64)
         rows = book_entry.queue(self.state, is_buy, out.reshape(-1))
-        return [(one, price, lots) for one, price, lots in out[:rows].tolist()]
+        return list(map(tuple, out[:rows].tolist()))
 
     def content(self) -> Words:
         """All that decides the book's future, as ``BookState.content`` has it."""

@@ -1,55 +1,57 @@
 """How an order enters: new, as an edit, as a quote, or when the mark meets its trigger.
 
-Owns: what an order is refused for before it meets anybody, in which order; whose place it takes;
-and what leaves with time and prices. A refused order changes nothing but what its maker asked for
-(a quote's forerunner goes). What a record should never cause, a fault of ours, refuses it by name
-and not the engine: a journal is replayed, and would stop at the same record for ever.
+Owns: what an order is refused for before it meets anybody, in which order, and whose place it
+takes. A refused order changes nothing but what its maker asked for (a quote's forerunner goes).
+What a record should never cause, a fault of ours, refuses it by name and not the engine: a journal
+is replayed, and would stop at the same record for ever. What leaves again with time and prices:
+``leaving.py``.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
-from functools import partial
-from heapq import heapify, heappop, heappush
+from collections.abc import Iterable
+from dataclasses import dataclass
+from heapq import heapify, heappush
 
 from novate import errors
 from novate.engine import admission
 from novate.engine.admission import signer_of
 from novate.engine.ladder import Ladder
+from novate.engine.lanes_rows import Quote
 from novate.engine.matching import Matcher, Plan, SelfTrade
 from novate.engine.open_orders import OpenOrder
 from novate.engine.orders import terms_of
 from novate.errors import Rejected, require
-from novate.limits import EXPIRY_ROOM_S, ORDERS_WAITING_MAX
-from novate.model.option_id import DATED
+from novate.limits import ORDERS_WAITING_MAX
 from novate.model.order import IMMEDIATE, POST_ONLY, Order
 from novate.model.state import World
 from novate.wire import records
 from novate.wire.records import AnyRecord, OrderDone, OrderPlaced, OrderRejected
 
 STOP, TAKE = "stop", "take"
-LetIn = Callable[[], list[AnyRecord]]
+# Of an order: account, whether it is immediate, nonce. One order at a time is known by it.
+Nonce = tuple[int, bool, int]
 _LOG = logging.getLogger("novate.engine")
 _MODES = frozenset(SelfTrade)
 
 
 @dataclass(slots=True)
 class Entering:
-    """An order on its way in, and whose place it takes; ``shares`` its fills, too."""
+    """An order on its way in, and whose place it takes; ``shares`` its fills, too.
+
+    Then what was decided of it: the ladder it comes to (None: none), whether it keeps its former's
+    place, whether what is left of it may rest, and whom it meets (None: nobody).
+    """
 
     order: OpenOrder
-    former: OpenOrder | None
-    shares: bool
-
-    @property
-    def keeps_place(self) -> bool:
-        """Whether it only lowers what a resting order has left, at its price."""
-        new, old = self.order, self.former
-        if old is None or not self.shares or new.waits_for or old.waits_for:
-            return False
-        return new.price_ticks == old.price_ticks and new.lots_left <= old.lots_left
+    nonce: Nonce
+    former: OpenOrder | None = None
+    shares: bool = False
+    ladder: Ladder | None = None
+    keeps: bool = False
+    rests: bool = False
+    plan: Plan | None = None
 
 
 class Entry:
@@ -59,40 +61,42 @@ class Entry:
         self.world = world
         self.matcher = matcher
         self.next_number = 1
-        self.nonces: dict[tuple[int, bool, int], bytes] = {}
+        self.nonces: dict[Nonce, bytes] = {}
+        self.expiries: list[tuple[int, int]] = []  # a heap of (second, number)
         self._executor = executor
-        self._expiries: list[tuple[int, int]] = []
 
     def restore(self, orders: Iterable[OpenOrder]) -> None:
         """Hold these orders, the oldest first, in their books and lists."""
         matcher = self.matcher
         matcher.orders.restore(orders)
         matcher.judge.reset()
-        self._expiries = []
+        self.expiries = []
         for order in matcher.orders.by_number.values():
-            self._expiries.append((order.terms.expiry, order.number))
+            self.expiries.append((order.terms.expiry, order.number))
             if not order.waits_for:
                 lots = order.lots_left if order.is_buy else -order.lots_left
                 ladder = matcher.ladders[order.terms.instrument]
                 ladder.place(order.number, lots, order.price_ticks, [])
-        heapify(self._expiries)
+        heapify(self.expiries)
 
     # New ones
 
-    def order(self, placed: OrderPlaced, quote_set: str | None) -> list[AnyRecord]:
-        """An order, an edit or (with a set) a quote."""
+    def order(
+        self, placed: OrderPlaced, nonce: Nonce, quote_set: str | None = None
+    ) -> list[AnyRecord]:
+        """An order, an edit or (with a set) a quote; ``nonce``: its ``nonce_of``."""
         try:
-            entering = self._admissible(placed, quote_set)
-            let_in = self._admit(entering, placed.fill_or_kill)
+            entering = self._admissible(placed, nonce, quote_set)
+            self._decide(entering, placed.fill_or_kill)
         except Exception as fault:
             self.matcher.batching.undo()
-            return [OrderRejected(placed.digest, _code(fault, placed))]
-        return let_in()
+            return [OrderRejected(placed.digest, code_of(fault, placed))]
+        return self.let_in(entering)
 
-    def meets_its_revision(self, placed: OrderPlaced) -> bool:
+    def meets_its_revision(self, nonce: Nonce) -> bool:
         """Whether the open batch holds an earlier revision: two do not meet in a batch."""
-        digest = self.nonces.get(_nonce_of(placed))
-        return digest is not None and digest in self.matcher.batching.open.orders
+        held = self.matcher.batching.open.orders
+        return bool(held) and self.nonces.get(nonce) in held
 
     def quote_refused(self, placed: OrderPlaced, account: bytes) -> OrderRejected | None:
         """The refusal of what is no quote of the account's."""
@@ -104,43 +108,40 @@ class Entry:
         )
         return None if sound else OrderRejected(placed.digest, errors.MalformedOrder.code)
 
-    def _admissible(self, placed: OrderPlaced, quote_set: str | None) -> Entering:
+    def _admissible(self, placed: OrderPlaced, nonce: Nonce, quote_set: str | None) -> Entering:
         """What can be refused before prices and margin, cheapest first."""
-        terms = terms_of(placed.order)
-        require(placed.digest not in self.matcher.batching.placed, errors.NonceUsed)
+        world, matcher, terms = self.world, self.matcher, terms_of(placed.order)
+        if placed.digest in matcher.batching.placed.orders:
+            raise Rejected(errors.NonceUsed)
         waits_for = _instructed(placed, terms)
-        admission.require_sound(self.world, self._executor, terms)
-        former, shares = self._former(placed, terms, quote_set)
-        left = terms.size - (former.filled if former is not None and shares else 0)
+        listed = admission.require_sound(world, self._executor, terms)
+        former, shares = None, False
+        if placed.amends or quote_set is not None:
+            former, shares = self._former(placed, terms, nonce, quote_set)
+        left = abs(terms.lots)
+        if shares and former is not None:
+            left -= former.filled
         signer = signer_of(placed)
         if left > 0:
-            admission.require_settles(self.world, terms, signer)
+            admission.require_settles(world, terms, signer)
         else:
-            admission.require_signed(self.world, terms, signer)  # it still ends its former
-        if not shares:
-            require(_nonce_of(placed) not in self.nonces, errors.NonceUsed)
-        listed = self.world.ledger.terms_of(terms.instrument)
+            admission.require_signed(world, terms, signer)  # it still ends its former
+        if not shares and nonce in self.nonces:
+            raise Rejected(errors.NonceUsed)
         if placed.mmp:
-            key = terms.account, listed.underlying
-            self.matcher.protections.require_open(key, self.world.now)
+            matcher.protections.require_open((terms.account, listed.underlying), world.now)
         if former is not None and placed.amends:
             quote_set = former.quote_set
+        ticks = terms.price // listed.tick  # division: exact, on tick
         order = OpenOrder(
-            number=self.next_number,
-            placed=placed,
-            terms=terms,
-            signer=signer,
-            price_ticks=terms.price // listed.tick,  # division: exact, on tick
-            lots_left=max(left, 0),
-            waits_for=waits_for,
-            quote_set=quote_set,
+            self.next_number, placed, terms, signer, ticks, max(left, 0), waits_for, quote_set
         )
-        return Entering(order, former, shares)
+        return Entering(order, nonce, former, shares)
 
     def _former(
-        self, placed: OrderPlaced, terms: Order, quote_set: str | None
+        self, placed: OrderPlaced, terms: Order, nonce: Nonce, quote_set: str | None
     ) -> tuple[OpenOrder | None, bool]:
-        """Whose place an order takes, and whether it shares its fills.
+        """Whose place an edit or a quote takes, and whether it shares its fills.
 
         Errors: OrderNotOpen, StaleRevision, InstrumentMismatch, MalformedOrder.
         """
@@ -149,201 +150,112 @@ class Entry:
             key = terms.account, terms.instrument, terms.lots > 0, quote_set
             former = orders.by_quote.get(key)
             shares = former is not None and former.terms.nonce == terms.nonce
-        elif placed.amends:
-            former, shares = orders.by_digest.get(self.nonces.get(_nonce_of(placed), b"")), True
-            require(former is not None, errors.OrderNotOpen)
         else:
-            return None, False
+            former, shares = orders.by_digest.get(self.nonces.get(nonce, b"")), True
+            require(former is not None, errors.OrderNotOpen)
         if former is not None and shares:
             require(terms.revision > former.terms.revision, errors.StaleRevision)
             require(terms.instrument == former.terms.instrument, errors.InstrumentMismatch)
             require(terms.sells == former.terms.sells, errors.MalformedOrder)
         return former, shares
 
-    def _admit(self, entering: Entering, kills: bool) -> LetIn:
-        """Everything that rests on prices and margin; what is to be done then."""
+    def _decide(self, entering: Entering, kills: bool) -> None:
+        """Everything that rests on prices and margin."""
         order = entering.order
         if order.lots_left == 0:
-            return partial(self._end, entering)
+            return
         quote = self.matcher.judge.quote(order.terms.instrument)
         if order.waits_for:
-            require(not _is_met(order, quote.mark), errors.WouldTrigger)
+            require(not is_met(order, quote.mark), errors.WouldTrigger)
             waiting = self.matcher.orders.waiting.get(order.terms.instrument, {})
             require(len(waiting) < ORDERS_WAITING_MAX, errors.BookFull)
-            return partial(self._wait, entering)
-        return self._match(entering, kills, quote.mark)
+        else:
+            self.match(entering, quote, kills)
 
-    def _match(self, entering: Entering, kills: bool, mark: int) -> LetIn:
-        """Margin, matching, resting."""
+    def match(self, entering: Entering, quote: Quote, kills: bool) -> None:
+        """Whether an order may rest, its margin, and whom it meets."""
         order, former, matcher = entering.order, entering.former, self.matcher
-        ladder = self._ladder(order, mark)
-        rests = not (kills or order.terms.immediate)
-        if rests:
-            require(ladder.holds(order.price_ticks), errors.PriceOutOfLadder)
-            room = not ladder.is_full or (former is not None and not former.waits_for)
-            require(room, errors.BookFull)
-        self._require_margin(order, former)
-        if entering.keeps_place:
-            return partial(self._revise, entering, ladder)
-        plan = matcher.plan(order, ladder, kills)
-        return partial(self._enter, entering, plan, ladder, rests)
+        instrument = order.terms.instrument
+        ladder = matcher.ladders.get(instrument)
+        if ladder is None:
+            mark = quote.mark // quote.terms.tick  # division: ticks
+            ladder = matcher.ladders.move(instrument, mark)
+        entering.ladder = ladder
+        immediate = entering.nonce[1]
+        if not (kills or immediate):
+            if not ladder.base <= order.price_ticks <= ladder.top:
+                raise Rejected(errors.PriceOutOfLadder)
+            if ladder.is_full and (former is None or former.waits_for):
+                raise Rejected(errors.BookFull)
+            entering.rests = True
+        self._require_margin(order, former, quote)
+        if entering.shares:
+            entering.keeps = _keeps_place(order, former)
+        if not entering.keeps:
+            entering.plan = matcher.plan(order, ladder, kills)
 
-    def _ladder(self, order: OpenOrder, mark: int) -> Ladder:
-        tick = self.world.ledger.terms_of(order.terms.instrument).tick
-        return self.matcher.ladders.opened(order.terms.instrument, mark // tick)  # division: ticks
-
-    def _require_margin(self, order: OpenOrder, former: OpenOrder | None) -> None:
+    def _require_margin(self, order: OpenOrder, former: OpenOrder | None, quote: Quote) -> None:
         """The account can hold its open orders with this one, without the former. Errors: those of
         ``Judge.require_margin``.
         """
         matcher, terms = self.matcher, order.terms
-        left = former.lots_left if former is not None and not former.waits_for else 0
-        if former is not None and left:
-            matcher.resize(former, 0)
+        row = matcher.batching.open.pending.row(self.world, terms.account)
+        if former is None or former.waits_for:
+            matcher.judge.require_margin(row, terms, order.lots_left, quote)
+            return
+        left = former.lots_left
+        matcher.resize(former, 0)
         try:
-            row = matcher.batching.open.pending.row(self.world, terms.account)
-            matcher.judge.require_margin(row, terms, order.lots_left)
+            matcher.judge.require_margin(row, terms, order.lots_left, quote)
         finally:
-            if former is not None and left:
-                matcher.resize(former, left)
+            matcher.resize(former, left)
 
     # What is done once nothing can refuse it
 
-    def _end(self, entering: Entering) -> list[AnyRecord]:
-        """An edit that leaves nothing."""
-        done = self._register(entering)
-        return [*done, OrderDone(entering.order.digest, "filled", 0, 0)]
+    def let_in(self, entering: Entering) -> list[AnyRecord]:
+        """Take its nonce and its former's place; then it trades, rests, waits or ends."""
+        order, former, ladder = entering.order, entering.former, entering.ladder
+        if entering.keeps and former is not None and ladder is not None:
+            return [self._revise(order, former, ladder, entering.nonce)]
+        self._keep(order, entering.nonce)
+        events: list[AnyRecord] = []
+        if former is not None:
+            events.append(self.matcher.take_out(former, "replaced"))
+        if order.lots_left == 0:  # an edit that leaves nothing
+            events.append(OrderDone(order.placed.digest, "filled", 0, 0))
+            return events
+        assert order.number == self.next_number
+        self.next_number += 1
+        immediate = entering.nonce[1]
+        if not immediate or order.waits_for:
+            heappush(self.expiries, (order.terms.expiry, order.number))
+        if ladder is None:
+            self.matcher.add(order)
+        elif entering.plan is None:
+            events += self.matcher.stay(order, ladder, entering.rests)
+        else:
+            events += self.matcher.carry_out(entering.plan, ladder, entering.rests)
+        return events
 
-    def _wait(self, entering: Entering) -> list[AnyRecord]:
-        """Wait for the mark."""
-        done = self._register(entering)
-        self._number(entering.order)
-        self.matcher.add(entering.order)
-        return done
-
-    def _enter(
-        self, entering: Entering, plan: Plan, ladder: Ladder, rests: bool
-    ) -> list[AnyRecord]:
-        """Trade, and rest or end what is left."""
-        done = self._register(entering)
-        self._number(entering.order)
-        return done + self.matcher.carry_out(plan, ladder, rests)
-
-    def _revise(self, entering: Entering, ladder: Ladder) -> list[AnyRecord]:
+    def _revise(
+        self, order: OpenOrder, former: OpenOrder, ladder: Ladder, nonce: Nonce
+    ) -> OrderDone:
         """An edit that keeps the place."""
-        order, former = entering.order, entering.former
-        assert former is not None
         order.number = former.number
         lots = order.lots_left if order.is_buy else -order.lots_left
         ladder.shrink(order.number, former.lots_left, lots, order.price_ticks)
         self.matcher.orders.revise(former, order)
         self.matcher.judge.changed(order.terms.account, order.terms.instrument)
-        self._keep(order)
-        heappush(self._expiries, (order.terms.expiry, order.number))
-        return [OrderDone(former.digest, "replaced", 0, former.lots_left)]
+        self._keep(order, nonce)
+        heappush(self.expiries, (order.terms.expiry, order.number))
+        return OrderDone(former.digest, "replaced", 0, former.lots_left)
 
-    def _register(self, entering: Entering) -> list[AnyRecord]:
-        """It is in: its nonce is taken, and its former's place."""
-        self._keep(entering.order)
-        if entering.former is None:
-            return []
-        return [self.matcher.take_out(entering.former, "replaced")]
-
-    def _keep(self, order: OpenOrder) -> None:
-        terms = order.terms
-        self.matcher.batching.placed[order.digest] = order.placed
-        self.nonces[terms.account, terms.immediate, terms.nonce] = order.digest
-
-    def _number(self, order: OpenOrder) -> None:
-        """It has a number of its own and, if it may stay, a time to go."""
-        assert order.number == self.next_number
-        self.next_number += 1
-        if not order.terms.immediate or order.waits_for:
-            heappush(self._expiries, (order.terms.expiry, order.number))
-
-    # What leaves or enters with time and prices
-
-    def expire(self) -> list[AnyRecord]:
-        """Take out what expires before it could settle, earliest first."""
-        events: list[AnyRecord] = []
-        last = self.world.now + EXPIRY_ROOM_S
-        while self._expiries and self._expiries[0][0] <= last:
-            expiry, number = heappop(self._expiries)
-            order = self.matcher.orders.by_number.get(number)
-            if order is not None and order.terms.expiry == expiry:
-                events.append(self.matcher.take_out(order, "evicted", errors.OrderExpired))
-        return events
-
-    def follow_marks(self) -> list[AnyRecord]:
-        """Move ladders after their marks, and empty those of what trades no more."""
-        ladders, marks, ended = self.matcher.ladders, [], []
-        for instrument in list(ladders.bases):
-            try:
-                quote = self.matcher.judge.quote(instrument)
-            except Rejected as rejected:
-                if instrument >= DATED and rejected.error is errors.ExpiryPassed:
-                    ended.append(instrument)
-                continue
-            tick = self.world.ledger.terms_of(instrument).tick
-            marks.append((instrument, quote.mark // tick))  # division: ticks
-        events: list[AnyRecord] = []
-        for instrument in ended:
-            for order in self._resting(instrument):
-                events.append(self.matcher.take_out(order, "evicted", errors.ExpiryPassed))
-            ladders.drop(instrument)
-        for instrument, mark in ladders.strays(marks):
-            events += self._move(instrument, mark)
-        return events
-
-    def _move(self, instrument: int, mark: int) -> list[AnyRecord]:
-        """A ladder around another mark; what it does not reach is evicted."""
-        events: list[AnyRecord] = []
-        ladder = self.matcher.ladders.move(instrument, mark)
-        for order in self._resting(instrument):
-            if ladder.holds(order.price_ticks):
-                lots = order.lots_left if order.is_buy else -order.lots_left
-                ladder.place(order.number, lots, order.price_ticks, [])
-            else:
-                events.append(self.matcher.forget(order, "evicted", errors.PriceOutOfLadder))
-        return events
-
-    def _resting(self, instrument: int) -> list[OpenOrder]:
-        found = self.matcher.orders.by_number.values()
-        return [o for o in found if o.terms.instrument == instrument and not o.waits_for]
-
-    def triggered(self) -> Iterator[OpenOrder]:
-        """Waiting orders that the mark meets: those it rose to, lowest first, then those it fell
-        to; the older first. What left since is passed over.
-        """
-        waiting = self.matcher.orders.waiting
-        for instrument in sorted(waiting):
-            if not waiting[instrument]:
-                continue
-            try:
-                mark = self.matcher.judge.quote(instrument).mark
-            except Rejected:
-                continue
-            met = [order for order in waiting[instrument].values() if _is_met(order, mark)]
-            for order in sorted(met, key=_turn):
-                if order.number in waiting[instrument]:
-                    yield order
-
-    def fire(self, order: OpenOrder) -> list[AnyRecord]:
-        """Let an order in whose trigger is met; what would refuse it now ends it."""
-        self.matcher.forget(order, "triggered")
-        fired = replace(order, number=self.next_number, waits_for=0)
-        try:
-            admission.require_settles(self.world, order.terms, order.signer)
-            quote = self.matcher.judge.quote(order.terms.instrument)
-            let_in = self._match(Entering(fired, None, False), False, quote.mark)
-        except Exception as fault:
-            self.matcher.batching.undo()
-            code = _code(fault, order.placed)
-            return [OrderDone(order.digest, "evicted", code, order.lots_left)]
-        return let_in()
+    def _keep(self, order: OpenOrder, nonce: Nonce) -> None:
+        self.matcher.batching.placed.keep(order.placed)
+        self.nonces[nonce] = order.placed.digest
 
 
-def _code(fault: Exception, placed: OrderPlaced) -> int:
+def code_of(fault: Exception, placed: OrderPlaced) -> int:
     """What an order is refused with. A fault of ours came before anything was carried out, and
     comes again whenever the journal is replayed.
     """
@@ -353,7 +265,8 @@ def _code(fault: Exception, placed: OrderPlaced) -> int:
     return errors.InternalFault.code
 
 
-def _nonce_of(placed: OrderPlaced) -> tuple[int, bool, int]:
+def nonce_of(placed: OrderPlaced) -> Nonce:
+    """By which one order at a time is known."""
     order = placed.order
     return int.from_bytes(order.account, "big"), bool(order.flags & IMMEDIATE), order.nonce
 
@@ -376,16 +289,18 @@ def _instructed(placed: OrderPlaced, terms: Order) -> int:
     return price
 
 
-def _rises(order: OpenOrder) -> bool:
+def _keeps_place(new: OpenOrder, old: OpenOrder | None) -> bool:
+    """Whether an edit only lowers what a resting order has left, at its price."""
+    if old is None or old.waits_for:
+        return False
+    return new.price_ticks == old.price_ticks and new.lots_left <= old.lots_left
+
+
+def rises(order: OpenOrder) -> bool:
     """Whether the trigger is met from below: a stop that buys, a take that sells."""
     return order.is_buy == (order.placed.trigger == STOP)
 
 
-def _is_met(order: OpenOrder, mark: int) -> bool:
-    return mark >= order.waits_for if _rises(order) else mark <= order.waits_for
-
-
-def _turn(order: OpenOrder) -> tuple[bool, int, int]:
-    """By which triggered orders enter."""
-    rises = _rises(order)
-    return not rises, order.waits_for if rises else -order.waits_for, order.number
+def is_met(order: OpenOrder, mark: int) -> bool:
+    """Whether the mark meets what an order waits for."""
+    return mark >= order.waits_for if rises(order) else mark <= order.waits_for

@@ -7,12 +7,13 @@ wad.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from novate import errors
 from novate.engine.lanes import Lanes
 from novate.engine.lanes_layout import (
     BUYS,
+    FAILS,
     NOBODY,
     PASSES,
     REDUCING_BUYS,
@@ -30,6 +31,14 @@ from novate.model.order import REDUCE_ONLY, Order
 from novate.model.state import World
 
 
+@dataclass(slots=True)
+class Held:
+    """An account's number in the lanes, and the positions there (None: not loaded yet)."""
+
+    number: int
+    positions: tuple[tuple[int, int], ...] | None = None
+
+
 class Judge:
     """The gate of one world."""
 
@@ -38,12 +47,12 @@ class Judge:
         self.open_orders = open_orders
         self.lanes = Lanes(world)
         self.exact = 0
-        # (account, whether as its batch began) -> its number in the lanes, the positions there
-        self._held: dict[tuple[int, bool], tuple[int, tuple[tuple[int, int], ...]]] = {}
+        self._held: dict[int, Held] = {}
+        self._begun: dict[int, Held] = {}
 
     def reset(self) -> None:
         """The world and its orders are others: hold nothing."""
-        self.lanes, self._held = Lanes(self.world), {}
+        self.lanes, self._held, self._begun = Lanes(self.world), {}, {}
 
     # At the match
 
@@ -57,9 +66,9 @@ class Judge:
         self.lanes.round.refresh()
         number, money = self._number(account, now), _money(world, after)
         question = number, instrument, lots, money, pot.debt <= pot.debt_cap
-        answer = self.lanes.passes_from((NOBODY, 0.0), *question)
+        answer = self.lanes.passes_from(ALONE, *question)
         if answer != PASSES:
-            begun = self._number(account, start, is_start=True), _money(world, start)
+            begun = self._beginning(account, start), _money(world, start)
             answer = self.lanes.passes_from(begun, *question)
         if answer != TOO_CLOSE:
             return answer == PASSES
@@ -68,80 +77,94 @@ class Judge:
 
     def filled(self, account: int, instrument: int, lots: int, after: Account) -> None:
         """The match stands: the account's row is ``after`` now."""
-        number, _ = self._held[account, False]
-        self.lanes.fill(number, instrument, lots)
-        self._held[account, False] = number, after.positions
+        held = self._held[account]
+        self.lanes.fill(held.number, instrument, lots)
+        held.positions = after.positions
 
-    def _number(self, account: int, row: Account, is_start: bool = False) -> int:
-        """Where the lanes hold a row; it is loaded if they hold another."""
-        number, positions = self._held.get((account, is_start), (NOBODY, ()))
-        if number == NOBODY:
-            number = self.lanes.add()
-        elif positions == row.positions:
-            return number
-        reaches = {} if is_start else self.open_orders.reaches(account)
-        self.lanes.load(number, row.positions, reaches)
-        self._held[account, is_start] = number, row.positions
-        return number
+    def _number(self, account: int, row: Account) -> int:
+        """Where the lanes hold an account, with its open orders; it is loaded if its positions are
+        others there.
+        """
+        held = self._held.get(account)
+        if held is None:
+            held = self._held[account] = Held(self.lanes.add())
+        if held.positions != row.positions:
+            self.lanes.load(held.number, row.positions, self.open_orders.reaches(account))
+            held.positions = row.positions
+        return held.number
+
+    def _beginning(self, account: int, row: Account) -> int:
+        """The same for an account as its batch began."""
+        held = self._begun.get(account)
+        if held is None:
+            held = self._begun[account] = Held(self.lanes.add())
+        if held.positions != row.positions:
+            self.lanes.load(held.number, row.positions, {})
+            held.positions = row.positions
+        return held.number
 
     # At entry
 
     def changed(self, account: int, instrument: int) -> None:
         """An account's open orders in an instrument are others now."""
-        number, _ = self._held.get((account, False), (NOBODY, ()))
-        if number != NOBODY:
+        held = self._held.get(account)
+        if held is not None and held.positions is not None:
             reach = self.open_orders.reach(account, instrument)
-            self.lanes.reach(number, instrument, reach)
+            self.lanes.reach(held.number, instrument, reach)
 
     def quote(self, instrument: int) -> Quote:
         """What an instrument trades at now.
 
         Errors: UnknownInstrument (no price yet), ExpiryPassed.
         """
-        self.lanes.round.refresh()
-        quote = self.lanes.round.quote(instrument)
+        prices = self.lanes.round
+        prices.refresh()
+        quote = prices.quote(instrument)
         if isinstance(quote, Error):
             raise Rejected(quote)
         return quote
 
-    def require_margin(self, row: Account, order: Order, size: int) -> None:
+    def require_margin(self, row: Account, order: Order, size: int, quote: Quote) -> None:
         """The account of a loaded ``row`` can hold all its open orders and ``size`` lots of this
         one at their worst, or they reduce and leave it no worse. Orders that cannot trade now count
-        nothing.
+        nothing; ``quote``: what this one's instrument trades at now.
 
-        Errors: those of ``quote``, InsufficientMargin.
+        Errors: InsufficientMargin.
         """
-        world, account, settings = self.world, order.account, self.world.exchange.settings
-        quote, prices = self.quote(order.instrument), self.lanes.round
-        lots = size if order.lots > 0 else -size
-        terms = world.ledger.terms_of(order.instrument)
-        is_buy, reducing = order.lots > 0, bool(order.flags & REDUCE_ONLY)
+        world, account, terms, settings = self.world, order.account, quote.terms, quote.settings
+        is_buy = order.lots > 0
         price = min(order.price, quote.highest) if is_buy else max(order.price, quote.lowest)
-        reaches, quotes = self.fillable(account)
-        costs = self.open_orders.costs(account, quotes)
+        lots = size if is_buy else -size
+        costs = self.costs(account)
         costs += open_margin.cost(settings, terms, quote.mark, quote.forward, lots, price)
         money = float(_exact_money(world, row) - costs)
-        number, column = self._number(account, row), _COLUMNS[is_buy, reducing]
+        number = self._number(account, row)
+        column = _COLUMNS[is_buy, bool(order.flags & REDUCE_ONLY)]
         answer = self.lanes.holds(number, order.instrument, column, size, money)
         if answer == TOO_CLOSE:
-            self.exact += 1
-            own = reaches.get(order.instrument, Reach())
-            reaches[order.instrument] = added(own, is_buy, reducing, size)
-            answer = open_margin.funded(world, row, reaches, costs, prices.dated)
-        if answer != PASSES:
+            answer = PASSES if self._holds(row, order, size, costs) else FAILS
+        if answer == FAILS:
             fee = max(fees.of_fill(settings, terms, size, price, quote.forward))
             require(self._reduces(row, order, lots, price, fee), errors.InsufficientMargin)
 
-    def fillable(self, account: int) -> tuple[dict[int, Reach], dict[int, Quote]]:
-        """An account's open orders that can trade now, and the quotes of their instruments."""
-        reaches, quotes = self.open_orders.reaches(account), {}
-        for instrument in list(reaches):
-            quote = self.lanes.round.quote(instrument)
-            if isinstance(quote, Error):
-                del reaches[instrument]
-            else:
-                quotes[instrument] = quote
-        return reaches, quotes
+    def _holds(self, row: Account, order: Order, size: int, costs: int) -> bool:
+        """The exact model's answer."""
+        self.exact += 1
+        reaches = self.fillable(order.account)
+        own = reaches.get(order.instrument, Reach())
+        reducing = bool(order.flags & REDUCE_ONLY)
+        reaches[order.instrument] = added(own, order.lots > 0, reducing, size)
+        return open_margin.funded(self.world, row, reaches, costs, self.lanes.round.dated)
+
+    def costs(self, account: int) -> int:
+        """``OpenOrders.costs`` at the prices in force when they were last asked for."""
+        return self.open_orders.costs(account, self.lanes.round)
+
+    def fillable(self, account: int) -> dict[int, Reach]:
+        """An account's open orders that can trade now."""
+        quote = self.lanes.round.quote
+        found = self.open_orders.reaches(account).items()
+        return {i: reach for i, reach in found if not isinstance(quote(i), Error)}
 
     def _reduces(self, row: Account, order: Order, lots: int, price: int, fee: int) -> bool:
         """Whether ``lots`` of an order, with those of its side, can only reduce its position, and
@@ -162,6 +185,7 @@ class Judge:
         return open_margin.reduces(world, row, after)
 
 
+ALONE = NOBODY, 0.0
 _COLUMNS = {
     (True, False): BUYS,
     (False, False): SELLS,

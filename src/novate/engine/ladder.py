@@ -25,7 +25,7 @@ from novate.model.book_terms import (
 )
 
 IMMEDIATE = Options(time_in_force=TimeInForce.IMMEDIATE_OR_CANCEL).packed
-FIRST_LOOK = 8
+FIRST_LOOK = 4
 # plain integers: the compiled book would ask of an enumeration what it is at every call
 PLACE, CANCEL, AMEND, POSITION = map(int, (Kind.PLACE, Kind.CANCEL, Kind.AMEND, Kind.POSITION))
 FAR = Capacity().levels // 8  # a mark nearer than this to an end moves the ladder (division: ticks)
@@ -68,6 +68,7 @@ class Ladder:
 
     def __init__(self, make: MakeBook, base: int) -> None:
         self.capacity = Capacity(price_base=base, owners=2, accounts=2)
+        self.base, self.top = base, base + self.capacity.levels - 1  # the prices it has
         self.book = make(self.capacity)
         self._drift = 0
         self._entered: dict[int, int] = {}  # lots of each order, as the book counts them
@@ -77,14 +78,9 @@ class Ladder:
         """Whether no further order can rest."""
         return self.book.open_orders >= self.capacity.orders
 
-    @property
-    def top(self) -> int:
-        """The highest price."""
-        return self.capacity.price_base + self.capacity.levels - 1
-
     def holds(self, price: int) -> bool:
         """Whether an order can rest at a price."""
-        return self.capacity.price_base <= price <= self.top
+        return self.base <= price <= self.top
 
     def best(self, is_buy: bool) -> int | None:
         """The best price of a side."""
@@ -104,18 +100,21 @@ class Ladder:
 
     def place(self, number: int, lots: int, price: int, fills: list[tuple[int, int]]) -> None:
         """Fill exactly ``fills`` (number of the maker, lots) and rest the remainder."""
-        self._trade(Command(PLACE, number, *_party(lots), lots, price), fills)
+        party = 0 if lots > 0 else 1
+        command = Command(PLACE, number, party, party, lots, price)
+        if fills:
+            self._trade(command, fills)
+        else:
+            self._do(command)
         self._entered[number] = abs(lots)
 
     def take(self, number: int, lots: int, price: int, fills: list[tuple[int, int]]) -> None:
         """Fill exactly ``fills`` and rest nothing; a price beyond the ladder is its end."""
-        price = min(max(price, self.capacity.price_base), self.top)
+        price = min(max(price, self.base), self.top)
         self._trade(Command(PLACE, number, *_party(lots), lots, price, IMMEDIATE), fills)
 
     def _trade(self, command: Command, fills: list[tuple[int, int]]) -> None:
         self._do(command)
-        if not fills:
-            return
         done = self.book.last_events()[: len(fills)]
         found = [(event.order, abs(event.lots)) for event in done if event.what == What.FILL]
         assert found == fills, "the book trades as was judged"
@@ -180,10 +179,9 @@ class Ladders:
     def __getitem__(self, instrument: int) -> Ladder:
         return self._ladders[instrument]
 
-    def opened(self, instrument: int, mark_ticks: int) -> Ladder:
-        """An instrument's ladder, opened around its mark on first sight."""
-        found = self._ladders.get(instrument)
-        return found if found is not None else self.move(instrument, mark_ticks)
+    def get(self, instrument: int) -> Ladder | None:
+        """An instrument's ladder, if one was opened."""
+        return self._ladders.get(instrument)
 
     def move(self, instrument: int, mark_ticks: int) -> Ladder:
         """An empty ladder around a mark: from one tick on if that reaches far above it."""
@@ -202,7 +200,7 @@ class Ladders:
         found = []
         for instrument, mark in marks:
             ladder = self._ladders[instrument]
-            base = ladder.capacity.price_base
+            base = ladder.base
             if mark + FAR > ladder.top or (base > 1 and mark < base + FAR):
                 found.append((instrument, mark))
         return found

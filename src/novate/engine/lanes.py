@@ -37,8 +37,9 @@ class Lanes:
         self.positions: Words = np.zeros(positions, np.int64)
         self.orders: Words = np.zeros((positions, layout.ORDER_COLUMNS), np.int64)
         self._used = 0
-        self._question: Words = np.zeros((1, layout.QUESTION_COLUMNS), np.int64)
-        self._money: Reals = np.zeros(1)
+        self._rows: dict[int, dict[int, int]] = {}  # of an account, by instrument: where it is
+        self._order_words = self.orders.reshape(-1).data
+        self._position_words = self.positions.data
         self._work: Reals = np.zeros(2 * layout.STANDING_COLUMNS + layout.SUMS)
 
     # Accounts
@@ -57,6 +58,7 @@ class Lanes:
         held = dict(positions)
         wanted = [*held, *(instrument for instrument in reaches if instrument not in held)]
         self._make_room(account, len(wanted))
+        self._rows.pop(account, None)
         first = int(self.accounts[account, layout.FIRST])
         for at, instrument in enumerate(wanted, first):
             place = self.round.place(instrument)
@@ -81,15 +83,29 @@ class Lanes:
 
     def fill(self, account: int, instrument: int, lots: int) -> None:
         """A position changed by ``lots``."""
-        at = self._find(account, instrument)
-        self.positions[at] += lots << layout.PLACE_BITS
+        self._position_words[self._find(account, instrument)] += lots << layout.PLACE_BITS
 
     def reach(self, account: int, instrument: int, reach: Reach) -> None:
         """An instrument's open orders are these now."""
-        self.orders[self._find(account, instrument)] = _columns(reach)
+        first, words = layout.ORDER_COLUMNS * self._find(account, instrument), self._order_words
+        words[first + layout.BUYS] = reach.buys
+        words[first + layout.SELLS] = reach.sells
+        words[first + layout.REDUCING_BUYS] = reach.reducing_buys
+        words[first + layout.REDUCING_SELLS] = reach.reducing_sells
 
     def _find(self, account: int, instrument: int) -> int:
         """Where an account's position in an instrument is; an empty one is made."""
+        rows = self._rows.get(account)
+        if rows is None:
+            rows = self._rows[account] = {}
+        found = rows.get(instrument)
+        if found is None:
+            found = self._search(account, instrument)
+            # another dictionary if that has moved the account's rows
+            self._rows.setdefault(account, {})[instrument] = found
+        return found
+
+    def _search(self, account: int, instrument: int) -> int:
         place = self.round.place(instrument)
         first, count, room = (int(word) for word in self.accounts[account])
         for at in range(first, first + count):
@@ -111,6 +127,7 @@ class Lanes:
         room = max(FEWEST, 2 * room, wanted)
         while self._used + room > len(self.positions):
             self._double_positions()
+        self._rows.pop(account, None)
         there = self._used
         self.positions[there : there + count] = self.positions[first : first + count]
         self.orders[there : there + count] = self.orders[first : first + count]
@@ -124,6 +141,8 @@ class Lanes:
     def _double_positions(self) -> None:
         self.positions = np.concatenate((self.positions, np.zeros_like(self.positions)))
         self.orders = np.concatenate((self.orders, np.zeros_like(self.orders)))
+        self._order_words = self.orders.reshape(-1).data
+        self._position_words = self.positions.data
 
     # Answers
 
@@ -165,16 +184,17 @@ class Lanes:
         """Whether an account passes the gate with ``lots`` more of an instrument, at ``money``;
         ``start`` is the account, and its money, that it is to be no worse than.
         """
-        place = self.round.place(instrument)
         answer: int = entry.passes_from(
-            self.round.tables(),
+            *self.round.tables(),
             self.positions,
             self.accounts,
-            *start,
-            (account, place, lots),
+            self._work,
+            account,
+            self.round.place(instrument),
+            lots,
             money,
             debt_allowed,
-            self._work,
+            *start,
         )
         return answer
 
@@ -183,10 +203,19 @@ class Lanes:
         column of them; ``money`` is less what they cost.
         """
         self._find(account, instrument)
-        question = self._question
-        question[0] = account, self.round.place(instrument), lots, column
-        self._money[0] = money
-        return int(self.all_hold(question, self._money)[0])
+        answer: int = entry.holds_one(
+            *self.round.tables(),
+            self.positions,
+            self.orders,
+            self.accounts,
+            self._work,
+            account,
+            self.round.place(instrument),
+            column,
+            lots,
+            money,
+        )
+        return answer
 
     def all_hold(self, questions: Words, money: Reals) -> Words:
         """The same for each (account, instrument's place, lots, column); each has its row there."""

@@ -167,24 +167,6 @@ def _entries(sources: int) -> tuple[Callable[..., Any], ...]:
         _passes(tables, positions, accounts, standings, questions, money, debt_allowed, answers)
         return sources
 
-    def passes_from(
-        tables: Tables,
-        positions: Words,
-        accounts: Words,
-        start: int,
-        start_money: float,
-        question: tuple[int, int, int],
-        money: float,
-        debt_allowed: bool,
-        work: Reals,
-    ) -> int:
-        """The same for one (account, place, lots), from where another row of it stands; without
-        one, whether it holds initial margin.
-        """
-        return sources * 0 + _passes_from(
-            tables, positions, accounts, start, start_money, question, money, debt_allowed, work
-        )
-
     def holds(
         tables: Tables,
         positions: Words,
@@ -200,9 +182,64 @@ def _entries(sources: int) -> tuple[Callable[..., Any], ...]:
         _holds(tables, positions, orders, accounts, questions, money, answers)
         return sources
 
-    entries = (revalue, passes, passes_from, holds)
+    return _compiled(revalue, passes, holds)
+
+
+def _single_entries(sources: int) -> tuple[Callable[..., Any], ...]:
+    """The same for one question; plain arguments, with which a call from Python is fastest."""
+
+    def passes_from(
+        instruments: Reals,
+        words: Words,
+        underlyings: Reals,
+        venue: Reals,
+        positions: Words,
+        accounts: Words,
+        work: Reals,
+        account: int,
+        place: int,
+        lots: int,
+        money: float,
+        debt_allowed: bool,
+        start: int,
+        start_money: float,
+    ) -> int:
+        """``passes`` for one account, from where another row of it stands; without one, whether it
+        holds initial margin.
+        """
+        tables, question = (instruments, words, underlyings, venue), (account, place, lots)
+        return sources * 0 + _passes_from(
+            tables, positions, accounts, start, start_money, question, money, debt_allowed, work
+        )
+
+    def holds_one(
+        instruments: Reals,
+        words: Words,
+        underlyings: Reals,
+        venue: Reals,
+        positions: Words,
+        orders: Words,
+        accounts: Words,
+        work: Reals,
+        account: int,
+        place: int,
+        column: int,
+        lots: int,
+        money: float,
+    ) -> int:
+        """``holds`` for one account."""
+        tables = instruments, words, underlyings, venue
+        span = _span(accounts, account)
+        answer = worst.worst(tables, positions, orders, span, place, column, lots, money, work)
+        return sources * 0 + answer
+
+    return _compiled(passes_from, holds_one)
+
+
+def _compiled(*entries: Callable[..., Any]) -> tuple[Callable[..., Any], ...]:
     return tuple(numba.njit(cache=True, error_model="numpy", nogil=True)(e) for e in entries)
 
 
 _SOURCES = fingerprint(Path(__file__).parent, "lanes*.py")
-revalue, passes, passes_from, holds = _entries(_SOURCES)
+revalue, passes, holds = _entries(_SOURCES)
+passes_from, holds_one = _single_entries(_SOURCES)

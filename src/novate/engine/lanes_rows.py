@@ -18,14 +18,16 @@ from novate.engine.lanes_layout import Reals, Words
 from novate.errors import Error
 from novate.model import dated_margin, fees, margin, tradable
 from novate.model.dated_margin import DatedRow
-from novate.model.instrument import SPOT
+from novate.model.instrument import SPOT, Terms
 from novate.model.margin import RiskParameters, Transition, between_down, between_up
 from novate.model.option_id import DATED
 from novate.model.settlement import mark_of
 from novate.model.state import World
+from novate.model.venue import Settings
 from novate.units import DAY_S, PPM
 
-# Tables that a row of an instrument or an underlying is made from, by how their names begin
+# Tables that a row of an instrument or an underlying is made from, or a fee, by how their names
+# begin
 SOURCES = (
     "oracle.",
     "ledger.terms",
@@ -34,16 +36,21 @@ SOURCES = (
     "risk.",
     "options.",
     "surfaces.",
+    "exchange.settings",
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """What an instrument trades at now (wad): mark, ends of the band, an option's forward."""
+    """What an instrument trades at now (wad): mark, ends of the band, an option's forward; what
+    it is, and the fees in force.
+    """
 
     mark: int
     lowest: int
     highest: int
+    terms: Terms
+    settings: Settings
     forward: int = 0
 
 
@@ -52,6 +59,7 @@ class Round:
 
     def __init__(self, world: World) -> None:
         self.world = world
+        self.stamp = object()  # another whenever any price or parameter has changed
         self.places: dict[int, int] = {}
         self.instruments: Reals = np.zeros((64, layout.INSTRUMENT_COLUMNS))
         self.words: Words = np.zeros(64, np.int64)
@@ -61,7 +69,7 @@ class Round:
         self._dated: dict[int, DatedRow] = {}
         self._tables = [t for name, t in world.store.tables.items() if name.startswith(SOURCES)]
         self._seen: tuple[int, ...] = ()
-        self._latest = (0, -1)
+        self._latest = self._latest_second = -1
         self._made: dict[int, tuple[Any, ...]] = {}
 
     def place(self, instrument: int) -> int:
@@ -82,14 +90,14 @@ class Round:
 
     def refresh(self) -> bool:
         """Bring all rows up to the world; whether it had moved."""
-        world, latest = self.world, (self.world.now, self.world.store.version)
-        if latest == self._latest:
+        world = self.world
+        if world.store.version == self._latest and world.now == self._latest_second:
             return False
-        self._latest = latest
+        self._latest, self._latest_second = world.store.version, world.now
         versions = (world.now, *[table.version for table in self._tables])
         if versions == self._seen:
             return False
-        self._seen = versions
+        self._seen, self.stamp = versions, object()
         self._quotes.clear()
         self._dated.clear()
         shared = world.risk.globals
@@ -119,7 +127,9 @@ class Round:
         if listed.expired:
             return errors.ExpiryPassed
         forward = fees.forward_of(self.world, instrument)
-        return Quote(mark_of(self.world, instrument), listed.lowest, listed.highest, forward)
+        mark = mark_of(self.world, instrument)
+        settings = self.world.exchange.settings
+        return Quote(mark, listed.lowest, listed.highest, listed.terms, settings, forward)
 
     def dated(self, instrument: int) -> DatedRow:
         """The exact row of an option or a dated future, at the last ``refresh``."""

@@ -41,10 +41,11 @@ class SelfTrade(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Filled:
-    """A maker trades so many lots."""
+    """A maker trades so many lots, for the taker's and the maker's fee (wad)."""
 
     maker: OpenOrder
     lots: int
+    fees: tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,20 +95,22 @@ class Matcher:
 
     # What will happen
 
-    def plan(self, taker: OpenOrder, ladder: Ladder, kills: bool) -> Plan:
-        """Whom an order meets. Errors: ``PostOnly``; for fill-or-kill ``FillOrKill`` or what
-        stopped it.
+    def plan(self, taker: OpenOrder, ladder: Ladder, kills: bool) -> Plan | None:
+        """Whom an order meets; None: nobody. Errors: ``PostOnly``; for fill-or-kill ``FillOrKill``
+        or what stopped it.
         """
         if taker.terms.post_only:
             self._post(taker, ladder)
-        plan = Plan(taker, taker.lots_left)
         best = ladder.best(not taker.is_buy)
-        if best is not None and _crosses(taker, best):
-            for number, price, _ in ladder.walk(not taker.is_buy):
-                if plan.lots_left == 0 or plan.stop is not None or not _crosses(taker, price):
-                    break
-                if number not in plan.away:
-                    self._meet(plan, self.orders.by_number[number])
+        if best is None or not _crosses(taker, best):
+            require(not kills, errors.FillOrKill)
+            return None
+        plan = Plan(taker, taker.lots_left)
+        for number, price, _ in ladder.walk(not taker.is_buy):
+            if plan.lots_left == 0 or plan.stop is not None or not _crosses(taker, price):
+                break
+            if number not in plan.away:
+                self._meet(plan, self.orders.by_number[number])
         if kills and plan.lots_left:
             raise Rejected(plan.stop or errors.FillOrKill)
         return plan
@@ -131,7 +134,9 @@ class Matcher:
             if mode != SelfTrade.CANCEL_MAKER:
                 plan.stop = errors.SelfMatch
             return
-        lots = min(plan.lots_left, maker.lots_left)
+        lots = most = min(plan.lots_left, maker.lots_left)
+        if maker.terms.reduce_only or taker.terms.reduce_only:
+            lots = self._fitting(maker, taker, most)
         price = maker.price_ticks * self.world.ledger.terms_of(taker.terms.instrument).tick
         verdict = self.batching.judge(self.judge, maker, taker, lots, price)
         if verdict.maker is not None:
@@ -139,13 +144,37 @@ class Matcher:
         plan.stop = verdict.taker
         if not verdict.stands:
             return
-        plan.steps.append(Filled(maker, lots))
+        plan.steps.append(Filled(maker, lots, verdict.fees))
         plan.lots_left -= lots
         if lots == maker.lots_left:
             plan.away.add(maker.number)
         for order in (maker, taker):
             if order.is_protected:
                 self._count(plan, order, lots)
+        if lots < most:
+            self._cut(plan, maker)
+
+    def _fitting(self, maker: OpenOrder, taker: OpenOrder, lots: int) -> int:
+        """Lots of a match that reduce the position of whom may only do that; one that has nothing
+        to reduce fails as a whole.
+        """
+        for order in (maker, taker):
+            held = self._held(order)
+            if order.terms.reduce_only and held * order.terms.lots < 0:
+                lots = min(lots, abs(held))
+        return lots
+
+    def _held(self, order: OpenOrder) -> int:
+        """Lots of an order's account in its instrument, with all that the open batch holds."""
+        row = self.batching.open.pending.row(self.world, order.terms.account)
+        return dict(row.positions).get(order.terms.instrument, 0)
+
+    def _cut(self, plan: Plan, maker: OpenOrder) -> None:
+        """Whose order was cut has nothing left to reduce: its rest goes."""
+        if maker.terms.reduce_only and self._held(maker) == 0 and maker.number not in plan.away:
+            self._evict(plan, maker, errors.ReduceOnly)
+        if plan.taker.terms.reduce_only and self._held(plan.taker) == 0 and plan.stop is None:
+            plan.stop = errors.ReduceOnly
 
     def _evict(self, plan: Plan, maker: OpenOrder, error: Error) -> None:
         plan.steps.append(Gone(maker, error))
@@ -180,6 +209,24 @@ class Matcher:
 
     # That it happens
 
+    def stay(self, order: OpenOrder, ladder: Ladder, rests: bool) -> list[AnyRecord]:
+        """An order that meets nobody rests, or ends as it came."""
+        left = order.lots_left
+        if not rests:
+            return [OrderDone(order.placed.digest, "unfilled", 0, left)]
+        signed = left if order.terms.lots > 0 else -left
+        ladder.place(order.number, signed, order.price_ticks, [])
+        return self._rest(order)
+
+    def _rest(self, order: OpenOrder) -> list[AnyRecord]:
+        """It rests; at another price than signed only if it slid."""
+        self.add(order)
+        if not order.placed.slides:
+            return []
+        price = order.price_ticks * self.world.ledger.terms_of(order.terms.instrument).tick
+        slid = price != order.terms.price
+        return [OrderSlid(order.placed.digest, records.big(price))] if slid else []
+
     def carry_out(self, plan: Plan, ladder: Ladder, rests: bool) -> list[AnyRecord]:
         """Do what was planned; ``rests``: what is left of the order stays."""
         taker = plan.taker
@@ -194,12 +241,7 @@ class Matcher:
         if not rests:
             events.append(self._end(plan))
             return events
-        self.add(taker)
-        listed = self.world.ledger.terms_of(taker.terms.instrument)
-        price = taker.price_ticks * listed.tick
-        if price != taker.terms.price:
-            events.append(OrderSlid(taker.digest, records.big(price)))
-        return events
+        return events + self._rest(taker)
 
     def _move(self, plan: Plan, ladder: Ladder, signed: int, rests: bool) -> None:
         """The book's part: first who goes, then the order itself."""
@@ -207,7 +249,7 @@ class Matcher:
         filled = dict(fills)
         for step in plan.steps:
             if isinstance(step, Gone):
-                ladder.cancel(step.maker.number, step.maker.is_buy)
+                self._pull(step.maker, filled.get(step.maker.number, 0))
             elif isinstance(step, Tripped):
                 for order in step.pulled:
                     self._pull(order, filled.get(order.number, 0))
@@ -237,12 +279,14 @@ class Matcher:
         maker, taker = step.maker, plan.taker
         listed = self.world.ledger.terms_of(taker.terms.instrument)
         price = maker.price_ticks * listed.tick
-        match = self.batching.matched(maker, taker, step.lots, price)
+        match = self.batching.matched(maker, taker, step.lots, price, step.fees)
         taker.lots_left -= step.lots
-        self.resize(maker, maker.lots_left - step.lots)
-        if maker.lots_left:
+        if step.lots < maker.lots_left:
+            self.resize(maker, maker.lots_left - step.lots)
             return [match]
-        return [match, self.forget(maker, "filled")]
+        self._drop(maker)
+        maker.lots_left = 0
+        return [match, OrderDone(maker.placed.digest, "filled", 0, 0)]
 
     def _end(self, plan: Plan) -> OrderDone:
         """How an order ends that does not rest."""
@@ -267,9 +311,12 @@ class Matcher:
 
     def forget(self, order: OpenOrder, end: str, error: Error | None = None) -> OrderDone:
         """An order that is in no book any more has ended; its record."""
+        self._drop(order)
+        return OrderDone(order.digest, end, error.code if error else 0, order.lots_left)
+
+    def _drop(self, order: OpenOrder) -> None:
         self.orders.drop(order)
         self.judge.changed(order.terms.account, order.terms.instrument)
-        return OrderDone(order.digest, end, error.code if error else 0, order.lots_left)
 
     def take_out(self, order: OpenOrder, end: str, error: Error | None = None) -> OrderDone:
         """Take an open order out, resting or waiting; its record."""

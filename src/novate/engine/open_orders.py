@@ -9,12 +9,13 @@ from it, and is made again after a start.
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from novate.engine.admission import Signer
 from novate.engine.lanes_rows import Quote
+from novate.errors import Error
 from novate.model import fees
 from novate.model.instrument import Terms
 from novate.model.open_margin import Reach
@@ -73,12 +74,48 @@ class OpenOrder:
 
 @dataclass(slots=True)
 class Exposure:
-    """One account's orders in an instrument: sums; (price, number) of each side, ascending."""
+    """One account's orders in an instrument: sums, and lots by price of each side.
 
+    ``beyond`` and ``cost`` are at ``quote``, kept up with every order; none counts without one.
+    """
+
+    terms: Terms
     reach: Reach = field(default_factory=Reach)
     notional: int = 0
-    bids: list[tuple[int, int]] = field(default_factory=list)
-    asks: list[tuple[int, int]] = field(default_factory=list)
+    bids: dict[int, int] = field(default_factory=dict)
+    asks: dict[int, int] = field(default_factory=dict)
+    quote: Quote | None = None
+    mark_lot: int = 0
+    beyond: int = 0
+    cost: int = 0
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there are any."""
+        return bool(self.bids or self.asks)
+
+
+@dataclass(slots=True)
+class Holder:
+    """One account's orders; what they cost at the prices of ``stamp``."""
+
+    orders: dict[int, OpenOrder] = field(default_factory=dict)
+    exposures: dict[int, Exposure] = field(default_factory=dict)
+    stamp: object = None
+    cost: int = 0
+
+
+class Prices(Protocol):
+    """What instruments trade at; ``stamp`` is another object whenever any of it has changed."""
+
+    @property
+    def stamp(self) -> object:
+        """The moment."""
+        ...
+
+    def quote(self, instrument: int) -> Quote | Error:
+        """What an instrument trades at, or why it cannot be traded."""
+        ...
 
 
 class OpenOrders:
@@ -86,125 +123,151 @@ class OpenOrders:
 
     def __init__(self, world: World) -> None:
         self._world = world
+        self._hold_none()
+
+    def _hold_none(self) -> None:
         self.by_number: dict[int, OpenOrder] = {}
         self.by_digest: dict[bytes, OpenOrder] = {}
         self.by_quote: dict[tuple[int, int, bool, str], OpenOrder] = {}
         self.waiting: dict[int, dict[int, OpenOrder]] = {}  # by instrument
-        self._by_account: dict[int, dict[int, OpenOrder]] = {}
-        self._exposures: dict[int, dict[int, Exposure]] = {}
+        self._holders: dict[int, Holder] = {}
 
     def restore(self, orders: Iterable[OpenOrder]) -> None:
         """Hold these orders, the oldest first, and no others."""
-        self.__init__(self._world)  # type: ignore[misc]
+        self._hold_none()
         for order in orders:
             self.add(order)
 
     def add(self, order: OpenOrder) -> None:
         """Take in an order; in another's place if that has its number."""
+        terms = order.terms
         self.by_number[order.number] = order
-        self.by_digest[order.digest] = order
-        if order.quote is not None:
-            self.by_quote[order.quote] = order
-        self._by_account.setdefault(order.terms.account, {})[order.number] = order
+        self.by_digest[order.placed.digest] = order
+        if order.quote_set is not None:
+            self.by_quote[terms.account, terms.instrument, order.is_buy, order.quote_set] = order
+        holder = self._holders.get(terms.account)
+        if holder is None:
+            holder = self._holders[terms.account] = Holder()
+        holder.orders[order.number] = order
         if order.waits_for:
-            self.waiting.setdefault(order.terms.instrument, {})[order.number] = order
+            self.waiting.setdefault(terms.instrument, {})[order.number] = order
         else:
-            self._expose(order)
+            self._count(holder, order, order.lots_left)
 
     def drop(self, order: OpenOrder) -> None:
         """Forget an order that rests or waits no more."""
         self._unname(order)
         del self.by_number[order.number]
-        del self._by_account[order.terms.account][order.number]
+        holder = self._holders[order.terms.account]
+        del holder.orders[order.number]
         if order.waits_for:
             del self.waiting[order.terms.instrument][order.number]
         else:
-            self._hide(order)
+            self._count(holder, order, -order.lots_left)
+        if not holder.orders:
+            del self._holders[order.terms.account]
 
     def revise(self, old: OpenOrder, new: OpenOrder) -> None:
         """A resting order goes on as another of the same number, in its place."""
         self._unname(old)
-        self._hide(old)
+        self._count(self._holders[old.terms.account], old, -old.lots_left)
         self.add(new)
 
     def _unname(self, order: OpenOrder) -> None:
-        del self.by_digest[order.digest]
+        del self.by_digest[order.placed.digest]
         if order.quote is not None and self.by_quote.get(order.quote) is order:
             del self.by_quote[order.quote]
 
-    def _expose(self, order: OpenOrder) -> None:
-        exposures = self._exposures.setdefault(order.terms.account, {})
-        exposure = exposures.setdefault(order.terms.instrument, Exposure())
-        insort(_side(exposure, order), (order.price_ticks, order.number))
-        self._count(order, exposure, order.lots_left)
-
-    def _hide(self, order: OpenOrder) -> None:
-        exposures = self._exposures[order.terms.account]
-        exposure = exposures[order.terms.instrument]
-        side, entry = _side(exposure, order), (order.price_ticks, order.number)
-        del side[bisect_left(side, entry)]
-        self._count(order, exposure, -order.lots_left)
-        if not exposure.bids and not exposure.asks:
-            del exposures[order.terms.instrument]
-
     def resize(self, order: OpenOrder, lots_left: int) -> None:
         """A resting order has other lots left."""
-        exposure = self._exposures[order.terms.account][order.terms.instrument]
-        self._count(order, exposure, lots_left - order.lots_left)
+        holder = self._holders[order.terms.account]
+        self._count(holder, order, lots_left - order.lots_left)
         order.lots_left = lots_left
+
+    def _count(self, holder: Holder, order: OpenOrder, change: int) -> None:
+        """A resting order has ``change`` lots more: of an account's sums, and what they cost."""
+        signed, price = order.terms, order.price_ticks
+        exposure = holder.exposures.get(signed.instrument)
+        if exposure is None:
+            made = Exposure(self._world.ledger.terms_of(signed.instrument))
+            exposure = holder.exposures[signed.instrument] = made
+            holder.stamp = None
+        terms, is_buy = exposure.terms, signed.lots > 0
+        side = exposure.bids if is_buy else exposure.asks
+        lots = side.get(price, 0) + change
+        if lots:
+            side[price] = lots
+        else:
+            side.pop(price, None)
+        value = terms.price_lot(price * terms.tick)
+        exposure.notional += change * value
+        _add(exposure.reach, is_buy, signed.reduce_only, change)
+        if exposure.quote is not None:
+            worse = value - exposure.mark_lot if is_buy else exposure.mark_lot - value
+            if worse > 0:
+                exposure.beyond += change * worse
+            holder.cost -= exposure.cost
+            exposure.cost = _cost(exposure, exposure.quote)
+            holder.cost += exposure.cost
 
     def of(self, account: int) -> list[OpenOrder]:
         """An account's open orders, the oldest first."""
-        return list(self._by_account.get(account, {}).values())
+        holder = self._holders.get(account)
+        return [] if holder is None else list(holder.orders.values())
 
     # What an account may trade
 
     def reaches(self, account: int) -> dict[int, Reach]:
         """By instrument, what an account's open orders may trade."""
-        found = self._exposures.get(account, {})
-        return {instrument: exposure.reach for instrument, exposure in found.items()}
+        holder = self._holders.get(account)
+        found = {} if holder is None else holder.exposures
+        return {instrument: one.reach for instrument, one in found.items() if one.is_open}
 
     def reach(self, account: int, instrument: int) -> Reach:
         """The same for one instrument."""
-        exposure = self._exposures.get(account, {}).get(instrument)
+        holder = self._holders.get(account)
+        exposure = None if holder is None else holder.exposures.get(instrument)
         return exposure.reach if exposure is not None else Reach()
 
-    def costs(self, account: int, quotes: Mapping[int, Quote]) -> int:
-        """What an account's open orders in the instruments of ``quotes`` lose at most against their
-        marks, fees included (wad).
+    def costs(self, account: int, prices: Prices) -> int:
+        """What an account's open orders that can trade now lose at most against their marks, fees
+        included (wad).
         """
-        total, settings = 0, self._world.exchange.settings
-        for instrument, exposure in self._exposures.get(account, {}).items():
-            if instrument not in quotes:
-                continue
-            quote = quotes[instrument]
-            terms = self._world.ledger.terms_of(instrument)
-            mark = terms.price_lot(quote.mark)
-            reach = exposure.reach
-            lots = reach.buys + reach.sells + reach.reducing_buys + reach.reducing_sells
-            total += fees.at_most(settings, terms, lots, exposure.notional, quote.forward)
-            total += self._worse(reversed(exposure.bids), terms, mark, 1)
-            total += self._worse(exposure.asks, terms, mark, -1)
-        return total
-
-    def _worse(self, side: Iterable[tuple[int, int]], terms: Terms, mark: int, sign: int) -> int:
-        """What one side's orders pay beyond the mark; the worst price comes first."""
-        total = 0
-        for price, number in side:
-            worse = (terms.price_lot(price * terms.tick) - mark) * sign
-            if worse <= 0:
-                break
-            total += worse * self.by_number[number].lots_left
-        return total
-
-    def _count(self, order: OpenOrder, exposure: Exposure, change: int) -> None:
-        terms = self._world.ledger.terms_of(order.terms.instrument)
-        exposure.notional += change * terms.price_lot(order.price_ticks * terms.tick)
-        _add(exposure.reach, order.is_buy, order.terms.reduce_only, change)
+        holder = self._holders.get(account)
+        if holder is None:
+            return 0
+        if holder.stamp is not prices.stamp:
+            holder.stamp, holder.cost = prices.stamp, 0
+            holder.exposures = {i: one for i, one in holder.exposures.items() if one.is_open}
+            for instrument, exposure in holder.exposures.items():
+                _price(exposure, prices.quote(instrument))
+                holder.cost += exposure.cost
+        return holder.cost
 
 
-def _side(exposure: Exposure, order: OpenOrder) -> list[tuple[int, int]]:
-    return exposure.bids if order.is_buy else exposure.asks
+def _price(exposure: Exposure, quote: Quote | Error) -> None:
+    """Count an exposure at what its instrument trades at."""
+    if isinstance(quote, Error):
+        exposure.quote, exposure.cost = None, 0
+        return
+    terms, mark = quote.terms, quote.terms.price_lot(quote.mark)
+    if exposure.quote is None or mark != exposure.mark_lot:
+        exposure.mark_lot, exposure.beyond = mark, 0
+        for side, sign in ((exposure.bids, 1), (exposure.asks, -1)):
+            for price, lots in side.items():
+                worse = (terms.price_lot(price * terms.tick) - mark) * sign
+                if worse > 0:
+                    exposure.beyond += worse * lots
+    exposure.quote, exposure.terms = quote, terms
+    exposure.cost = _cost(exposure, quote)
+
+
+def _cost(exposure: Exposure, quote: Quote) -> int:
+    """What an exposure's orders lose at most against the mark, fees included."""
+    reach = exposure.reach
+    lots = reach.buys + reach.sells + reach.reducing_buys + reach.reducing_sells
+    fee = fees.at_most(quote.settings, exposure.terms, lots, exposure.notional, quote.forward)
+    return fee + exposure.beyond
 
 
 def added(reach: Reach, is_buy: bool, reduce_only: bool, lots: int) -> Reach:

@@ -2,34 +2,60 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 from novate.model.order import Order
 from novate.wire import records
 
+KNOWN = 8_192
 
-# the engine and the fold of what clients see ask for the same orders
-@lru_cache(8_192)
-def terms_of(order: records.Order) -> Order:
-    """The signed order behind its record."""
-    return Order(
-        account=int.from_bytes(order.account, "big"),
-        instrument=order.instrument,
-        lots=order.lots,
-        price=records.number(order.price),
-        max_fee=records.number(order.max_fee),
-        nonce=order.nonce,
-        expiry=order.expiry,
-        revision=order.revision,
-        exclusive_until=order.exclusive_until,
-        flags=order.flags,
-        executor="0x" + order.executor.hex(),
+
+class _Known:
+    """The last orders, from ``KNOWN`` to twice as many: the gateway makes a record of an order, and
+    the engine and the fold of what clients see ask for the order again.
+    """
+
+    def __init__(self) -> None:
+        self._young: dict[records.Order, Order] = {}
+        self._old: dict[records.Order, Order] = {}
+
+    def find(self, record: records.Order) -> Order | None:
+        """The order behind a record, if it is known."""
+        return self._young.get(record) or self._old.get(record)
+
+    def keep(self, record: records.Order, order: Order) -> None:
+        """Know an order; the oldest are forgotten."""
+        if len(self._young) >= KNOWN:
+            self._old, self._young = self._young, {}
+        self._young[record] = order
+
+
+_known = _Known()
+
+
+def terms_of(record: records.Order) -> Order:
+    """The signed order behind its record. Errors: ``MalformedOrder``."""
+    found = _known.find(record)
+    if found is not None:
+        return found
+    made = Order(
+        account=int.from_bytes(record.account, "big"),
+        instrument=record.instrument,
+        lots=record.lots,
+        price=records.number(record.price),
+        max_fee=records.number(record.max_fee),
+        nonce=record.nonce,
+        expiry=record.expiry,
+        revision=record.revision,
+        exclusive_until=record.exclusive_until,
+        flags=record.flags,
+        executor="0x" + record.executor.hex(),
     )
+    _known.keep(record, made)
+    return made
 
 
 def record_of(order: Order) -> records.Order:
     """The record of a signed order."""
-    return records.Order(
+    record = records.Order(
         account=order.account.to_bytes(32, "big"),
         instrument=order.instrument,
         lots=order.lots,
@@ -42,3 +68,6 @@ def record_of(order: Order) -> records.Order:
         flags=order.flags,
         executor=bytes.fromhex(order.executor[2:]),
     )
+    if order.executor.islower():  # as a record says it, so that a replay finds the same
+        _known.keep(record, order)
+    return record

@@ -10,18 +10,20 @@ no fill is skipped there.
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from novate import errors
 from novate.engine.admission import Budgets
 from novate.engine.judge import Judge
 from novate.errors import Error, Rejected, require
 from novate.limits import POSITIONS_PER_ACCOUNT_MAX
-from novate.model import ledger, novation
-from novate.model.account import Account, load
-from novate.model.novation import Batch, Net, Trade
+from novate.model import novation
+from novate.model.account import Account, changed_positions, load
+from novate.model.novation import Batch, Net, Side, Trade
+from novate.model.order import Order
 from novate.model.state import World
 from novate.wire import bulk
+from novate.wire.bulk import COMPACT_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,22 +37,6 @@ class Judgement:
     def admits(self) -> bool:
         """Whether the match stands."""
         return self.taker is None and self.maker is None
-
-
-@dataclass(frozen=True, slots=True)
-class Proposal:
-    """A match before it is judged; price in wad, fees in wad, lots positive."""
-
-    taker_account: int
-    maker_account: int
-    instrument: int
-    taker_buys: bool
-    lots: int
-    price: int
-    fee_taker: int
-    fee_maker: int
-    taker_reduce_only: bool
-    maker_reduce_only: bool
 
 
 @dataclass(slots=True)
@@ -69,12 +55,10 @@ class PendingBatch:
         """An account as it is now: loaded, with what the batch holds for it."""
         if account not in self.batch.accounts:
             return load(world, world.ledger.accounts[account])[0]
-        index = self.batch.accounts.index(account)
-        return self.rows.get(index, self.batch.loaded[index][0])
+        return self._row(self.batch.accounts.index(account))
 
-    def keep(self, world: World, proposal: Proposal) -> None:
+    def keep(self, trade: Trade) -> None:
         """Take in a match that was admitted before."""
-        trade = self._trade(world, proposal)
         novation.add_trade(self.batch, self.net, trade)
         self.batch.trades.append(trade)
         for index in (trade.taker, trade.maker):
@@ -89,98 +73,101 @@ class PendingBatch:
             risen = max(held + lots, 0) - max(held, 0)
             self.interest[position] = self.interest.get(position, 0) + risen
 
-    def _trade(self, world: World, proposal: Proposal) -> Trade:
+    def trade(
+        self, world: World, taker: Order, maker: Order, lots: int, price: int, paid: tuple[int, int]
+    ) -> Trade:
+        """The trade of two orders as this batch has it; ``paid``: the taker's and the maker's fee.
+
+        Price and fees in wad, lots positive.
+        """
         batch = self.batch
         return Trade(
-            taker=batch.add_account(world, proposal.taker_account),
-            maker=batch.add_account(world, proposal.maker_account),
-            instrument=batch.add_instrument(world, proposal.instrument),
-            taker_buys=proposal.taker_buys,
-            lots=proposal.lots,
-            price=proposal.price,
-            fee_taker=proposal.fee_taker,
-            fee_maker=proposal.fee_maker,
-            taker_reduce_only=proposal.taker_reduce_only,
-            maker_reduce_only=proposal.maker_reduce_only,
+            batch.add_account(world, taker.account),
+            batch.add_account(world, maker.account),
+            batch.add_instrument(world, taker.instrument),
+            taker.lots > 0,
+            lots,
+            price,
+            *paid,
+            taker.reduce_only,
+            maker.reduce_only,
         )
 
-    def admit(self, judge: Judge, proposal: Proposal) -> Judgement:
+    def admit(self, judge: Judge, trade: Trade) -> Judgement:
         """Judge a match and, if both sides pass, keep it."""
-        batch, world = self.batch, judge.world
-        trade = self._trade(world, proposal)
+        batch, world, position = self.batch, judge.world, trade.instrument
         paused = world.now < world.ledger.config.paused_until
         found = novation.fault(batch, self.net, trade, paused)
         if found is not None:
             return self._blame(trade, found)
-        signed = trade.lots if trade.taker_buys else -trade.lots
-        risen = self._interest(trade.taker, trade.instrument, signed)
-        risen += self._interest(trade.maker, trade.instrument, -signed)
-        change = self.interest.get(trade.instrument, 0) + risen
-        crowded = change > 0 and change > batch.listings[trade.instrument].room
+        listing, instrument = batch.listings[position], batch.instruments[position]
+        both = novation.sides(listing, trade)
+        change = self.interest.get(position, 0)
+        for index, lots, _, _ in both:
+            held = _held(self._row(index), instrument)
+            change += max(held + lots, 0) - max(held, 0)  # open interest counts long lots
+        crowded = change > 0 and change > listing.room
         if crowded and not any(novation.reductions(batch, self.net, trade)):
-            return Judgement(taker=errors.OpenInterestCap)
-        alone = Net()
-        novation.add_trade(batch, alone, trade)
-        taker = self._after(judge, alone, trade, trade.taker, signed)
-        maker = self._after(judge, alone, trade, trade.maker, -signed)
-        if isinstance(taker, Account) and isinstance(maker, Account):
-            self._take_in(trade, change, taker, maker)
-            judge.filled(proposal.taker_account, proposal.instrument, signed, taker)
-            judge.filled(proposal.maker_account, proposal.instrument, -signed, maker)
-            return Judgement()
-        return Judgement(
-            None if isinstance(taker, Account) else taker,
-            None if isinstance(maker, Account) else maker,
-        )
+            return OVER_INTEREST
+        taker, maker = self._after(judge, trade, both[0]), self._after(judge, trade, both[1])
+        if not isinstance(taker, Account) or not isinstance(maker, Account):
+            return Judgement(
+                None if isinstance(taker, Account) else taker,
+                None if isinstance(maker, Account) else maker,
+            )
+        batch.trades.append(trade)
+        novation.add_sides(self.net, position, both)
+        self.interest[position] = change
+        for (index, lots, _, _), after in zip(both, (taker, maker), strict=True):
+            self.rows[index] = after
+            judge.filled(batch.accounts[index], instrument, lots, after)
+        return ADMITTED
 
-    def _take_in(self, trade: Trade, interest: int, taker: Account, maker: Account) -> None:
-        """The match stands: ``interest`` is what its instrument's open interest has risen by."""
-        self.batch.trades.append(trade)
-        novation.add_trade(self.batch, self.net, trade)
-        self.interest[trade.instrument] = interest
-        self.rows[trade.taker], self.rows[trade.maker] = taker, maker
+    def _row(self, index: int) -> Account:
+        """An account with all that the batch holds for it."""
+        found = self.rows.get(index)
+        return self.batch.loaded[index][0] if found is None else found
 
-    def _interest(self, index: int, position: int, lots: int) -> int:
-        """What one side's lots more add to the open interest, which counts long lots."""
-        instrument = self.batch.instruments[position]
-        held = _held(self.batch.loaded[index][0], instrument)
-        held += self.net.lots.get((index, position), 0)
-        return max(held + lots, 0) - max(held, 0)
-
-    def _after(
-        self, judge: Judge, alone: Net, trade: Trade, index: int, lots: int
-    ) -> Account | Error:
-        """An account's row with one match more, which ``alone`` holds; or why it may not."""
+    def _after(self, judge: Judge, trade: Trade, side: Side) -> Account | Error:
+        """An account's row with one match more; or why it may not."""
+        index, lots, _, _ = side
         try:
-            after = self._applied(alone, trade, index, lots)
+            after = self._applied(trade, side)
         except Rejected as rejected:
             return rejected.error
         account, start = self.batch.accounts[index], self.batch.loaded[index][0]
-        now, instrument = self.rows.get(index, start), self.batch.instruments[trade.instrument]
-        passes = judge.passes(account, start, now, instrument, lots, after)
+        instrument = self.batch.instruments[trade.instrument]
+        passes = judge.passes(account, start, self._row(index), instrument, lots, after)
         return after if passes else errors.InsufficientMargin
 
-    def _applied(self, alone: Net, trade: Trade, index: int, lots: int) -> Account:
+    def _applied(self, trade: Trade, side: Side) -> Account:
         """``novation.applied`` with one match more: from the row before it, as nothing else of the
         account has changed; from the batch's beginning where the number of positions could matter,
         which depends on their order. Errors: those of ``novation.applied``.
         """
-        start = self.batch.loaded[index][0]
-        now = self.rows.get(index, start)
-        if len(now.positions) + len(self.batch.instruments) > POSITIONS_PER_ACCOUNT_MAX:
+        index, lots, variation, paid = side
+        batch, now = self.batch, self._row(index)
+        if len(now.positions) + len(batch.instruments) > POSITIONS_PER_ACCOUNT_MAX:
             net = self.net
             trial = Net(dict(net.lots), dict(net.variation), dict(net.paid))
-            novation.add_trade(self.batch, trial, trade)
-            return novation.applied(self.batch, trial, index)
+            novation.add_trade(batch, trial, trade)
+            return novation.applied(batch, trial, index)
+        start, instrument = batch.loaded[index][0], batch.instruments[trade.instrument]
         require(not start.in_auction, errors.InAuction)
-        position, instrument = trade.instrument, self.batch.instruments[trade.instrument]
-        held, change = _held(start, instrument), self.net.lots.get((index, position), 0) + lots
-        after = ledger.change_lots(now, instrument, lots)
-        grows = abs(held + change) > abs(held)
-        within = abs(held + change) <= self.batch.listings[position].terms.position_cap
-        require(within or not grows, errors.PositionCap)
-        cash = now.cash - alone.paid[index]
-        return replace(after, cash=cash, variation=now.variation + alone.variation[index])
+        positions = changed_positions(now.positions, instrument, lots)
+        after = _held(now, instrument) + lots
+        if abs(after) > batch.listings[trade.instrument].terms.position_cap:
+            require(abs(after) <= abs(_held(start, instrument)), errors.PositionCap)
+        return Account(
+            now.cash - paid,
+            now.variation + variation,
+            now.checkpoint,
+            now.gain_now,
+            now.gain_previous,
+            now.epoch,
+            now.flags,
+            positions,
+        )
 
     def _blame(self, trade: Trade, found: Error) -> Judgement:
         """A faulty match is the maker's doing only where its own reduce-only order no longer
@@ -197,9 +184,15 @@ class PendingBatch:
         return Judgement(taker=found)
 
 
+ADMITTED, OVER_INTEREST = Judgement(), Judgement(taker=errors.OpenInterestCap)
+
+
 def _held(row: Account, instrument: int) -> int:
     """Lots of a position; 0 if there is none."""
-    return next((lots for one, lots in row.positions if one == instrument), 0)
+    for one, lots in row.positions:
+        if one == instrument:
+            return lots
+    return 0
 
 
 @dataclass(slots=True)
@@ -219,15 +212,18 @@ class OpenBatch:
 
     def add(self, digest: bytes, signature: bytes) -> None:
         """One order more, unless it is there."""
-        if digest not in self.orders:
-            self.orders.add(digest)
+        if digest in self.orders:
+            return
+        self.orders.add(digest)
+        if len(signature) != COMPACT_BYTES:
             roots, wallets = bulk.roots_and_wallets((signature,))
             self.roots |= roots
             self.wallets += wallets
 
     def blobs(self, signatures: Collection[bytes] = ()) -> int:
         """How many blobs its orders' signatures take, with these of others."""
-        if not signatures:
+        others = [signature for signature in signatures if len(signature) != COMPACT_BYTES]
+        if not others:
             return bulk.blobs_of(len(self.roots), self.wallets)
-        roots, wallets = bulk.roots_and_wallets(signatures)
+        roots, wallets = bulk.roots_and_wallets(others)
         return bulk.blobs_of(len(self.roots | roots), self.wallets + wallets)

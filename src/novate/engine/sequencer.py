@@ -23,12 +23,14 @@ from novate.engine.ahead import (
 )
 from novate.engine.batching import Batching, Settings
 from novate.engine.book import SparseBook
-from novate.engine.entry import Entry
+from novate.engine.entry import Entry, Nonce, nonce_of
 from novate.engine.judge import Judge
 from novate.engine.ladder import Ladders, MakeBook
 from novate.engine.matching import Matcher
+from novate.engine.moves import Moves
 from novate.engine.open_orders import OpenOrder
 from novate.engine.pending import OpenBatch
+from novate.engine.placed import HOUR_S
 from novate.engine.protection import Key, Protection
 from novate.errors import Rejected
 from novate.model.state import World
@@ -70,6 +72,7 @@ class Sequencer:
         self.batching = Batching(world, settings)
         self.matcher = Matcher(world, self.batching, self.book)
         self.entry = Entry(world, settings.executor, self.matcher)
+        self.moves = Moves(self.entry)
         settle = self.batching.settle
         self.ahead = Ahead(world, settings.executor, apply_round, apply_transaction, settle)
         self._read_sent = read_sent
@@ -81,8 +84,8 @@ class Sequencer:
 
     @property
     def placed(self) -> dict[bytes, OrderPlaced]:
-        """Every order that was taken, by its digest."""
-        return self.batching.placed
+        """Every order that was taken and may still be asked for, by its digest."""
+        return self.batching.placed.orders
 
     def protection(self, account: int, underlying: int) -> Protection:
         """An account's market-maker protection in an underlying."""
@@ -99,6 +102,15 @@ class Sequencer:
 
     def handle(self, command: AnyRecord) -> list[AnyRecord]:
         """Apply one command of the journal; returns the events it causes, in order."""
+        if type(command) is OrderPlaced and self.ahead.state.lifted is None:
+            return self._enter(command)  # the usual one
+        hour = self.world.now // HOUR_S  # division: whole hours
+        events = self._carry_out(command)
+        if self.world.now // HOUR_S != hour:  # division: whole hours
+            self._forget_expired()
+        return events
+
+    def _carry_out(self, command: AnyRecord) -> list[AnyRecord]:
         match command:
             case ChainTransaction():
                 made = self._follow(*self.ahead.follow(command, self._read_sent(command)))
@@ -151,9 +163,10 @@ class Sequencer:
     # Orders
 
     def _enter(self, placed: OrderPlaced, quote_set: str | None = None) -> list[AnyRecord]:
-        crowded = self.batching.is_crowded or self.entry.meets_its_revision(placed)
-        closed = self._close() if crowded else []
-        return closed + self.entry.order(placed, quote_set)
+        nonce = nonce_of(placed)
+        if self.batching.is_crowded or self.entry.meets_its_revision(nonce):
+            return self._close() + self.entry.order(placed, nonce, quote_set)
+        return self.entry.order(placed, nonce, quote_set)
 
     def _quote(self, mass: QuotesPlaced, placed: OrderPlaced, name: str) -> list[AnyRecord]:
         """One quote; if it is refused, what it was to replace goes all the same."""
@@ -171,8 +184,17 @@ class Sequencer:
 
     def _cancel(self, command: CancelRequested) -> list[AnyRecord]:
         inside = _scope(command, self.world)
-        found = self.matcher.orders.of(int.from_bytes(command.account, "big"))
+        found = self._meant(command, int.from_bytes(command.account, "big"))
         return [self.matcher.take_out(order, "cancelled") for order in found if inside(order)]
+
+    def _meant(self, command: CancelRequested, account: int) -> list[OpenOrder]:
+        """An account's open orders, the oldest first; of a nonce only those that it knows."""
+        orders = self.matcher.orders
+        if command.scope != "nonce":
+            return orders.of(account)
+        digests = (self.entry.nonces.get((account, now, command.value)) for now in (False, True))
+        found = [orders.by_digest[d] for d in digests if d is not None and d in orders.by_digest]
+        return sorted(found, key=lambda order: order.number)
 
     def _protect(self, command: ProtectionSet) -> None:
         """Set a protection; one that means nothing has no effect."""
@@ -194,14 +216,20 @@ class Sequencer:
         """The time or prices have moved: what expires, strays from its ladder, or triggers."""
         if self.ahead.state.lifted is not None:
             return []
-        events = self.entry.expire()
-        events += self.entry.follow_marks()
-        for order in self.entry.triggered():
+        events = self.moves.expire()
+        events += self.moves.follow_marks()
+        for order in self.moves.triggered():
             if self.batching.is_crowded:
                 events += self._close()
             events.append(OrderTriggered(order.digest))
-            events += self.entry.fire(order)
+            events += self.moves.fire(order)
         return events
+
+    def _forget_expired(self) -> None:
+        """Orders that have expired and that nothing holds any more."""
+        needed = self.ahead.orders_held() | self.batching.open.orders
+        needed.update(self.matcher.orders.by_digest)
+        self.batching.placed.forget(self.world.now, needed)
 
     # Batches
 
@@ -230,7 +258,7 @@ class Sequencer:
             "nonces": self.entry.nonces,
             "open_batch": self.batching.open,
             "open_orders": list(self.matcher.orders.by_number.values()),
-            "placed": self.batching.placed,
+            "placed": self.batching.placed.orders,
             "protections": self.matcher.protections.rows,
         }
 
@@ -240,7 +268,7 @@ class Sequencer:
         bases: dict[int, int],
         next_number: int,
         next_sequence: int,
-        nonces: dict[tuple[int, bool, int], bytes],
+        nonces: dict[Nonce, bytes],
         open_batch: OpenBatch,
         open_orders: list[OpenOrder],
         placed: dict[bytes, OrderPlaced],
@@ -248,8 +276,9 @@ class Sequencer:
     ) -> None:
         """Go on from ``state``; what follows from it is made again."""
         self.ahead.state = ahead
-        self.batching.next_sequence, self.batching.open = next_sequence, open_batch
-        self.batching.placed = placed
+        self.batching.next_sequence = next_sequence
+        self.batching.placed.restore(placed)
+        self.batching.resume(open_batch)
         self.matcher.protections.rows = protections
         self.book.restore(bases)
         self.entry.next_number, self.entry.nonces = next_number, nonces

@@ -12,12 +12,15 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from novate import errors, limits
+from novate.errors import require
 from novate.model.packed import to_unsigned
 from novate.units import PPM, WAD, div_down, div_up
 
 if TYPE_CHECKING:
     from novate.model.state import World
 
+Positions = tuple[tuple[int, int], ...]
 IN_AUCTION = 1
 SECOND_SLOT = 2  # there are gains or debt, so slot 1 is in use
 
@@ -33,7 +36,7 @@ class Account:
     gain_previous: int = 0
     epoch: int = 0
     flags: int = 0
-    positions: tuple[tuple[int, int], ...] = ()
+    positions: Positions = ()
 
     @property
     def in_auction(self) -> bool:
@@ -97,6 +100,8 @@ def borrow_index(world: World) -> int:
 
 def gains(world: World, row: Account) -> int:
     """Value of the immature gains of a loaded account (wad, down)."""
+    if not (row.gain_now or row.gain_previous):
+        return 0
     epochs = world.ledger.epochs
     now = gain_value(row.gain_now, epochs[row.epoch].scale)
     return now + gain_value(row.gain_previous, epochs[row.epoch - 1].scale)
@@ -106,6 +111,8 @@ def load(world: World, row: Account) -> tuple[Account, int]:
     """Charge interest and mature gains; returns the row and the interest owed to the fee pot
     (rounded up).
     """
+    if row.cash >= 0 and not (row.gain_now or row.gain_previous):
+        return row, 0
     owed = 0
     cash = row.cash
     if cash < 0:
@@ -121,6 +128,22 @@ def load(world: World, row: Account) -> tuple[Account, int]:
         cash += gain_value(row.gain_now, epochs[row.epoch].scale)
         previous = 0
     return replace(row, cash=cash, gain_now=0, gain_previous=previous, epoch=epoch_now), owed
+
+
+def changed_positions(held: Positions, instrument: int, change: int) -> Positions:
+    """Positions (in instrument order) with ``change`` lots more of an instrument; those of zero
+    lots disappear. Errors: LotsOutOfRange, TooManyPositions.
+    """
+    at = 0
+    while at < len(held) and held[at][0] < instrument:
+        at += 1
+    here = at < len(held) and held[at][0] == instrument
+    lots = held[at][1] + change if here else change
+    require(abs(lots) <= limits.LOTS_MAX, errors.LotsOutOfRange)
+    changed = ((instrument, lots),) if lots else ()
+    positions = held[:at] + changed + held[at + here :]
+    require(len(positions) <= limits.POSITIONS_PER_ACCOUNT_MAX, errors.TooManyPositions)
+    return positions
 
 
 def sweep(world: World, row: Account, value_linear: int) -> Account:

@@ -53,12 +53,13 @@ def lowest(world: World, account: int) -> int:
 
 def left(world: World, order: Order, by_receipt: bool) -> int:
     """Lots the order may still trade; rejects what bars it."""
-    require(order.nonce >= lowest(world, order.account), errors.OrderCancelled)
-    if order.immediate:
-        flags = world.exchange.immediates[order.account, order.nonce]
+    account, nonce, immediate = order.account, order.nonce, order.immediate
+    require(nonce >= lowest(world, account), errors.OrderCancelled)
+    if immediate:
+        flags = world.exchange.immediates[account, nonce]
         standing = not flags & SPENT or (bool(flags & PARTLY) and by_receipt)
         require(standing, errors.NonceUsed)
-    lane = world.exchange.lanes[order.account, order.immediate, order.nonce]
+    lane = world.exchange.lanes[account, immediate, nonce]
     cancelled = lane.cancelled_from is not None and world.now >= lane.cancelled_from
     require(not cancelled, errors.OrderCancelled)
     require(order.revision >= lane.revision, errors.StaleRevision)
@@ -79,7 +80,7 @@ def record(world: World, order: Order, settled: int, by_receipt: bool) -> None:
             return
         world.exchange.immediates[nonce] = flags | PARTLY | (0 if by_receipt else SPENT)
     filled = lane.filled + settled
-    world.exchange.lanes[key] = replace(lane, filled=filled, revision=order.revision)
+    world.exchange.lanes[key] = Lane(filled, order.revision, lane.cancelled_from)
 
 
 def cancel(world: World, caller: str, account: int, nonce: int) -> None:

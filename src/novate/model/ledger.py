@@ -20,6 +20,7 @@ from novate.model.account import (
     Account,
     BorrowIndex,
     account_of,
+    changed_positions,
     gains,
     load,
     owner_of,
@@ -108,15 +109,8 @@ def no_worse(equity: int, required: int, equity_after: int, required_after: int)
 
 
 def change_lots(row: Account, instrument: int, change: int) -> Account:
-    """The row with ``change`` lots more of an instrument; positions of zero lots disappear."""
-    positions = dict(row.positions)
-    lots = positions.get(instrument, 0) + change
-    require(abs(lots) <= limits.LOTS_MAX, errors.LotsOutOfRange)
-    positions[instrument] = lots
-    if lots == 0:
-        del positions[instrument]
-    require(len(positions) <= limits.POSITIONS_PER_ACCOUNT_MAX, errors.TooManyPositions)
-    return replace(row, positions=tuple(sorted(positions.items())))
+    """The row with ``change`` lots more of an instrument."""
+    return replace(row, positions=changed_positions(row.positions, instrument, change))
 
 
 def credit(world: World, caller: str, account: int, instrument: int, amount: int) -> None:

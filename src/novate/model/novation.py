@@ -91,12 +91,13 @@ class Batch:
 
     def add_account(self, world: World, account: int) -> int:
         """Index of an account, loaded on first sight."""
-        if account not in self.accounts:
-            self.accounts.append(account)
-            stored = world.ledger.accounts[account]
-            row, owed = load(world, stored)
-            self.loaded.append((row, stored.cash, owed))
-        return self.accounts.index(account)
+        if account in self.accounts:
+            return self.accounts.index(account)
+        self.accounts.append(account)
+        stored = world.ledger.accounts[account]
+        row, owed = load(world, stored)
+        self.loaded.append((row, stored.cash, owed))
+        return len(self.accounts) - 1
 
     def add_instrument(self, world: World, instrument: int) -> int:
         """Index of an instrument, accrued on first sight."""
@@ -162,19 +163,32 @@ def _net(world: World, batch: Batch) -> Net:
     return net
 
 
-def add_trade(batch: Batch, net: Net, trade: Trade) -> None:
-    """Add one trade's lots, and what both sides book: variation, or cash for an option; fees."""
-    listing = batch.listings[trade.instrument]
+# An account's index, and what one trade books there: lots, variation, cash paid.
+Side = tuple[int, int, int, int]
+
+
+def sides(listing: Listing, trade: Trade) -> tuple[Side, Side]:
+    """What taker and maker book: lots, variation or for an option cash, fees."""
     signed = trade.lots if trade.taker_buys else -trade.lots
     value = signed * (listing.terms.price_lot(trade.price) - listing.market.funding_index)
     premium = 0
     if listing.terms.kind == OPTION:
         premium, value = value, 0
-    for side, lots, variation, paid in (
+    return (
         (trade.taker, signed, -value, premium + trade.fee_taker),
         (trade.maker, -signed, value, trade.fee_maker - premium),
-    ):
-        key = (side, trade.instrument)
+    )
+
+
+def add_trade(batch: Batch, net: Net, trade: Trade) -> None:
+    """Add up what one trade books."""
+    add_sides(net, trade.instrument, sides(batch.listings[trade.instrument], trade))
+
+
+def add_sides(net: Net, position: int, both: tuple[Side, Side]) -> None:
+    """The same of its sides; ``position``: the instrument's index."""
+    for side, lots, variation, paid in both:
+        key = (side, position)
         net.lots[key] = net.lots.get(key, 0) + lots
         net.variation[side] = net.variation.get(side, 0) + variation
         net.paid[side] = net.paid.get(side, 0) + paid

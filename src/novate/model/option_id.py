@@ -50,7 +50,7 @@ def future_id(underlying: int, slot: int) -> int:
 
 def is_dated(id: int) -> bool:
     """Whether ``id`` is that of an option or a dated future, listed or not."""
-    return is_option(id) or is_future(id)
+    return id >= DATED and (is_option(id) or is_future(id))
 
 
 def is_option(id: int) -> bool:

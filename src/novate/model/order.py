@@ -7,6 +7,7 @@ Packed and hashed by ``wire/order.py``, ``wire/eip712.py`` and ``contracts/order
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 REDUCE_ONLY = 1
 POST_ONLY = 2
@@ -14,6 +15,12 @@ IMMEDIATE = 4
 # Signed into an immediate order, which needs no revisions: for blocks alone (decision 17).
 BLOCK_REVISION = 2**16 - 1
 ZERO_ADDRESS = "0x" + "00" * 20
+
+
+@lru_cache(65_536)
+def owner_address(account: int) -> str:
+    """Address in the account's first 20 bytes."""
+    return f"0x{account >> 96:040x}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +42,7 @@ class Order:
     @property
     def owner(self) -> str:
         """Address in the account's first 20 bytes."""
-        return f"0x{self.account >> 96:040x}"
+        return owner_address(self.account)
 
     @property
     def size(self) -> int:
@@ -65,4 +72,4 @@ class Order:
     @property
     def block_only(self) -> bool:
         """Meets its counterpart in a block, and never the book."""
-        return self.immediate and self.revision == BLOCK_REVISION
+        return self.revision == BLOCK_REVISION and self.immediate

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 from novate import errors
 from novate.errors import require
 from novate.model import venue
-from novate.model.account import owner_of
-from novate.model.order import ZERO_ADDRESS, Order
+from novate.model.order import ZERO_ADDRESS, Order, owner_address
 
 if TYPE_CHECKING:
     from novate.model.state import World
@@ -62,7 +61,7 @@ class SessionKey:
 
 def owner(account: int) -> str:
     """Address in the account's first 20 bytes."""
-    return f"0x{owner_of(account):040x}"
+    return owner_address(account)
 
 
 def require_may_sign(world: World, order: Order, signer: str, underlying: int) -> None:

@@ -175,7 +175,7 @@ def _require_distinct(accounts: Sequence[int], orders: Sequence[Presented]) -> N
 
 def _admit(world: World, item: Presented, executor: str, approved: bool, by_receipt: bool) -> _Leg:
     """State of an order at the start of its batch; cheapest checks first."""
-    order, leg = item.order, _Leg(item.order)
+    order, owner, leg = item.order, item.order.owner, _Leg(item.order)
     open_now = order.executor == ZERO_ADDRESS and world.now >= order.exclusive_until
     try:
         require(order.size <= limits.LOTS_MAX, errors.MalformedOrder)
@@ -184,9 +184,9 @@ def _admit(world: World, item: Presented, executor: str, approved: bool, by_rece
         leg.left = fill_state.left(world, order, by_receipt)
         require(order.executor in (ZERO_ADDRESS, executor), errors.BadSignature)
         if item.contract_wallet:
-            standing = world.now < world.exchange.confirmed[order.owner, item.digest]
+            standing = world.now < world.exchange.confirmed[owner, item.digest]
             require(standing or item.consents, errors.BadSignature)
-        elif item.signer != order.owner or order.owner == ZERO_ADDRESS:
+        elif item.signer != owner or owner == ZERO_ADDRESS:
             underlying = world.ledger.terms_of(order.instrument).underlying
             session.require_may_sign(world, order, item.signer, underlying)
             leg.key = item.signer

@@ -3,8 +3,10 @@
 Orders arrive in the order of their records, those that wait when their trigger is told, and leave
 with ``OrderDone`` or ``OrderRejected``; in between nobody may trade before a better price, or
 before an earlier order at the same price. An edit shares what its nonce has filled, and keeps its
-place only at the same price and with no more left. It shares no code with the book: each side of
-an instrument is one list, sorted by price and arrival. Lots and wad prices as in the records.
+place only at the same price and with no more left. All that both have left trades; an order that
+may only reduce may be cut, by a position that is not in the journal. It shares no code with the
+book: each side of an instrument is one list, sorted by price and arrival. Lots and wad prices as in
+the records.
 
 A block (``BlockAccepted``) is no part of that queue: its orders meet each other alone, whole, at
 the one price that both signed, all legs or none; an order signed for blocks never meets the book.
@@ -18,7 +20,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from novate.model.order import BLOCK_REVISION, IMMEDIATE
+from novate.model.order import BLOCK_REVISION, IMMEDIATE, REDUCE_ONLY
 from novate.wire import records
 from novate.wire.records import (
     AnyRecord,
@@ -67,6 +69,7 @@ class _Entry:
     immediate: bool
     waits: bool
     blocks_only: bool
+    reduces_only: bool
     block: _Block | None = None
 
     @property
@@ -195,6 +198,7 @@ class Priority:
             immediate=bool(order.flags & IMMEDIATE) or record.fill_or_kill,
             waits=record.trigger != "",
             blocks_only=bool(order.flags & IMMEDIATE) and order.revision == BLOCK_REVISION,
+            reduces_only=bool(order.flags & REDUCE_ONLY),
             block=block,
         )
         self._add(record.digest, entry)
@@ -245,8 +249,9 @@ class Priority:
             raise OutOfOrder(f"traded at {price}, the maker asked {maker.price}")
         if self._best(taker) is not maker:
             raise OutOfOrder("another order had a better price or came earlier")
-        if record.lots != min(maker.left, taker.left):
-            raise OutOfOrder(f"{record.lots} lots, {min(maker.left, taker.left)} could trade")
+        most, cut = min(maker.left, taker.left), maker.reduces_only or taker.reduces_only
+        if record.lots != most and not (cut and record.lots < most):
+            raise OutOfOrder(f"{record.lots} lots, {most} could trade")
         for entry in (maker, taker):
             with self._moving(entry):
                 entry.left -= record.lots
