@@ -27,6 +27,7 @@ from typing import Any
 
 from coincurve import PrivateKey
 
+from novate.api import event_loop
 from novate.bench.api_host import PRICES_USD, TRADERS
 from novate.chain.node import local_key
 from novate.model.account import account_of
@@ -383,7 +384,7 @@ def measure(
         try:
             line = venue.stdout.readline()
             assert line, "the venue did not start"
-            return asyncio.run(_run(json.loads(line), venue.pid, seconds, orders, rate))
+            return event_loop.run(_run(json.loads(line), venue.pid, seconds, orders, rate))
         finally:
             venue.stdin.close()
             try:

@@ -43,6 +43,7 @@ __all__ = [
     "KIND_BYTES_MAX",
     "RECORD_BYTES_MAX",
     "Cursor",
+    "Group",
     "Head",
     "Journal",
     "Record",
@@ -59,8 +60,9 @@ _SPARE = re.compile(r"\.spare\.(\d+)\.\d+")
 class Journal:
     """One open journal: the single writer of its files, with all records in memory for followers.
 
-    Use from one thread (``write`` apart). After a failed sync, or once fenced, the object refuses further use: reopen
-    it. A full or read-only disk only refuses; the same call works again when there is room.
+    Use from one thread (``write`` apart). After a failed sync, or once fenced, the object refuses
+    further use: reopen it. A full or read-only disk only refuses; the same call works again when
+    there is room.
     """
 
     def __init__(

@@ -114,6 +114,9 @@ class Writer:
         Errors: ``RecordTooLarge`` for an empty segment; ``JournalFull``, ``JournalReadOnly`` when
         what would be left is kept for others.
         """
+        piece = self._pieces[-1]
+        if piece.left >= size + self.reserve_bytes:
+            return not piece.frames
         largest = self.segment_bytes - HEADER_BYTES
         require(size <= largest, RecordTooLarge, f"{size} bytes, a segment holds {largest}")
         keep = self.reserve_bytes * NEEDS.get(kind, Need.NEW) // 8
