@@ -205,6 +205,7 @@ async def served(venue: Venue) -> AsyncIterator[tuple[VenueApi, str]]:
     finally:
         await server.stop()
         running.cancel()
+        await asyncio.wait([running])
 
 
 @contextmanager

@@ -11,9 +11,9 @@ from typing import Any, Literal
 import msgspec
 
 from novate.api.numbers import Number, decimal
-from novate.api.private_methods import PlaceOrder, signed_order
 from novate.api.rejections import error_object
 from novate.api.rpc import Call, Parameters, method
+from novate.api.signed_orders import PlaceOrder, signed_order
 from novate.errors import REGISTRY, Rejected, TooManyItems, require
 from novate.model.bulk import ORDERS_MAX
 from novate.model.order import ZERO_ADDRESS

@@ -38,6 +38,6 @@ def settle_in() -> None:
 def _factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     if sys.platform == "win32":
         return None
-    import uvloop  # noqa: PLC0415  # it exists on no other system
+    import uvloop  # it exists on no other system
 
     return uvloop.new_event_loop

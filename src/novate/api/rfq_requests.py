@@ -10,11 +10,11 @@ from typing import Literal
 import msgspec
 
 from novate.api.numbers import Number, decimal
-from novate.api.private_methods import LABEL_MAX, PlaceOrder, signature_words, signed_order
 from novate.api.rejections import bad
 from novate.api.rfq import Rfq
 from novate.api.rfq_room import Room, clock_ms
 from novate.api.rpc import Call, Parameters
+from novate.api.signed_orders import LABEL_MAX, PlaceOrder, signature_words, signed_order
 from novate.errors import NoConsent, QuoteMismatch, require
 from novate.model.order import BLOCK_REVISION
 from novate.wire import block, eip712
