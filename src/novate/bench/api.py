@@ -23,7 +23,7 @@ from functools import partial
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, cast
 
 from coincurve import PrivateKey
 
@@ -109,10 +109,9 @@ class Line(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Ask for a WebSocket."""
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast(asyncio.Transport, transport)
         key = b64encode(bytes(16)).decode()
-        transport.write(
+        self.transport.write(
             f"GET {WEBSOCKET} HTTP/1.1\r\nHost: venue\r\nUpgrade: websocket\r\nConnection: Upgrade"
             f"\r\nSec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
         )
