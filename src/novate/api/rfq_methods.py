@@ -28,7 +28,6 @@ from novate.api.rfq_requests import (
     QuoteId,
     QuoteListing,
     RfqId,
-    checked_label,
     consent_of,
     hash_of,
     room_of,
@@ -36,7 +35,7 @@ from novate.api.rfq_requests import (
 )
 from novate.api.rfq_room import clock_ms
 from novate.api.rpc import Call, method
-from novate.api.signed_orders import LOTS_MAX
+from novate.api.signed_orders import LOTS_MAX, checked_label
 from novate.api.venue import VenueApi
 from novate.errors import (
     REGISTRY,

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import Literal
+from typing import Any, Literal, Protocol
 
 from msgspec.structs import replace
 
 from novate import errors
+from novate.api.market import Market
 from novate.api.numbers import Number, lots, positive_wad, price
 from novate.api.public_methods import parse_account
 from novate.api.rejections import bad
@@ -61,14 +62,51 @@ class PlaceOrder(Parameters):
     mmp: bool = False
 
 
+class SentOrder(Protocol):
+    """What of an order is signed, as it is sent: alone, or as one of a tree."""
+
+    instrument_name: str
+    amount: Number
+    price: Number
+    max_fee: Number
+    nonce: int
+    expiry: int
+    executor: str
+    time_in_force: Any
+    post_only: bool
+    reduce_only: bool
+
+    @property
+    def revision(self) -> int:
+        """Of an order of a tree: 0."""
+        ...
+
+    @property
+    def exclusive_until(self) -> int:
+        """Of an order of a tree: 0."""
+        ...
+
+
 def signed_order(call: Call, params: PlaceOrder, sells: bool, own: bool = True) -> SignedOrder:
     """The order that was signed, from what was sent. Errors: ``InvalidField``, those of names."""
     session = call.session
-    item = session.venue.market.named(params.instrument_name)
     account = parse_account(params.account) if params.account else session.account
     require(account == session.account or not own, errors.NotOwner)
-    if len(params.label) > LABEL_MAX or not params.label.isprintable():
+    checked_label(params.label)
+    order = order_sent(session.venue.market, account, params, sells)
+    return SignedOrder(order, *signature_words("signature", params.signature))
+
+
+def checked_label(text: str) -> str:
+    """A client's own words. Errors: ``InvalidField``."""
+    if len(text) > LABEL_MAX or not text.isprintable():
         raise bad("label", f"must be at most {LABEL_MAX} printable characters")
+    return text
+
+
+def order_sent(market: Market, account: int, params: SentOrder, sells: bool) -> Order:
+    """The order of an account, from what was sent. Errors: ``InvalidField``, those of names."""
+    item = market.named(params.instrument_name)
     immediate = params.time_in_force in ("immediate_or_cancel", "fill_or_kill")
     flags = REDUCE_ONLY * params.reduce_only | POST_ONLY * params.post_only | IMMEDIATE * immediate
     size = _within("amount", lots("amount", params.amount, item.lot_size), LOTS_MAX)
@@ -79,8 +117,7 @@ def signed_order(call: Call, params: PlaceOrder, sells: bool, own: bool = True) 
     executor = params.executor.lower()
     if executor != ZERO_ADDRESS and not is_address(executor):
         raise bad("executor", "must be 0x and 40 hexadecimal digits")
-    signature = signature_words("signature", params.signature)
-    order = Order(
+    return Order(
         account=account,
         instrument=item.id,
         lots=-size if sells else size,
@@ -93,10 +130,9 @@ def signed_order(call: Call, params: PlaceOrder, sells: bool, own: bool = True) 
         flags=flags,
         executor=executor,
     )
-    return SignedOrder(order, *signature)
 
 
-def _require_widths(params: PlaceOrder) -> None:
+def _require_widths(params: SentOrder) -> None:
     """What is signed as an unsigned integer fits it. Errors: ``InvalidField``."""
     wide = params.nonce >> 64 | params.expiry >> 40
     if wide | params.revision >> 16 | params.exclusive_until >> 40:

@@ -139,19 +139,16 @@ class Gateway:
             _require_ranges(order)
         share = signed.signature(0)
         signer = share.signer(self._separator, signed.orders[0]) or ""
+        owned = int(signer or "0x0", 16)  # whose accounts need no session key
         for order in signed.orders:
-            self._require_known(order, signer)
+            if not owned or order.account >> 96 != owned:
+                self._require_known(order, signer)
+        raw = bytes.fromhex(signer[2:])
+        digests = signed.order_digests(self._separator)
         return [
-            OrderPlaced(
-                digest=digest,
-                order=record_of(order),
-                signature=signed.signature(index).encode(),
-                signer=bytes.fromhex(signer[2:]),
-                received_ms=received_ms,
-                label=label,
-            )
-            for index, (order, digest) in enumerate(
-                zip(signed.orders, signed.order_digests(self._separator), strict=True)
+            OrderPlaced(digest, record_of(order), signature, raw, received_ms, label=label)
+            for order, digest, signature in zip(
+                signed.orders, digests, signed.encoded(), strict=True
             )
         ]
 
