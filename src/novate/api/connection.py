@@ -49,12 +49,12 @@ class Connection:
         loop = asyncio.get_running_loop()
         self.session = Session(venue, self.push, address=address)
         self.heard = self._alive = loop.time()
-        self._clock = loop.time
+        self._loop, self._clock = loop, loop.time
         self._transport = transport
         self._ping_seconds = ping_seconds
         self._frames = FrameReader(MESSAGE_BYTES_MAX)
         self._inbox: deque[bytes] = deque()
-        self._came = asyncio.Event()
+        self._idle: asyncio.Future[None] | None = None  # what waits for a request
         self._paused = False
         self._outbox: deque[bytes] = deque()
         self._bytes = 0
@@ -93,7 +93,8 @@ class Connection:
             self._transport.write(websocket.head(len(payload), websocket.PONG) + payload)
         elif opcode != websocket.PONG:
             self._inbox.append(payload)
-            self._came.set()
+            if self._idle is not None and not self._idle.done():
+                self._idle.set_result(None)
             if len(self._inbox) == INBOX_MAX and not self._transport.is_closing():
                 self._paused = True
                 self._transport.pause_reading()
@@ -160,9 +161,9 @@ class Connection:
 
     async def _read(self) -> None:
         while True:
-            while not self._inbox:
-                self._came.clear()
-                await self._came.wait()
+            if not self._inbox:
+                self._idle = self._loop.create_future()
+                await self._idle
             message = self._inbox.popleft()
             if self._paused and not self._inbox:
                 self._resume()

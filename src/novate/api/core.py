@@ -252,7 +252,11 @@ class Core:
             for command, refusal in zip(commands, refused, strict=True):
                 events = [] if refusal is not None else self.engine.handle(command)
                 for event in events:
-                    await self._append(event)
+                    try:
+                        self.journal.append(*records.encode(event))
+                    except Rejected as refused_now:
+                        await self._wait(refused_now)
+                        await self._append(event)
                 answers.append(events if refusal is None else refusal)
             self._ahead += len(commands)
             head = self.journal.head.sequence
@@ -365,6 +369,19 @@ class Core:
         for future in waiting:
             if not future.done():
                 future.set_exception(Rejected(OutcomeUnknown))
+
+
+async def heard(answer: Answer) -> list[list[AnyRecord] | Rejected]:
+    """An answer that others wait for too: who gives up waiting leaves it as it is."""
+    mine = asyncio.get_running_loop().create_future()
+
+    def tell(_: Answer) -> None:
+        if not mine.done():
+            mine.set_result(None)
+
+    answer.add_done_callback(tell)
+    await mine
+    return answer.result()
 
 
 def _class_of(command: AnyRecord) -> tuple[str, int]:

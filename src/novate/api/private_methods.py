@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from novate import errors
 from novate.api import positions
-from novate.api.core import Answer
+from novate.api.core import Answer, heard
 from novate.api.orders import OrderState
 from novate.api.rejections import bad
 from novate.api.rpc import Call, Parameters, method, now_us
@@ -121,7 +121,7 @@ async def entered(venue: VenueApi, digest: bytes, command: AnyRecord) -> None:
             answer.exception()  # it was heard, though nobody may wait any more
 
         under_way.add_done_callback(over)
-    (found,) = await asyncio.shield(under_way)
+    (found,) = await heard(under_way)
     if isinstance(found, Rejected):
         raise found
 
