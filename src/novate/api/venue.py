@@ -27,6 +27,8 @@ from novate.services.gateway import Gateway
 from novate.store.database import Database
 from novate.wire.records import AnyRecord, Matched, OracleRound, OrderDone, OrderPlaced
 
+# Of an order alone: nothing is listed by it, nor priced.
+_ORDERS = (OrderPlaced, OrderDone)
 # What a figure says, the name of its label, and its values.
 Figure = tuple[str, str, Mapping[str, float]]
 
@@ -77,7 +79,7 @@ class VenueApi:
         if isinstance(record, Matched):
             prices = self.market.prices(record.instrument)
             self.market.judged(record)
-        elif not isinstance(record, OrderPlaced | OrderDone):
+        elif not isinstance(record, _ORDERS):
             self.market.listings.follow(record)
             if isinstance(record, OracleRound):
                 self.market.history.sample(self.market.by_id.values())
