@@ -46,7 +46,8 @@ ORDERS_PER_RUN_MAX = 60_000
 RATE = 2_000
 TARGETS = {"orders_per_s": 20_000, "bulk_orders_per_s": 40_000, "p50_us": 500, "p99_us": 1_500}
 TEXT = (
-    "orders signed and framed before the clock runs; 64 connections of 16 accounts; 60 % rest, "
+    "orders signed and framed before the clock runs; 64 connections of 16 accounts "
+    "(trees: one each); 60 % rest, "
     "20 % are immediate and meet nobody, 20 % are immediate and trade; every signature verified, "
     "margin on, answered once the journal is synced; credit limits lifted, nothing settled; the "
     "load generator runs on the same cores"
@@ -207,9 +208,13 @@ class Load:
     def _line(self, number: int) -> Line:
         return Line(lambda message: self.answered[number](message))
 
-    async def closed(self, frames: list[list[bytes]], orders: int, seconds: float) -> float:
-        """Orders a second, each connection sending its next request when its last is answered."""
-        left, finished = len(self.lines), asyncio.Event()
+    async def closed(
+        self, frames: list[list[bytes]], orders: int, seconds: float
+    ) -> tuple[float, int]:
+        """Orders taken a second, and how many in all, each connection sending its next request when
+        its last is answered. What was refused counts for nothing.
+        """
+        left, finished = len(frames), asyncio.Event()
         begun = time.perf_counter()
         until, count, last = begun + seconds, 0, begun
 
@@ -221,7 +226,8 @@ class Load:
                 nonlocal left, count, last
                 last = time.perf_counter()
                 self.refused += message.count(b'"error"')
-                count += orders
+                if b'"result"' in message:
+                    count += orders
                 if queue and last < until:
                     line.send(queue.pop())
                     return
@@ -232,10 +238,10 @@ class Load:
             self.answered[number] = answered
             line.send(queue.pop())
 
-        for number in range(len(self.lines)):
+        for number in range(len(frames)):
             next_on(number)
         await finished.wait()
-        return count / (last - begun)
+        return count / (last - begun), count
 
     async def open_loop(self, frames: list[list[bytes]], rate: int) -> list[float]:
         """Seconds from each request's intended time to its answer."""
@@ -287,20 +293,23 @@ async def _run(
     await load.connect(said["port"])
     each = -(-orders // CONNECTIONS)  # division: rounded up
     timed = -(-min(rate * seconds, orders) // CONNECTIONS)
-    trees = max(-(-orders // CONNECTIONS // ORDERS_MAX), 1)
+    # one connection an account: 64 trees at once would be more than waits before load is shed
+    trees = max(-(-orders // TRADERS // ORDERS_MAX), 1)
 
-    def frames(make: Callable[[int], bytes], count: int) -> list[list[bytes]]:
-        return [[make(n % TRADERS) for _ in range(count)] for n in range(CONNECTIONS)]
+    def frames(
+        make: Callable[[int], bytes], count: int, lines: int = CONNECTIONS
+    ) -> list[list[bytes]]:
+        return [[make(n % TRADERS) for _ in range(count)] for n in range(lines)]
 
     await load.closed(frames(maker.one, 4), 1, 5)  # warm
     waits = await load.open_loop(frames(maker.one, timed), rate)
     parts = []
-    for make, count, size in ((maker.one, each, 1), (maker.many, trees, ORDERS_MAX)):
-        made = frames(make, count)
+    alone, bulk_of = (maker.one, each, CONNECTIONS), (maker.many, trees, TRADERS)
+    for (make, count, lines), size in ((alone, 1), (bulk_of, ORDERS_MAX)):
+        made = frames(make, count, lines)
         used, own = _processor(process), time.process_time()
-        rates = await load.closed(made, size, seconds)
+        rates, done = await load.closed(made, size, seconds)
         own, used = time.process_time() - own, _processor(process) - used
-        done = (count * CONNECTIONS - sum(map(len, made))) * size
         parts.append((rates, 1e6 * used / done, 1e6 * own / done))
     (single, cpu, load_us), (bulk, cpu_bulk, load_bulk) = parts
     await load.close()
