@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import threading
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
@@ -212,3 +214,63 @@ def test_while_it_is_barred_nothing_but_cancels_and_the_venues_own_records_enter
 
     made = serve(journal, work)
     assert made.shed == {"new": 1} and len(digests(journal, OrderPlaced)) == 1
+
+
+def test_while_one_group_is_synced_the_next_is_carried_out_but_nothing_told_before_it_is_durable(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced, may_sync = threading.Event(), threading.Event()
+    sync = journal_disk.sync_data
+
+    def slowly(descriptor: int) -> None:
+        synced.set()
+        assert may_sync.wait(10)
+        sync(descriptor)
+
+    async def work(venue: Core) -> None:
+        heard: list[AnyRecord] = []
+        venue.listeners.append(heard.append)
+        monkeypatch.setattr(journal_disk, "sync_data", slowly)
+        first = asyncio.create_task(venue.submit(order(1)))
+        await asyncio.to_thread(synced.wait)
+        second = asyncio.create_task(venue.submit(order(2)))
+        upkeep = asyncio.create_task(venue.enter(BatchDue(1)))
+        third = asyncio.create_task(venue.submit(order(3)))
+        await asyncio.sleep(0.05)
+        seen = venue.engine.seen  # type: ignore[attr-defined]
+        assert len(seen) == 2, "the world moves only once all before it is durable"
+        assert not heard and not any(task.done() for task in (first, second, upkeep, third))
+        assert not venue.settled and not digests(journal, OrderPlaced)
+        may_sync.set()
+        await asyncio.gather(first, second, upkeep, third)
+        assert [
+            type(record).__name__ for record in heard if not isinstance(record, OrderRejected)
+        ] == ["OrderPlaced", "OrderPlaced", "BatchDue", "OrderPlaced"]
+        assert venue.settled
+
+    serve(journal, work)
+
+
+def test_who_stops_the_core_waits_for_the_disk_and_acknowledges_what_it_holds(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced, sync = threading.Event(), journal_disk.sync_data
+
+    def slowly(descriptor: int) -> None:
+        synced.set()
+        time.sleep(0.1)
+        sync(descriptor)
+
+    async def run() -> None:
+        venue = Core(journal, Refusing())  # type: ignore[arg-type]
+        running = asyncio.create_task(venue.run())
+        monkeypatch.setattr(journal_disk, "sync_data", slowly)
+        sent = asyncio.create_task(venue.submit(order(1)))
+        await asyncio.to_thread(synced.wait)
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+        [event] = await sent
+        assert isinstance(event, OrderRejected) and venue.settled
+
+    asyncio.run(run())

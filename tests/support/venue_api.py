@@ -226,6 +226,7 @@ async def served(venue: Venue) -> AsyncIterator[tuple[VenueApi, str]]:
     finally:
         await server.stop()
         running.cancel()
+        await asyncio.wait([running])
 
 
 @contextmanager

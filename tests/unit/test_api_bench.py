@@ -6,7 +6,8 @@ import json
 
 from typer.testing import CliRunner
 
-from novate.bench.api import TARGETS, frame
+from novate.bench.api import TARGETS
+from novate.bench.api_line import frame
 from novate.cli.main import application
 
 SMALL = ["bench", "api", "--seconds", "1", "--orders", "1000", "--rate", "200", "--json"]

@@ -46,6 +46,9 @@ def test_every_order_proves_its_place(count: int) -> None:
         assert len(share.siblings) == signed.height
         assert share.root(order) == signed.root
         assert share.signer(SEPARATOR, order) == OWNER
+    shares = [signed.signature(index) for index in range(count)]
+    assert signed.encoded() == [share.encode() for share in shares]
+    assert [bulk.decode(data) for data in signed.encoded()] == shares
 
 
 def test_no_order_and_too_many_orders_are_refused() -> None:

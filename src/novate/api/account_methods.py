@@ -13,10 +13,11 @@ from typing import Any, Literal
 import msgspec
 
 from novate.api.numbers import Number, decimal, lots, price
-from novate.api.private_methods import PlaceOrder, cancel_for, held_by, signed_order
+from novate.api.private_methods import cancel_for, held_by
 from novate.api.public_methods import Nothing
 from novate.api.rejections import bad
 from novate.api.rpc import Call, Parameters, method, now_us
+from novate.api.signed_orders import PlaceOrder, signed_order
 from novate.errors import NotAuthenticated, OrderNotFound, Rejected, require
 from novate.model import ledger, waterfall
 from novate.model.margin import evaluate

@@ -6,14 +6,14 @@ take it; one command behind the other, all durable before the reply.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import msgspec
 
 from novate.api.numbers import Number, decimal
-from novate.api.private_methods import PlaceOrder, signed_order
 from novate.api.rejections import error_object
 from novate.api.rpc import Call, Parameters, method
+from novate.api.signed_orders import checked_label, order_sent, signature_words
 from novate.errors import REGISTRY, Rejected, TooManyItems, require
 from novate.model.bulk import ORDERS_MAX
 from novate.model.order import ZERO_ADDRESS
@@ -22,6 +22,9 @@ from novate.wire.bulk import BulkOrders
 
 class BulkOrder(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """One order of a tree; its fields are those of ``PlaceOrder``."""
+
+    revision: ClassVar[int] = 0
+    exclusive_until: ClassVar[int] = 0
 
     instrument_name: str
     direction: Literal["buy", "sell"]
@@ -52,8 +55,10 @@ async def place_orders(call: Call, params: PlaceOrders) -> list[dict[str, Any]]:
     """
     venue = call.session.venue
     require(0 < len(params.orders) <= ORDERS_MAX, TooManyItems)
-    made = [signed_order(call, _alone(o, params), o.direction == "sell") for o in params.orders]
-    tree = BulkOrders(tuple(one.order for one in made), made[0].r, made[0].vs)
+    market, account = venue.market, call.session.account
+    made = [order_sent(market, account, o, o.direction == "sell") for o in params.orders]
+    checked_label(params.label)
+    tree = BulkOrders(tuple(made), *signature_words("signature", params.signature))
     now_ms = call.us_in // 1_000  # division: to milliseconds
     placed = venue.gateway.tree(tree, now_ms, params.label)
     fresh = [one for one in placed if one.digest not in venue.orders.by_digest]
@@ -64,24 +69,6 @@ async def place_orders(call: Call, params: PlaceOrders) -> list[dict[str, Any]]:
         if isinstance(answer, Rejected)
     }
     return [_outcome(call, one.digest, refused.get(one.digest)) for one in placed]
-
-
-def _alone(order: BulkOrder, params: PlaceOrders) -> PlaceOrder:
-    """An order as if it had been sent alone."""
-    return PlaceOrder(
-        instrument_name=order.instrument_name,
-        amount=order.amount,
-        price=order.price,
-        max_fee=order.max_fee,
-        nonce=order.nonce,
-        expiry=order.expiry,
-        signature=params.signature,
-        executor=order.executor,
-        time_in_force=order.time_in_force,
-        post_only=order.post_only,
-        reduce_only=order.reduce_only,
-        label=params.label,
-    )
 
 
 def _outcome(call: Call, digest: bytes, refused: Rejected | None) -> dict[str, Any]:

@@ -9,9 +9,10 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from novate import errors
-from novate.api.private_methods import PlaceOrder, held_by, place, signed_order
+from novate.api.private_methods import held_by, place
 from novate.api.rejections import bad
 from novate.api.rpc import Call, method
+from novate.api.signed_orders import PlaceOrder, signed_order
 from novate.errors import require
 from novate.wire import eip712
 

@@ -3,8 +3,14 @@
 Owns: the one queue through which everything enters the journal (orders, cancels, rounds, chain
 transactions), so that its order is the journal's; group commit; load shed by class; and the
 listeners that follow every record after it is durable. A command's future ends with the events it
-caused, all of them durable: nothing is acknowledged before. Single-threaded: everything runs on one
-event loop.
+caused, all of them durable: nothing is acknowledged, and no listener told, before. Single-threaded,
+on one event loop, but for the wait for the disk: while one group of records is synced by a thread,
+the engine carries out the commands of the next.
+
+So the engine may be ahead of what was told, by the orders of one sync: of all that it knows only
+its books (who looks there sees orders that nobody has been told of yet). Commands that change its
+world (rounds, batches, the chain) wait until the disk has everything before them, and nothing else
+happens until they are told: the world and what listeners know of it never disagree.
 
 A journal that refuses (full, read-only) loses and doubles nothing: a command it does not take is
 refused by that name; what it has taken but cannot make durable waits here, and so does everything
@@ -19,10 +25,11 @@ import logging
 import time
 from collections import Counter, deque
 from collections.abc import Callable
-from typing import Protocol
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
-from novate.engine.journal import Journal
-from novate.engine.protection import Protection
+from novate.api.engine_port import Engine
+from novate.engine.journal import Group, Journal
 from novate.errors import (
     JournalFull,
     JournalReadOnly,
@@ -34,15 +41,18 @@ from novate.errors import (
 from novate.model.order import REDUCE_ONLY
 from novate.model.state import World
 from novate.wire import records
-from novate.wire.records import AnyRecord, CancelRequested, OrderPlaced
+from novate.wire.records import AnyRecord, CancelRequested, OrderPlaced, QuotesPlaced
 
 # Commands waiting for their turn, beyond which a class is refused: new orders first, cancels last.
 NEW_MAX = 10_000
 REDUCE_MAX = 15_000
 CANCEL_MAX = 40_000
 BATCH_MAX = 256
+AHEAD_MAX = 4_096  # commands carried out that the disk does not hold yet
 ANSWER_SECONDS_MAX = 5.0
 ROOM_SECONDS = 0.1
+# They leave the engine's world as it is until their batch closes; all others change it.
+_ORDERLY = (OrderPlaced, CancelRequested, QuotesPlaced)
 _NO_ROOM = (JournalFull, JournalReadOnly)
 _LOG = logging.getLogger("novate.core")
 
@@ -51,45 +61,19 @@ class CoreFailed(Exception):
     """Nothing may go on from here; a restart reads what is durable."""
 
 
-class Book(Protocol):
-    """What rests, by instrument."""
-
-    def depth(self, instrument: int, is_buy: bool, levels: int = ...) -> list[tuple[int, int]]:
-        """(price in ticks, lots) of one side, best first."""
-        ...
-
-    def warm(self) -> None:
-        """Make ready for the first order."""
-        ...
-
-
-class Engine(Protocol):
-    """The sequencer: a deterministic fold of the journal."""
-
-    world: World
-
-    @property
-    def book(self) -> Book:
-        """What rests."""
-        ...
-
-    @property
-    def placed(self) -> dict[bytes, OrderPlaced]:
-        """Every order that was taken, by its digest."""
-        ...
-
-    def protection(self, account: int, underlying: int) -> Protection:
-        """An account's market-maker protection in an underlying."""
-        ...
-
-    def handle(self, command: AnyRecord) -> list[AnyRecord]:
-        """Apply one command; the events it causes."""
-        ...
-
-
 Listener = Callable[[AnyRecord], None]
 Answer = asyncio.Future[list[list[AnyRecord] | Rejected]]
 Asked = tuple[list[AnyRecord], Answer]
+
+
+@dataclass(frozen=True, slots=True)
+class _Done:
+    """A client's commands with what came of each, and the journal's head behind them."""
+
+    commands: list[AnyRecord]
+    answers: list[list[AnyRecord] | Rejected]
+    future: Answer
+    sequence: int
 
 
 class Core:
@@ -105,8 +89,14 @@ class Core:
         self.barred: Rejected | None = None  # why no order may be taken, until it is taken back
         self.carried_out = self.listener_faults = 0
         self.shed: Counter[str] = Counter()
-        self._queue: asyncio.Queue[Asked] = asyncio.Queue()
+        self._queue: deque[Asked] = deque()
         self._waiting = 0
+        self._under_way: list[Asked] = []
+        self._asked = asyncio.Event()
+        self._done: deque[_Done] = deque()  # carried out, not durable or not told yet
+        self._ahead = 0  # commands in it
+        self._placed, self._told = asyncio.Event(), asyncio.Event()
+        self._stuck = False  # the journal refuses what it has taken
         # answers in the order asked for, each with the moment its client is told to wait no longer
         self._due: deque[tuple[float, Answer]] = deque()
         self._watch: asyncio.TimerHandle | None = None
@@ -181,7 +171,8 @@ class Core:
     def _queued(self, commands: list[AnyRecord]) -> Answer:
         future: Answer = asyncio.get_running_loop().create_future()
         self._waiting += len(commands)
-        self._queue.put_nowait((commands, future))
+        self._queue.append((commands, future))
+        self._asked.set()
         return future
 
     def _in_time(self, answer: Answer) -> Answer:
@@ -206,50 +197,117 @@ class Core:
     async def run(self) -> None:
         """Serve the queue until cancelled. Raises ``CoreFailed``."""
         require(not self.failed, Overloaded)
-        while True:
-            taken = [await self._queue.get()]
-            count = len(taken[0][0])
-            while count < BATCH_MAX and not self._queue.empty():
-                taken.append(self._queue.get_nowait())
-                count += len(taken[-1][0])
-            self._waiting -= count
-            self.busy = True
-            try:
-                await self._carry_out(taken)
-                self.busy = False
-            except Exception as error:
-                self.failed = True
-                self._give_up(taken)
-                raise CoreFailed(repr(error)) from error
-            # others (replies, reads) get their turn between batches
-            await asyncio.sleep(0)
+        try:
+            async with asyncio.TaskGroup() as parts:
+                parts.create_task(self._carry_out_all())
+                parts.create_task(self._write_all())
+        except ExceptionGroup as faults:
+            self.failed = True
+            self._give_up()
+            raise CoreFailed(repr(faults.exceptions[0])) from faults
 
-    async def _carry_out(self, taken: list[Asked]) -> None:
-        """Take the commands into the journal, carry them out, make them durable with their events
-        (one sync for all), then say so.
+    async def _carry_out_all(self) -> None:
+        """Take commands in their order, many at once, as long as the disk keeps up.
 
         If it is cancelled while it waits for room, the venue stays ``busy``: a restart completes
         what is then in the journal.
         """
+        while True:
+            while not self._queue:
+                self._asked.clear()
+                await self._asked.wait()
+            orderly = isinstance(self._queue[0][0][0], _ORDERLY)
+            await self._until_told(AHEAD_MAX if orderly else 0)
+            taken = self._under_way = self._take() if orderly else [self._queue.popleft()]
+            self._waiting -= sum(len(commands) for commands, _ in taken)
+            self.busy = True
+            await self._carry_out(taken)
+            if not orderly:
+                await self._commit()
+                self._acknowledge()
+            self._placed.set()
+            self._under_way, self.busy = [], False
+            # others (replies, reads) get their turn between batches
+            await asyncio.sleep(0)
+
+    def _take(self) -> list[Asked]:
+        """The next orderly commands."""
+        taken, count, queue = [self._queue.popleft()], 0, self._queue
+        while queue and count < BATCH_MAX and isinstance(queue[0][0][0], _ORDERLY):
+            taken.append(queue.popleft())
+            count += len(taken[-1][0])
+        return taken
+
+    async def _until_told(self, most: int) -> None:
+        """Wait until no more than so many commands are ahead of what was told."""
+        while self._ahead > most or self._stuck:
+            self._told.clear()
+            await self._told.wait()
+
+    async def _carry_out(self, taken: list[Asked]) -> None:
+        """Take the commands into the journal, carry them out, and their events in behind them."""
         refusals = [[self._admits(command) for command in commands] for commands, _ in taken]
-        done: list[tuple[list[list[AnyRecord] | Rejected], Asked]] = []
         for (commands, future), refused in zip(taken, refusals, strict=True):
             answers: list[list[AnyRecord] | Rejected] = []
             for command, refusal in zip(commands, refused, strict=True):
                 events = [] if refusal is not None else self.engine.handle(command)
                 for event in events:
-                    await self._append(event)
+                    try:
+                        self.journal.append(*records.encode(event))
+                    except Rejected as refused_now:
+                        await self._wait(refused_now)
+                        await self._append(event)
                 answers.append(events if refusal is None else refusal)
-            done.append((answers, (commands, future)))
-        await self._commit()
-        for answers, (commands, future) in done:
-            for command, answer in zip(commands, answers, strict=True):
+            self._ahead += len(commands)
+            head = self.journal.head.sequence
+            self._done.append(_Done(commands, answers, future, head))
+
+    async def _write_all(self) -> None:
+        """Have a thread write and sync what was appended, one group after the other, and say so."""
+        with ThreadPoolExecutor(1, "journal") as disk:
+            while True:
+                while not self._done:
+                    self._placed.clear()
+                    await self._placed.wait()
+                group = self.journal.begin_commit()
+                if group is not None:
+                    try:
+                        await self._write(disk, group)
+                    except Rejected as refused:
+                        self._stuck = True
+                        await self._wait(refused)
+                        await self._commit()
+                        self._stuck = False
+                self._acknowledge()
+
+    async def _write(self, disk: ThreadPoolExecutor, group: Group) -> None:
+        """One group. The thread is never left alone with the files: who cancels waits for it."""
+        writing, cancelled = disk.submit(self.journal.write, group), False
+        with self.journal.committing(group):
+            try:
+                await asyncio.shield(asyncio.wrap_future(writing))
+            except asyncio.CancelledError:
+                cancelled = True
+                writing.result()
+        if cancelled:
+            self._acknowledge()
+            raise asyncio.CancelledError
+
+    def _acknowledge(self) -> None:
+        """Tell the listeners, then the clients, what has become durable."""
+        durable = self.journal.durable.sequence
+        while self._done and self._done[0].sequence <= durable:
+            done = self._done.popleft()
+            self._ahead -= len(done.commands)
+            for command, answer in zip(done.commands, done.answers, strict=True):
                 if not isinstance(answer, Rejected):
                     self.carried_out += 1
-                    for record in (command, *answer):
-                        self._tell(record)
-            if not future.done():
-                future.set_result(answers)
+                    self._tell(command)
+                    for event in answer:
+                        self._tell(event)
+            if not done.future.done():
+                done.future.set_result(done.answers)
+        self._told.set()
 
     def _admits(self, command: AnyRecord) -> Rejected | None:
         """Why the journal does not take a command, which then has no trace; None if it does."""
@@ -303,13 +361,27 @@ class Core:
                 self.listener_faults += 1
                 _LOG.exception("a listener failed at %s", type(record).__name__)
 
-    def _give_up(self, taken: list[Asked]) -> None:
+    def _give_up(self) -> None:
         """Nobody waits for an answer that will not come."""
-        while not self._queue.empty():
-            taken.append(self._queue.get_nowait())
-        for _, future in taken:
+        waiting = [*(done.future for done in self._done)]
+        waiting += [future for _, future in (*self._under_way, *self._queue)]
+        self._queue.clear()
+        for future in waiting:
             if not future.done():
                 future.set_exception(Rejected(OutcomeUnknown))
+
+
+async def heard(answer: Answer) -> list[list[AnyRecord] | Rejected]:
+    """An answer that others wait for too: who gives up waiting leaves it as it is."""
+    mine = asyncio.get_running_loop().create_future()
+
+    def tell(_: Answer) -> None:
+        if not mine.done():
+            mine.set_result(None)
+
+    answer.add_done_callback(tell)
+    await mine
+    return answer.result()
 
 
 def _class_of(command: AnyRecord) -> tuple[str, int]:

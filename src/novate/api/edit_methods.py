@@ -11,9 +11,10 @@ from typing import Any
 
 from novate import errors
 from novate.api.orders import OrderState
-from novate.api.private_methods import PlaceOrder, own_order, place, signed_order
+from novate.api.private_methods import own_order, place
 from novate.api.rejections import bad
 from novate.api.rpc import Call, method
+from novate.api.signed_orders import PlaceOrder, signed_order
 from novate.errors import OrderNotFound, Rejected, require
 from novate.wire import eip712
 

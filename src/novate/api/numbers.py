@@ -25,8 +25,6 @@ def wad(field: str, value: object) -> int:
     return _exact(field, _text_of(field, value))
 
 
-# prices, sizes and fees come again and again; what is refused is not kept
-@lru_cache(16_384)
 def _exact(field: str, text: str) -> int:
     """A plain decimal as wad. Errors: ``InvalidField``."""
     if len(text) > DIGITS_MAX or not _DECIMAL.match(text):
@@ -41,6 +39,12 @@ def _exact(field: str, text: str) -> int:
     return sign * (int(whole) * WAD + int(rest.ljust(18, "0")))
 
 
+# what comes again and again is worked out once; what is refused is not kept. The type is a part of
+# what is remembered: to a dictionary, 1 and 1.0 and True are one
+_remembered = lru_cache(16_384, typed=True)
+
+
+@_remembered
 def positive_wad(field: str, value: object) -> int:
     """A decimal above zero as wad. Errors: ``InvalidField``."""
     found = wad(field, value)
@@ -49,6 +53,7 @@ def positive_wad(field: str, value: object) -> int:
     return found
 
 
+@_remembered
 def lots(field: str, value: object, lot_size: int) -> int:
     """An amount in base units as whole lots. Errors: ``InvalidField``."""
     amount = positive_wad(field, value)
@@ -57,6 +62,7 @@ def lots(field: str, value: object, lot_size: int) -> int:
     return amount // lot_size  # division: exact
 
 
+@_remembered
 def price(field: str, value: object, tick: int) -> int:
     """A price on the instrument's tick, in wad. Errors: ``InvalidField``."""
     found = positive_wad(field, value)
@@ -65,6 +71,7 @@ def price(field: str, value: object, tick: int) -> int:
     return found
 
 
+@lru_cache(65_536)
 def decimal(amount: int) -> str:
     """A wad amount as the shortest decimal string; exact."""
     whole, rest = divmod(abs(amount), WAD)

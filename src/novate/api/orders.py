@@ -117,19 +117,21 @@ class Orders:
     def follow(self, record: AnyRecord, prices: tuple[int, int] = (0, 0)) -> None:
         """Take in one durable record; ``prices``: mark and index of a match's instrument (wad)."""
         match record:
-            case OrderPlaced() | QuotesPlaced():
+            case OrderPlaced():
+                self._placed(record)
+            case OrderDone():
+                self._done(record)
+            case Matched():
+                self._matched(record, prices)
+            case QuotesPlaced():
                 for placed in records.orders_in(record):
-                    self._placed(placed, is_quote=isinstance(record, QuotesPlaced))
+                    self._placed(placed, is_quote=True)
             case BlockAccepted():
                 for placed in record.orders:
                     self._placed(placed)
                     self.blocks[placed.digest] = record.rfq
             case OrderRejected():
                 self._rejected(record)
-            case Matched():
-                self._matched(record, prices)
-            case OrderDone():
-                self._done(record)
             case OrderSlid():
                 self.by_digest[record.digest].resting_price = records.number(record.price)
             case OrderTriggered():

@@ -9,66 +9,24 @@ order sent again gets the first one's answer, never a second order.
 from __future__ import annotations
 
 import asyncio
-import re
-from functools import lru_cache
 from itertools import takewhile
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
 from novate import errors
 from novate.api import positions
-from novate.api.core import Answer
-from novate.api.numbers import Number, lots, positive_wad, price
+from novate.api.core import Answer, heard
 from novate.api.orders import OrderState
-from novate.api.public_methods import parse_account
 from novate.api.rejections import bad
 from novate.api.rpc import Call, Parameters, method, now_us
+from novate.api.signed_orders import PlaceOrder, instructed, signed_order
 from novate.errors import REGISTRY, OrderNotFound, Rejected, require
-from novate.model.order import IMMEDIATE, POST_ONLY, REDUCE_ONLY, ZERO_ADDRESS, Order
-from novate.services.gateway import is_address
-from novate.wire.order import SignedOrder
-from novate.wire.records import AnyRecord, CancelRequested, OrderDone, OrderPlaced
+from novate.wire.records import AnyRecord, CancelRequested, OrderDone
 
 if TYPE_CHECKING:
     from novate.api.session import Session
     from novate.api.venue import VenueApi
-
-LABEL_MAX = 64
-LOTS_MAX = 2**43 - 1
-MONEY_MAX = 2**128 - 1
-BITS = {"nonce": 64, "expiry": 40, "revision": 16, "exclusive_until": 40}
-_SIGNATURE = re.compile("(?:0x)?([0-9a-fA-F]{64})([0-9a-fA-F]{64})")
-OrderType = Literal["limit", "stop_limit", "take_limit", "stop_market", "take_market"]
-SelfTrading = Literal["cancel_maker", "reject_taker", "cancel_both"]
-
-
-class PlaceOrder(Parameters):
-    """A signed order; ``max_fee`` in USD a contract (lot), ``expiry`` and times in unix seconds."""
-
-    instrument_name: str
-    amount: Number
-    price: Number
-    max_fee: Number
-    nonce: int
-    expiry: int
-    signature: str
-    account: str = ""
-    revision: int = 0
-    exclusive_until: int = 0
-    executor: str = ZERO_ADDRESS
-    type: OrderType = "limit"
-    time_in_force: Literal[
-        "good_til_cancelled", "good_til_date", "immediate_or_cancel", "fill_or_kill"
-    ] = "good_til_cancelled"
-    post_only: bool = False
-    reject_post_only: bool = True
-    reduce_only: bool = False
-    label: str = ""
-    self_trading: SelfTrading = "cancel_maker"
-    trigger: Literal["", "mark_price"] = ""
-    trigger_price: Number | None = None
-    mmp: bool = False
 
 
 class OrderId(Parameters):
@@ -111,82 +69,6 @@ class Nothing(Parameters):
     """No parameters."""
 
 
-def signed_order(call: Call, params: PlaceOrder, sells: bool, own: bool = True) -> SignedOrder:
-    """The order that was signed, from what was sent. Errors: ``InvalidField``, those of names."""
-    session = call.session
-    item = session.venue.market.named(params.instrument_name)
-    account = parse_account(params.account) if params.account else session.account
-    require(account == session.account or not own, errors.NotOwner)
-    if len(params.label) > LABEL_MAX or not params.label.isprintable():
-        raise bad("label", f"must be at most {LABEL_MAX} printable characters")
-    immediate = params.time_in_force in ("immediate_or_cancel", "fill_or_kill")
-    flags = REDUCE_ONLY * params.reduce_only | POST_ONLY * params.post_only | IMMEDIATE * immediate
-    size = _within("amount", lots("amount", params.amount, item.lot_size), LOTS_MAX)
-    for name, bits in BITS.items():
-        # a negative number shifted stays negative
-        if getattr(params, name) >> bits:
-            raise bad(name, f"must be a whole number from 0 to 2^{bits} - 1")
-    if 0 < item.expiry < params.expiry:
-        # its number will be another's; an order that lived on would be for that one
-        raise bad("expiry", f"must be at most {item.expiry}, when {item.name} expires")
-    executor = params.executor.lower()
-    if not is_address(executor):
-        raise bad("executor", "must be 0x and 40 hexadecimal digits")
-    signature = signature_words("signature", params.signature)
-    order = Order(
-        account=account,
-        instrument=item.id,
-        lots=-size if sells else size,
-        price=_within("price", price("price", params.price, item.tick), MONEY_MAX),
-        max_fee=_within("max_fee", positive_wad("max_fee", params.max_fee), MONEY_MAX),
-        nonce=params.nonce,
-        expiry=params.expiry,
-        revision=params.revision,
-        exclusive_until=params.exclusive_until,
-        flags=flags,
-        executor=executor,
-    )
-    return SignedOrder(order, *signature)
-
-
-@lru_cache(256)  # all orders of a tree share one
-def signature_words(field: str, text: str) -> tuple[int, int]:
-    """A compact signature's words. Errors: ``InvalidField``."""
-    found = _SIGNATURE.fullmatch(text)
-    if found is None:
-        raise bad(field, "must be 0x and 128 hexadecimal digits: r, then s with its parity")
-    return int(found[1], 16), int(found[2], 16)
-
-
-def _within(name: str, value: int, most: int) -> int:
-    if value > most:
-        raise bad(name, "is too large")
-    return value
-
-
-def instructed(command: OrderPlaced, params: PlaceOrder, tick: int) -> OrderPlaced:
-    """The command with what was said beside the signed order: slides, trigger, protection.
-
-    Errors: ``InvalidField``, those of ``price``.
-    """
-    kind, _, way = params.type.partition("_")
-    trigger, wanted = "", 0
-    if way:
-        if params.trigger_price is None:
-            raise bad("trigger_price", f"is needed for type {params.type}")
-        if way == "market" and params.time_in_force != "immediate_or_cancel":
-            raise bad("time_in_force", f"must be immediate_or_cancel for type {params.type}")
-        trigger, wanted = kind, price("trigger_price", params.trigger_price, tick)
-    elif params.trigger or params.trigger_price is not None:
-        raise bad("trigger", "needs a type such as stop_limit")
-    slides = params.post_only and not params.reject_post_only
-    if not (slides or trigger or params.mmp):
-        return command
-    return replace(
-        command, slides=slides, trigger=trigger, trigger_price=str(wanted), mmp=params.mmp
-    )
-
-
 async def place(
     call: Call, params: PlaceOrder, sells: bool, amends: bool = False
 ) -> dict[str, Any]:
@@ -197,20 +79,24 @@ async def place(
     """
     venue = call.session.venue
     signed = signed_order(call, params, sells)
+    digest = venue.gateway.digest(signed.order)
+    signer = await venue.signatures.signer(digest, signed.r, signed.vs)
     kill = params.time_in_force == "fill_or_kill"
     now_ms = call.us_in // 1_000  # division: to milliseconds
-    command = venue.gateway.order(signed, now_ms, kill, params.self_trading, params.label)
+    command = venue.gateway.verified(
+        signed, digest, signer, now_ms, kill, params.self_trading, params.label
+    )
     item = venue.market.named(params.instrument_name)
     command = instructed(command, params, item.tick)
     if amends:
         command = replace(command, amends=True)
-    known = venue.orders.by_digest.get(command.digest)
+    known = venue.orders.by_digest.get(digest)
     if known is None:
-        await entered(venue, command.digest, command)
-        known = venue.orders.by_digest[command.digest]
+        await entered(venue, digest, command)
+        known = venue.orders.by_digest[digest]
     if known.state == "rejected":
         raise Rejected(REGISTRY[known.reason])
-    trades = taken_by(venue, known, command.digest) if known.filled else []
+    trades = taken_by(venue, known, digest) if known.filled else []
     return {"order": venue.market.order(known), "trades": trades}
 
 
@@ -223,29 +109,21 @@ def taken_by(venue: VenueApi, state: OrderState, digest: bytes) -> list[dict[str
 
 
 async def entered(venue: VenueApi, digest: bytes, command: AnyRecord) -> None:
-    """One entry of what a digest names, which all who send it meanwhile wait for."""
+    """One entry of what a digest names, which all who send it meanwhile wait for; it is under way
+    until it is durable or refused, whoever still waits.
+    """
     under_way = venue.placing.get(digest)
     if under_way is None:
-        under_way = _enter(venue, digest, command)
-    await asyncio.shield(under_way)
+        under_way = venue.placing[digest] = venue.core.begin([command])
 
+        def over(answer: Answer) -> None:
+            del venue.placing[digest]
+            answer.exception()  # it was heard, though nobody may wait any more
 
-def _enter(venue: VenueApi, digest: bytes, command: AnyRecord) -> asyncio.Future[None]:
-    """Enter a command; it is under way until it is durable or refused, whoever still waits."""
-    entry: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    answer = venue.core.begin([command])
-    venue.placing[digest] = entry
-
-    def told(answer: Answer) -> None:
-        del venue.placing[digest]
-        found = answer.exception() or answer.result()[0]
-        if isinstance(found, BaseException):
-            entry.set_exception(found)
-        else:
-            entry.set_result(None)
-
-    answer.add_done_callback(told)
-    return entry
+        under_way.add_done_callback(over)
+    (found,) = await heard(under_way)
+    if isinstance(found, Rejected):
+        raise found
 
 
 @method("private/buy", PlaceOrder, scope="trade", cost=2)

@@ -13,19 +13,17 @@ from typing import Any, Literal
 import msgspec
 
 from novate.api.numbers import Number, decimal, lots, positive_wad, price, wad
-from novate.api.private_methods import (
+from novate.api.private_methods import cancel_for, entered, require_cancels
+from novate.api.rejections import bad, error_object
+from novate.api.rpc import Call, Parameters, method, now_us
+from novate.api.signed_orders import (
     BITS,
     LOTS_MAX,
     MONEY_MAX,
     SelfTrading,
-    cancel_for,
-    entered,
-    require_cancels,
+    checked_label,
     signature_words,
 )
-from novate.api.rejections import bad, error_object
-from novate.api.rfq_requests import checked_label
-from novate.api.rpc import Call, Parameters, method, now_us
 from novate.errors import REGISTRY, Rejected
 from novate.model.order import POST_ONLY, ZERO_ADDRESS, Order
 from novate.services.gateway import is_address

@@ -15,7 +15,6 @@ from typing import Any
 
 from novate import errors
 from novate.api.numbers import decimal, lots
-from novate.api.private_methods import LOTS_MAX
 from novate.api.public_methods import Nothing, parse_account
 from novate.api.rejections import bad
 from novate.api.rfq import SECONDS_MAX, SECONDS_MIN, Leg, Quote, Rfq, State
@@ -29,7 +28,6 @@ from novate.api.rfq_requests import (
     QuoteId,
     QuoteListing,
     RfqId,
-    checked_label,
     consent_of,
     hash_of,
     room_of,
@@ -37,6 +35,7 @@ from novate.api.rfq_requests import (
 )
 from novate.api.rfq_room import clock_ms
 from novate.api.rpc import Call, method
+from novate.api.signed_orders import LOTS_MAX, checked_label
 from novate.api.venue import VenueApi
 from novate.errors import (
     REGISTRY,

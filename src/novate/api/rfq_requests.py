@@ -10,11 +10,15 @@ from typing import Literal
 import msgspec
 
 from novate.api.numbers import Number, decimal
-from novate.api.private_methods import LABEL_MAX, PlaceOrder, signature_words, signed_order
 from novate.api.rejections import bad
 from novate.api.rfq import Rfq
 from novate.api.rfq_room import Room, clock_ms
 from novate.api.rpc import Call, Parameters
+from novate.api.signed_orders import (
+    PlaceOrder,
+    signature_words,
+    signed_order,
+)
 from novate.errors import NoConsent, QuoteMismatch, require
 from novate.model.order import BLOCK_REVISION
 from novate.wire import block, eip712
@@ -165,13 +169,6 @@ def consent_of(
     signer = bytes.fromhex((eip712.recover(digest, r, vs) or "0x")[2:])
     require({placed.signer for placed in orders} == {signer}, NoConsent)
     return r.to_bytes(32, "big") + vs.to_bytes(32, "big")
-
-
-def checked_label(text: str) -> str:
-    """A client's own words. Errors: ``InvalidField``."""
-    if len(text) > LABEL_MAX or not text.isprintable():
-        raise bad("label", f"must be at most {LABEL_MAX} printable characters")
-    return text
 
 
 def room_of(call: Call) -> Room:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 KIND = "block_rfq"
 Followers = dict[str, dict[int, "Session"]]
+_DECIDING = (OrderDone, OrderRejected)
 
 
 def clock_ms() -> int:
@@ -165,7 +166,7 @@ class Room:
 
     def follow(self, record: AnyRecord) -> None:
         """A durable record decides what was accepted."""
-        if not isinstance(record, OrderDone | OrderRejected):
+        if not isinstance(record, _DECIDING):
             return
         trades = isinstance(record, OrderDone)
         found = self.desk.decided(record.digest, trades)

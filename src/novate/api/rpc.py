@@ -13,6 +13,7 @@ import re
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
@@ -114,13 +115,18 @@ def typed(params: object, kind: type[Parameters]) -> Parameters:
     """Parameters as their type. Errors: ``InvalidField``, naming the field."""
     try:
         if isinstance(params, msgspec.Raw):
-            found = msgspec.json.decode(bytes(params) or b"{}", type=kind)
+            found = _decoder(kind).decode(params)
         else:
             # a query string: every value is text
             found = msgspec.convert(params, kind, strict=False)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Rejected(InvalidField, named(str(error))[:200]) from None
     return found
+
+
+@lru_cache(None)  # as many as there are methods
+def _decoder(kind: type[Parameters]) -> msgspec.json.Decoder[Parameters]:
+    return msgspec.json.Decoder(kind)
 
 
 def named(text: str) -> str:

@@ -9,6 +9,7 @@ import asyncio
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from novate.api.account_feeds import AccountFeeds
 from novate.api.core import Core
@@ -18,13 +19,16 @@ from novate.api.metrics import Part
 from novate.api.orders import Orders
 from novate.api.rfq_room import Room
 from novate.api.session import Limits
+from novate.api.signatures import Signatures
 from novate.api.tokens import Tokens
 from novate.chain.deployment import Deployment
 from novate.config import Parameters
 from novate.services.gateway import Gateway
 from novate.store.database import Database
-from novate.wire.records import AnyRecord, Matched, OracleRound
+from novate.wire.records import AnyRecord, Matched, OracleRound, OrderDone, OrderPlaced
 
+# Of an order alone: nothing is listed by it, nor priced.
+_ORDERS = (OrderPlaced, OrderDone)
 # What a figure says, the name of its label, and its values.
 Figure = tuple[str, str, Mapping[str, float]]
 
@@ -52,7 +56,8 @@ class VenueApi:
     tokens: Tokens = field(default_factory=Tokens)
     limits: Limits = field(default_factory=Limits)
     switches: dict[int, asyncio.Task[None]] = field(default_factory=dict)
-    placing: dict[bytes, asyncio.Future[None]] = field(default_factory=dict)
+    placing: dict[bytes, asyncio.Future[Any]] = field(default_factory=dict)
+    signatures: Signatures = field(default_factory=Signatures)
     cut_off: Counter[str] = field(default_factory=Counter)
     faults: int = 0
     requests: Counter[str] = field(default_factory=Counter)
@@ -71,12 +76,13 @@ class VenueApi:
     def follow(self, record: AnyRecord) -> None:
         """Take in one durable record, then tell who follows it."""
         prices = (0, 0)
-        self.market.listings.follow(record)
         if isinstance(record, Matched):
             prices = self.market.prices(record.instrument)
             self.market.judged(record)
-        elif isinstance(record, OracleRound):
-            self.market.history.sample(self.market.by_id.values())
+        elif not isinstance(record, _ORDERS):
+            self.market.listings.follow(record)
+            if isinstance(record, OracleRound):
+                self.market.history.sample(self.market.by_id.values())
         self.orders.follow(record, prices)
         self.feeds.follow(record)
         self.account_feeds.follow(record)

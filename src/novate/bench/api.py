@@ -16,7 +16,7 @@ import os
 import subprocess
 import sys
 import time
-from base64 import b64encode
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -27,7 +27,9 @@ from typing import Any
 
 from coincurve import PrivateKey
 
+from novate.api import event_loop
 from novate.bench.api_host import PRICES_USD, TRADERS
+from novate.bench.api_line import Line, frame
 from novate.chain.node import local_key
 from novate.model.account import account_of
 from novate.model.bulk import ORDERS_MAX
@@ -44,12 +46,12 @@ ORDERS_PER_RUN_MAX = 60_000
 RATE = 2_000
 TARGETS = {"orders_per_s": 20_000, "bulk_orders_per_s": 40_000, "p50_us": 500, "p99_us": 1_500}
 TEXT = (
-    "orders signed and framed before the clock runs; 64 connections of 16 accounts; 60 % rest, "
+    "orders signed and framed before the clock runs; 64 connections of 16 accounts "
+    "(trees: one each); 60 % rest, "
     "20 % are immediate and meet nobody, 20 % are immediate and trade; every signature verified, "
     "margin on, answered once the journal is synced; credit limits lifted, nothing settled; the "
     "load generator runs on the same cores"
 )
-WEBSOCKET = "/ws/api/v1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,8 @@ class ApiReport:
     seconds: float
     cpu_us: int
     cpu_bulk_us: int
+    load_us: int
+    load_bulk_us: int
 
     def document(self) -> dict[str, Any]:
         """The report as JSON."""
@@ -76,6 +80,8 @@ class ApiReport:
             "p99_us": self.p99_us,
             "venue_cpu_us_an_order": self.cpu_us,
             "venue_cpu_us_an_order_in_bulk": self.cpu_bulk_us,
+            "load_cpu_us_an_order": self.load_us,
+            "load_cpu_us_an_order_in_bulk": self.load_bulk_us,
             "latency_at_orders_per_s": self.rate,
             "targets": TARGETS,
             "orders": self.sent,
@@ -83,67 +89,6 @@ class ApiReport:
             "seconds_each": self.seconds,
             "what": TEXT,
         }
-
-
-def frame(payload: bytes) -> bytes:
-    """A client's text frame; a mask of zeros leaves the payload as it is."""
-    size = len(payload)
-    if size < 126:
-        head = bytes((0x81, 0x80 | size))
-    elif size < 1 << 16:
-        head = bytes((0x81, 0x80 | 126)) + size.to_bytes(2, "big")
-    else:
-        head = bytes((0x81, 0x80 | 127)) + size.to_bytes(8, "big")
-    return head + bytes(4) + payload
-
-
-class Line(asyncio.Protocol):
-    """One WebSocket: frames out, whole messages in."""
-
-    def __init__(self, on_message: Callable[[bytes], None]) -> None:
-        self.on_message = on_message
-        self.open = asyncio.get_running_loop().create_future()
-        self.transport: asyncio.Transport
-        self._buffer = bytearray()
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Ask for a WebSocket."""
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
-        key = b64encode(bytes(16)).decode()
-        transport.write(
-            f"GET {WEBSOCKET} HTTP/1.1\r\nHost: venue\r\nUpgrade: websocket\r\nConnection: Upgrade"
-            f"\r\nSec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
-        )
-
-    def data_received(self, data: bytes) -> None:
-        """Cut what came into messages."""
-        buffer = self._buffer
-        buffer += data
-        if not self.open.done():
-            head, found, rest = bytes(buffer).partition(b"\r\n\r\n")
-            if not found:
-                return
-            assert b" 101 " in head.split(b"\r\n")[0], head
-            self._buffer = buffer = bytearray(rest)
-            self.open.set_result(None)
-        while len(buffer) >= 2:
-            size, start = buffer[1] & 127, 2
-            if size > 125:
-                start = 4 if size == 126 else 10
-                if len(buffer) < start:
-                    return
-                size = int.from_bytes(buffer[2:start], "big")
-            if len(buffer) < start + size:
-                return
-            kind, message = buffer[0] & 15, bytes(buffer[start : start + size])
-            del buffer[: start + size]
-            if kind == 1:
-                self.on_message(message)
-
-    def send(self, data: bytes) -> None:
-        """A frame that was made before."""
-        self.transport.write(data)
 
 
 @dataclass(slots=True)
@@ -263,9 +208,13 @@ class Load:
     def _line(self, number: int) -> Line:
         return Line(lambda message: self.answered[number](message))
 
-    async def closed(self, frames: list[list[bytes]], orders: int, seconds: float) -> float:
-        """Orders a second, each connection sending its next request when its last is answered."""
-        left, finished = len(self.lines), asyncio.Event()
+    async def closed(
+        self, frames: list[list[bytes]], orders: int, seconds: float
+    ) -> tuple[float, int]:
+        """Orders taken a second, and how many in all, each connection sending its next request when
+        its last is answered. What was refused counts for nothing.
+        """
+        left, finished = len(frames), asyncio.Event()
         begun = time.perf_counter()
         until, count, last = begun + seconds, 0, begun
 
@@ -277,7 +226,8 @@ class Load:
                 nonlocal left, count, last
                 last = time.perf_counter()
                 self.refused += message.count(b'"error"')
-                count += orders
+                if b'"result"' in message:
+                    count += orders
                 if queue and last < until:
                     line.send(queue.pop())
                     return
@@ -288,22 +238,22 @@ class Load:
             self.answered[number] = answered
             line.send(queue.pop())
 
-        for number in range(len(self.lines)):
+        for number in range(len(frames)):
             next_on(number)
         await finished.wait()
-        return count / (last - begun)
+        return count / (last - begun), count
 
     async def open_loop(self, frames: list[list[bytes]], rate: int) -> list[float]:
         """Seconds from each request's intended time to its answer."""
         total = sum(map(len, frames))
         waits: list[float] = []
-        due: list[list[float]] = [[] for _ in self.lines]
+        due: list[deque[float]] = [deque() for _ in self.lines]
         finished = asyncio.Event()
 
         def listener(number: int) -> Callable[[bytes], None]:
             def answered(message: bytes) -> None:
                 self.refused += message.count(b'"error"')
-                waits.append(time.perf_counter() - due[number].pop(0))
+                waits.append(time.perf_counter() - due[number].popleft())
                 if len(waits) == total:
                     finished.set()
 
@@ -311,15 +261,20 @@ class Load:
 
         for number in range(len(self.lines)):
             self.answered[number] = listener(number)
-        begun, sent = time.perf_counter() + 0.05, 0
-        while sent < total:
-            now = time.perf_counter()
-            while sent < total and begun + sent / rate <= now:
-                number = sent % len(self.lines)
-                due[number].append(begun + sent / rate)
-                self.lines[number].send(frames[number].pop())
-                sent += 1
-            await asyncio.sleep(0.0002)
+        begun = time.perf_counter() + 0.05
+        files = [line.transport.get_extra_info("socket").fileno() for line in self.lines]
+
+        def send_all() -> None:
+            """Each request at its time; a loop's timers know no microseconds."""
+            for sent in range(total):
+                number, at = sent % len(files), begun + sent / rate
+                while (left := at - time.perf_counter()) > 0:
+                    time.sleep(left)
+                due[number].append(at)
+                data = frames[number].pop()
+                assert os.write(files[number], data) == len(data), "a socket is full"
+
+        await asyncio.to_thread(send_all)
         await asyncio.wait_for(finished.wait(), 60)
         return sorted(waits)
 
@@ -338,21 +293,25 @@ async def _run(
     await load.connect(said["port"])
     each = -(-orders // CONNECTIONS)  # division: rounded up
     timed = -(-min(rate * seconds, orders) // CONNECTIONS)
-    trees = max(-(-orders // CONNECTIONS // ORDERS_MAX), 1)
+    # one connection an account: 64 trees at once would be more than waits before load is shed
+    trees = max(-(-orders // TRADERS // ORDERS_MAX), 1)
 
-    def frames(make: Callable[[int], bytes], count: int) -> list[list[bytes]]:
-        return [[make(n % TRADERS) for _ in range(count)] for n in range(CONNECTIONS)]
+    def frames(
+        make: Callable[[int], bytes], count: int, lines: int = CONNECTIONS
+    ) -> list[list[bytes]]:
+        return [[make(n % TRADERS) for _ in range(count)] for n in range(lines)]
 
     await load.closed(frames(maker.one, 4), 1, 5)  # warm
     waits = await load.open_loop(frames(maker.one, timed), rate)
     parts = []
-    for make, count, size in ((maker.one, each, 1), (maker.many, trees, ORDERS_MAX)):
-        made = frames(make, count)
-        used = _processor(process)
-        rates = await load.closed(made, size, seconds)
-        done = (count * CONNECTIONS - sum(map(len, made))) * size
-        parts.append((rates, 1e6 * (_processor(process) - used) / done))
-    (single, cpu), (bulk, cpu_bulk) = parts
+    alone, bulk_of = (maker.one, each, CONNECTIONS), (maker.many, trees, TRADERS)
+    for (make, count, lines), size in ((alone, 1), (bulk_of, ORDERS_MAX)):
+        made = frames(make, count, lines)
+        used, own = _processor(process), time.process_time()
+        rates, done = await load.closed(made, size, seconds)
+        own, used = time.process_time() - own, _processor(process) - used
+        parts.append((rates, 1e6 * used / done, 1e6 * own / done))
+    (single, cpu, load_us), (bulk, cpu_bulk, load_bulk) = parts
     await load.close()
     return ApiReport(
         orders_per_s=round(single),
@@ -365,6 +324,8 @@ async def _run(
         seconds=seconds,
         cpu_us=round(cpu),
         cpu_bulk_us=round(cpu_bulk),
+        load_us=round(load_us),
+        load_bulk_us=round(load_bulk),
     )
 
 
@@ -383,7 +344,7 @@ def measure(
         try:
             line = venue.stdout.readline()
             assert line, "the venue did not start"
-            return asyncio.run(_run(json.loads(line), venue.pid, seconds, orders, rate))
+            return event_loop.run(_run(json.loads(line), venue.pid, seconds, orders, rate))
         finally:
             venue.stdin.close()
             try:

@@ -16,6 +16,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from novate.api import event_loop
 from novate.api.core import Core
 from novate.api.server import Server
 from novate.api.session import Limits
@@ -145,6 +146,7 @@ class Host:
         port = await server.start()
         moving = asyncio.create_task(self.move())
         said = {"port": port, "separator": self.api.separator.hex(), "now": self.now}
+        event_loop.settle_in()
         print(json.dumps(said), flush=True)
         await asyncio.to_thread(sys.stdin.read)
         for task in (moving, running):
@@ -156,4 +158,4 @@ class Host:
 
 
 if __name__ == "__main__":
-    asyncio.run(Host(Path(sys.argv[1])).serve())
+    event_loop.run(Host(Path(sys.argv[1])).serve())

@@ -15,7 +15,7 @@ import msgspec
 import typer
 
 from novate import config
-from novate.api import up_config
+from novate.api import event_loop, up_config
 from novate.api.host import Host
 from novate.chain.connection import RpcFault
 from novate.chain.node import NodeFault
@@ -80,7 +80,7 @@ def command(
     smiles = SmileTable() if prices else load_smiles()
     host = Host(folder, found, config.load(parameters), table, rpc, smiles)
     try:
-        asyncio.run(_serve(host, as_json))
+        event_loop.run(_serve(host, as_json))
     except (NodeFault, RpcFault) as fault:
         typer.echo(f"error: {' '.join(str(fault).split())}", err=True)
         sys.exit(2)
@@ -93,6 +93,7 @@ async def _serve(host: Host, as_json: bool) -> None:
         loop.add_signal_handler(name, done.set)
     typer.echo("starting …", err=True)
     await host.start()
+    event_loop.settle_in()
     typer.echo(_said(host, as_json))
     waits = [asyncio.create_task(e.wait()) for e in (done, host.supervisor.given_up)]
     await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 
@@ -34,7 +34,7 @@ from novate.engine.journal_frame import (
 from novate.engine.journal_lock import WriterLock, one_successor
 from novate.engine.journal_scan import Finding, Scanner, Tail, Torn, verify_chain
 from novate.engine.journal_segment import Segment, next_segment
-from novate.engine.journal_writer import SEGMENT_BYTES, Writer, begin, new_file, reopen
+from novate.engine.journal_writer import SEGMENT_BYTES, Group, Writer, begin, new_file, reopen
 from novate.errors import Rejected
 
 __all__ = [
@@ -43,6 +43,7 @@ __all__ = [
     "KIND_BYTES_MAX",
     "RECORD_BYTES_MAX",
     "Cursor",
+    "Group",
     "Head",
     "Journal",
     "Record",
@@ -59,8 +60,9 @@ _SPARE = re.compile(r"\.spare\.(\d+)\.\d+")
 class Journal:
     """One open journal: the single writer of its files, with all records in memory for followers.
 
-    Use from one thread. After a failed sync, or once fenced, the object refuses further use: reopen
-    it. A full or read-only disk only refuses; the same call works again when there is room.
+    Use from one thread (``write`` apart). After a failed sync, or once fenced, the object refuses
+    further use: reopen it. A full or read-only disk only refuses; the same call works again when
+    there is room.
     """
 
     def __init__(
@@ -197,17 +199,43 @@ class Journal:
         Errors: ``JournalFenced``, and the journal is of no further use; ``JournalFull`` and
         ``JournalReadOnly``, and what was appended waits for the next ``commit``.
         """
-        assert self._usable, "the journal failed or is closed: reopen it"
-        if not self._writer.is_empty:
-            self._usable = False
-            try:
-                self._writer.write(self._head)
-            except Rejected as refused:
-                self._refused = self._usable = refused.error.retryable
-                raise
-            self._usable, self._refused = True, False
-            self._durable = self._head
+        while (group := self.begin_commit()) is not None:
+            with self.committing(group):
+                self.write(group)
         return self._durable
+
+    # A commit in steps, so that the disk is waited for in another thread
+
+    def begin_commit(self) -> Group | None:
+        """What a commit has to ``write`` next, one group after the other; None if all is durable.
+        What is appended from now on is none of it.
+        """
+        assert self._usable, "the journal failed or is closed: reopen it"
+        return self._writer.take(self._head)
+
+    def write(self, group: Group) -> None:
+        """Write a group and wait for the disk; the one thing that another thread may call.
+
+        Errors: those of ``commit``, for ``committing`` to see.
+        """
+        self._writer.write(group)
+
+    @contextmanager
+    def committing(self, group: Group) -> Iterator[None]:
+        """Within it a group is written, or ``write`` is waited for; then it is durable.
+
+        A refusal leaves the group to the next ``begin_commit``; another failure ends the journal.
+        """
+        try:
+            yield
+        except Rejected as refused:
+            self._refused = self._usable = refused.error.retryable
+            raise
+        except BaseException:
+            self._usable = False
+            raise
+        self._writer.written()
+        self._durable, self._refused = group.head, False
 
     def read(self, from_sequence: int = 0, limit: int | None = None) -> Iterator[Record]:
         """Durable records from a sequence on, as of now (cheap when there are none)."""

@@ -16,13 +16,12 @@ records were grouped is no part of the chain: the same records have the same has
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from hashlib import sha256
 from zlib import crc32
 
 import msgspec
 
-from novate.errors import JournalCorrupt, RecordTooLarge, Rejected, require
+from novate.errors import JournalCorrupt, RecordTooLarge, Rejected
 
 GENESIS_KIND = "Genesis"
 RECORD_BYTES_MAX = 1 << 20
@@ -51,8 +50,7 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     hash: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(msgspec.Struct, frozen=True, gc=False):
     """The last record's number and hash; an empty journal has sequence −1 and the seed."""
 
     sequence: int
@@ -76,9 +74,11 @@ def frame(
 
 def frame_bytes(kind: str, payload: bytes) -> int:
     """How many bytes a record takes on disk. Errors: ``RecordTooLarge``."""
-    require(0 < len(kind) <= KIND_BYTES_MAX, RecordTooLarge, f"kind of {len(kind)} bytes")
     length = BODY.size + len(kind) + len(payload) + HASH_BYTES
-    require(length <= RECORD_BYTES_MAX, RecordTooLarge, f"{length} bytes")
+    if not 0 < len(kind) <= KIND_BYTES_MAX:
+        raise Rejected(RecordTooLarge, f"kind of {len(kind)} bytes")
+    if length > RECORD_BYTES_MAX:
+        raise Rejected(RecordTooLarge, f"{length} bytes")
     return WORDS.size + length
 
 

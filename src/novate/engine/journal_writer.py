@@ -66,9 +66,10 @@ class File:
 
 @dataclass(slots=True)
 class _Piece:
-    """Records that are written and synced together, and the file they go into."""
+    """Records that are written and synced together, and where in which file they go."""
 
     file: File
+    offset: int
     before: Head
     frames: list[bytes] = field(default_factory=list)
     bytes: int = 0
@@ -76,7 +77,15 @@ class _Piece:
     @property
     def left(self) -> int:
         """Room behind what is placed."""
-        return self.file.size - self.file.offset - self.bytes
+        return self.file.size - self.offset - self.bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """All that one commit makes durable; ``head`` is its last record."""
+
+    pieces: list[_Piece]
+    head: Head
 
 
 class Writer:
@@ -91,7 +100,8 @@ class Writer:
         self.segment_bytes = segment_bytes
         self.reserve_bytes = segment_bytes // 8
         self._last = last
-        self._pieces = [_Piece(last, head)]
+        self._pieces = [_Piece(last, last.offset, head)]
+        self._taken: Group | None = None  # the one under way
         self._spares: list[File] = []
         self._made = 0
         self._make_spare()
@@ -104,6 +114,9 @@ class Writer:
         Errors: ``RecordTooLarge`` for an empty segment; ``JournalFull``, ``JournalReadOnly`` when
         what would be left is kept for others.
         """
+        piece = self._pieces[-1]
+        if piece.left >= size + self.reserve_bytes:
+            return not piece.frames
         largest = self.segment_bytes - HEADER_BYTES
         require(size <= largest, RecordTooLarge, f"{size} bytes, a segment holds {largest}")
         keep = self.reserve_bytes * NEEDS.get(kind, Need.NEW) // 8
@@ -112,7 +125,8 @@ class Writer:
             if refused is not None:
                 raise refused
         if self._pieces[-1].left < size:
-            self._pieces.append(_Piece(self._spares.pop(0), head))
+            file = self._spares.pop(0)
+            self._pieces.append(_Piece(file, file.offset, head))
             if not self._spares:
                 self._make_spare()
         return not self._pieces[-1].frames
@@ -141,27 +155,39 @@ class Writer:
 
     # Writing
 
-    def write(self, head: Head) -> None:
-        """Make everything placed durable; ``head`` is its last record.
+    def take(self, head: Head) -> Group | None:
+        """What is to be written next: the group under way, if it has been refused, or everything
+        placed since the last one; None if that is nothing. ``head`` is the last record placed.
+        What is placed from now on goes behind it, into a group of its own.
+        """
+        if self._taken is None and (len(self._pieces) > 1 or self._pieces[0].frames):
+            last = self._pieces[-1]
+            self._taken = Group(self._pieces, head)
+            self._pieces = [_Piece(last.file, last.offset + last.bytes, head)]
+        return self._taken
+
+    def write(self, group: Group) -> None:
+        """Make the group that was taken durable; another thread may place meanwhile.
 
         Errors: ``JournalFenced``; ``JournalFull`` and ``JournalReadOnly``, after which the same
         call may be made again.
         """
         self.lock.require_held()
-        while True:
-            piece = self._pieces[0]
+        while group.pieces:
+            piece = group.pieces[0]
             if piece.file is not self._last:
                 self._begin(piece)
             if piece.frames:
                 with disk.refusals(piece.file.path.name):
-                    disk.write_at(piece.file.descriptor, b"".join(piece.frames), piece.file.offset)
+                    disk.write_at(piece.file.descriptor, b"".join(piece.frames), piece.offset)
                 disk.sync_data(piece.file.descriptor)
-                piece.file.offset += piece.bytes
-            if len(self._pieces) == 1:
-                break
-            del self._pieces[0]
-        self._pieces = [_Piece(self._last, head)]
+                piece.file.offset = piece.offset + piece.bytes
+            del group.pieces[0]
         self.lock.require_held()
+
+    def written(self) -> None:
+        """The group is durable: the next one may be taken."""
+        self._taken = None
 
     def _begin(self, piece: _Piece) -> None:
         """Turn a spare into the next segment, and cut the one before to its records."""
@@ -173,11 +199,6 @@ class Writer:
         old.close()
         self._last = new
 
-    @property
-    def is_empty(self) -> bool:
-        """Whether nothing is placed that is not durable."""
-        return len(self._pieces) == 1 and not self._pieces[0].frames
-
     def trim(self) -> None:
         """Give the unused room back: the file then ends with its last record."""
         self.lock.require_held()
@@ -187,7 +208,8 @@ class Writer:
 
     def release(self) -> None:
         """Close the files and the lock, as a crash would."""
-        held = [self._last, *self._spares, *(piece.file for piece in self._pieces)]
+        taken = self._taken.pieces if self._taken is not None else []
+        held = [self._last, *self._spares, *(piece.file for piece in (*taken, *self._pieces))]
         for descriptor in sorted({file.descriptor for file in held}):
             os.close(descriptor)
         self._pieces, self._spares = [], []

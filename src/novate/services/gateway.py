@@ -15,7 +15,7 @@ from novate.engine.matching import SelfTrade
 from novate.engine.orders import record_of
 from novate.errors import require
 from novate.limits import SIGNATURE_BLOB_BYTES_MAX
-from novate.model.order import Order
+from novate.model.order import ZERO_ADDRESS, Order
 from novate.wire import bulk, eip712
 from novate.wire.bulk import COMPACT_BYTES, BulkOrders
 from novate.wire.order import SignedOrder
@@ -74,23 +74,51 @@ class Gateway:
 
         Errors: ``BadSignature`` (also for another chain or contract), ``MalformedOrder``.
         """
-        order = signed.order
+        digest = self.digest(signed.order)
+        signer = self._signer(signed, digest)
+        return self.verified(signed, digest, signer, received_ms, fill_or_kill, self_trade, label)
+
+    def digest(self, order: Order) -> bytes:
+        """What an order's signature is over. Errors: ``MalformedOrder``."""
         _require_ranges(order)
-        digest = eip712.order_digest(self._separator, order)
+        return eip712.order_digest(self._separator, order)
+
+    def _signer(self, signed: SignedOrder, digest: bytes) -> str:
+        """Who signed an order; "" if nobody can have. Errors: ``MalformedOrder``,
+        ``BadSignature`` of a contract wallet.
+        """
         if signed.blob is not None:
             # 64 bytes are a compact signature; a record holds no fewer and no more than the bound
             fits = COMPACT_BYTES < len(signed.blob) <= SIGNATURE_BLOB_BYTES_MAX
             require(fits and not bulk.is_bulk(signed.blob), errors.MalformedOrder)
-            require(self._consents(order.owner, digest, signed.blob), errors.BadSignature)
-            signer, signature = order.owner, signed.blob
+            owner = signed.order.owner
+            require(self._consents(owner, digest, signed.blob), errors.BadSignature)
+            return owner
+        if signed.bulk is not None:
+            return signed.bulk.signer(self._separator, signed.order) or ""
+        return eip712.recover(digest, signed.r, signed.vs) or ""
+
+    def verified(
+        self,
+        signed: SignedOrder,
+        digest: bytes,
+        signer: str,
+        received_ms: int,
+        fill_or_kill: bool = False,
+        self_trade: str = SelfTrade.CANCEL_MAKER,
+        label: str = "",
+    ) -> OrderPlaced:
+        """The command for an order of this ``digest`` that ``signer`` ("": nobody) has signed.
+
+        Errors: ``BadSignature`` unless that is its owner or a session key.
+        """
+        order = signed.order
+        self._require_known(order, signer)
+        if signed.blob is not None:
+            signature = signed.blob
         elif signed.bulk is not None:
-            signer = signed.bulk.signer(self._separator, order) or ""
-            self._require_known(order, signer)
             signature = signed.bulk.encode()
         else:
-            fits = 0 <= signed.r < WORD and 0 <= signed.vs < WORD
-            signer = (eip712.recover(digest, signed.r, signed.vs) if fits else None) or ""
-            self._require_known(order, signer)
             signature = signed.r.to_bytes(32, "big") + signed.vs.to_bytes(32, "big")
         return OrderPlaced(
             digest=digest,
@@ -111,19 +139,16 @@ class Gateway:
             _require_ranges(order)
         share = signed.signature(0)
         signer = share.signer(self._separator, signed.orders[0]) or ""
+        owned = int(signer or "0x0", 16)  # whose accounts need no session key
         for order in signed.orders:
-            self._require_known(order, signer)
+            if not owned or order.account >> 96 != owned:
+                self._require_known(order, signer)
+        raw = bytes.fromhex(signer[2:])
+        digests = signed.order_digests(self._separator)
         return [
-            OrderPlaced(
-                digest=digest,
-                order=record_of(order),
-                signature=signed.signature(index).encode(),
-                signer=bytes.fromhex(signer[2:]),
-                received_ms=received_ms,
-                label=label,
-            )
-            for index, (order, digest) in enumerate(
-                zip(signed.orders, signed.order_digests(self._separator), strict=True)
+            OrderPlaced(digest, record_of(order), signature, raw, received_ms, label=label)
+            for order, digest, signature in zip(
+                signed.orders, digests, signed.encoded(), strict=True
             )
         ]
 
@@ -168,7 +193,7 @@ def _require_ranges(order: Order) -> None:
         and 0 <= order.exclusive_until < 1 << 40
         and 0 <= order.revision < 1 << 16
         and 0 <= order.flags < 1 << 8
-        and is_address(order.executor)
+        and (order.executor == ZERO_ADDRESS or is_address(order.executor))
     )
     require(fits, errors.MalformedOrder)
 

@@ -29,6 +29,7 @@ COMPACT_BYTES = 64
 ROOTS_PER_BLOB = SIGNATURE_BLOB_BYTES_MAX // COMPACT_BYTES  # division: exact
 HEAD_BYTES = len(TAG) + 32 + 32 + 1
 WORD = 1 << 256
+_INDICES = tuple(bytes((index,)) for index in range(bulk.ORDERS_MAX))
 _DEPTHS = range(1, bulk.HEIGHT_MAX + 1)
 LENGTHS = frozenset(HEAD_BYTES + 32 * height for height in _DEPTHS)
 
@@ -77,8 +78,12 @@ class BulkSignature:
 
     def encode(self) -> bytes:
         """[tag 4 | r 32 | vs 32 | index 1 | siblings 32 each], as a record carries it."""
-        head = TAG + self.r.to_bytes(32, "big") + self.vs.to_bytes(32, "big")
-        return head + self.index.to_bytes(1, "big") + b"".join(self.siblings)
+        return _head(self.r, self.vs) + _INDICES[self.index] + b"".join(self.siblings)
+
+
+def _head(r: int, vs: int) -> bytes:
+    """What the shares of one signature begin with."""
+    return TAG + r.to_bytes(32, "big") + vs.to_bytes(32, "big")
 
 
 def is_bulk(signature: bytes) -> bool:
@@ -151,6 +156,15 @@ class BulkOrders:
     def signature(self, index: int) -> BulkSignature:
         """The share of the order of this index, with its proof."""
         return BulkSignature(self.r, self.vs, index, bulk.siblings(self.levels, index))
+
+    def encoded(self) -> list[bytes]:
+        """The shares of all orders as records carry them (``BulkSignature.encode``)."""
+        # a node's proof is its sibling and its parent's proof: from the root down, each once
+        proofs = [b""]
+        for level in self.levels[-2::-1]:
+            proofs = [level[i ^ 1] + proofs[i >> 1] for i in range(len(level))]
+        head = _head(self.r, self.vs)
+        return [head + _INDICES[i] + proofs[i] for i in range(len(self.orders))]
 
 
 def sign_bulk(key: PrivateKey, separator: bytes, orders: Sequence[Order]) -> BulkOrders:

@@ -48,6 +48,16 @@ class Bounded(Generic[K, V]):
             self._found[key] = value
 
 
+def valid(r: int, vs: int) -> bool:
+    """Whether a compact signature is in its ranges, s in the lower half."""
+    return 0 < r < CURVE_ORDER and 0 < vs & S_MASK <= HALF_ORDER and vs <= VS_MAX
+
+
+def compact_of(r: int, vs: int) -> bytes:
+    """r and s side by side, as the library reads them."""
+    return r.to_bytes(32, "big") + (vs & S_MASK).to_bytes(32, "big")
+
+
 class Recovery:
     """The library's scratch memory: not to be shared by threads, as ``known`` may be."""
 
@@ -60,23 +70,25 @@ class Recovery:
     def address(self, digest: bytes, r: int, vs: int) -> str | None:
         """Lower-case address of the signer; None for a malleable or invalid signature."""
         assert len(digest) == 32, "the library reads 32 bytes"
-        s = vs & S_MASK
-        if not (0 < r < CURVE_ORDER and 0 < s <= HALF_ORDER and vs <= VS_MAX):
+        if not valid(r, vs):
             return None
         signature, key = self._signature, self._key
-        packed = r.to_bytes(32, "big") + s.to_bytes(32, "big")
         if not (
             lib.secp256k1_ecdsa_recoverable_signature_parse_compact(
-                ctx, signature, packed, vs >> 255
+                ctx, signature, compact_of(r, vs), vs >> 255
             )
             and lib.secp256k1_ecdsa_recover(ctx, key, signature, digest)
         ):
             return None
-        held = self._bytes[:]
-        found = self._known.get(held)
+        return self.address_of(self._bytes[:])
+
+    def address_of(self, key: bytes) -> str:
+        """Lower-case address of a key, as the library holds it."""
+        found = self._known.get(key)
         if found is None:
+            self._bytes[:] = key
             found = self._address()
-            self._known.put(held, found)
+            self._known.put(key, found)
         return found
 
     def _address(self) -> str:
@@ -101,3 +113,8 @@ _local = _Local()
 def recover(digest: bytes, r: int, parity_and_s: int) -> str | None:
     """Address that signed the digest; None for a malleable or invalid signature."""
     return _local.recovery.address(digest, r, parity_and_s)
+
+
+def address_of_key(key: bytes) -> str:
+    """Lower-case address of a key, as the library holds it."""
+    return _local.recovery.address_of(key)

@@ -1,0 +1,45 @@
+"""What the API needs of an engine."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from novate.engine.protection import Protection
+from novate.model.state import World
+from novate.wire.records import AnyRecord, OrderPlaced
+
+
+class Book(Protocol):
+    """What rests, by instrument."""
+
+    def depth(self, instrument: int, is_buy: bool, levels: int = ...) -> list[tuple[int, int]]:
+        """(price in ticks, lots) of one side, best first."""
+        ...
+
+    def warm(self) -> None:
+        """Make ready for the first order."""
+        ...
+
+
+class Engine(Protocol):
+    """The sequencer: a deterministic fold of the journal."""
+
+    world: World
+
+    @property
+    def book(self) -> Book:
+        """What rests."""
+        ...
+
+    @property
+    def placed(self) -> dict[bytes, OrderPlaced]:
+        """Every order that was taken, by its digest."""
+        ...
+
+    def protection(self, account: int, underlying: int) -> Protection:
+        """An account's market-maker protection in an underlying."""
+        ...
+
+    def handle(self, command: AnyRecord) -> list[AnyRecord]:
+        """Apply one command; the events it causes."""
+        ...
