@@ -13,11 +13,9 @@ import contextlib
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import cast
 from weakref import WeakKeyDictionary
 
 from aiohttp import web
-from aiohttp.http import WebSocketReader
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from novate.api import (
@@ -35,7 +33,6 @@ from novate.api import (
     risk_methods,
     rpc,
     user_history_methods,
-    websocket,
 )
 from novate.api.connection import Connection
 from novate.api.rpc import MESSAGE_BYTES_MAX, now_us
@@ -210,15 +207,12 @@ class Server:
             return self._reply(body, TooManyConnections.http_status)
         self.connections[address] += 1
         # no compression: its windows would cost a quarter of a megabyte a connection
-        socket = websocket.handshake(request)
+        socket = web.WebSocketResponse(
+            max_msg_size=MESSAGE_BYTES_MAX, heartbeat=PING_SECONDS, compress=False
+        )
         try:
             await socket.prepare(request)
-            transport = request.transport
-            if transport is not None:
-                connection = Connection(self.venue, transport, address, PING_SECONDS)
-                # the HTTP server hands on every byte from here on, and says when it has lost it
-                request.protocol.set_parser(cast(WebSocketReader, connection))
-                await connection.serve()
+            await Connection(self.venue, socket, address).serve(request)
         finally:
             self.connections[address] -= 1
             if not self.connections[address]:
