@@ -1,4 +1,4 @@
-"""What the oracle nodes see of the options' volatilities, and the surfaces fitted to it, in a process
+"""What the oracle nodes see of the volatilities, and the surfaces fitted to it, in a process
 of its own.
 
 Owns: that a minute's quotes and fits are made while the minute before it trades. They follow from
