@@ -33,6 +33,18 @@ def test_what_is_kept_is_not_compiled_again(
     assert made == compiler.compile_contract("TestToken", LOCAL_CONTRACTS)
 
 
+def test_the_layout_of_what_is_compiled_is_kept_with_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    alone = compiler.layout_of.__wrapped__("Timelock")
+    compile_all([("Timelock", CONTRACTS)])
+    monkeypatch.delattr(compiler, "_output")
+    [apart] = tmp_path.rglob("Timelock-layout-*.json")
+    apart.unlink()
+    assert compiler.layout_of.__wrapped__("Timelock") == alone
+
+
 def test_a_contract_that_does_not_compile_is_an_error(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

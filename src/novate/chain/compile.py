@@ -47,7 +47,7 @@ def _sources_hash(roots: tuple[Path, ...]) -> str:
 
 def _key(roots: tuple[Path, ...]) -> str:
     """What the output of a compilation from these folders is kept under, beside its name."""
-    return f"sized-{_sources_hash(roots)}"
+    return f"built-{_sources_hash(roots)}"
 
 
 def _kept_at(name: str) -> Path:
@@ -109,12 +109,13 @@ def layout_of(name: str, contracts: Path = CONTRACTS) -> dict[str, dict[str, Any
     """Where a contract keeps each variable, by module: ``storage_layout`` and
     ``transient_storage_layout`` in slots, ``code_layout`` (immutables) in bytes after the runtime.
     """
-    cached = f"{name}-layout-{_sources_hash((contracts,))}"
+    built = _kept_at(f"{name}-{_key((contracts,))}")
+    if built.exists():
+        found: dict[str, dict[str, Any]] = json.loads(built.read_text())["layout"]
+        return found
     path = contracts / f"{name}.vy"
-    found: dict[str, dict[str, Any]] = _cached(
-        cached, lambda: _output(path, (contracts,), ["layout"])["layout"]
-    )
-    return found
+    cached = f"{name}-layout-{_sources_hash((contracts,))}"
+    return _cached(cached, lambda: _output(path, (contracts,), ["layout"])["layout"])
 
 
 def _cached(name: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
@@ -136,6 +137,7 @@ def _compile(path: Path, roots: tuple[Path, ...]) -> dict[str, Any]:
         "bytecode": out["bytecode"],
         "runtime_size_bytes": len(out["bytecode_runtime"]) // 2 - 1,
         "immutables_size_bytes": _immutables_size(out["layout"].get("code_layout", {})),
+        "layout": out["layout"],
     }
 
 
