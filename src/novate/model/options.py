@@ -11,9 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from math import isqrt
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from novate import errors
 from novate.errors import require
@@ -38,7 +37,6 @@ if TYPE_CHECKING:
 IDS_MAX = 16
 GENERATIONS = 256
 SUM_BITS = 20
-WORLDS_BUILT = 64  # refreshes that a world may be behind another
 EPOCH_BITS = (("quantum", 56), ("reference", 56), ("psr", 20), ("started_at", 40), ("count", 8))
 
 
@@ -74,7 +72,7 @@ def refresh(world: World, underlying: int, slot: int) -> int:
     epoch = _begin(world, underlying)
     stamp = generation(world, underlying)
     seconds = listed.expiry - world.now
-    built = _built(forward, seconds, word, epoch.psr, epoch.quantum, tuple(listed.strikes))
+    built = build_expiry(forward, seconds, word, epoch.psr, epoch.quantum, listed.strikes)
     words = [option for pair in built for option in pair]
     delta = vega = 0
     for id, option in zip(ids_of(underlying, slot, len(built)), words, strict=True):
@@ -96,12 +94,6 @@ def refresh(world: World, underlying: int, slot: int) -> int:
         words=written,
     )
     return written
-
-
-@lru_cache(maxsize=WORLDS_BUILT)
-def _built(*terms: Any) -> Sequence[tuple[Option, Option]]:
-    """``build_expiry``, once for all worlds of a process that follow the same refresh."""
-    return build_expiry(*terms)
 
 
 def amounts_of(info: Info) -> tuple[int, int]:
