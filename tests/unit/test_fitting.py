@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -25,6 +23,7 @@ SEEN = [
 @pytest.fixture
 def fitting() -> Iterator[Fitting]:
     made = Fitting(CURVES)
+    made.start()
     yield made
     made.close()
 
@@ -72,6 +71,9 @@ def test_another_question_than_the_one_begun_is_answered(
 ) -> None:
     fitting.begin(SEEN, TS)
     assert plain(fitting.desks(seen, ts)) == plain(CURVES.desks(seen, ts))
+    for at in (TS, TS + 60, TS + 120):
+        fitting.begin(SEEN, at)
+    assert plain(fitting.desks(SEEN, TS + 60)) == plain(CURVES.desks(SEEN, TS + 60))
     fitting.begin(SEEN, TS)
     assert plain(fitting.desks(SEEN, TS)) == plain(CURVES.desks(SEEN, TS))
 
@@ -80,8 +82,16 @@ def test_another_question_than_the_one_begun_is_answered(
 def test_without_the_process_desks_are_made_here(fitting: Fitting, begun: bool) -> None:
     if begun:
         fitting.begin(SEEN, TS)
-    assert fitting.pid is not None
-    os.kill(fitting.pid, signal.SIGKILL)
+    assert fitting.process is not None
+    fitting.process.kill()
+    fitting.process.join()
     if not begun:
         fitting.begin(SEEN, TS)
     assert plain(fitting.desks(SEEN, TS)) == plain(CURVES.desks(SEEN, TS))
+
+
+def test_before_the_process_is_started_desks_are_made_here() -> None:
+    idle = Fitting(CURVES)
+    idle.begin(SEEN, TS)
+    assert plain(idle.desks(SEEN, TS)) == plain(CURVES.desks(SEEN, TS))
+    idle.close()

@@ -11,8 +11,10 @@ from __future__ import annotations
 import multiprocessing
 import signal
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 
 from novate.errors import Rejected
 from novate.lab.prices import Quote
@@ -66,41 +68,44 @@ class Curves:
 
 
 class Fitting:
-    """The child and the pipe to it; it ends at the latest with this process."""
+    """The child and the pipe to it, once started; it ends at the latest with this process."""
 
     def __init__(self, curves: Curves) -> None:
         self._curves = curves
-        self._asked: tuple[Seen, int] | None = None
-        context = multiprocessing.get_context("spawn")
-        self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=_fit, args=(theirs, curves), daemon=True)
-        self._process.start()
-        theirs.close()
-        self.pid = self._process.pid
+        self._asked: list[tuple[Seen, int]] = []
+        self._context = multiprocessing.get_context("spawn")
+        self._pipe, self._theirs = self._context.Pipe()
+        self.process: BaseProcess | None = None
+
+    def start(self) -> None:
+        """Begin the child."""
+        arguments = self._theirs, self._curves
+        self.process = self._context.Process(target=_fit, args=arguments, daemon=True)
+        self.process.start()
+        self._theirs.close()
 
     def begin(self, seen: Seen, ts: int) -> None:
         """Have a time's desks made, for whoever asks next."""
-        try:
-            self._pipe.send((seen, ts))
-            self._asked = seen, ts
-        except OSError:
-            self._asked = None
+        if self.process is not None:
+            with suppress(OSError):
+                self._pipe.send((seen, ts))
+                self._asked.append((seen, ts))
 
     def desks(self, seen: Seen, ts: int) -> list[Desk]:
         """A time's desks, from the process if it was asked for just these."""
-        asked, self._asked = self._asked, None
         made: list[Desk] | None = None
-        if asked is not None:
-            try:
-                made = self._pipe.recv()
-            except (EOFError, OSError):
-                asked = None
-        return made if made is not None and asked == (seen, ts) else self._curves.desks(seen, ts)
+        with suppress(EOFError, OSError):
+            for question in self._asked:
+                answer = self._pipe.recv()
+                made = answer if question == (seen, ts) else made
+        self._asked.clear()
+        return self._curves.desks(seen, ts) if made is None else made
 
     def close(self) -> None:
         """End the child."""
-        self._process.terminate()
-        self._process.join()
+        if self.process is not None:
+            self.process.terminate()
+            self.process.join()
         self._pipe.close()
 
 

@@ -277,6 +277,7 @@ class Crash:
         second = SecondEngine(
             venue.journal.path, venue.deployment, venue.parameters, venue.genesis_time
         )
+        self.market.fitting.start()
         try:
             return self._run(progress, second)
         finally:
