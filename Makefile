@@ -14,7 +14,8 @@ BIN := .venv/bin
 help:  ## List the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 12
 
-setup: .venv/setup.stamp node_modules/setup.stamp  ## Install the pinned Python packages and the local EVM node
+setup: .venv/setup.stamp node_modules/setup.stamp  ## Install the pinned packages and the local EVM node, compile the contracts
+	@$(BIN)/python -m novate.chain.compile
 
 .venv/setup.stamp: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \

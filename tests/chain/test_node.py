@@ -13,7 +13,15 @@ from novate.chain import node as node_module
 from novate.chain.abi import Event
 from novate.chain.client import CallReverted, Client, Log, RemoteContract, RpcFault
 from novate.chain.compile import compile_contract
-from novate.chain.node import LocalNode, NodeFault, NodeOptions, find_anvil, local_key
+from novate.chain.node import (
+    STATES_KEPT,
+    LocalNode,
+    NodeFault,
+    NodeOptions,
+    find_anvil,
+    local_key,
+)
+from novate.engine.ahead import REORG_BLOCKS_MAX
 from novate.errors import InsufficientCash, Rejected, ZeroAmount
 
 CONTRACTS = Path(__file__).parent.parent / "contracts"
@@ -203,6 +211,21 @@ def test_a_stopped_node_is_gone_with_its_folder() -> None:
     with pytest.raises(RpcFault):
         Client.over_http(running.http_url)
     running.stop()
+
+
+def test_states_of_old_blocks_are_dropped_and_never_written_to_disk() -> None:
+    with LocalNode() as running:
+        client = running.client()
+        tally = client.deploy(compile_contract("Tally", CONTRACTS), 10, key=DEPLOYER)
+        first = client.block().number
+        client.request("anvil_mine", hex(600))  # by itself it would write a hundred by now
+        assert tally.call("total", block=client.block().number - STATES_KEPT + 1) == 10
+        with pytest.raises(RpcFault, match="BlockOutOfRange"):
+            tally.call("total", block=first)
+        written = [path for path in running.ipc_path.parent.rglob("*.json") if path.is_file()]
+        assert written == []
+        client.request("anvil_reorg", REORG_BLOCKS_MAX, [])
+        assert tally.call("total") == 10
 
 
 def test_two_nodes_run_side_by_side(node: LocalNode) -> None:

@@ -17,7 +17,7 @@ from novate.errors import Error, QuotesTooFew, Rejected, SurfaceNotHonest
 from novate.model import surface as model
 from novate.model.surface import ONE, RHO_ONE, YEAR_S, Slice, pack, unpack
 from novate.risk.quotes import Quotes, load_quotes
-from novate.risk.surface import PASSED, SliceFit, agrees, approach, check, fit, volatilities
+from novate.risk.surface import PASSED, SliceFit, agrees, approach, check, fit, fitted, volatilities
 from tests.support.smile import DAY_S, NOW, Floats, essvi
 
 KNOWN = [  # days, theta, rho, psi: free of arbitrage
@@ -79,9 +79,9 @@ def test_a_chain_full_of_arbitrage_still_gives_a_surface_that_passes() -> None:
             psi = rng.uniform(0.05, 2.5) * np.sqrt(theta)
             noise = rng.normal(0, 0.05, 11)
             chain.append(quotes_of(days, theta, rng.uniform(-0.95, 0.95), psi, 11, noise))
-        fitted = fit(chain)
-        assert [each.verdict for each in fitted] == [PASSED] * len(fitted)
-        check([each.word for each in fitted])
+        found = fit(chain)
+        assert [each.verdict for each in found] == [PASSED] * len(found)
+        check([each.word for each in found])
 
 
 def test_an_expiry_with_too_few_quotes_near_the_forward_is_left_out(chain: list[Quotes]) -> None:
@@ -109,38 +109,40 @@ def test_volatilities_follow_from_the_integer_variance(words: tuple[int, ...]) -
 def test_a_node_signs_what_its_own_quotes_show(chain: list[Quotes], words: tuple[int, ...]) -> None:
     rng = np.random.default_rng(22)
     own = [replace(q, volatility=q.volatility + rng.normal(0, 0.002, 21)) for q in chain]
-    agrees(words, own, 1.0)
+    agrees(words, fitted(own), 1.0)
 
 
 def test_a_node_refuses_a_surface_off_its_own_quotes(
     chain: list[Quotes], words: tuple[int, ...]
 ) -> None:
     higher = [replace(q, volatility=q.volatility * 1.05) for q in chain]
-    agrees(words, higher, 12.0)
-    assert "volatility points" in refused(SurfaceNotHonest, lambda: agrees(words, higher, 2.0))
+    agrees(words, fitted(higher), 12.0)
+    assert "volatility points" in refused(
+        SurfaceNotHonest, lambda: agrees(words, fitted(higher), 2.0)
+    )
 
 
 def test_a_node_refuses_a_distorted_wing(chain: list[Quotes], words: tuple[int, ...]) -> None:
     s = unpack(words[3])
     steeper = pack(replace(s, rho=s.rho - RHO_ONE // 10))
-    refused(SurfaceNotHonest, lambda: agrees([*words[:3], steeper, words[4]], chain, 1.0))
+    refused(SurfaceNotHonest, lambda: agrees([*words[:3], steeper, words[4]], fitted(chain), 1.0))
 
 
 def test_a_node_refuses_other_expiries_and_old_surfaces(
     chain: list[Quotes], words: tuple[int, ...]
 ) -> None:
-    refused(SurfaceNotHonest, lambda: agrees(words[:-1], chain, 2.0))
-    refused(SurfaceNotHonest, lambda: agrees(words, chain[1:], 2.0))
+    refused(SurfaceNotHonest, lambda: agrees(words[:-1], fitted(chain), 2.0))
+    refused(SurfaceNotHonest, lambda: agrees(words, fitted(chain[1:]), 2.0))
     later = [replace(q, timestamp=NOW + 61) for q in chain]
-    assert "61 s" in refused(SurfaceNotHonest, lambda: agrees(words, later, 50.0))
+    assert "61 s" in refused(SurfaceNotHonest, lambda: agrees(words, fitted(later), 50.0))
 
 
 def test_a_node_refuses_what_the_gate_refuses(chain: list[Quotes], words: tuple[int, ...]) -> None:
     crossed = (words[1], words[0], *words[2:])
-    refused(errors.NotAscending, lambda: agrees(crossed, chain, 50.0))
+    refused(errors.NotAscending, lambda: agrees(crossed, fitted(chain), 50.0))
     s = unpack(words[0])
     winged = pack(replace(s, psi=s.psi * 3))
-    refused(errors.ButterflyArbitrage, lambda: agrees([winged, *words[1:]], chain, 50.0))
+    refused(errors.ButterflyArbitrage, lambda: agrees([winged, *words[1:]], fitted(chain), 50.0))
 
 
 def later_by(words: tuple[int, ...], seconds: int, variance_percent: int) -> tuple[int, ...]:
@@ -206,9 +208,9 @@ def real_fit(shared_folder: Path, name: str) -> tuple[tuple[SliceFit, ...], floa
     times = []
     for _ in range(3):
         start = time.perf_counter()
-        fitted = fit(load_quotes(path).expiries)
+        found = fit(load_quotes(path).expiries)
         times.append(time.perf_counter() - start)
-    return fitted, sorted(times)[1]
+    return found, sorted(times)[1]
 
 
 @pytest.mark.parametrize("venue", ["deribit", "okx"])

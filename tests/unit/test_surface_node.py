@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +14,8 @@ from novate.errors import Error, Rejected
 from novate.model import surface
 from novate.model.surface import unpack
 from novate.risk.quotes import Quotes
+from novate.risk.surface import Fitted, fitted
+from novate.services import surface_node
 from novate.services.surface_node import (
     SurfaceNetwork,
     SurfaceNode,
@@ -89,6 +91,32 @@ def test_nodes_that_see_much_the_same_sign_the_leaders_surface(stored: list[int]
     assert [recover(digest, *s) for _, s in made.signatures] == list(network().nodes[:3])
     assert [round(points(word), 1) for word in made.words] == [61.5, 61.5, 61.5]
     follows(stored, made.words)
+
+
+def test_a_node_fits_what_it_sees_once(monkeypatch: pytest.MonkeyPatch, stored: list[int]) -> None:
+    asked: list[Sequence[Quotes]] = []
+
+    def counted(quotes: Sequence[Quotes]) -> Fitted:
+        asked.append(quotes)
+        return fitted(quotes)
+
+    monkeypatch.setattr(surface_node, "fitted", counted)
+    nodes = nodes_seeing(61, 61, 61, 61)
+    joint_surface(nodes[0], nodes, BTC, stored, LATER)
+    assert len(asked) == 4
+    nodes[0].observe(nodes[0].quotes)
+    joint_surface(nodes[0], nodes, BTC, stored, LATER)
+    assert len(asked) == 5
+
+
+def test_a_fit_that_is_made_already_is_taken(
+    monkeypatch: pytest.MonkeyPatch, stored: list[int]
+) -> None:
+    node = nodes_seeing(61, 61, 61, 61)[0]
+    expected = node.propose(BTC, stored)
+    node.observe(node.quotes, {BTC: fitted(node.quotes[BTC])})
+    monkeypatch.delattr(surface_node, "fitted")
+    assert node.propose(BTC, stored) == expected
 
 
 def test_the_first_surface_of_all_is_the_target_itself() -> None:

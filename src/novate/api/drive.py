@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from eth_account.signers.local import LocalAccount
 
-from novate.chain.backend import LOCAL_CONTRACTS, abi_of
+from novate.chain.backend import abi_of
 from novate.chain.client import Client
+from novate.chain.compile import LOCAL_CONTRACTS
 from novate.chain.deployment import Deployment
 from novate.chain.node import local_key
 from novate.model.account import account_of

@@ -37,6 +37,7 @@ from novate.services.post import Background
 from novate.services.reader import Reader
 from novate.services.settlement_loop import SettlementLoop
 from novate.services.settler import Settler
+from novate.services.steady import steady
 from novate.services.watch import Watcher
 from novate.wire import records
 from novate.wire.records import AnyRecord, ChainTransaction
@@ -196,6 +197,7 @@ class Service:
         reader = parts.enter_context(Reader(watcher, heads, self.wake.set))
         settler = Settler(self.client, venue.deployment, venue.executor.key, post=post)
         self.loop = SettlementLoop(settler, reader, BatchTimer(), self._write)
+        steady()
         self.began = perf_counter()
         self._exchange = bytes.fromhex(venue.addresses["exchange"][2:])
         self._abi = venue.abis["exchange"]

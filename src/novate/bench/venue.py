@@ -14,7 +14,8 @@ from typing import Any
 from coincurve import PrivateKey
 from eth_account.signers.local import LocalAccount
 
-from novate.chain.backend import LOCAL_CONTRACTS, Backend, Call, abi_of
+from novate.chain.backend import Backend, Call, abi_of
+from novate.chain.compile import LOCAL_CONTRACTS
 from novate.chain.deploy import deploy
 from novate.chain.deployment import CONTRACT_OF, Roles
 from novate.chain.node import local_key

@@ -19,8 +19,6 @@ from novate.chain.client import Client, Receipt
 from novate.chain.compile import CONTRACTS, compile_contract
 from novate.chain.harness import CHAIN_ID, Chain
 
-LOCAL_CONTRACTS = Path(__file__).parent / "local"
-
 
 @dataclass(frozen=True, slots=True)
 class Call:

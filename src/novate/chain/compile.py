@@ -1,21 +1,26 @@
 """Compile the Vyper contracts with the pinned compiler.
 
-Results are cached on disk by the hash of every source file, so tests and the demo compile once. The
-optimiser runs for gas.
+Results are cached on disk by the hash of every source file, so tests and the demo compile once, on
+all processors (``python -m novate.chain.compile``, which ``make setup`` runs). The optimiser runs
+for gas.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import multiprocessing
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 CONTRACTS = Path(__file__).parent.parent / "contracts"
+LOCAL_CONTRACTS = Path(__file__).parent / "local"
 EVM_VERSION = "prague"
 # a contract that runs another's code by delegatecall speaks that one's functions and events as well
 DELEGATES = {"Clearinghouse": "BackOffice"}
@@ -40,11 +45,16 @@ def _sources_hash(roots: tuple[Path, ...]) -> str:
     return digest.hexdigest()[:20]
 
 
-def _cache_folder() -> Path:
+def _key(roots: tuple[Path, ...]) -> str:
+    """What the output of a compilation from these folders is kept under, beside its name."""
+    return f"built-{_sources_hash(roots)}"
+
+
+def _kept_at(name: str) -> Path:
     base = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
     folder = base / "novate" / "contracts"
     folder.mkdir(parents=True, exist_ok=True)
-    return folder
+    return folder / f"{name}.json"
 
 
 @cache
@@ -55,8 +65,7 @@ def compile_contract(name: str, root: Path = CONTRACTS, contracts: Path = CONTRA
     """
     root = contracts if root == CONTRACTS else root
     roots = (contracts,) if root == contracts else (contracts, root)
-    cached = f"{name}-sized-{_sources_hash(roots)}"
-    found = _cached(cached, lambda: _compile(root / f"{name}.vy", roots))
+    found = _cached(f"{name}-{_key(roots)}", lambda: _compile(root / f"{name}.vy", roots))
     abi = list(found["abi"])
     if name in DELEGATES and root == contracts:
         for entry in compile_contract(DELEGATES[name], contracts=contracts).abi:
@@ -67,22 +76,51 @@ def compile_contract(name: str, root: Path = CONTRACTS, contracts: Path = CONTRA
     return Artifact(name, tuple(abi), code, *sizes)
 
 
+def missing() -> list[tuple[str, Path]]:
+    """A venue's contracts that no compiler's output is kept of: name and folder."""
+    found = []
+    for root in (CONTRACTS, LOCAL_CONTRACTS):
+        key = _key((CONTRACTS,) if root == CONTRACTS else (CONTRACTS, root))
+        names = [path.stem for path in sorted(root.glob("[A-Z]*.vy"))]
+        found += [(name, root) for name in names if not _kept_at(f"{name}-{key}").exists()]
+    return found
+
+
+def compile_all(contracts: Sequence[tuple[str, Path]]) -> None:
+    """Compile contracts on all processors; what is kept already costs nothing. Raises what the
+    compiler does.
+    """
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(mp_context=spawn) as pool:
+        for contract in contracts:
+            pool.submit(_compile_ahead, *contract)
+    for contract in contracts:
+        compile_contract(*contract)
+
+
+def _compile_ahead(name: str, root: Path) -> None:
+    """For whoever asks next; what is wrong with it he is told."""
+    with suppress(Exception):
+        compile_contract(name, root)
+
+
 @cache
 def layout_of(name: str, contracts: Path = CONTRACTS) -> dict[str, dict[str, Any]]:
     """Where a contract keeps each variable, by module: ``storage_layout`` and
     ``transient_storage_layout`` in slots, ``code_layout`` (immutables) in bytes after the runtime.
     """
-    cached = f"{name}-layout-{_sources_hash((contracts,))}"
+    built = _kept_at(f"{name}-{_key((contracts,))}")
+    if built.exists():
+        found: dict[str, dict[str, Any]] = json.loads(built.read_text())["layout"]
+        return found
     path = contracts / f"{name}.vy"
-    found: dict[str, dict[str, Any]] = _cached(
-        cached, lambda: _output(path, (contracts,), ["layout"])["layout"]
-    )
-    return found
+    cached = f"{name}-layout-{_sources_hash((contracts,))}"
+    return _cached(cached, lambda: _output(path, (contracts,), ["layout"])["layout"])
 
 
 def _cached(name: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     """What is on disk under this name, made first where it is not."""
-    path = _cache_folder() / f"{name}.json"
+    path = _kept_at(name)
     if not path.exists():
         made = json.dumps(make())
         temporary = path.with_suffix(f".{os.getpid()}.tmp")
@@ -99,6 +137,7 @@ def _compile(path: Path, roots: tuple[Path, ...]) -> dict[str, Any]:
         "bytecode": out["bytecode"],
         "runtime_size_bytes": len(out["bytecode_runtime"]) // 2 - 1,
         "immutables_size_bytes": _immutables_size(out["layout"].get("code_layout", {})),
+        "layout": out["layout"],
     }
 
 
@@ -124,3 +163,7 @@ def _output(path: Path, roots: tuple[Path, ...], formats: list[str]) -> dict[str
         source, input_bundle=bundle, settings=settings, output_formats=formats
     )
     return out
+
+
+if __name__ == "__main__":
+    compile_all(missing())

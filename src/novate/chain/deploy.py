@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from novate.chain.backend import LOCAL_CONTRACTS, Backend, Call, abi_of
+from novate.chain.backend import Backend, Call, abi_of
+from novate.chain.compile import LOCAL_CONTRACTS
 from novate.chain.deployment import CONTRACT_OF, Deployment, Roles, configuration_hash
 from novate.chain.plan import (
     GovernanceCall,

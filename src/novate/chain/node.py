@@ -29,6 +29,10 @@ ROOT = Path(__file__).parents[3]
 READY_SECONDS_MAX = 20
 STOP_SECONDS_MAX = 60  # a long chain takes its time to be written
 DUMP_INTERVAL_S = 10**9
+# Blocks whose state can be asked, traced from or gone back to: four times what a reorganisation
+# takes back. Of itself the node writes those before the last 500 to disk, two a block and each
+# whole; it answers nothing meanwhile, and whoever syncs to the same disk waits for it as well.
+STATES_KEPT = 256
 START_ATTEMPTS_MAX = 3
 
 
@@ -166,6 +170,7 @@ class LocalNode:
             *("--no-mining", "--order", "fifo", "--accounts", "0", "--quiet"),
             *("--base-fee", "0", "--gas-price", "0", "--disable-min-priority-fee"),
             *("--no-request-size-limit", "--cache-path", folder),
+            *("--prune-history", str(STATES_KEPT)),
         ]
 
     def _ready(self) -> bool:

@@ -16,6 +16,7 @@ from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from novate import config
+from novate.chain.compile import missing
 from novate.chain.node import NodeFault
 from novate.demo.run import Crash, Progress
 from novate.lab.prices import PriceTable, load_event, load_prices
@@ -54,6 +55,8 @@ def command(
     table = load_prices(prices, symbol=symbol) if prices else load_event()
     console = Console(stderr=True, soft_wrap=True)
     _tell_findings(console, table, prices is None)
+    if absent := missing():
+        console.print(f"compiling {len(absent)} contracts, once; `make setup` does it beforehand")
     try:
         event = prices.stem if prices else "crash of 2025-10-10"
         smiles = None if prices else load_smiles()

@@ -11,9 +11,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from novate.demo.fitting import Curves, Fitting
 from novate.demo.venue import Venue
 from novate.lab.prices import Quote
-from novate.lab.smiles import NOVEMBER, OCTOBER, SmileTable
+from novate.lab.smiles import NOVEMBER, OCTOBER
 from novate.model import surfaces
 from novate.services.option_keeper import (
     FAR_PERCENT,
@@ -24,7 +25,7 @@ from novate.services.option_keeper import (
     printed,
     strikes_for,
 )
-from novate.units import DAY_S, ORACLE_UNIT, WAD
+from novate.units import DAY_S
 
 EVENING_HOURS = 6
 EIGHT_O_CLOCK_S = 8 * 3_600
@@ -47,33 +48,21 @@ class OptionMarket:
     """Surfaces, listing, refreshing and settling, over one run."""
 
     venue: Venue
-    smiles: SmileTable
-    expiries: tuple[int, ...]
-    seed: int
-    assets: Mapping[int, str]
+    curves: Curves
     listed: int = 0
 
     def __post_init__(self) -> None:
         venue = self.venue
+        self.assets: Mapping[int, str] = self.curves.assets
+        self.expiries = self.curves.expiries
+        self.fitting = Fitting(self.curves)
         # whoever brings surfaces, arrays and prints; the executor's own nonces are the settler's
         self.keeper = OptionKeeper(venue.client, venue.deployment, venue.upkeep, venue.node_keys)
 
     def observe(self, seen: list[dict[str, Quote]], ts: int) -> None:
         """Give each node what its venue shows; a silent one has no volatilities either."""
-        for index, (node, quotes) in enumerate(zip(self.keeper.nodes, seen, strict=True)):
-            node.observe(
-                {
-                    u: [
-                        self.smiles.quotes(
-                            a, e, ts, quotes[a].mark_price * ORACLE_UNIT / WAD, index, self.seed
-                        )
-                        for e in self.expiries
-                        if e > ts
-                    ]
-                    for u, a in self.assets.items()
-                    if a in quotes
-                }
-            )
+        for node, desk in zip(self.keeper.nodes, self.fitting.desks(seen, ts), strict=True):
+            node.observe(desk.quotes, desk.fits)
 
     def watch(self, quotes: Callable[[int], list[dict[str, Quote]]], ts: int) -> None:
         """Give each node the indices of its venue in the minute that ends at ``ts``."""

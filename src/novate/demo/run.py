@@ -20,6 +20,7 @@ from novate.chain.node import local_key
 from novate.config import Parameters
 from novate.demo import actors, cheats, option_cheats
 from novate.demo.actors import BTC, ETH, Actor
+from novate.demo.fitting import Curves
 from novate.demo.liquidations import BID_AFTER_S, Liquidations, Totals
 from novate.demo.option_market import OptionMarket, expiries_for
 from novate.demo.option_recorder import OptionRecorder
@@ -102,7 +103,7 @@ class Crash:
         assets, expiries = {number: a for a, number in FEEDS.items()}, expiries_for(self.start)
         if evening is not None:
             expiries = evening, *expiries[1:]
-        self.market = OptionMarket(self.venue, smiles, expiries, seed, assets)
+        self.market = OptionMarket(self.venue, Curves(smiles, expiries, seed, assets))
         self.options = OptionRecorder(smiles, assets, expiries)
 
     def _operators(self) -> tuple[Actor, Actor]:
@@ -157,6 +158,8 @@ class Crash:
         venue, ts = self.venue, self.start + step * STEP_S
         seen = self.quotes(ts)
         self._open(seen, ts)
+        if step + 1 < self.steps:
+            self.market.fitting.begin(self.quotes(ts + STEP_S), ts + STEP_S)
         if not self._priced():
             return  # ether is held and nobody can be valued: the venue opens with its first prices
         self.market.list_all()
@@ -274,10 +277,12 @@ class Crash:
         second = SecondEngine(
             venue.journal.path, venue.deployment, venue.parameters, venue.genesis_time
         )
+        self.market.fitting.start()
         try:
             return self._run(progress, second)
         finally:
             second.close()
+            self.market.fitting.close()
 
     def _run(self, progress: Progress, second: SecondEngine) -> Result:
         began = time.monotonic()
@@ -375,7 +380,7 @@ class Crash:
         standing = [
             f"{a}: not in the file, held still" for a in FEEDS if a not in self.table.underlyings
         ]
-        sources = [*self.table.sources, *standing, *self.market.smiles.sources]
+        sources = [*self.table.sources, *standing, *self.market.curves.smiles.sources]
         data = self.recorder.data(told(self.parameters), sources)
         self.options.add_to(data)
         data["findings"] = [

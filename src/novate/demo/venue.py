@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from novate.chain.backend import LOCAL_CONTRACTS, abi_of
+from novate.chain.backend import abi_of
 from novate.chain.client import CallReverted, Client, RemoteContract
+from novate.chain.compile import LOCAL_CONTRACTS
 from novate.chain.deployment import CONTRACT_OF
 from novate.chain.mirror import mirror_world
 from novate.chain.node import LocalNode, NodeOptions, local_key

@@ -24,6 +24,7 @@ from novate.model.arrays import (
     rounding,
 )
 from novate.model.instrument import FUTURE, OPTION
+from novate.model.kept import DATED_SOURCES, kept
 from novate.model.margin import (
     STALE,
     Group,
@@ -132,6 +133,7 @@ class _Sums:
     bonus: int = 0
 
 
+@kept(*DATED_SOURCES)
 def row(world: World, instrument: int) -> DatedRow:
     """One dated instrument's row at the current round; Options knows and prices it."""
     array, info_word, head_word = words_of(world, instrument)

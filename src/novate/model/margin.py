@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from novate import limits
 from novate.model.instrument import PERP, SPOT
+from novate.model.kept import MARGIN_SOURCES, kept
 from novate.model.option_id import DATED
 from novate.model.risk_parameters import (
     THOUSAND_USD,
@@ -141,6 +142,7 @@ def lanes(delta: int, psr_ppm: int) -> list[int]:
     ]  # division: floor, against the account
 
 
+@kept(*MARGIN_SOURCES)
 def row(world: World, instrument: int) -> Row:
     """One instrument's row at the current round."""
     if instrument >= DATED:
@@ -205,17 +207,20 @@ def _interest_rate(interest: int, parameters: RiskParameters) -> int:
 
 def evaluate(world: World, positions: Mapping[int, int]) -> Valuation:
     """Value and margin of ``positions`` (instrument -> lots) at the current round."""
-    if not positions:
-        return Valuation()
+    return _valuation(world, tuple(positions.items())) if positions else Valuation()
+
+
+@kept(*MARGIN_SOURCES)
+def _valuation(world: World, held: tuple[tuple[int, int], ...]) -> Valuation:
+    positions = dict(held)
     if any(instrument >= DATED for instrument in positions):
         from novate.model import dated_margin
 
         return dated_margin.evaluate(world, positions)
-    held = gather(world, positions)
-    sums = _Sums()
-    for underlying, group in sorted(held.groups.items()):
+    sums, gathered = _Sums(), gather(world, positions)
+    for underlying, group in sorted(gathered.groups.items()):
         _add_underlying(sums, group, transition(world, underlying), world.now)
-    return _total(world, sums, held)
+    return _total(world, sums, gathered)
 
 
 def gather(world: World, positions: Mapping[int, int]) -> Held:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from novate.model import arrays, oracle, packed, surface, surfaces
 from novate.model.arrays import BIAS, LANES, Info
+from novate.model.kept import DATED_SOURCES, kept
 from novate.model.option_id import OptionId, is_future, is_option, place_of, strike_of
 from novate.model.option_listing import feed_of, is_listed
 from novate.model.options import GENERATIONS, SUM_BITS, Epoch, epoch_now, info_of, usable
@@ -74,6 +75,7 @@ def lane_words(world: World, positions: Sequence[int]) -> tuple[list[tuple[int, 
     return [words_of(world, id) for id in ids], epoch
 
 
+@kept(*DATED_SOURCES)
 def words_of(world: World, id: int) -> tuple[int, int, int]:
     """Array, info (``Info.of`` its side) and head word of one instrument; zeros if it is not
     listed or not priced.

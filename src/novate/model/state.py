@@ -8,6 +8,7 @@ from typing import Any
 from novate.model.custody import CustodyState
 from novate.model.governance import Addresses
 from novate.model.instrument import Market, Terms
+from novate.model.kept import Kept
 from novate.model.ledger import LedgerState
 from novate.model.liquidation import LiquidationState
 from novate.model.margin import RiskState
@@ -35,6 +36,7 @@ class World:
         self.now = now
         self.addresses = Addresses(self.store, addresses or {})
         self.events: list[Event] = []
+        self.kept: dict[str, Kept] = {}
         self.oracle = OracleState(self.store)
         self.surfaces = SurfacesState(self.store)
         self.options = OptionsState(self.store)

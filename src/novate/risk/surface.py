@@ -30,6 +30,14 @@ THETA_MAX = 2**64 - 1
 
 
 @dataclass(frozen=True, slots=True)
+class Fitted:
+    """The quotes that were fitted, by expiry, and the word of each."""
+
+    quotes: tuple[Quotes, ...]
+    words: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class SliceFit:
     """One expiry: its word, how many quotes it was fitted to, the root mean square error in
     volatility points, and ``passed`` or the name of the gate's rejection.
@@ -41,18 +49,23 @@ class SliceFit:
     verdict: str
 
 
-def fit(quotes: Sequence[Quotes]) -> tuple[SliceFit, ...]:
-    """Slices of all expiries that have enough quotes in the window, nearest first.
+def fitted(quotes: Sequence[Quotes]) -> Fitted:
+    """The surface of all expiries that have enough quotes in the window, nearest first.
 
     The quotes are of one underlying at one time, ascending by expiry. Raises QuotesTooFew when no
     expiry is left.
     """
     used = usable(quotes)
-    words = quantise(calibrate(used), used)
-    verdicts = gate_verdicts(words)
+    return Fitted(tuple(used), quantise(calibrate(used), used))
+
+
+def fit(quotes: Sequence[Quotes]) -> tuple[SliceFit, ...]:
+    """The same slice by slice, each with how well it fits. Raises QuotesTooFew."""
+    found = fitted(quotes)
+    verdicts = gate_verdicts(found.words)
     return tuple(
         SliceFit(word, len(each.k), rmse_points(word, each), verdict)
-        for word, each, verdict in zip(words, used, verdicts, strict=True)
+        for word, each, verdict in zip(found.words, found.quotes, verdicts, strict=True)
     )
 
 
@@ -119,7 +132,7 @@ def rmse_points(word: int, quotes: Quotes) -> float:
     return 100 * math.sqrt(float(np.mean(difference**2)))
 
 
-def agrees(words: Sequence[int], own_quotes: Sequence[Quotes], tolerance_points: float) -> None:
+def agrees(words: Sequence[int], own: Fitted, tolerance_points: float) -> None:
     """Refuse to sign a proposed surface, nearest expiry first, that is not what this node sees.
 
     It must pass the gate, be of the same expiries as the node's own quotes and at most a minute
@@ -127,12 +140,10 @@ def agrees(words: Sequence[int], own_quotes: Sequence[Quotes], tolerance_points:
     of the surface the node fits itself. Raises what the gate raises, and SurfaceNotHonest.
     """
     check(words)
-    own = usable(own_quotes)
     proposed = [surface.unpack(word) for word in words]
-    expiries = [each.expiry for each in own]
+    expiries = [each.expiry for each in own.quotes]
     require([s.expiry for s in proposed] == expiries, SurfaceNotHonest, "other expiries")
-    fitted = quantise(calibrate(own), own)
-    for word, mine, quotes in zip(words, fitted, own, strict=True):
+    for word, mine, quotes in zip(words, own.words, own.quotes, strict=True):
         age = abs(surface.unpack(word).timestamp - quotes.timestamp)
         require(age <= AGE_DIFFERENCE_MAX_S, SurfaceNotHonest, f"{age} s from the own quotes")
         k = np.linspace(quotes.k[0], quotes.k[-1], AGREEMENT_POINTS)

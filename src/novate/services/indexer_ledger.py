@@ -361,8 +361,7 @@ class LedgerFold:
         try:
             require(set(state["tables"]) == set(tables), SnapshotUnusable, "other tables")
             for name, rows in state["tables"].items():
-                tables[name].rows.clear()
-                tables[name].rows.update(rows)
+                tables[name].replace_all(rows)
             self.world.now = state["now"]
             self.books = Books(state["applied"], state["bases"], state["balances"])
         except (KeyError, TypeError, AttributeError) as error:

@@ -6,6 +6,7 @@ from coincurve import PrivateKey
 
 from novate.chain.backend import ClientBackend
 from novate.chain.client import Client
+from novate.chain.compile import compile_all, missing
 from novate.chain.deploy import deploy
 from novate.chain.deployment import Deployment, Roles
 from novate.chain.node import local_key
@@ -30,6 +31,10 @@ def local_roles(node_count: int) -> Roles:
 
 
 def deploy_local(client: Client, parameters: Parameters) -> Deployment:
-    """Deploy and configure a venue for those roles. Errors: those of ``deploy``."""
+    """Deploy and configure a venue for those roles, its contracts compiled first where they are
+    not. Errors: those of ``deploy``.
+    """
+    if absent := missing():
+        compile_all(absent)
     backend = ClientBackend(client, [local_key("governor"), local_key("guardian")])
     return deploy(backend, parameters, local_roles(parameters.oracle.node_count))

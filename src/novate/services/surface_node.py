@@ -22,7 +22,7 @@ from novate.model.oracle import quorum_of
 from novate.model.surface import pack, unpack
 from novate.model.surfaces import EXPIRIES_MAX
 from novate.risk.quotes import Quotes
-from novate.risk.surface import agrees, approach, fit
+from novate.risk.surface import Fitted, agrees, approach, fitted
 from novate.wire.eip712 import address_of, sign
 from novate.wire.surfaces import Signature, SignedSurfaces, surfaces_digest
 
@@ -84,7 +84,8 @@ def aged(word: int, timestamp: int) -> int:
 
 @dataclass
 class SurfaceNode:
-    """One node: its key, its place in the network, its quotes and what it has signed.
+    """One node: its key, its place in the network, its quotes, what it fits to them and what it has
+    signed.
 
     ``signed`` (the last timestamp and digest by underlying) must outlive the process.
     """
@@ -93,20 +94,34 @@ class SurfaceNode:
     network: SurfaceNetwork
     signed: dict[int, tuple[int, bytes]] = field(default_factory=dict)
     quotes: dict[int, tuple[Quotes, ...]] = field(default_factory=dict)
+    fits: dict[int, Fitted] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.index = self.network.nodes.index(address_of(self.key.public_key))
 
-    def observe(self, quotes: Mapping[int, Sequence[Quotes]]) -> None:
-        """Replace what the node sees, by underlying; one whose venue is silent is left out."""
+    def observe(
+        self, quotes: Mapping[int, Sequence[Quotes]], fits: Mapping[int, Fitted] | None = None
+    ) -> None:
+        """Replace what the node sees, by underlying; one whose venue is silent is left out.
+
+        ``fits`` are those of these quotes that are made already.
+        """
         self.quotes = {underlying: tuple(each) for underlying, each in quotes.items()}
+        self.fits = dict(fits or {})
+
+    def own(self, underlying: int) -> Fitted:
+        """The surface that this node's quotes show, fitted once. Errors: QuotesTooFew."""
+        found = self.fits.get(underlying)
+        if found is None:
+            found = self.fits[underlying] = fitted(self.quotes.get(underlying, ()))
+        return found
 
     def propose(self, underlying: int, stored: Sequence[int]) -> SurfaceProposal:
         """As leader: the step from the accepted surface towards what the own quotes show.
 
         Errors: QuotesTooFew, as ``step``.
         """
-        target = tuple(each.word for each in fit(self.quotes.get(underlying, ())))
+        target = self.own(underlying).words
         timestamp = unpack(target[0]).timestamp
         return SurfaceProposal(timestamp, underlying, target, step(stored, target, timestamp))
 
@@ -135,11 +150,11 @@ class SurfaceNode:
         timestamp, target = proposal.timestamp, proposal.target
         require(timestamp <= now, errors.FutureRound)
         require(now - timestamp <= self.network.surface_age_s_max, errors.StaleRound)
-        own = self.quotes.get(proposal.underlying, ())
-        require(bool(own), errors.SurfaceNotHonest, "no quotes of the underlying")
+        seen = bool(self.quotes.get(proposal.underlying))
+        require(seen, errors.SurfaceNotHonest, "no quotes of the underlying")
         in_time = all(unpack(word).timestamp == timestamp for word in target)
         require(bool(target) and in_time, errors.SurfaceNotHonest, "empty, or of another time")
-        agrees(target, own, self.network.tolerance_points)
+        agrees(target, self.own(proposal.underlying), self.network.tolerance_points)
         follows = proposal.words == step(stored, target, timestamp)
         require(follows, errors.SurfaceNotHonest, "the words do not follow from the target")
         in_future = all(unpack(word).expiry > now for word in proposal.words)
