@@ -332,6 +332,20 @@ def test_whoever_asks_nothing_is_let_go(venue: Venue, monkeypatch: pytest.Monkey
     asyncio.run(run())
 
 
+def test_an_orderly_end_waits_for_no_client_and_says_so(venue: Venue) -> None:
+    async def run() -> None:
+        async with aiohttp.ClientSession() as http:
+            async with served(venue) as (_, url):
+                socket = await http.ws_connect(f"{url}/ws/api/v1")
+                began = time.monotonic()
+                told = asyncio.create_task(socket.receive())
+            assert time.monotonic() - began < 3
+            message = await told
+            assert (message.data, message.extra) == (1001, "VenueStops: connect again soon")
+
+    asyncio.run(run())
+
+
 def test_thousands_of_idle_connections_hold_nobody_up(venue: Venue) -> None:
     async def run() -> None:
         async with served(venue) as (_, url):

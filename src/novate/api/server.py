@@ -34,7 +34,7 @@ from novate.api import (
     rpc,
     user_history_methods,
 )
-from novate.api.connection import Connection
+from novate.api.connection import STOPS, Connection
 from novate.api.rpc import MESSAGE_BYTES_MAX, now_us
 from novate.api.session import Session
 from novate.api.venue import VenueApi
@@ -73,6 +73,7 @@ class Server:
 
     venue: VenueApi
     connections: Counter[str] = field(default_factory=Counter)
+    clients: set[Connection] = field(default_factory=set)
     runner: web.AppRunner | None = None
     spoken: WeakKeyDictionary[asyncio.BaseTransport, float] = field(
         default_factory=WeakKeyDictionary
@@ -111,6 +112,8 @@ class Server:
             switch.cancel()
         if self.sweeper is not None:
             self.sweeper.cancel()
+        for client in self.clients:
+            client.end(STOPS)
         if self.runner is not None:
             await self.runner.cleanup()
 
@@ -210,10 +213,13 @@ class Server:
         socket = web.WebSocketResponse(
             max_msg_size=MESSAGE_BYTES_MAX, heartbeat=PING_SECONDS, compress=False
         )
+        client = Connection(self.venue, socket, address)
+        self.clients.add(client)
         try:
             await socket.prepare(request)
-            await Connection(self.venue, socket, address).serve(request)
+            await client.serve(request)
         finally:
+            self.clients.discard(client)
             self.connections[address] -= 1
             if not self.connections[address]:
                 del self.connections[address]
