@@ -255,6 +255,7 @@ class Host:
         for record in held:
             self.api.orders.follow(record)
             self.chain.follow(record)
+        self.api.rfqs.keep(self.folder / "requests.jsonl")
         self.core.listeners.append(self.chain.follow)
         self.chain.resumed = watcher.resume(held) if canonical(held) else []
         start = int(time.time()) - WARM_UP_S
