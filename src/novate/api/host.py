@@ -34,6 +34,7 @@ from novate.api.up_config import UpConfig
 from novate.api.venue import VenueApi
 from novate.chain.client import Client
 from novate.chain.deployment import Deployment
+from novate.chain.ipc import Subscription
 from novate.chain.node import local_key
 from novate.config import Parameters
 from novate.engine import recovery, snapshot
@@ -48,6 +49,7 @@ from novate.services.boot import build_sequencer, genesis_of
 from novate.services.flights import BatchTimer
 from novate.services.gateway import Gateway
 from novate.services.local_venue import deploy_local
+from novate.services.reader import Pause
 from novate.services.settle_call import separator
 from novate.services.settler import Settler
 from novate.services.watch import Watcher, canonical
@@ -60,6 +62,8 @@ BEFORE_GENESIS_S = 7_200
 # How much of the record is played before the venue opens.
 WARM_UP_S = 600
 INDEX_BEGINS_SECONDS_MAX = 30
+# How long a chain that is not ours may take to answer, before it counts as silent.
+RPC_SECONDS_MAX = 10
 # Surfaces, then expiries, then strikes, then arrays; each is on the chain before the next.
 LISTING_STEPS_MAX = 12
 _LOG = logging.getLogger("novate.host")
@@ -148,6 +152,7 @@ class Host:
             if self.chain.waiting == 0:
                 break
         await self.supervisor.stop()
+        await asyncio.to_thread(self.chain.close)
         if self.api.store is not None:
             self.api.store.close()
         self._snapshot()
@@ -167,7 +172,7 @@ class Host:
         found = self.folder / "deployment.json"
         if self.rpc is not None:
             require(found.exists(), InvalidParameter, f"rpc: {found} says what is deployed there")
-            self.client = Client.over_http(self.rpc)
+            self.client = self._connected()
             self.deployment = Deployment.load(found)
             return
         kept = self.folder / "chain.json"
@@ -237,13 +242,15 @@ class Host:
         )
         self.server = Server(self.api)
         watcher = Watcher(
-            self.client, self.deployment, self.deployment.block + 1, self.config.confirmations
+            self._connected(), self.deployment, self.deployment.block + 1, self.config.confirmations
         )
         self.chain = ChainLoop(
             self.core,
             self.client,
             Settler(self.client, self.deployment, self.executor),
             watcher,
+            None if self.kept else self._connected(),
+            Subscription(self.kept.node.ipc_path, "newHeads") if self.kept else Pause(),
             BatchTimer(self.config.batch_ms),
             self.config.block_ms,
             clock_ms,
@@ -268,17 +275,21 @@ class Host:
             self.deployment,
             Replay(self.table, self.parameters, start),
         )
-        # over a connection of its own
-        client = self.kept.node.client() if self.kept else Client.over_http(self.rpc or "")
         self.options = option_loop(
             self.api,
             self.deployment,
-            client,
+            self._connected(),
             self.oracle.prices,
             self.smiles,
             self.kept is not None,
         )
         self.options.recall(held, int(time.time()))
+
+    def _connected(self) -> Client:
+        """A connection of its own. Raises ``RpcFault``."""
+        if self.kept is not None:
+            return self.kept.node.client()
+        return Client.over_http(self.rpc or "", seconds=RPC_SECONDS_MAX)
 
     async def _until_indexed(self) -> None:
         """Wait until the read side knows the venue, as long as it takes it to begin."""
