@@ -22,6 +22,7 @@ from eth_account.signers.local import LocalAccount
 from novate.api import host_says
 from novate.api.chain_loop import ChainLoop
 from novate.api.core import Core
+from novate.api.door import room_for
 from novate.api.drive import fund
 from novate.api.index_process import IndexProcess
 from novate.api.kept_chain import KeptChain
@@ -215,32 +216,7 @@ class Host:
         return [records.decode(e.kind, e.payload) for e in self.journal.read()]
 
     def _wire(self, held: list[AnyRecord]) -> None:
-        world = self.sequencer.world
-        self.core = Core(self.journal, self.sequencer)
-        domain = separator(self.deployment)
-
-        def may_sign(order: Order, signer: str) -> bool:
-            return world.exchange.keys[order.account, signer].live(world.now)
-
-        def is_key(account: int, signer: str) -> bool:
-            return world.exchange.keys[account, signer].live(world.now)
-
-        def may_cancel(account: int, signer: str) -> bool:
-            key = world.exchange.keys[account, signer]
-            return key.live(world.now) and bool(key.scope & session.CANCEL)
-
-        self.api = VenueApi(
-            core=self.core,
-            parameters=self.parameters,
-            gateway=Gateway(domain, may_sign=may_sign, is_key=is_key, may_cancel=may_cancel),
-            separator=domain,
-            chain_id=self.deployment.chain_id,
-            exchange=self.deployment.addresses["exchange"],
-            executor=self.executor.address.lower(),
-            testnet=self.rpc is None,
-            deployment=self.deployment,
-        )
-        self.server = Server(self.api)
+        self._open_api()
         watcher = Watcher(
             self._connected(), self.deployment, self.deployment.block + 1, self.config.confirmations
         )
@@ -284,6 +260,39 @@ class Host:
             self.kept is not None,
         )
         self.options.recall(held, int(time.time()))
+
+    def _open_api(self) -> None:
+        """The core, and what stands before it."""
+        world = self.sequencer.world
+        self.core = Core(self.journal, self.sequencer)
+        domain = separator(self.deployment)
+
+        def may_sign(order: Order, signer: str) -> bool:
+            return world.exchange.keys[order.account, signer].live(world.now)
+
+        def is_key(account: int, signer: str) -> bool:
+            return world.exchange.keys[account, signer].live(world.now)
+
+        def may_cancel(account: int, signer: str) -> bool:
+            key = world.exchange.keys[account, signer]
+            return key.live(world.now) and bool(key.scope & session.CANCEL)
+
+        self.api = VenueApi(
+            core=self.core,
+            parameters=self.parameters,
+            gateway=Gateway(domain, may_sign=may_sign, is_key=is_key, may_cancel=may_cancel),
+            separator=domain,
+            chain_id=self.deployment.chain_id,
+            exchange=self.deployment.addresses["exchange"],
+            executor=self.executor.address.lower(),
+            testnet=self.rpc is None,
+            deployment=self.deployment,
+        )
+        wanted, of_one = self.config.connections, self.config.connections_of_an_address
+        room = room_for(wanted)
+        if room < wanted:
+            _LOG.warning("files allow %d connections, not %d: see ulimit -n", room, wanted)
+        self.server = Server(self.api, room, of_one)
 
     def _connected(self) -> Client:
         """A connection of its own. Raises ``RpcFault``."""

@@ -13,6 +13,7 @@ import contextlib
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from weakref import WeakKeyDictionary
 
 from aiohttp import web
@@ -35,6 +36,7 @@ from novate.api import (
     user_history_methods,
 )
 from novate.api.connection import STOPS, Connection
+from novate.api.door import CONNECTIONS_MAX, CONNECTIONS_PER_ADDRESS_MAX, Door
 from novate.api.rpc import MESSAGE_BYTES_MAX, now_us
 from novate.api.session import Session
 from novate.api.venue import VenueApi
@@ -56,8 +58,6 @@ __all__ = [
     "user_history_methods",
 ]
 
-CONNECTIONS_MAX = 12_000
-CONNECTIONS_PER_ADDRESS_MAX = 11_000
 PING_SECONDS = 30.0  # a connection that does not answer a ping within half of it is closed
 FIRST_REQUEST_SECONDS = 10.0
 BODY_SECONDS = 10.0
@@ -69,9 +69,11 @@ JSON = "application/json"
 
 @dataclass(slots=True)
 class Server:
-    """The API of one venue on one port."""
+    """The API of one venue on one port, for so many connections in all and from one address."""
 
     venue: VenueApi
+    most: int = CONNECTIONS_MAX
+    most_of_one: int = CONNECTIONS_PER_ADDRESS_MAX
     connections: Counter[str] = field(default_factory=Counter)
     clients: set[Connection] = field(default_factory=set)
     runner: web.AppRunner | None = None
@@ -102,8 +104,7 @@ class Server:
         )
         await self.runner.setup()
         self.sweeper = asyncio.create_task(self._sweep())
-        site = web.TCPSite(self.runner, host, port)
-        await site.start()
+        await Door(self.runner, host, port, self.most, self._full).start()
         return int(self.runner.addresses[0][1])
 
     async def stop(self) -> None:
@@ -199,14 +200,25 @@ class Server:
     def _reply(self, body: bytes, status: int = 200) -> web.Response:
         return web.Response(body=body, status=status, content_type=JSON)
 
+    def _full(self) -> bytes:
+        """What those hear for whom there is no room."""
+        refused = Rejected(TooManyConnections, f"at most {self.most} in all")
+        body = rpc.refused(Session(self.venue), refused, now_us())
+        status = TooManyConnections.http_status
+        head = (
+            f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\nContent-Type: {JSON}\r\n"
+            f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+        )
+        return head.encode() + body
+
     # WebSocket
 
     async def websocket(self, request: web.Request) -> web.StreamResponse:
         """One client's connection, until either side ends it."""
         address = request.remote or ""
-        total = self.connections.total()
-        if total >= CONNECTIONS_MAX or self.connections[address] >= CONNECTIONS_PER_ADDRESS_MAX:
-            body = rpc.refused(self._session(request), Rejected(TooManyConnections), now_us())
+        if self.connections[address] >= self.most_of_one:
+            refused = Rejected(TooManyConnections, f"at most {self.most_of_one} of an address")
+            body = rpc.refused(self._session(request), refused, now_us())
             return self._reply(body, TooManyConnections.http_status)
         self.connections[address] += 1
         # no compression: its windows would cost a quarter of a megabyte a connection

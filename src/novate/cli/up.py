@@ -64,7 +64,8 @@ def command(
     Without --rpc it brings a local chain with play money, lists options and dated futures there and
     prints the keys of funded accounts; with it, it shows what is listed on that chain. A second
     start in the same folder goes on where the first ended. Fields of [venue]: host, port,
-    batch_ms, block_ms, confirmations, snapshot_minutes, traders, trader_usdc, database.
+    batch_ms, block_ms, confirmations, snapshot_minutes, traders, trader_usdc, database,
+    connections, connections_of_an_address.
 
     Example:  novate up --port 8080
     """
