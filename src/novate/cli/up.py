@@ -19,6 +19,7 @@ from novate.api import up_config
 from novate.api.host import Host
 from novate.chain.connection import RpcFault
 from novate.chain.node import NodeFault
+from novate.engine.recovery import Diverged
 from novate.lab.prices import load_event, load_prices
 from novate.lab.smiles import SmileTable, load_smiles
 from novate.model.account import account_of
@@ -82,7 +83,7 @@ def command(
     host = Host(folder, found, config.load(parameters), table, rpc, smiles)
     try:
         asyncio.run(_serve(host, as_json))
-    except (NodeFault, RpcFault) as fault:
+    except (Diverged, NodeFault, RpcFault) as fault:
         typer.echo(f"error: {' '.join(str(fault).split())}", err=True)
         sys.exit(2)
 
