@@ -61,6 +61,13 @@ def fresh(said: dict[str, Any], option: str, currency: str = "BTC") -> bool:
     return next(row["stored"] for row in found if row["instrument_name"] == option)
 
 
+def volatilities(client: Client) -> list[Any]:
+    """The volatility index of BTC, each surface by itself."""
+    span = {"start_timestamp": 0, "end_timestamp": 2**50}
+    method = "public/get_volatility_index_data"
+    return list(client.call(method, currency="BTC", **span, resolution="1")["data"])
+
+
 def test_a_venue_trades_settles_and_goes_on_after_a_restart(tmp_path: Path) -> None:
     folder = tmp_path / "venue"
     with running(folder) as (process, said):
@@ -78,6 +85,7 @@ def test_a_venue_trades_settles_and_goes_on_after_a_restart(tmp_path: Path) -> N
             before = taker.fetch_positions()
             chain = taker.fetch_option_chain("BTC")
             option = next(iter(chain.values()))["instrument_name"]
+            first = volatilities(taker)[0]
         process.send_signal(signal.SIGINT)
         assert process.wait(30) == 0
     with running(folder) as (_, said), Client(said["url"], key_of(said, 0)) as maker:
@@ -92,6 +100,7 @@ def test_a_venue_trades_settles_and_goes_on_after_a_restart(tmp_path: Path) -> N
             item = taker.call("public/get_instrument", instrument_name=option)
             assert item["state"] == "open" and item["creation_timestamp"] > 0
             assert Decimal(taker.fetch_greeks(option)["mark_iv"]) > 0
+            assert volatilities(taker)[0] == first, "the index is made from the journal again"
             deadline = time.monotonic() + 20
             while not fresh(said, option) and time.monotonic() < deadline:
                 time.sleep(0.2)
