@@ -11,6 +11,7 @@ import asyncio
 import resource
 from collections.abc import Callable
 from contextlib import suppress
+from typing import cast
 
 from aiohttp import web
 
@@ -42,11 +43,11 @@ class Refusal(asyncio.Protocol):
     def __init__(self, refused: set[Refusal], reply: Callable[[], bytes]) -> None:
         self._refused = refused
         self._reply = reply
-        self._transport: asyncio.BaseTransport | None = None
+        self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Wait for a request, not for long, and with few others."""
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)
         if len(self._refused) >= REFUSING_MAX:
             self._let_go()
             return
@@ -55,8 +56,7 @@ class Refusal(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Say no."""
-        assert isinstance(self._transport, asyncio.WriteTransport)
-        if not self._transport.is_closing():
+        if self._transport is not None and not self._transport.is_closing():
             self._transport.write(self._reply())
             self._transport.close()
 
@@ -66,7 +66,7 @@ class Refusal(asyncio.Protocol):
         self._transport = None
 
     def _let_go(self) -> None:
-        if isinstance(self._transport, asyncio.WriteTransport):
+        if self._transport is not None:
             self._transport.abort()
 
 

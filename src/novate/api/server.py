@@ -62,6 +62,7 @@ PING_SECONDS = 30.0  # a connection that does not answer a ping within half of i
 FIRST_REQUEST_SECONDS = 10.0
 BODY_SECONDS = 10.0
 KEEP_ALIVE_SECONDS = 75.0
+STOP_SECONDS = 8.0  # how long an orderly end waits for requests under way
 LINGER_SECONDS = 2.0  # how long the rest of a refused body is still read
 VERSIONS = ("v1", "v2")
 JSON = "application/json"
@@ -101,6 +102,7 @@ class Server:
             access_log=None,
             keepalive_timeout=KEEP_ALIVE_SECONDS,
             lingering_time=LINGER_SECONDS,
+            shutdown_timeout=STOP_SECONDS,
         )
         await self.runner.setup()
         self.sweeper = asyncio.create_task(self._sweep())
