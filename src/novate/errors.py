@@ -550,7 +550,11 @@ Overloaded = _r(9010, "Overloaded", 503, True, "The venue sheds load; cancels ar
 ClockSkew = _r(9011, "ClockSkew", 400, False, "The timestamp is too far from the venue's clock.")
 MessageTooLarge = _r(9012, "MessageTooLarge", 413, False, "The message exceeds the bound.")
 TooManyConnections = _r(
-    9013, "TooManyConnections", 429, True, "The address has too many connections open."
+    9013,
+    "TooManyConnections",
+    429,
+    True,
+    "The venue, or the address, has too many connections open.",
 )
 SlowConsumer = _r(9014, "SlowConsumer", 429, True, "The client reads slower than it subscribed to.")
 InternalFault = _r(9015, "InternalFault", 500, True, "The venue failed to answer; it is recorded.")

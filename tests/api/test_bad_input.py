@@ -11,8 +11,9 @@ import logging
 import os
 import struct
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -20,7 +21,7 @@ import aiohttp
 import pytest
 from support.venue_api import Client, Trader, Venue, connected, served, venue_of
 
-from novate.api import connection, public_methods, server
+from novate.api import connection, door, public_methods, server
 from novate.api.venue import VenueApi
 from novate.services.gateway import Gateway
 
@@ -324,6 +325,20 @@ def test_whoever_asks_nothing_is_let_go(venue: Venue, monkeypatch: pytest.Monkey
     asyncio.run(run())
 
 
+def test_an_orderly_end_waits_for_no_client_and_says_so(venue: Venue) -> None:
+    async def run() -> None:
+        async with aiohttp.ClientSession() as http:
+            async with served(venue) as (_, url):
+                socket = await http.ws_connect(f"{url}/ws/api/v1")
+                began = time.monotonic()
+                told = asyncio.create_task(socket.receive())
+            assert time.monotonic() - began < 3
+            message = await told
+            assert (message.data, message.extra) == (1001, "VenueStops: connect again soon")
+
+    asyncio.run(run())
+
+
 def test_thousands_of_idle_connections_hold_nobody_up(venue: Venue) -> None:
     async def run() -> None:
         async with served(venue) as (_, url):
@@ -340,22 +355,55 @@ def test_thousands_of_idle_connections_hold_nobody_up(venue: Venue) -> None:
     asyncio.run(run())
 
 
-def test_connections_beyond_the_bound_are_refused_by_name(
-    venue: Venue, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("bound", "detail"), [("most", "at most 1 in all"), ("most_of_one", "at most 1 of an address")]
+)
+def test_connections_beyond_a_bound_are_refused_by_name(
+    venue: Venue, bound: str, detail: str
 ) -> None:
-    monkeypatch.setattr(server, "CONNECTIONS_PER_ADDRESS_MAX", 1)
-
     async def run() -> None:
-        async with (
-            served(venue) as (_, url),
-            connected(url),
-            aiohttp.ClientSession() as http,
-            http.get(f"{url}/ws/api/v1") as reply,
-        ):
-            assert reply.status == 429
-            assert (await reply.json())["error"]["message"] == "TooManyConnections"
+        async with served(venue, **{bound: 1}) as (_, url), aiohttp.ClientSession() as http:
+            async with connected(url), http.get(f"{url}/ws/api/v1") as reply:
+                assert reply.status == 429
+                error = (await reply.json())["error"]
+                assert (error["message"], error["data"]["detail"]) == ("TooManyConnections", detail)
+            await until_works(url)  # once there is room again
 
     asyncio.run(run())
+
+
+def test_the_mute_count_too_and_a_crowd_of_them_is_let_go(
+    venue: Venue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sockets that never say a word take no more files than the bound, beside the refused ones."""
+    monkeypatch.setattr(door, "REFUSING_MAX", 3)
+
+    async def run() -> None:
+        async with AsyncExitStack() as stack:
+            _, url = await stack.enter_async_context(served(venue, most=5))
+            held = [await stack.enter_async_context(raw(url)) for _ in range(12)]
+            # 5 are held, 3 may ask and are told no, 4 are let go at once
+            for reader, _ in held[8:]:
+                await ends(reader, 0.5)
+            _, writer = held[5]
+            writer.write(b"GET / HTTP/1.1\r\n\r\n")
+            assert b"TooManyConnections" in await ends(held[5][0], 0.5)
+            for reader, _ in held[6:8]:
+                await ends(reader, 2)
+            assert not any(reader.at_eof() for reader, _ in held[:5])
+
+    asyncio.run(run())
+
+
+async def until_works(url: str) -> None:
+    """Somebody who comes later is served."""
+    deadline = time.monotonic() + 5
+    while True:
+        try:
+            return await works(url)
+        except aiohttp.ClientError:
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.05)
 
 
 def test_a_slow_reader_is_cut_off_with_the_reason(

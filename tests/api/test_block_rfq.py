@@ -15,6 +15,7 @@ from support.venue_api import Client, Trader, Venue, connected, served, venue_of
 from novate.api import rfq as desk_module
 from novate.api.venue import VenueApi
 from novate.model.order import IMMEDIATE, ZERO_ADDRESS
+from novate.wire import records
 
 TAKER, MAKER, RIVAL, POOR = (Trader(f"rfq {n}") for n in ("taker", "maker", "rival", "poor"))
 CHANNELS = ["block_rfq.maker.any", "block_rfq.taker.BTC", "block_rfq.maker.quotes.any"]
@@ -355,6 +356,76 @@ def test_what_the_engine_refuses_leaves_the_request_open(venue: Venue) -> None:
             await taker.result(CANCEL, block_rfq_id=asked["block_rfq_id"])
 
     asyncio.run(run())
+
+
+def test_a_client_learns_what_a_restart_has_ended(venue: Venue, tmp_path: Path) -> None:
+    """Two requests are open as the process dies, one traded and nobody was answered."""
+    path = tmp_path / "requests.jsonl"
+
+    async def die() -> list[dict[str, Any]]:
+        async with room(venue) as (api, taker, maker, _):
+            api.rfqs.keep(path)
+            asked = await taker.result("private/create_block_rfq", legs=LEGS, nonce=1)
+            quoted = await maker.result(QUOTE, **quote(api, MAKER, asked))
+            traded = await taker.result("private/create_block_rfq", legs=LEGS[:1])
+            bought = await maker.result(QUOTE, **quote(api, MAKER, traded, prices=PRICES[:1]))
+            taken = acceptance(api, TAKER, traded, bought)
+            noted = path.read_bytes()
+            done = await taker.result(ACCEPT, **taken)
+            path.write_bytes(noted)  # it died behind the journal's record
+            dead = acceptance(api, TAKER, asked, quoted)
+            return [asked, quoted, taken, done, dead, quote(api, MAKER, asked)]
+
+    async def live(held: list[dict[str, Any]]) -> None:
+        asked, quoted, taken, done, dead, late = held
+        async with room(venue) as (api, taker, maker, rival):
+            for entry in venue.journal.read():
+                api.orders.follow(records.decode(entry.kind, entry.payload))
+            api.rfqs.keep(path)
+            for client in (taker, maker, rival):
+                await client.result("public/subscribe", channels=CHANNELS)
+                await client.result("public/test")
+            [cut, filled] = told(taker, "block_rfq.taker.BTC")
+            assert cut["block_rfq_id"] == asked["block_rfq_id"]
+            assert (cut["state"], cut["reason"]) == ("cancelled", "venue_restarted")
+            assert (filled["state"], filled["reason"]) == ("filled", None)
+            for client, quotes in ((maker, 1), (rival, 0)):
+                seen = told(client, "block_rfq.maker.any")
+                assert [(r["state"], len(r["quotes"])) for r in seen] == [
+                    ("cancelled", quotes),
+                    ("filled", quotes),
+                ]
+                assert seen[0]["taker"] is None and told(client, "block_rfq.taker.BTC") == []
+            mine = told(maker, "block_rfq.maker.quotes.any")
+            assert [(q["quote_state"], q["reason"]) for q in mine] == [
+                ("cancelled", "venue_restarted"),
+                ("filled", None),
+            ]
+            assert told(rival, "block_rfq.maker.quotes.any") == []
+            # the same is there to be asked for
+            assert await taker.result(LIST) == [] == await maker.result(LIST)
+            listed = await taker.result(LIST, state="cancelled")
+            assert [r["reason"] for r in listed] == ["venue_restarted"]
+
+            before = await sizes(taker)
+            # consents to what is over are worth nothing, the one that traded has its first answer
+            assert await refused(taker, ACCEPT, **dead) == "RfqNotFound venue_restarted"
+            assert await refused(maker, QUOTE, **late) == "RfqNotFound venue_restarted"
+            gone = {"block_rfq_quote_id": quoted["block_rfq_quote_id"]}
+            assert await refused(maker, "private/cancel_block_rfq_quote", **gone) == "QuoteNotFound"
+            again = await taker.result(ACCEPT, **taken)
+            names = ("trade_id", "instrument_name", "price", "amount", "direction")
+            assert [[t[n] for n in names] for t in again["trades"]] == [
+                [t[n] for n in names] for t in done["trades"]
+            ]
+            assert again["state"] == "filled"
+            assert await sizes(taker) == before
+            # a nonce of then is no request of now
+            new = await taker.result("private/create_block_rfq", legs=LEGS, nonce=1)
+            assert new["state"] == "open" and new["block_rfq_id"] != asked["block_rfq_id"]
+            await taker.result(CANCEL, block_rfq_id=new["block_rfq_id"])
+
+    asyncio.run(live(asyncio.run(die())))
 
 
 def test_an_order_signed_for_a_block_is_not_taken_to_the_book(venue: Venue) -> None:

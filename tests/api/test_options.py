@@ -28,6 +28,7 @@ from support.venue_api import (
 from novate import naming
 from novate.api.aggregate import Aggregator
 from novate.api.venue import VenueApi
+from novate.api.volatility_index import VolatilityIndex
 from novate.chain.node import local_key
 from novate.model import margin, options
 from novate.model.option_id import place_of
@@ -384,6 +385,33 @@ def test_what_a_read_cannot_answer_is_said(
         async with served(place.venue) as (_, url), connected(url) as one:
             reply = await one.call(f"public/{method}", **params)
             assert refused(reply)[1].startswith(said), reply
+
+    asyncio.run(run())
+
+
+def test_the_volatility_index_is_what_the_surfaces_say(place: Place) -> None:
+    async def run() -> None:
+        async with served(place.venue) as (api, url), connected(url) as client:
+            surfaces = place.venue.deployment.addresses["surfaces"]
+            api.volatility = VolatilityIndex(bytes.fromhex(surfaces[2:]))
+            ask = {"currency": "BTC", "start_timestamp": 0, "end_timestamp": 2**50}
+            name = "public/get_volatility_index_data"
+            nothing = {"data": [], "continuation": None}
+            assert await client.result(name, **ask, resolution="1D") == nothing
+            for entry in place.venue.journal.read():
+                api.volatility.follow(records.decode(entry.kind, entry.payload))
+            found = await client.result(name, **ask, resolution="1")
+            [first, *_] = found["data"]
+            assert len(first) == 5 and 5 < Decimal(first[1]) < 300 and found["continuation"] is None
+            later = ask | {"start_timestamp": found["data"][-1][0] + 1_000}
+            assert await client.result(name, **later, resolution="1") == nothing
+            for wrong in (
+                {"currency": "DOGE", "resolution": "60"},
+                {"resolution": "61"},
+                {"resolution": "60", "end_timestamp": -1},
+            ):
+                reply = await client.call(name, **(ask | wrong))
+                assert reply["error"]["message"] == "InvalidField"
 
     asyncio.run(run())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import signal
 import subprocess
@@ -9,8 +10,9 @@ import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, contextmanager
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,7 @@ from typing import Any
 import pytest
 from support.venue_api import list_options, open_venue
 
-from novate.sdk import Client, SigningKey
+from novate.sdk import ApiError, AsyncClient, Client, SigningKey
 from novate.units import DAY_S
 
 BTC = "BTC-PERPETUAL"
@@ -58,6 +60,13 @@ def fresh(said: dict[str, Any], option: str, currency: str = "BTC") -> bool:
     return next(row["stored"] for row in found if row["instrument_name"] == option)
 
 
+def volatilities(client: Client) -> list[Any]:
+    """The volatility index of BTC, each surface by itself."""
+    span = {"start_timestamp": 0, "end_timestamp": 2**50}
+    method = "public/get_volatility_index_data"
+    return list(client.call(method, currency="BTC", **span, resolution="1")["data"])
+
+
 def test_a_venue_trades_settles_and_goes_on_after_a_restart(tmp_path: Path) -> None:
     folder = tmp_path / "venue"
     with running(folder) as (process, said):
@@ -75,6 +84,7 @@ def test_a_venue_trades_settles_and_goes_on_after_a_restart(tmp_path: Path) -> N
             before = taker.fetch_positions()
             chain = taker.fetch_option_chain("BTC")
             option = next(iter(chain.values()))["instrument_name"]
+            first = volatilities(taker)[0]
         process.send_signal(signal.SIGINT)
         assert process.wait(30) == 0
     with running(folder) as (_, said), Client(said["url"], key_of(said, 0)) as maker:
@@ -89,6 +99,7 @@ def test_a_venue_trades_settles_and_goes_on_after_a_restart(tmp_path: Path) -> N
             item = taker.call("public/get_instrument", instrument_name=option)
             assert item["state"] == "open" and item["creation_timestamp"] > 0
             assert Decimal(taker.fetch_greeks(option)["mark_iv"]) > 0
+            assert volatilities(taker)[0] == first, "the index is made from the journal again"
             deadline = time.monotonic() + 20
             while not fresh(said, option) and time.monotonic() < deadline:
                 time.sleep(0.2)
@@ -191,3 +202,56 @@ def test_over_an_rpc_it_shows_what_is_listed_there(tmp_path: Path) -> None:
         stop.set()
         miner.join()
         made.close()
+
+
+def test_a_request_ends_with_a_venue_that_is_killed_and_its_asker_learns_it(
+    tmp_path: Path,
+) -> None:
+    """Both come back by themselves, and are told before they ask."""
+    folder = tmp_path / "venue"
+
+    async def newest(heard: asyncio.Queue[dict[str, Any]], **wanted: str) -> dict[str, Any]:
+        async with asyncio.timeout(60):
+            while True:
+                found = await heard.get()
+                if all(found[name] == value for name, value in wanted.items()):
+                    return found
+
+    @asynccontextmanager
+    async def again(*options: Any) -> AsyncIterator[None]:
+        with ThreadPoolExecutor(1) as thread:  # clients go on meanwhile
+            loop, venue = asyncio.get_running_loop(), running(*options)
+            await loop.run_in_executor(thread, venue.__enter__)
+            try:
+                yield
+            finally:
+                await loop.run_in_executor(thread, venue.__exit__, None, None, None)
+
+    async def ask(said: dict[str, Any], process: subprocess.Popen[str]) -> None:
+        async with (
+            AsyncClient(said["url"], key_of(said, 0)) as taker,
+            AsyncClient(said["url"], key_of(said, 1)) as maker,
+        ):
+            told: list[asyncio.Queue[dict[str, Any]]] = [asyncio.Queue(), asyncio.Queue()]
+            await taker.follow("block_rfq.taker.any", lambda _, data: told[0].put_nowait(data))
+            await maker.follow(
+                "block_rfq.maker.quotes.any", lambda _, data: told[1].put_nowait(data)
+            )
+            asked = await taker.create_block_rfq([(BTC, "buy", "0.1")])
+            price = round(Decimal((await maker.fetch_ticker(BTC))["mark_price"]))
+            quoted = await maker.quote_block_rfq(asked, "sell", [price + 5])
+            process.kill()
+            process.wait()
+            port = said["url"].rsplit(":", 1)[1]
+            async with again(folder, "--port", port):
+                cut = await newest(told[0], state="cancelled")
+                lost = await newest(told[1], quote_state="cancelled")
+                assert cut["reason"] == lost["reason"] == "venue_restarted"
+                assert cut["block_rfq_id"] == asked["block_rfq_id"]
+                assert lost["block_rfq_quote_id"] == quoted["block_rfq_quote_id"]
+                with pytest.raises(ApiError, match=r"RfqNotFound .*venue_restarted"):
+                    await taker.accept_block_rfq(quoted)
+                assert await taker.fetch_positions() == []
+
+    with running(folder) as (process, said):
+        asyncio.run(ask(said, process))

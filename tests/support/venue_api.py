@@ -206,8 +206,8 @@ def post(venue: Venue, timestamp: int) -> None:
 
 
 @asynccontextmanager
-async def served(venue: Venue) -> AsyncIterator[tuple[VenueApi, str]]:
-    """The API of a venue on a free port."""
+async def served(venue: Venue, **bounds: int) -> AsyncIterator[tuple[VenueApi, str]]:
+    """The API of a venue on a free port; ``bounds`` (``most``, ``most_of_one``) of connections."""
     core = Core(venue.journal, venue.sequencer)
     api = VenueApi(
         core=core,
@@ -218,7 +218,7 @@ async def served(venue: Venue) -> AsyncIterator[tuple[VenueApi, str]]:
         exchange=venue.deployment.addresses["exchange"],
         executor=venue.executor.address.lower(),
     )
-    server = Server(api)
+    server = Server(api, **bounds)
     running = asyncio.create_task(core.run())
     port = await server.start()
     try:

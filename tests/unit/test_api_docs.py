@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from novate.api import server
+from novate.api import door, server
 from novate.api.connection import SLOW
 from novate.api.rejections import _DERIBIT
 
@@ -33,6 +33,6 @@ def test_every_number_of_deribits_is_named() -> None:
 
 
 def test_bounds_are_those_of_the_code() -> None:
-    assert f"{server.CONNECTIONS_PER_ADDRESS_MAX:,} connections an address" in TEXT
-    assert f"{server.CONNECTIONS_MAX:,} in all" in TEXT
+    assert f"{door.CONNECTIONS_PER_ADDRESS_MAX:,} connections an address" in TEXT
+    assert f"{door.CONNECTIONS_MAX:,} in all" in TEXT
     assert SLOW[1].decode().split(":")[0] in TEXT

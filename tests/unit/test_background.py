@@ -13,7 +13,7 @@ from novate.chain.connection import RpcFault
 from novate.chain.ipc import Subscription
 from novate.chain.node import LocalNode
 from novate.services.post import Background, Direct
-from novate.services.reader import Reader
+from novate.services.reader import Pause, Reader
 from novate.wire.records import ChainReorganised
 
 LETTERS = [(b"\1" * 32, b"raw one"), (b"\2" * 32, b"raw two")]
@@ -133,6 +133,36 @@ def test_a_readers_fault_comes_after_what_was_read_before_it() -> None:
         with pytest.raises(RpcFault) as raised:
             reader.poll()
         assert raised.value is fault and reader.poll() == []
+
+
+class Stalled(Watching):
+    """Answers once, then not until it is let go."""
+
+    def __init__(self) -> None:
+        super().__init__([row(5)])
+        self.asked, self.free = threading.Event(), threading.Event()
+
+    def poll(self) -> list[ChainReorganised]:
+        if self._polls:
+            return super().poll()
+        self.asked.set()
+        assert self.free.wait(5)
+        return []
+
+
+def test_a_reader_whose_node_stalls_holds_nobody_up_and_knows_since_when() -> None:
+    watching, told = Stalled(), threading.Event()
+    with Reader(watching, Pause(), told.set) as reader:  # type: ignore[arg-type]
+        assert read(reader, told) == [row(5)]
+        assert watching.asked.wait(5)
+        heard, began = reader.heard_at, time.monotonic()
+        assert reader.poll() == [] and time.monotonic() - began < 0.1
+        assert reader.heard_at == heard <= began
+        watching.free.set()
+        deadline = time.monotonic() + 5
+        while reader.heard_at == heard and time.monotonic() < deadline:
+            time.sleep(0.001)
+        assert reader.heard_at > heard
 
 
 def test_a_node_says_that_there_is_a_new_block_and_nobody_needs_to_ask(tmp_path: Path) -> None:

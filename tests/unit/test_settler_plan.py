@@ -200,6 +200,19 @@ def test_a_fault_ends_only_its_own_part_of_a_turn(settler: Settler) -> None:
     assert written[1:] == [ChainReorganised(3)]
 
 
+def test_it_stays_blind_until_the_watcher_has_come_further(settler: Settler) -> None:
+    """A reader on its own thread tells a fault once, and then nothing: that is no sight."""
+    loop, watching, _ = looped(settler)
+    watching.found = Rejected(errors.NoTwin)
+    for _ in range(2):
+        loop.turn(0)
+        assert loop.blind is not None and loop.blind.error is errors.NoTwin
+        watching.found = []
+    watching.found = [ChainReorganised(3)]
+    loop.turn(2)
+    assert loop.blind is None
+
+
 def test_a_node_that_does_not_say_its_nonce_is_asked_again(settler: Settler) -> None:
     loop, _, written = looped(settler)
     closed(settler, 0, 1, number=0)

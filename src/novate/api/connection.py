@@ -24,6 +24,7 @@ CLOSE_SECONDS = 5.0
 _LOG = logging.getLogger("novate.api")
 End = tuple[WSCloseCode, bytes]
 SLOW: End = (WSCloseCode.POLICY_VIOLATION, b"SlowConsumer: read faster or follow less")
+STOPS: End = (WSCloseCode.GOING_AWAY, b"VenueStops: connect again soon")
 SILENT: End = (WSCloseCode.POLICY_VIOLATION, b"the heartbeat's test_request was not answered")
 
 
@@ -38,6 +39,12 @@ class Connection:
         self._bytes = 0
         self._filled = asyncio.Event()
         self._cut = asyncio.Event()
+        self._why = SLOW
+
+    def end(self, why: End) -> None:
+        """Let go of the client, for this reason."""
+        self._why = why
+        self._cut.set()
 
     def push(self, message: bytes) -> None:
         """Queue a message; a client whose outbox is full is cut off."""
@@ -104,7 +111,7 @@ class Connection:
 
     async def _until_cut(self) -> End:
         await self._cut.wait()
-        return SLOW
+        return self._why
 
     async def _beat(self) -> End:
         """Heartbeats, where the client has asked for them; ends if it answers none."""

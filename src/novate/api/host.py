@@ -22,6 +22,7 @@ from eth_account.signers.local import LocalAccount
 from novate.api import host_says
 from novate.api.chain_loop import ChainLoop
 from novate.api.core import Core
+from novate.api.door import room_for
 from novate.api.drive import fund
 from novate.api.index_process import IndexProcess
 from novate.api.kept_chain import KeptChain
@@ -34,6 +35,7 @@ from novate.api.up_config import UpConfig
 from novate.api.venue import VenueApi
 from novate.chain.client import Client
 from novate.chain.deployment import Deployment
+from novate.chain.ipc import Subscription
 from novate.chain.node import local_key
 from novate.config import Parameters
 from novate.engine import recovery, snapshot
@@ -48,6 +50,7 @@ from novate.services.boot import build_sequencer, genesis_of
 from novate.services.flights import BatchTimer
 from novate.services.gateway import Gateway
 from novate.services.local_venue import deploy_local
+from novate.services.reader import Pause
 from novate.services.settle_call import separator
 from novate.services.settler import Settler
 from novate.services.watch import Watcher, canonical
@@ -60,6 +63,8 @@ BEFORE_GENESIS_S = 7_200
 # How much of the record is played before the venue opens.
 WARM_UP_S = 600
 INDEX_BEGINS_SECONDS_MAX = 30
+# How long a chain that is not ours may take to answer, before it counts as silent.
+RPC_SECONDS_MAX = 10
 # Surfaces, then expiries, then strikes, then arrays; each is on the chain before the next.
 LISTING_STEPS_MAX = 12
 _LOG = logging.getLogger("novate.host")
@@ -148,6 +153,7 @@ class Host:
             if self.chain.waiting == 0:
                 break
         await self.supervisor.stop()
+        await asyncio.to_thread(self.chain.close)
         if self.api.store is not None:
             self.api.store.close()
         self._snapshot()
@@ -167,7 +173,7 @@ class Host:
         found = self.folder / "deployment.json"
         if self.rpc is not None:
             require(found.exists(), InvalidParameter, f"rpc: {found} says what is deployed there")
-            self.client = Client.over_http(self.rpc)
+            self.client = self._connected()
             self.deployment = Deployment.load(found)
             return
         kept = self.folder / "chain.json"
@@ -210,6 +216,54 @@ class Host:
         return [records.decode(e.kind, e.payload) for e in self.journal.read()]
 
     def _wire(self, held: list[AnyRecord]) -> None:
+        self._open_api()
+        watcher = Watcher(
+            self._connected(), self.deployment, self.deployment.block + 1, self.config.confirmations
+        )
+        self.chain = ChainLoop(
+            self.core,
+            self.client,
+            Settler(self.client, self.deployment, self.executor),
+            watcher,
+            None if self.kept else self._connected(),
+            Subscription(self.kept.node.ipc_path, "newHeads") if self.kept else Pause(),
+            BatchTimer(self.config.batch_ms),
+            self.config.block_ms,
+            clock_ms,
+            mined=self.kept.dump_if_due if self.kept is not None else lambda: None,
+        )
+        self.api.parts += host_says.parts(self)
+        self.api.figures = partial(host_says.figures, self)
+        self.api.market.listings.recall(canonical(held))
+        for record in held:
+            self.api.orders.follow(record)
+            self.api.volatility.follow(record)
+            self.chain.follow(record)
+        self.api.rfqs.keep(self.folder / "requests.jsonl")
+        self.core.listeners.append(self.chain.follow)
+        self.chain.resumed = watcher.resume(held) if canonical(held) else []
+        start = int(time.time()) - WARM_UP_S
+        chain_url = self.kept.node.http_url if self.kept is not None else self.rpc
+        database = self.config.database or f"sqlite:///{self.folder / 'index.db'}"
+        self.index = IndexProcess(self.folder, database, chain_url)
+        self.oracle = OracleLoop(
+            self.core,
+            self.parameters.oracle,
+            self.deployment,
+            Replay(self.table, self.parameters, start),
+        )
+        self.options = option_loop(
+            self.api,
+            self.deployment,
+            self._connected(),
+            self.oracle.prices,
+            self.smiles,
+            self.kept is not None,
+        )
+        self.options.recall(held, int(time.time()))
+
+    def _open_api(self) -> None:
+        """The core, and what stands before it."""
         world = self.sequencer.world
         self.core = Core(self.journal, self.sequencer)
         domain = separator(self.deployment)
@@ -235,49 +289,17 @@ class Host:
             testnet=self.rpc is None,
             deployment=self.deployment,
         )
-        self.server = Server(self.api)
-        watcher = Watcher(
-            self.client, self.deployment, self.deployment.block + 1, self.config.confirmations
-        )
-        self.chain = ChainLoop(
-            self.core,
-            self.client,
-            Settler(self.client, self.deployment, self.executor),
-            watcher,
-            BatchTimer(self.config.batch_ms),
-            self.config.block_ms,
-            clock_ms,
-            mined=self.kept.dump_if_due if self.kept is not None else lambda: None,
-        )
-        self.api.parts += host_says.parts(self)
-        self.api.figures = partial(host_says.figures, self)
-        self.api.market.listings.recall(canonical(held))
-        for record in held:
-            self.api.orders.follow(record)
-            self.chain.follow(record)
-        self.core.listeners.append(self.chain.follow)
-        self.chain.resumed = watcher.resume(held) if canonical(held) else []
-        start = int(time.time()) - WARM_UP_S
-        chain_url = self.kept.node.http_url if self.kept is not None else self.rpc
-        database = self.config.database or f"sqlite:///{self.folder / 'index.db'}"
-        self.index = IndexProcess(self.folder, database, chain_url)
-        self.oracle = OracleLoop(
-            self.core,
-            self.parameters.oracle,
-            self.deployment,
-            Replay(self.table, self.parameters, start),
-        )
-        # over a connection of its own
-        client = self.kept.node.client() if self.kept else Client.over_http(self.rpc or "")
-        self.options = option_loop(
-            self.api,
-            self.deployment,
-            client,
-            self.oracle.prices,
-            self.smiles,
-            self.kept is not None,
-        )
-        self.options.recall(held, int(time.time()))
+        wanted, of_one = self.config.connections, self.config.connections_of_an_address
+        room = room_for(wanted)
+        if room < wanted:
+            _LOG.warning("files allow %d connections, not %d: see ulimit -n", room, wanted)
+        self.server = Server(self.api, room, of_one)
+
+    def _connected(self) -> Client:
+        """A connection of its own. Raises ``RpcFault``."""
+        if self.kept is not None:
+            return self.kept.node.client()
+        return Client.over_http(self.rpc or "", seconds=RPC_SECONDS_MAX)
 
     async def _until_indexed(self) -> None:
         """Wait until the read side knows the venue, as long as it takes it to begin."""

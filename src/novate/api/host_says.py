@@ -34,9 +34,9 @@ def _chain_part(host: Host) -> Part:
 
 
 def _oracle_part(host: Host) -> Part:
-    """The newest round."""
+    """The newest round; one of the future means that this machine's clock went back."""
     age = int(time.time()) - host.sequencer.world.oracle.statuses[0].timestamp
-    fresh = age <= host.parameters.oracle.stale_after_seconds
+    fresh = -SILENT_SECONDS <= age <= host.parameters.oracle.stale_after_seconds
     return Part("oracle", fresh, f"round {age} s old", None, host.supervisor.restarts["oracle"])
 
 

@@ -57,6 +57,8 @@ class OracleLoop:
             await asyncio.sleep(1)
 
     def _due(self, now: int, seen: dict[int, dict[int, NodePrice]]) -> bool:
+        if now <= self.core.world.oracle.statuses[0].timestamp:
+            return False  # the machine's clock went back: no chain takes a round of then
         if now - self.posted_at >= self.settings.round_seconds:
             return True
         for feed, price in seen.get(0, {}).items():

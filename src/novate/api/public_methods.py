@@ -296,13 +296,14 @@ def recovered(digest: bytes, signature: str) -> str:
 @method("public/subscribe", Channels)
 async def subscribe(call: Call, params: Channels) -> list[str]:
     """Follow channels; all of them or none. Errors: ``UnknownChannel``."""
-    feeds = call.session.venue.feeds
+    feeds, room = call.session.venue.feeds, call.session.venue.rfqs
     if len(params.channels) > 500:
         raise bad("channels", "must be at most 500")
     for channel in params.channels:
         feeds.parse(channel, call.session.account)
     for channel in params.channels:
         feeds.subscribe(call.session, channel)
+        room.greet(call.session, channel)
     return params.channels
 
 

@@ -1,7 +1,8 @@
 """Requests for quotes: who asks for which legs, who quotes them, what has become of it.
 
-Owns: the open requests and quotes of one venue, in memory: they end with the process, and only an
-accepted one leaves a trace, in the journal. Bounded in number and time. A request is known to all,
+Owns: the open requests and quotes of one venue, in memory. What is signed in them ends with the
+process, unless it was accepted: then it is in the journal; that they were there, and how they
+ended, a ``Keeper`` notes (``rfq_notes``). Bounded in number and time. A request is known to all,
 its asker to nobody until it trades (unless disclosed); a quote is known to its maker and to the
 asker. Lots signed as the package is bought; prices in wad; times in milliseconds, a quote's expiry
 in seconds, as it is signed.
@@ -13,6 +14,7 @@ import secrets
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Protocol
 
 from novate import errors
 from novate.errors import QuoteNotFound, Rejected, RfqLimit, RfqNotFound, require
@@ -65,7 +67,9 @@ class Quote:
 
 @dataclass(slots=True)
 class Rfq:
-    """A request; ``makers`` may quote, or anybody if there are none."""
+    """A request; ``makers`` may quote, or anybody if there are none. ``reason``: why it was
+    cancelled, if not by its asker.
+    """
 
     id: bytes
     taker: int
@@ -78,10 +82,49 @@ class Rfq:
     state: State = State.OPEN
     quotes: dict[bytes, Quote] = field(default_factory=dict)
     filled_by: bytes = b""
+    reason: str = ""
 
     def best(self, now_s: int) -> list[Quote]:
         """Its open quotes, in the order in which they came."""
         return [q for q in self.quotes.values() if q.state is State.OPEN and now_s <= q.expiry]
+
+
+class Keeper(Protocol):
+    """Notes what happens at a desk. The first two may refuse, by ``JournalFull`` or
+    ``JournalReadOnly``; then nothing has happened.
+    """
+
+    def asked(self, rfq: Rfq) -> None:
+        """A request is to begin."""
+        ...
+
+    def quoted(self, rfq: Rfq, quote: Quote) -> None:
+        """A quote is to be taken in."""
+        ...
+
+    def withdrawn(self, rfq: Rfq, quote: Quote) -> None:
+        """A quote is gone, its request open."""
+        ...
+
+    def ended(self, rfq: Rfq) -> None:
+        """A request is over."""
+        ...
+
+
+class Forgetful:
+    """Notes nothing."""
+
+    def asked(self, rfq: Rfq) -> None:
+        """A request is to begin."""
+
+    def quoted(self, rfq: Rfq, quote: Quote) -> None:
+        """A quote is to be taken in."""
+
+    def withdrawn(self, rfq: Rfq, quote: Quote) -> None:
+        """A quote is gone, its request open."""
+
+    def ended(self, rfq: Rfq) -> None:
+        """A request is over."""
 
 
 @dataclass(slots=True)
@@ -92,6 +135,7 @@ class Desk:
     ended: OrderedDict[bytes, Rfq] = field(default_factory=OrderedDict)
     pending: dict[bytes, tuple[bytes, bytes]] = field(default_factory=dict)
     salt: bytes = field(default_factory=lambda: secrets.token_bytes(32))
+    keeper: Keeper = field(default_factory=Forgetful)
 
     # Requests
 
@@ -100,7 +144,10 @@ class Desk:
         return keccak(self.salt + account.to_bytes(32, "big") + nonce.to_bytes(32, "big"))
 
     def open(self, rfq: Rfq, now_ms: int) -> Rfq:
-        """Take a request in; the same again is the same. Errors: ``NonceUsed``, ``RfqLimit``."""
+        """Take a request in; the same again is the same.
+
+        Errors: ``NonceUsed``, ``RfqLimit``, those of the keeper.
+        """
         known = self.find(rfq.id, now_ms)
         if known is not None:
             require(known.legs == rfq.legs, errors.NonceUsed)
@@ -109,6 +156,7 @@ class Desk:
         require(len(self.rfqs) < OPEN_MAX, RfqLimit, "at the whole venue")
         own = f"at most {OPEN_PER_ACCOUNT_MAX} of an account"
         require(len(mine) < OPEN_PER_ACCOUNT_MAX, RfqLimit, own)
+        self.keeper.asked(rfq)
         self.rfqs[rfq.id] = rfq
         return rfq
 
@@ -120,20 +168,22 @@ class Desk:
         return found or self.ended.get(rfq_id)
 
     def require_open(self, rfq_id: bytes, now_ms: int) -> Rfq:
-        """An open request. Errors: ``RfqNotFound``."""
+        """An open request. Errors: ``RfqNotFound``, with the reason if that is over for one."""
         found = self.find(rfq_id, now_ms)
-        require(found is not None and found.state is State.OPEN, RfqNotFound)
+        reason = found.reason if found is not None else ""
+        require(found is not None and found.state is State.OPEN, RfqNotFound, reason)
         assert found is not None
         return found
 
-    def end(self, rfq: Rfq, state: State) -> None:
+    def end(self, rfq: Rfq, state: State, reason: str = "") -> None:
         """A request is over, and with it every quote that was not taken."""
-        rfq.state = state
+        rfq.state, rfq.reason = state, reason
         for quote in rfq.quotes.values():
             if quote.state is State.OPEN:
                 quote.state = State.EXPIRED if state is State.EXPIRED else State.CANCELLED
         self.rfqs.pop(rfq.id, None)
         self.ended[rfq.id] = rfq
+        self.keeper.ended(rfq)
         while len(self.ended) > ENDED_MAX:
             self.ended.popitem(last=False)
 
@@ -149,7 +199,7 @@ class Desk:
         """Take a quote in; it takes the place of its maker's former one of that side.
 
         The same again is the same. Errors: ``SelfMatch``, ``NotOwner`` (others are asked),
-        ``RfqLimit``.
+        ``RfqLimit``, those of the keeper.
         """
         known = rfq.quotes.get(quote.id)
         if known is not None:
@@ -164,9 +214,9 @@ class Desk:
         self._prune(rfq, now_s)
         most = f"at most {QUOTES_PER_RFQ_MAX} quotes of a request"
         require(len(rfq.quotes) - len(former) < QUOTES_PER_RFQ_MAX, RfqLimit, most)
+        self.keeper.quoted(rfq, quote)
         for old in former:
-            old.state = State.CANCELLED
-            del rfq.quotes[old.id]
+            self.cancel_quote(rfq, old)
         rfq.quotes[quote.id] = quote
         return quote
 
@@ -187,10 +237,11 @@ class Desk:
         """A quote is no longer to be had."""
         quote.state = State.CANCELLED
         rfq.quotes.pop(quote.id, None)
+        self.keeper.withdrawn(rfq, quote)
 
     def _prune(self, rfq: Rfq, now_s: int) -> None:
-        for quote_id in [q.id for q in rfq.quotes.values() if q not in rfq.best(now_s)]:
-            del rfq.quotes[quote_id]
+        for quote in [q for q in rfq.quotes.values() if q not in rfq.best(now_s)]:
+            self.cancel_quote(rfq, quote)
 
     # What the journal says
 

@@ -10,19 +10,23 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from novate.api.market import Market
 from novate.api.numbers import decimal
-from novate.api.rfq import Desk, Leg, Quote, Rfq, State
+from novate.api.rfq import SECONDS_MAX, Desk, Leg, Quote, Rfq, State
+from novate.api.rfq_notes import Notes
 from novate.api.rpc import notification, now_us
 from novate.units import WAD
+from novate.wire import block
 from novate.wire.records import AnyRecord, OrderDone, OrderRejected
 
 if TYPE_CHECKING:
     from novate.api.session import Session
 
 KIND = "block_rfq"
+RESTARTED = "venue_restarted"
 Followers = dict[str, dict[int, "Session"]]
 _DECIDING = (OrderDone, OrderRejected)
 
@@ -39,6 +43,7 @@ class Room:
     market: Market
     followers: Followers
     desk: Desk = field(default_factory=Desk)
+    broken: list[Rfq] = field(default_factory=list)  # ended while nobody could be told
 
     # Shapes
 
@@ -48,6 +53,7 @@ class Room:
         found: dict[str, Any] = {
             "block_rfq_id": "0x" + rfq.id.hex(),
             "state": State.OPEN.value if rfq.state is State.ACCEPTING else rfq.state.value,
+            "reason": rfq.reason or None,
             "role": "taker" if own else "maker",
             "legs": [self._leg(leg, leg.lots > 0) for leg in rfq.legs],
             "creation_timestamp": rfq.created_ms,
@@ -73,6 +79,7 @@ class Room:
             "block_rfq_quote_id": "0x" + quote.id.hex(),
             "block_rfq_id": "0x" + rfq.id.hex(),
             "quote_state": quote.state.value,
+            "reason": rfq.reason or None,
             "direction": "buy" if quote.buys else "sell",
             "legs": [
                 self._leg(leg, (leg.lots > 0) == quote.buys) | {"price": decimal(price)}
@@ -135,6 +142,24 @@ class Room:
                     self._send(session, channel, self.quote(rfq, quote))
         self.tell_taker(rfq)
 
+    def greet(self, session: Session, channel: str) -> None:
+        """Tell a new follower what had ended of its requests and quotes when the venue began again,
+        for as long as it may still wait for it.
+        """
+        now = clock_ms()
+        self.broken = [r for r in self.broken if now < r.expires_ms + 1_000 * SECONDS_MAX]
+        for rfq in self.broken:
+            own = rfq.taker == session.account
+            asked = not own and (not rfq.makers or session.account in rfq.makers)
+            if (own and channel in self._channels("taker", rfq.legs)) or (
+                asked and channel in self._channels("maker", rfq.legs)
+            ):
+                self._send(session, channel, self.request(rfq, session.account))
+            if channel in self._channels("maker.quotes", rfq.legs):
+                for quote in rfq.quotes.values():
+                    if quote.maker == session.account:
+                        self._send(session, channel, self.quote(rfq, quote))
+
     def _tell_block(self, rfq_id: bytes, legs: tuple[Leg, ...]) -> None:
         for channel in self._channels("trades", legs):
             for session in self._following(channel):
@@ -152,6 +177,20 @@ class Room:
             session.send(notification(channel, data))
 
     # Time, and the journal
+
+    def keep(self, path: Path) -> None:
+        """Note in a file what happens here; what an earlier process left open there is over: by a
+        block if the journal has it (its records are to be known by now), else by the restart.
+
+        Errors: ``JournalFull``, ``JournalReadOnly``; raises ``OSError``.
+        """
+        self.broken = Notes(path, self.desk).recall(self._traded, RESTARTED)
+
+    def _traded(self, rfq_id: bytes) -> bytes | None:
+        """The quote that a request traded by."""
+        orders = self.market.orders
+        legs = [orders.trades[sequence].match.maker for sequence in orders.executed.get(rfq_id, ())]
+        return block.orders_hash(legs) if legs else None
 
     def watch(self, rfq: Rfq) -> None:
         """End a request when its time is over, and say so."""

@@ -1,29 +1,31 @@
 """Public methods on risk: margin of a portfolio that is thought of, the scenarios in force, the
-layers that cover losses, marks of the last hours, and what expiries were settled at.
+layers that cover losses, marks of the last hours, the volatility index, and what expiries were
+settled at.
 
-Everything is read from the engine's world. Money in USD, prices and lanes for one base unit, moves
-and volatilities as fractions; decimal strings, exact.
+Everything is read from the engine's world, the index from the journal. Money in USD, prices and
+lanes for one base unit, moves and volatilities as fractions; decimal strings, exact.
 """
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 from novate.api.market import Market
 from novate.api.names import Listed
 from novate.api.numbers import Number, decimal, lots, wad
-from novate.api.option_views import cut
+from novate.api.option_views import cut, percent
 from novate.api.public_methods import Nothing
 from novate.api.rejections import bad
 from novate.api.rpc import Call, Parameters, method
+from novate.api.volatility_index import CANDLES_MAX
 from novate.model import dated_margin, margin, options, waterfall
 from novate.model.arrays import EXTREMES, NODES, Info, Totals, accumulate, profit
 from novate.model.instrument import OPTION
 from novate.model.option_id import is_dated, strike_of
 from novate.model.options import Epoch
 from novate.model.state import World
-from novate.units import ORACLE_UNIT, PPM, WAD, div_zero
+from novate.units import DAY_S, ORACLE_UNIT, PPM, WAD, div_zero
 
 POSITIONS_MAX = 128
 DELIVERIES_MAX = 100
@@ -48,6 +50,15 @@ class MarkHistory(Parameters):
     instrument_name: str
     start_timestamp: int
     end_timestamp: int
+
+
+class VolatilityData(Parameters):
+    """A currency's volatility index over a time (milliseconds), in candles of so many seconds."""
+
+    currency: str
+    start_timestamp: int
+    end_timestamp: int
+    resolution: Literal["1", "60", "3600", "43200", "1D"]
 
 
 class Deliveries(Parameters):
@@ -227,6 +238,28 @@ async def get_mark_price_history(call: Call, params: MarkHistory) -> list[list[A
         for at, mark in market.history.of(item)
         if params.start_timestamp <= at <= params.end_timestamp
     ]
+
+
+@method("public/get_volatility_index_data", VolatilityData, cost=5)
+async def get_volatility_index_data(call: Call, params: VolatilityData) -> dict[str, Any]:
+    """Candles [time, open, high, low, close] in percent, oldest first; more before them: ask again
+    with ``continuation`` as the end. Ours, not Deribit's formula: see ``volatility_index.py``.
+    """
+    if params.start_timestamp > params.end_timestamp:
+        raise bad("start_timestamp", "lies after the end")
+    venue = call.session.venue
+    known = {u.name: u.id for u in venue.parameters.underlyings}
+    if params.currency.upper() not in known:
+        raise bad("currency", f"must be one of {', '.join(sorted(known))}")
+    since = -(-params.start_timestamp // 1_000)  # division: the first whole second in it
+    until = params.end_timestamp // 1_000  # division: the last one
+    step = DAY_S if params.resolution == "1D" else int(params.resolution)
+    found = venue.volatility.candles(known[params.currency.upper()], since, until, step)
+    more = len(found) == CANDLES_MAX
+    return {
+        "data": [[at * 1_000, *(percent(value) for value in rest)] for at, *rest in found],
+        "continuation": found[0][0] * 1_000 - 1 if more else None,
+    }
 
 
 @method("public/get_delivery_prices", Deliveries)

@@ -13,6 +13,7 @@ import contextlib
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from weakref import WeakKeyDictionary
 
 from aiohttp import web
@@ -34,7 +35,8 @@ from novate.api import (
     rpc,
     user_history_methods,
 )
-from novate.api.connection import Connection
+from novate.api.connection import STOPS, Connection
+from novate.api.door import CONNECTIONS_MAX, CONNECTIONS_PER_ADDRESS_MAX, Door
 from novate.api.rpc import MESSAGE_BYTES_MAX, now_us
 from novate.api.session import Session
 from novate.api.venue import VenueApi
@@ -56,12 +58,11 @@ __all__ = [
     "user_history_methods",
 ]
 
-CONNECTIONS_MAX = 12_000
-CONNECTIONS_PER_ADDRESS_MAX = 11_000
 PING_SECONDS = 30.0  # a connection that does not answer a ping within half of it is closed
 FIRST_REQUEST_SECONDS = 10.0
 BODY_SECONDS = 10.0
 KEEP_ALIVE_SECONDS = 75.0
+STOP_SECONDS = 8.0  # how long an orderly end waits for requests under way
 LINGER_SECONDS = 2.0  # how long the rest of a refused body is still read
 VERSIONS = ("v1", "v2")
 JSON = "application/json"
@@ -69,10 +70,13 @@ JSON = "application/json"
 
 @dataclass(slots=True)
 class Server:
-    """The API of one venue on one port."""
+    """The API of one venue on one port, for so many connections in all and from one address."""
 
     venue: VenueApi
+    most: int = CONNECTIONS_MAX
+    most_of_one: int = CONNECTIONS_PER_ADDRESS_MAX
     connections: Counter[str] = field(default_factory=Counter)
+    clients: set[Connection] = field(default_factory=set)
     runner: web.AppRunner | None = None
     spoken: WeakKeyDictionary[asyncio.BaseTransport, float] = field(
         default_factory=WeakKeyDictionary
@@ -98,11 +102,11 @@ class Server:
             access_log=None,
             keepalive_timeout=KEEP_ALIVE_SECONDS,
             lingering_time=LINGER_SECONDS,
+            shutdown_timeout=STOP_SECONDS,
         )
         await self.runner.setup()
         self.sweeper = asyncio.create_task(self._sweep())
-        site = web.TCPSite(self.runner, host, port)
-        await site.start()
+        await Door(self.runner, host, port, self.most, self._full).start()
         return int(self.runner.addresses[0][1])
 
     async def stop(self) -> None:
@@ -111,6 +115,8 @@ class Server:
             switch.cancel()
         if self.sweeper is not None:
             self.sweeper.cancel()
+        for client in self.clients:
+            client.end(STOPS)
         if self.runner is not None:
             await self.runner.cleanup()
 
@@ -196,24 +202,38 @@ class Server:
     def _reply(self, body: bytes, status: int = 200) -> web.Response:
         return web.Response(body=body, status=status, content_type=JSON)
 
+    def _full(self) -> bytes:
+        """What those hear for whom there is no room."""
+        refused = Rejected(TooManyConnections, f"at most {self.most} in all")
+        body = rpc.refused(Session(self.venue), refused, now_us())
+        status = TooManyConnections.http_status
+        head = (
+            f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\nContent-Type: {JSON}\r\n"
+            f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+        )
+        return head.encode() + body
+
     # WebSocket
 
     async def websocket(self, request: web.Request) -> web.StreamResponse:
         """One client's connection, until either side ends it."""
         address = request.remote or ""
-        total = self.connections.total()
-        if total >= CONNECTIONS_MAX or self.connections[address] >= CONNECTIONS_PER_ADDRESS_MAX:
-            body = rpc.refused(self._session(request), Rejected(TooManyConnections), now_us())
+        if self.connections[address] >= self.most_of_one:
+            refused = Rejected(TooManyConnections, f"at most {self.most_of_one} of an address")
+            body = rpc.refused(self._session(request), refused, now_us())
             return self._reply(body, TooManyConnections.http_status)
         self.connections[address] += 1
         # no compression: its windows would cost a quarter of a megabyte a connection
         socket = web.WebSocketResponse(
             max_msg_size=MESSAGE_BYTES_MAX, heartbeat=PING_SECONDS, compress=False
         )
+        client = Connection(self.venue, socket, address)
+        self.clients.add(client)
         try:
             await socket.prepare(request)
-            await Connection(self.venue, socket, address).serve(request)
+            await client.serve(request)
         finally:
+            self.clients.discard(client)
             self.connections[address] -= 1
             if not self.connections[address]:
                 del self.connections[address]

@@ -10,6 +10,7 @@ import tomllib
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from novate.api.door import CONNECTIONS_MAX, CONNECTIONS_PER_ADDRESS_MAX
 from novate.config.reader import Section, invalid, number, text
 
 UNSET = "index.db in the folder"
@@ -28,6 +29,8 @@ class UpConfig:
     traders: int = number(0, 100)
     trader_usdc: int = number(1, 10_000_000)
     database: str = text()
+    connections: int = number(1, 100_000)
+    connections_of_an_address: int = number(1, 100_000)
 
 
 DEFAULTS = UpConfig(
@@ -40,6 +43,8 @@ DEFAULTS = UpConfig(
     traders=4,
     trader_usdc=1_000_000,
     database="",
+    connections=CONNECTIONS_MAX,
+    connections_of_an_address=CONNECTIONS_PER_ADDRESS_MAX,
 )
 
 

@@ -21,6 +21,7 @@ from novate.api.rfq_room import Room
 from novate.api.session import Limits
 from novate.api.signatures import Signatures
 from novate.api.tokens import Tokens
+from novate.api.volatility_index import VolatilityIndex
 from novate.chain.deployment import Deployment
 from novate.config import Parameters
 from novate.services.gateway import Gateway
@@ -52,6 +53,7 @@ class VenueApi:
     feeds: Feeds = field(init=False)
     rfqs: Room = field(init=False)
     account_feeds: AccountFeeds = field(init=False)
+    volatility: VolatilityIndex = field(init=False)
     cancels_with: set[int] = field(default_factory=set)
     tokens: Tokens = field(default_factory=Tokens)
     limits: Limits = field(default_factory=Limits)
@@ -70,6 +72,8 @@ class VenueApi:
         self.feeds = Feeds(self.market)
         self.rfqs = Room(self.market, self.feeds.followers)
         self.account_feeds = AccountFeeds(self.market, self.feeds.followers, self.feeds.kinds)
+        surfaces = self.deployment.addresses["surfaces"] if self.deployment else "0x"
+        self.volatility = VolatilityIndex(bytes.fromhex(surfaces[2:]))
         self.core.listeners.append(self.follow)
         self.core.engine.book.warm()
 
@@ -87,6 +91,7 @@ class VenueApi:
         self.feeds.follow(record)
         self.account_feeds.follow(record)
         self.rfqs.follow(record)
+        self.volatility.follow(record)
 
     @property
     def now_ms(self) -> int:

@@ -19,6 +19,7 @@ from novate.api import event_loop, up_config
 from novate.api.host import Host
 from novate.chain.connection import RpcFault
 from novate.chain.node import NodeFault
+from novate.engine.recovery import Diverged
 from novate.lab.prices import load_event, load_prices
 from novate.lab.smiles import SmileTable, load_smiles
 from novate.model.account import account_of
@@ -64,7 +65,8 @@ def command(
     Without --rpc it brings a local chain with play money, lists options and dated futures there and
     prints the keys of funded accounts; with it, it shows what is listed on that chain. A second
     start in the same folder goes on where the first ended. Fields of \\[venue]: host, port,
-    batch_ms, block_ms, confirmations, snapshot_minutes, traders, trader_usdc, database.
+    batch_ms, block_ms, confirmations, snapshot_minutes, traders, trader_usdc, database,
+    connections, connections_of_an_address.
 
     Example:  novate up --port 8080
     """
@@ -81,7 +83,7 @@ def command(
     host = Host(folder, found, config.load(parameters), table, rpc, smiles)
     try:
         event_loop.run(_serve(host, as_json))
-    except (NodeFault, RpcFault) as fault:
+    except (Diverged, NodeFault, RpcFault) as fault:
         typer.echo(f"error: {' '.join(str(fault).split())}", err=True)
         sys.exit(2)
 

@@ -9,6 +9,7 @@ enters it (``Order.block_only``); price-time priority does not apply to it, cons
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -36,6 +37,7 @@ from novate.wire.records import (
     OrderRejected,
 )
 
+_LOG = logging.getLogger("novate.engine")
 Nonces = dict[tuple[int, bool, int], bytes]
 
 
@@ -57,14 +59,19 @@ class Leg:
 
 
 def enter(matcher: Matcher, nonces: Nonces, command: BlockAccepted) -> list[AnyRecord]:
-    """Trade a block, or refuse each of its orders for the one reason that bars it."""
+    """Trade a block, or refuse each of its orders for the one reason that bars it; a fault of ours
+    is such a reason, too: it came before anything was carried out.
+    """
     batching = matcher.batching
     try:
         legs = _sound_legs(batching, nonces, command)
         _admit(matcher, legs)
-    except Rejected as rejected:
+    except Exception as fault:
         batching.undo()
-        return [OrderRejected(placed.digest, rejected.error.code) for placed in command.orders]
+        error = fault.error if isinstance(fault, Rejected) else errors.InternalFault
+        if error is errors.InternalFault:
+            _LOG.error("block 0x%s", command.rfq.hex(), exc_info=fault)
+        return [OrderRejected(placed.digest, error.code) for placed in command.orders]
     events: list[AnyRecord] = []
     for leg in legs:
         taker, maker = (_open(placed, terms) for placed, terms in leg.sides)

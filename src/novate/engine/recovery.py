@@ -57,8 +57,12 @@ class Follower:
             record = decode(entry.kind, entry.payload)
             if type(record) in _ANSWERS:
                 self._require_expected(sequence, record)
-            elif events := handle(record):
-                pending.extend(events)
+            else:
+                try:
+                    pending.extend(handle(record))
+                except Exception as fault:
+                    text = f"record {sequence}: {entry.kind} cannot be carried out: {fault!r}"
+                    raise Diverged(text) from fault
             self.next_sequence = sequence + 1
         return self.next_sequence - before
 

@@ -10,6 +10,7 @@ rounds and batches that are not there yet, and is rebased on whatever the chain 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 
 from novate.engine import block_trade
@@ -52,6 +53,8 @@ from novate.wire.records import (
 )
 
 __all__ = ["Sequencer", "Settings"]
+
+_LOG = logging.getLogger("novate.engine")
 
 
 class Sequencer:
@@ -144,8 +147,7 @@ class Sequencer:
                 return self._cancel(command)
             case OracleRound():
                 closed = self._close()
-                self.world.now = command.timestamp
-                self.ahead.add_round(command)
+                self._take_round(command)
                 return closed + self.ahead.retry() + self._watch()
             case BatchDue():
                 closed = self._close()
@@ -211,6 +213,20 @@ class Sequencer:
             self.matcher.protections.set(key, row)
 
     # What time and prices do
+
+    def _take_round(self, command: OracleRound) -> None:
+        """Prices, and the second they are of; a round that no chain would take, or has, changes
+        nothing: a journal is replayed, and would stop at it for ever.
+        """
+        if command.round <= self.world.oracle.statuses[0].round:
+            return
+        before, self.world.now = self.world.now, command.timestamp
+        try:
+            self.ahead.add_round(command)
+        except Exception as fault:
+            self.world.now = before
+            ours = None if isinstance(fault, Rejected) else fault
+            _LOG.error("round %d has no effect: %s", command.round, fault, exc_info=ours)
 
     def _watch(self) -> list[AnyRecord]:
         """The time or prices have moved: what expires, strays from its ladder, or triggers."""

@@ -10,6 +10,7 @@ there is a new one, or looks again after a pause.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Protocol
@@ -31,8 +32,19 @@ class Bell(Protocol):
         ...
 
 
+class Pause:
+    """A bell where the node says nothing by itself: waits as long as it may."""
+
+    def wait(self, seconds: float) -> bool:
+        """Wait for so long."""
+        time.sleep(seconds)
+        return False
+
+
 class Reader:
-    """A context manager; ``told`` is called on the thread when ``poll`` has something to give."""
+    """A context manager; ``told`` is called on the thread when ``poll`` has something to give.
+    ``heard_at``: the last reading without a fault, on the process's clock (seconds).
+    """
 
     def __init__(self, watcher: Watcher, bell: Bell, told: Callable[[], None]) -> None:
         self._watcher = watcher
@@ -42,6 +54,7 @@ class Reader:
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="settlement reader", daemon=True)
         self.next_block = watcher.next_block
+        self.heard_at = time.monotonic()
 
     def __enter__(self) -> Reader:
         self.next_block = self._watcher.next_block
@@ -76,6 +89,7 @@ class Reader:
                 self._told()
                 self._over.wait(FAULT_SECONDS)
                 continue
+            self.heard_at = time.monotonic()
             if rows or self._watcher.next_block != told:
                 told = self._watcher.next_block
                 self._read.put((list(rows), told))

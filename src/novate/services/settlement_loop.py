@@ -29,7 +29,8 @@ class SettlementLoop:
     """Settler, watcher (or what reads for it) and timer over one journal.
 
     ``blind``: the chain holds something of ours that the watcher cannot learn (``NoTwin``), so that
-    the engine does not know every account any more and should take no orders.
+    the engine does not know every account any more and should take no orders, until the watcher has
+    come further.
     """
 
     def __init__(
@@ -63,12 +64,14 @@ class SettlementLoop:
         self._do("check", lambda: settler.check(now_ms, self.watcher.next_block - 1))
 
     def _watch(self) -> Sequence[AnyRecord]:
+        before = self.watcher.next_block
         try:
             found = self.watcher.poll()
         except Rejected as refused:
             self.blind = refused if refused.error is NoTwin else self.blind
             raise
-        self.blind = None
+        if found or self.watcher.next_block != before:
+            self.blind = None
         return found
 
     def _do(self, name: str, part: Callable[[], Sequence[AnyRecord]]) -> None:

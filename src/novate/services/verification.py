@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -92,6 +93,21 @@ class Case:
                 while found and found[-1][1].block >= record.first_block:
                     found.pop()
         return found
+
+
+@contextmanager
+def _judging(number: int) -> Iterator[None]:
+    """Whatever judging a record meets is a finding about that record: records are anybody's."""
+    try:
+        yield
+    except Wrong:
+        raise
+    except Divergence as wrong:
+        raise Wrong(str(wrong), number) from None
+    except OutOfOrder as wrong:
+        raise Wrong(f"price-time priority: {wrong}", number) from None
+    except Exception as error:
+        raise Wrong(f"cannot be followed: {error!r}", number) from None
 
 
 def hash_chain(case: Case, tick: Tick) -> str:
@@ -225,15 +241,16 @@ def order_signatures(case: Case, tick: Tick) -> str:
     separator = settle_call.separator(case.deployment)
     count = wallets = blocks = 0
     for number, record in case.numbered():
-        if isinstance(record, BlockAccepted):
-            _require(signed_records.fault_of_consents(separator, record), number)
-            blocks += 1
-        for placed in records.orders_in(record):
-            _require(signed_records.fault_of_order(separator, placed), number)
-            wallets += signed_records.is_by_wallet(placed)
-            count += 1
-            if count % 500 == 0:
-                tick(number, len(case.records))
+        with _judging(number):
+            if isinstance(record, BlockAccepted):
+                _require(signed_records.fault_of_consents(separator, record), number)
+                blocks += 1
+            for placed in records.orders_in(record):
+                _require(signed_records.fault_of_order(separator, placed), number)
+                wallets += signed_records.is_by_wallet(placed)
+                count += 1
+                if count % 500 == 0:
+                    tick(number, len(case.records))
     text = f"{count} orders" + (f", {blocks} blocks" if blocks else "")
     return text + (f", {wallets} of contract wallets left to the chain" if wallets else "")
 
@@ -254,18 +271,13 @@ def matching(case: Case, tick: Tick) -> str:
     for number, record in case.numbered():
         if isinstance(record, EVENTS):
             events += 1
-            _require_expected(case, number, record, pending)
+            with _judging(number):
+                _require_expected(case, number, record, pending)
         else:
-            try:
+            with _judging(number):
                 pending.extend((event, number) for event in sequencer.handle(record))
-            except Divergence as wrong:
-                raise Wrong(str(wrong), number) from None
-            except Exception as error:  # records are anybody's: what they cause is a finding
-                raise Wrong(f"cannot be followed: {error!r}", number) from None
-        try:
+        with _judging(number):
             priority.follow(record)
-        except OutOfOrder as wrong:
-            raise Wrong(f"price-time priority: {wrong}", number) from None
         if number % 200 == 0:
             tick(number, len(case.records))
     if pending:
@@ -319,12 +331,8 @@ def settlement(case: Case, tick: Tick) -> str:
     auditor = Auditor(Replica(world, case.deployment))
     held = case.transactions()
     for place, (number, record) in enumerate(held):
-        try:
+        with _judging(number):
             auditor.apply(record)
-        except Divergence as wrong:
-            raise Wrong(str(wrong), number) from None
-        except Exception as error:  # calldata is anybody's
-            raise Wrong(f"the model failed: {error!r}", number) from None
         if auditor.findings:
             found = auditor.findings[0]
             raise Wrong(f"{found.invariant}: {found.text}", number)
