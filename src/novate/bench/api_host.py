@@ -138,10 +138,11 @@ class Host:
     async def serve(self) -> None:
         """Listen until the input ends."""
         running = asyncio.create_task(self.core.run())
-        for later in (1, 50, 50, 50):  # past the grace after the first round
-            await self.post(later)
+        # the chain's first: what it does is applied beneath the rounds that wait for it
         for trader in range(TRADERS):
             await self.fund(trader)
+        for later in (1, 50, 50, 50):  # past the grace after the first round
+            await self.post(later)
         server = Server(self.api)
         port = await server.start()
         moving = asyncio.create_task(self.move())
