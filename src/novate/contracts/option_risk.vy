@@ -64,8 +64,7 @@ CALENDAR_VEGA_INVERSE: constant(uint256) = 4
 VEGA_DEPTH_INVERSE: constant(uint256) = 10
 DELTA_ONE: constant(int256) = 2**30
 VEGA_SPAN: constant(int256) = 2**80
-# of a row: the charge; the clip
-CHARGE: constant(uint256) = M16 << 191
+# of a row: the clip
 CLIP: constant(uint256) = 15 << 144
 LOTS_OFFSET: constant(int256) = 2**43
 M16: constant(uint256) = 2**16 - 1
@@ -80,12 +79,8 @@ M128: constant(uint256) = 2**128 - 1
 
 @internal
 def part(
-    words: DynArray[uint256, 32],
-    underlying: uint256,
-    status: uint256,
-    base: uint256,
-    seen: uint256,
-    linear: int256,
+    words: DynArray[uint256, 32], underlying: uint256, status: uint256, base: uint256,
+    seen: uint256, linear: int256,
 ) -> Part:
     """
     @notice What the dated ones among positions come to in an underlying, beside the linear delta
@@ -119,8 +114,7 @@ def part(
             book.gauge = rows._widen(book.gauge, row)
             charge = (row >> 191) & M16
         # deltas below 2**81, a charge of 16 bits, a forward of 56
-        charge = unsafe_mul(charge, head & M56)
-        charge = unsafe_mul(charge, book.sums.heads[slot] >> 128)
+        charge = unsafe_mul(unsafe_mul(charge, head & M56), book.sums.heads[slot] >> 128)
         book.interest = unsafe_add(book.interest, charge)
     scale: int256 = convert(convert(book.scale, bytes32), int256)  # below 2**30
     p: Part = empty(Part)
@@ -174,13 +168,8 @@ def _with_rows(
             key: uint256 = base | (lane >> 44)
             row: uint256 = rows.rows[key]
             if row == 0:
-                dated_rows._build_rows(
-                    rows._page(words, i & 28),
-                    book.sums.left >> ((i & 28) << 2),
-                    underlying,
-                    status,
-                    base,
-                )
+                left: uint256 = book.sums.left >> ((i & 28) << 2)
+                dated_rows._build_rows(rows._page(words, i & 28), left, underlying, status, base)
                 row = rows.rows[key]
             book.scale = (row >> 148) & M36
             # a lane holds 44 bits, so the difference stays within +-2**43, and values within 2**99
@@ -223,9 +212,8 @@ def _with_rows(
                 if row & CLIP != 0:
                     size = unsafe_mul(size, lanes.clipped(row << 108))
                     book.sums.totals.cut = unsafe_add(book.sums.totals.cut, size)
-            if row & CHARGE != 0:
-                charge: uint256 = unsafe_mul(units.magnitude(delta), (row >> 191) & M16)
-                book.interest = unsafe_add(book.interest, charge)
+            charge: uint256 = unsafe_mul(units.magnitude(delta), (row >> 191) & M16)
+            book.interest = unsafe_add(book.interest, charge)
             slot: uint256 = (lane >> 55) & 15
             delta = unsafe_add(unsafe_mul(delta, VEGA_SPAN), vega)
             book.sums.tenors[slot] = unsafe_add(book.sums.tenors[slot], delta)
