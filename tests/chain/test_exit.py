@@ -39,6 +39,7 @@ from novate.wire.records import Matched
 from tests.support.market import BTC, Market
 
 ROOT = Path(__file__).parents[2]
+ROUND_SECONDS = 20  # well within what counts as an outage, on a slow machine, too
 NOVATE = ("-m", "novate")
 Gone = tuple[Market, ExitData]
 
@@ -91,10 +92,11 @@ def leaver(market: Market, data: ExitData, name: str = "taker") -> Leaver:
 
     def wait(timestamp: int) -> None:
         """The chain's time passes; the oracle's nodes go on without the operator."""
-        if client.block().timestamp < timestamp:
-            client.mine(timestamp)
+        while (now := client.block().timestamp) < timestamp:
+            now = min(timestamp, now + ROUND_SECONDS)
+            client.mine(now)
             nodes, market.venue.round = market.venue.oracle_nodes, market.venue.round + 1
-            signed = joint_round(nodes[0], nodes, market.venue.round, timestamp, timestamp)
+            signed = joint_round(nodes[0], nodes, market.venue.round, now, now)
             oracle = market.venue.deployment.addresses["oracle"]
             data = abi_of("Oracle").encode_call("post_round", *signed.arguments())
             client.confirm(client.send(local_key("anyone"), oracle, data))
