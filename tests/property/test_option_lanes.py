@@ -154,10 +154,11 @@ def test_a_refresh_leaves_exact_sums(
     list_strikes(world, forward, strikes)
     ids = instruments(world)
     for id, held in zip(ids, opened, strict=False):
-        option_series.move_interest(world, HOUSE, [id], [held])
+        option_series.move_interest(world, HOUSE, id, held)
     options.refresh(world, UNDERLYING, SLOT)
     changes = [end - held for held, end in zip(opened, left, strict=True)]
-    option_series.move_interest(world, HOUSE, ids, changes[: len(ids)])
+    for id, change in zip(ids, changes, strict=False):
+        option_series.move_interest(world, HOUSE, id, change)
     exact(world, ids, left)
     see(world, forward * moved // 100, world.options.listed[UNDERLYING, SLOT].expiry, volatility)
     options.refresh(world, UNDERLYING, SLOT)
@@ -198,14 +199,14 @@ def test_room_keeps_the_limits_to_the_lot(
     options.refresh(world, UNDERLYING, SLOT)
     option_series.set_exposure_limits(world, GOVERNOR, UNDERLYING, vega_limit, gamma_limit)
     first, other = instruments(world)[0], instruments(world)[1]
-    option_series.move_interest(world, HOUSE, [other], [held])
+    option_series.move_interest(world, HOUSE, other, held)
     room = Interest.unpack(option_series.interest(world, first)).room
     vega = option_series.amounts(world, first)[1]
     if not (vega_limit or gamma_limit) or not vega:
         assert room == ROOM_MAX
         return
     if 0 < room < ROOM_MAX - held:
-        option_series.move_interest(world, HOUSE, [first], [room])
+        option_series.move_interest(world, HOUSE, first, room)
         assert Interest.unpack(option_series.interest(world, first)).room == 0
     total = world.options.series[UNDERLYING, SLOT].vega
     if vega_limit and room:

@@ -98,7 +98,8 @@ def check(world: World, id: int, forward: int, epoch: Epoch) -> None:
     word = world.surfaces.words[UNDERLYING, SLOT]
     [expected] = arrays.build_expiry(forward, seconds, word, epoch.psr, epoch.quantum, [strike])
     info = Info.unpack(stored)
-    assert (array, beside) == (expected.array, expected.vega << 88)
+    spread = options.spread(word, world.now)
+    assert (array, beside) == (expected.array, expected.vega << 88 | spread << 112)
     assert replace(info, generation=0) == Info.unpack(expected.info)
     assert info.timestamp == world.now and info.forward == forward
     assert options.usable(world, id)
