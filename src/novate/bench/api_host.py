@@ -34,6 +34,7 @@ from novate.model.oracle import Observation
 from novate.services import settle_call
 from novate.services.boot import build_sequencer, coincurve_key, genesis_of
 from novate.services.gateway import Gateway
+from novate.services.steady import steady
 from novate.units import ORACLE_UNIT, WAD
 from novate.wire import records
 from novate.wire import round as wire_round
@@ -147,7 +148,7 @@ class Host:
         port = await server.start()
         moving = asyncio.create_task(self.move())
         said = {"port": port, "separator": self.api.separator.hex(), "now": self.now}
-        event_loop.settle_in()
+        steady()
         print(json.dumps(said), flush=True)
         await asyncio.to_thread(sys.stdin.read)
         for task in (moving, running):

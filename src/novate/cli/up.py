@@ -23,6 +23,7 @@ from novate.engine.recovery import Diverged
 from novate.lab.prices import load_event, load_prices
 from novate.lab.smiles import SmileTable, load_smiles
 from novate.model.account import account_of
+from novate.services.steady import steady
 
 
 class JsonLines(logging.Formatter):
@@ -95,7 +96,7 @@ async def _serve(host: Host, as_json: bool) -> None:
         loop.add_signal_handler(name, done.set)
     typer.echo("starting …", err=True)
     await host.start()
-    event_loop.settle_in()
+    steady()
     typer.echo(_said(host, as_json))
     waits = [asyncio.create_task(e.wait()) for e in (done, host.supervisor.given_up)]
     await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
