@@ -1,10 +1,12 @@
-"""Transactions on their way: what the settler knows about each nonce, its bounds and its patience.
+"""Transactions on their way: what the settler knows about each nonce, its bounds and its patience;
+and the order of what waits to be sent.
 
 Times in milliseconds, of the caller's clock.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from novate.services.fees import FeePolicy
@@ -114,11 +116,70 @@ def load_of(record: BatchSubmitted) -> tuple[int, int, int]:
     return record.first_sequence, record.count, 0 if record.count else record.oracle_round
 
 
-def carries(record: BatchSubmitted, carried: int | None, item: OracleRound | BatchClosed) -> bool:
+def carries(record: BatchSubmitted, item: OracleRound | BatchClosed) -> bool:
     """Whether a transaction is for an item of the queue."""
     if isinstance(item, OracleRound):
-        return item.round == carried
+        return record.carries_round and item.round == record.oracle_round
     return (item.first_sequence, item.count) == (record.first_sequence, record.count)
+
+
+def queued(
+    waiting: Sequence[OracleRound | BatchClosed], item: OracleRound | BatchClosed
+) -> list[OracleRound | BatchClosed]:
+    """The queue with one more. A batch goes before the rounds that came after those it was judged
+    by; a round that comes back goes before all that follows it.
+    """
+    if isinstance(item, OracleRound):
+        later = (place for place, other in enumerate(waiting) if _round(other) >= item.round)
+        place = next(later, len(waiting))
+    else:
+        place = len(waiting)
+        while place:
+            before = waiting[place - 1]
+            if isinstance(before, BatchClosed) or before.round <= item.oracle_round:
+                break
+            place -= 1
+    return [*waiting[:place], item, *waiting[place:]]
+
+
+def _round(item: OracleRound | BatchClosed) -> int:
+    return item.round if isinstance(item, OracleRound) else item.oracle_round
+
+
+def fresh(
+    waiting: Sequence[OracleRound | BatchClosed],
+    rounds: Mapping[int, OracleRound],
+    stale_after_s: int,
+) -> tuple[list[OracleRound | BatchClosed], list[int]]:
+    """The queue as it is worth sending, and the numbers of rounds that are left out. Behind an
+    outage, what is stale by the newest round's time is worth nothing any more: such rounds are left
+    out, and their batches go behind the newest.
+    """
+    times = [item.timestamp for item in waiting if isinstance(item, OracleRound)]
+    if not times:
+        return list(waiting), []
+    oldest = max(times) - stale_after_s
+    stale: list[int] = []
+    kept: list[OracleRound | BatchClosed] = []
+    late: list[OracleRound | BatchClosed] = []
+    for item in waiting:
+        judged = rounds.get(_round(item))
+        if judged is not None and judged.timestamp >= oldest:
+            kept.append(item)
+        elif isinstance(item, OracleRound):
+            stale.append(item.round)
+        else:
+            late.append(item)
+    return [*kept, *late], stale
+
+
+def moved_from(flights: Mapping[int, Flight], record: BatchSubmitted) -> int:
+    """The nonce that an attempt under another one takes the place of: the next above it, where a
+    nonce was missing, else the lowest, which somebody else has used; -1 if there is none.
+    """
+    load = load_of(record)
+    same = [n for n, f in flights.items() if f.block is None and load_of(f.first) == load]
+    return min((n for n in same if n > record.nonce), default=min(same, default=-1))
 
 
 def is_known(answer: Exception) -> bool:

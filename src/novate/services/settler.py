@@ -10,9 +10,11 @@ watcher's records, never from an answer of the node's to itself.
 
 Twice is impossible: a nonce settles once, and a match that two transactions carry settles by the
 first of them, since the Exchange marks its sequence. What did not settle in its batch comes back
-from the sequencer as batches of one. Rounds are sent in order, none left out while it is fresh,
-since averages depend on every one; a round goes with the batch that was judged by it. One key, one
-lane of nonces: the Exchange takes a batch only from the executor that its orders name.
+from the sequencer as batches of one. Nothing is lost: a nonce may still go to what it was given
+before (a node had kept that), and then what it was given since is queued again. Rounds are sent in
+order, none left out while it is fresh, since averages depend on every one; a round goes with the
+batch that was judged by it. One key, one lane of nonces: the Exchange takes a batch only from the
+executor that its orders name.
 """
 
 from __future__ import annotations
@@ -35,8 +37,11 @@ from novate.services.flights import (
     Flight,
     SettlerOptions,
     carries,
+    fresh,
     is_known,
     load_of,
+    moved_from,
+    queued,
     settled_by,
     span_of,
 )
@@ -83,6 +88,7 @@ class Settler:
         self.flights: dict[int, Flight] = {}
         self.faults: Counter[str] = Counter()
         self._by_hash: dict[bytes, int] = {}
+        self._tried: dict[int, dict[bytes, BatchSubmitted]] = {}  # all that a nonce was given
         self._raw: dict[bytes, bytes] = {}
         self._sender = key.address.lower()
 
@@ -99,7 +105,7 @@ class Settler:
                 self.rounds[record.round] = record
                 self.waiting.append(record)
             case BatchClosed():
-                self._queue(record)
+                self.waiting = queued(self.waiting, record)
             case BatchSubmitted():
                 self._submitted(record)
             case ChainTransaction():
@@ -110,35 +116,43 @@ class Settler:
             case _:
                 pass
 
-    def _queue(self, batch: BatchClosed) -> None:
-        """A batch goes before the rounds that came after those it was judged by."""
-        place = len(self.waiting)
-        while place:
-            before = self.waiting[place - 1]
-            if isinstance(before, BatchClosed) or before.round <= batch.oracle_round:
-                break
-            place -= 1
-        self.waiting.insert(place, batch)
-
     def _submitted(self, record: BatchSubmitted) -> None:
-        load = load_of(record)
-        for old in list(self.flights.values()):
-            if old.nonce != record.nonce and old.block is None and load_of(old.first) == load:
-                del self.flights[old.nonce]  # its nonce was used up: this one replaces it
         flight = self.flights.get(record.nonce)
+        if flight is not None and load_of(flight.first) != load_of(record):
+            self._again(flight.last)
+            flight = None
         if flight is None:
+            # what was closed again has two nonces: those behind the first wait for it
+            if not any(carries(record, item) for item in self.waiting):
+                self.flights.pop(moved_from(self.flights, record), None)
             flight = self.flights[record.nonce] = Flight(record.nonce, record, [])
         flight.attempts.append(record)
         flight.sent, flight.asked_ms = False, record.submitted_ms
+        self._tried.setdefault(record.nonce, {})[record.transaction] = record
         self._by_hash[record.transaction] = record.nonce
-        carried = record.oracle_round if record.carries_round else None
-        self.waiting = [item for item in self.waiting if not carries(record, carried, item)]
+        self.waiting = [item for item in self.waiting if not carries(record, item)]
+
+    def _again(self, unsent: BatchSubmitted) -> None:
+        """Its nonce went to something else: back into the queue with it."""
+        mined = (f.first for f in self.flights.values() if f.block is not None)
+        known = max((one.oracle_round for one in mined if one.carries_round), default=0)
+        if unsent.carries_round and unsent.oracle_round > known:
+            self.waiting = queued(self.waiting, self.rounds[unsent.oracle_round])
+        if unsent.count:
+            batch = BatchClosed(unsent.first_sequence, unsent.count, unsent.oracle_round, 0)
+            self.waiting = queued(self.waiting, batch)
 
     def _arrived(self, record: ChainTransaction) -> None:
         nonce = self._by_hash.get(record.transaction)
-        if nonce is not None and nonce in self.flights:
-            self.flights[nonce].block = record.block
-            self.flights[nonce].settled = settled_by(record)
+        if nonce is not None:
+            mined = self._tried[nonce][record.transaction]
+            given = self.flights.get(nonce)
+            flight = given if given and mined in given.attempts else Flight(nonce, mined, [mined])
+            self.flights[nonce] = flight
+            flight.block, flight.settled = record.block, settled_by(record)
+            if given is not None and given is not flight:
+                self._again(given.last)
+            self.waiting = [item for item in self.waiting if not carries(mined, item)]
         reached = record.block - REORG_BLOCKS_MAX
         for old in [f for f in self.flights.values() if f.block is not None and f.block <= reached]:
             self._forget(old)
@@ -148,17 +162,22 @@ class Settler:
         not settle may be sent again much later.
         """
         del self.flights[flight.nonce]
-        for attempt in flight.attempts:
-            self._by_hash.pop(attempt.transaction, None)
-            self._raw.pop(attempt.transaction, None)
+        for transaction in self._tried.pop(flight.nonce):
+            self._by_hash.pop(transaction, None)
+            self._raw.pop(transaction, None)
         if flight.first.carries_round:
-            self.rounds.pop(flight.first.oracle_round, None)
+            self._release_round(flight.first.oracle_round)
         span = span_of(flight.first)
         others = self._carried(span.start, span.stop)
         for sequence in span:
             over = sequence in flight.settled or sequence in self.held.given_up
             if over and not any(sequence in other for other in others):
                 self.held.release(sequence)
+
+    def _release_round(self, number: int) -> None:
+        carried = (f.first for f in self.flights.values() if f.first.carries_round)
+        if all(other.oracle_round != number for other in carried):
+            self.rounds.pop(number, None)
 
     def _carried(self, start: int, stop: int) -> list[range]:
         """What carries or will carry some of these sequences."""
@@ -173,7 +192,9 @@ class Settler:
         if not self.waiting:
             return []
         unmined = sum(flight.block is None for flight in self.flights.values())
-        self._refresh()
+        self.waiting, stale = fresh(self.waiting, self.rounds, self.options.stale_after_s)
+        for number in stale:
+            self._release_round(number)
         made: list[BatchSubmitted] = []
         # whether others send with the key is asked where we do not wait; else ``check`` finds it
         nonce = self._behind if unmined else self._nonce()
@@ -190,30 +211,6 @@ class Settler:
                 place += 1
             made.append(self._attempt(nonce + len(made), fees, carried, batch, now_ms))
         return made
-
-    def _refresh(self) -> None:
-        """Behind an outage: what is stale by the newest round's time is worth nothing any more.
-        Such rounds are left out, and their batches go behind the newest.
-        """
-        times = [item.timestamp for item in self.waiting if isinstance(item, OracleRound)]
-        if not times:
-            return
-        oldest = max(times) - self.options.stale_after_s
-        fresh: list[OracleRound | BatchClosed] = []
-        late: list[BatchClosed] = []
-        for item in self.waiting:
-            if isinstance(item, OracleRound):
-                if item.timestamp >= oldest:
-                    fresh.append(item)
-                else:
-                    del self.rounds[item.round]
-                continue
-            judged = self.rounds.get(item.oracle_round)
-            if judged is None or judged.timestamp < oldest:
-                late.append(item)
-            else:
-                fresh.append(item)
-        self.waiting = [*fresh, *late]
 
     def _attempt(
         self,
@@ -358,8 +355,11 @@ class Settler:
         )
         rows = [(hexed(flight.last.transaction),) for flight in late]
         known = self.client.request_many("eth_getTransactionByHash", rows)
-        if min(n for n, f in self.flights.items() if f.block is None) > used:
-            return self._elsewhere(late, used, now_ms)  # a nonce is missing before them all
+        if any(n >= used for n, f in self.flights.items() if f.block is not None):
+            return []  # blocks have left the chain, and the watcher has yet to say so
+        unmined = [f for _, f in sorted(self.flights.items()) if f.block is None]
+        if unmined[0].nonce > used:
+            return self._elsewhere(unmined, used, now_ms)  # a nonce is missing before them all
         made: list[BatchSubmitted] = []
         lost: list[Flight] = []
         for flight, found in zip(late, known, strict=True):
