@@ -36,7 +36,7 @@ def attempt(core: Dated, ids: list[int], lots: list[int]) -> list[str]:
         Trade(0, 1, at, True, size, whole(core, id) * WAD)
         for at, (id, size) in enumerate(zip(ids, lots, strict=True))
     ]
-    found = core.batch(sorted([BUYER, SELLER]), ids, trades)
+    found: list[str] = core.batch(sorted([BUYER, SELLER]), ids, trades)
     core.compare_dated()
     return found
 

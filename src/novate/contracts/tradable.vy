@@ -118,8 +118,9 @@ def _band(mark: uint256, band: uint256) -> uint256:
 @internal
 def _dated(instrument: uint256, band: uint256, interest: uint256) -> Item:
     """
-    @notice An option or a dated future, by what Options says of it. An option's band is that share of its mark
-            and a tenth of its forward, which a cheap option moves by as well; no price is zero.
+    @notice An option or a dated future, by what Options says of it. An option's band is that share
+            of its mark and a tenth of its forward, which a cheap option moves by as well; no price
+            is zero.
     """
     terms: uint256 = ledger.books[option_id.terms_key(instrument)][0]
     phase: uint256 = (interest >> 88) & M8
