@@ -4,14 +4,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from support.clearing import BUYER, SELLER
 from support.expiries import BITCOIN, Dated
 
-from novate.model import option_series
+from novate.engine.judge import Judge
+from novate.engine.open_orders import OpenOrders
+from novate.engine.pending import PendingBatch
+from novate.model import novation, option_series
 from novate.model.novation import Trade
 from novate.model.option_id import future_id
 from novate.model.option_series import Interest
+from novate.model.order import Order
 from novate.units import WAD
 
 STRIKES = (59_000, 60_000, 61_000)
@@ -82,3 +88,33 @@ def test_limits_of_one_expiry_do_not_close_another(core: Dated) -> None:
     core.compare_dated()
     barred = {id: word for id, word in zip(traded, found, strict=True) if word != "settled"}
     assert barred == dict.fromkeys(ids, "OpenInterestCap")
+
+
+def test_the_engine_matches_no_more_than_settles(core: Dated) -> None:
+    """A match beyond the shared limit is refused when it would be made, not skipped on chain."""
+    slot, ids = core.list_all(BITCOIN, 0, STRIKES[:1])
+    core.refresh(BITCOIN, slot)
+    core.limits(BITCOIN, 20, 0)
+    pending, judge = PendingBatch(), Judge(core.world, OpenOrders(core.world))
+    half = room(core, ids[0]) // 2
+
+    def match(id: int, lots: int) -> bool:
+        price, end = whole(core, id) * WAD, core.world.now + 60
+        taker, maker = (
+            Order(account, id, size, price, WAD, 1, end)
+            for account, size in ((BUYER, lots), (SELLER, -lots))
+        )
+        trade = pending.trade(core.world, taker, maker, lots, price, (0, 0))
+        return pending.admit(judge, trade).admits
+
+    assert match(ids[0], half)
+    assert not match(ids[1], half + 2)
+    assert match(ids[1], half)
+    assert not match(ids[0], 2) and not match(ids[1], 2)
+    assert novation.over_cap(pending.batch, pending.net) == []
+    order = sorted(pending.batch.accounts)
+    trades = [
+        replace(t, taker=order.index(BUYER), maker=order.index(SELLER))
+        for t in pending.batch.trades
+    ]
+    assert core.batch(order, ids, trades) == ["settled"] * 2
