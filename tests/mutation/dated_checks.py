@@ -9,9 +9,11 @@ from support.expiries import BITCOIN, Dated
 from support.surfaces import BTC, DAY_S, SurfacesBench
 
 from novate.errors import Rejected
-from novate.model import margin
+from novate.model import margin, option_series
+from novate.model.novation import Trade
 from novate.model.option_id import future_id
-from novate.units import WAD
+from novate.model.option_series import Interest
+from novate.units import ORACLE_UNIT, WAD
 from novate.wire.order import SignedFill
 from novate.wire.surfaces import signed_settlement
 
@@ -42,6 +44,16 @@ def the_last_half_hour_only_reduces() -> None:
     price = max(int(core.risk.view("quoted", ids[0])[0] // WAD), 1)
     assert core.trade(ACCOMPLICE, BUYER, 100, price, ids[0]) == "ReduceOnly"
     assert core.trade(SELLER, BUYER, 1, price, ids[0]) == "settled"
+
+
+def an_expiry_s_options_share_its_limits() -> None:
+    core, _, ids = _open()
+    core.limits(BITCOIN, 20, 0)
+    words = [Interest.unpack(option_series.interest(core.world, id)) for id in ids]
+    prices = [int(word.mark * ORACLE_UNIT // WAD) * WAD for word in words]
+    trades = [Trade(0, 1, at, True, words[at].room, prices[at]) for at in range(2)]
+    found = core.batch(sorted([BUYER, SELLER]), ids, trades)
+    assert found == ["OpenInterestCap"] * 2
 
 
 def an_expiry_is_paid_once_and_both_sides_free_the_slot() -> None:

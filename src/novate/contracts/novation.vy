@@ -11,7 +11,9 @@
 
 from interfaces import IRiskModel
 from lib import errors
+from lib import option_id
 from lib import positions
+from lib import units
 import ledger
 import tradable
 
@@ -259,7 +261,7 @@ def _gate(
             if code != ledger.NO_ERROR:
                 return code, moved
             changed = ALL_WORDS
-        cap: int256 = convert(names[k] >> 20, int256)
+        cap: int256 = convert((names[k] >> 20) & M44, int256)
         if size > cap and size > max(held, unsafe_sub(0, held)):
             return errors.PositionCap, moved
         # below 2**57
@@ -297,12 +299,30 @@ def _failure_of(word: uint256, failed: uint256) -> bytes4:
 @internal
 @pure
 def _crowded(listing: tradable.Listing, interest: int256[INSTRUMENTS_MAX]) -> uint256:
-    """@notice Bitmap of instruments whose open interest would rise above its cap."""
+    """
+    @notice Bitmap of instruments whose open interest would rise above its cap, or with that of
+            others of its expiry above the limits that they share.
+    """
     found: uint256 = 0
+    place: uint256 = 0
+    risen: uint256 = 0                          # bitmap of those of `place` that rise
+    used: uint256 = 0                           # by how much of their rooms, each rounded up
     for k: uint256 in range(listing.width, bound=INSTRUMENTS_MAX):
         if interest[k] > 0:
-            if convert(interest[k], uint256) > (listing.items[k].terms >> 144) & M44:
+            rise: uint256 = convert(convert(interest[k], bytes32), uint256)  # below 2**57
+            if rise > (listing.items[k].terms >> 144) & M44:
                 found |= 1 << k
+            room: uint256 = listing.names[k] >> 64
+            # without any the cap is 0 too; without limits it is all bits set, and 0 of perps
+            if unsafe_sub(room, 1) < M44 - 1:
+                if (listing.names[k] & M20) >> option_id.SLOT_SHIFT != place:  # these ascend
+                    place = (listing.names[k] & M20) >> option_id.SLOT_SHIFT
+                    risen = 0
+                    used = 0
+                risen |= 1 << k
+                used = unsafe_add(used, units.div_up(rise << 44, room))  # below 2**105
+                if used > 2**44:
+                    found |= risen
     return found
 
 

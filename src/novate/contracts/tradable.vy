@@ -43,7 +43,8 @@ struct Listing:
     width: uint256                              # how many
     # bit 16: all increases are paused; bit 17 + k: item k is open to reductions only
     closed: uint256
-    names: uint256[INSTRUMENTS_MAX]             # [instrument 20 | an account's position cap 44]
+    # [instrument 20 | an account's position cap 44 | dated: room under its expiry's limits 44]
+    names: uint256[INSTRUMENTS_MAX]
     items: Item[INSTRUMENTS_MAX]
 
 # What a trade does, or why it cannot
@@ -67,13 +68,14 @@ def _listing(instruments: DynArray[uint256, INSTRUMENTS_MAX]) -> Listing:
         k: uint256 = found.width
         found.width = unsafe_add(k, 1)  # at most 16
         if option_id.is_dated(instrument):
-            phase: uint256 = 0
-            found.items[k], phase = self._dated(instrument, band)
-            if phase == PHASE_REDUCING:
+            interest: uint256 = staticcall ledger.options.interest(instrument)
+            found.items[k] = self._dated(instrument, band, interest)
+            found.names[k] = ((interest >> 44) & M44) << 64
+            if (interest >> 88) & M8 == PHASE_REDUCING:
                 found.closed |= 1 << unsafe_add(k, REDUCING_SHIFT)
         else:
             found.items[k] = self._perp(instrument, band)
-        found.names[k] = instrument | (((found.items[k].terms >> 188) & M44) << 20)
+        found.names[k] |= instrument | (((found.items[k].terms >> 188) & M44) << 20)
     return found
 
 
@@ -114,24 +116,24 @@ def _band(mark: uint256, band: uint256) -> uint256:
 
 
 @internal
-def _dated(instrument: uint256, band: uint256) -> (Item, uint256):
+def _dated(instrument: uint256, band: uint256, interest: uint256) -> Item:
     """
-    @notice An option or a dated future, and its phase. An option's band is that share of its mark
-            and a tenth of its forward, which a cheap option moves by as well; no price is zero.
+    @notice An option or a dated future, by what Options says of it. An option's band is that share
+            of its mark and a tenth of its forward, which a cheap option moves by as well; no price
+            is zero.
     """
     terms: uint256 = ledger.books[option_id.terms_key(instrument)][0]
-    interest: uint256 = staticcall ledger.options.interest(instrument)
     phase: uint256 = (interest >> 88) & M8
     if terms == 0 or phase == 0:
-        return empty(Item), phase
+        return empty(Item)
     if phase == PHASE_EXPIRED:
-        return Item(terms=0, band=0, index=1), phase
+        return Item(terms=0, band=0, index=1)
     mark: uint256 = ((interest >> 96) & M56) * units.ORACLE_UNIT
     forward: uint256 = (interest >> 152) * units.ORACLE_UNIT
     if forward == 0:  # what is not stored has to be built
         mark, forward = extcall ledger.risk_model.quoted(instrument)
         if forward == 0:
-            return empty(Item), phase
+            return empty(Item)
     item: Item = Item(
         terms=self._with_room(terms, interest & M44, (interest >> 44) & M44), band=0, index=0
     )
@@ -142,7 +144,7 @@ def _dated(instrument: uint256, band: uint256) -> (Item, uint256):
         reach: uint256 = units.ppm_down(mark + forward // 10, band)
         lowest: uint256 = max(mark, reach + 1) - reach
         item.band = lowest | ((mark + reach - lowest) << 128)
-    return item, phase
+    return item
 
 
 @internal

@@ -20,6 +20,7 @@ from novate.limits import POSITIONS_PER_ACCOUNT_MAX
 from novate.model import novation
 from novate.model.account import Account, changed_positions, load
 from novate.model.novation import Batch, Net, Side, Trade
+from novate.model.option_series import ROOM_MAX
 from novate.model.order import Order
 from novate.model.state import World
 from novate.wire import bulk
@@ -107,6 +108,8 @@ class PendingBatch:
             held = _held(self._row(index), instrument)
             change += max(held + lots, 0) - max(held, 0)  # open interest counts long lots
         crowded = change > 0 and change > listing.room
+        if not crowded and listing.shared < ROOM_MAX:
+            crowded = position in novation.crowded(batch, {**self.interest, position: change})
         if crowded and not any(novation.reductions(batch, self.net, trade)):
             return OVER_INTEREST
         taker, maker = self._after(judge, trade, both[0]), self._after(judge, trade, both[1])

@@ -7,7 +7,7 @@ bad actor never poisons a batch (I13 within a batch). Twin: ``contracts/novation
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -17,8 +17,10 @@ from novate.model import account as accounts_module
 from novate.model import ledger, margin, tradable
 from novate.model.account import Account, load, owner_of
 from novate.model.instrument import OPTION, PERP
-from novate.model.option_id import is_dated
+from novate.model.option_id import SLOT_SHIFT, is_dated
+from novate.model.option_series import ROOM_MAX
 from novate.model.tradable import PREMIUM_LIMIT, Listing
+from novate.units import div_up
 
 if TYPE_CHECKING:
     from novate.model.state import World
@@ -288,13 +290,26 @@ def applied(batch: Batch, net: Net, index: int) -> Account:
 
 
 def over_cap(batch: Batch, net: Net) -> list[int]:
-    """Instrument indices whose open interest would rise above its cap; they close to increases."""
-    found = []
-    for position, listing in enumerate(batch.listings):
-        change = _interest_change(batch, net, position)
-        if change > 0 and change > listing.room:
-            found.append(position)
-    return found
+    """Instrument indices that close to increases, as their open interest would rise too far."""
+    positions = range(len(batch.listings))
+    return crowded(batch, {at: _interest_change(batch, net, at) for at in positions})
+
+
+def crowded(batch: Batch, changes: Mapping[int, int]) -> list[int]:
+    """Those of the instrument indices whose open interest would rise above its cap, or with that of
+    others of its expiry above the limits that they share: each uses a part of its own room under
+    them (2**-44, rounded up), together no more than all.
+    """
+    rises = {at: change for at, change in changes.items() if change > 0}
+    found = {at for at, rise in rises.items() if rise > batch.listings[at].room}
+    used: dict[int, dict[int, int]] = {}
+    for at, rise in rises.items():
+        shared = batch.listings[at].shared
+        if 0 < shared < ROOM_MAX:
+            part = used.setdefault(batch.instruments[at] >> SLOT_SHIFT, {})
+            part[at] = div_up(rise << 44, shared)
+    found.update(*(part for part in used.values() if sum(part.values()) > 1 << 44))
+    return sorted(found)
 
 
 def _interest_change(batch: Batch, net: Net, position: int) -> int:

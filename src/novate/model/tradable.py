@@ -26,7 +26,8 @@ PREMIUM_LIMIT = 2**86  # a hundred of them and of fees fit 96 bits
 class Listing:
     """What a batch needs of one instrument; without terms it cannot be traded.
 
-    ``room``: lots by which open interest may rise; ``reducing``: open to reductions only.
+    ``room``: lots by which open interest may rise; ``reducing``: open to reductions only;
+    ``shared``: what of ``room`` is by the limits that the options of an expiry share.
     """
 
     terms: Terms
@@ -36,6 +37,7 @@ class Listing:
     room: int
     reducing: bool = False
     expired: bool = False
+    shared: int = option_series.ROOM_MAX
 
 
 NOT_LISTED = Listing(ledger.NO_TERMS, Market(), 0, 0, 0)
@@ -79,4 +81,4 @@ def _dated(world: World, instrument: int, terms: Terms) -> Listing:
         reach = ppm_down(mark + div_down(forward, 10), world.ledger.config.trade_band_ppm)
         lowest, highest = max(mark - reach, 1), mark + reach
     reducing = interest.phase == option_series.REDUCTIONS_ONLY
-    return Listing(terms, Market(), lowest, highest, room, reducing)
+    return Listing(terms, Market(), lowest, highest, room, reducing, shared=interest.room)
