@@ -262,7 +262,7 @@ def test_who_stops_the_core_waits_for_the_disk_and_acknowledges_what_it_holds(
         sync(descriptor)
 
     async def run() -> None:
-        venue = Core(journal, Refusing())  # type: ignore[arg-type]
+        venue = Core(journal, Refusing())
         running = asyncio.create_task(venue.run())
         monkeypatch.setattr(journal_disk, "sync_data", slowly)
         sent = asyncio.create_task(venue.submit(order(1)))
@@ -272,5 +272,33 @@ def test_who_stops_the_core_waits_for_the_disk_and_acknowledges_what_it_holds(
             await running
         [event] = await sent
         assert isinstance(event, OrderRejected) and venue.settled
+
+    asyncio.run(run())
+
+
+def test_who_stops_the_core_while_the_disk_refuses_is_not_held_up_by_it(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writing = threading.Event()
+
+    def refuse(*_: object) -> None:
+        writing.set()
+        time.sleep(0.1)
+        raise OSError(errno.EROFS, "as a test wants it")
+
+    async def run() -> None:
+        venue = Core(journal, Refusing())
+        running = asyncio.create_task(venue.run())
+        with monkeypatch.context() as patch:
+            patch.setattr(journal_disk, "write_at", refuse)
+            sent = asyncio.create_task(venue.submit(order(1)))
+            await asyncio.to_thread(writing.wait)
+            running.cancel()
+            done, _ = await asyncio.wait([running], timeout=2)
+        assert done and running.cancelled()
+        assert not sent.done() and not venue.settled
+        sent.cancel()
+        journal.commit()
+        assert digests(journal, OrderPlaced) == [order(1).digest], "what was taken waits"
 
     asyncio.run(run())

@@ -85,6 +85,7 @@ class Refusing:
 
     def __init__(self) -> None:
         self.seen: list[bytes] = []
+        self.first_open = 0
         self.placed: dict[bytes, OrderPlaced] = {}
         self.world = World(clock() // 1000, {})
         self.book = Books()

@@ -331,6 +331,8 @@ def test_only_an_order_that_reduces_is_cut_and_then_leaves() -> None:
     assert follow(*RESTING, reducing, matched(2, 4, 3, 100), done(4, "evicted", 4)).matches == 1
     with pytest.raises(OutOfOrder, match="5 could trade"):
         follow(*RESTING, reducing, matched(2, 4, 6, 100))
+    with pytest.raises(OutOfOrder, match="0 lots, 5 could trade"):
+        follow(*RESTING, reducing, matched(2, 4, 0, 100))
     with pytest.raises(OutOfOrder, match="5 could trade"):
         follow(*RESTING, TAKER, matched(2, 4, 3, 100))
 

@@ -160,3 +160,25 @@ def test_the_file_does_not_grow_for_ever(tmp_path: Path, monkeypatch: pytest.Mon
     assert max(sizes) <= 4_096
     _, [left] = opened(path)
     assert list(left.quotes) == [quote(199).id]
+
+
+def test_a_disk_without_room_keeps_no_venue_from_beginning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "no")
+
+    path, first = tmp_path / "requests.jsonl", tmp_path / "never.jsonl"
+    desk, _ = opened(path)
+    desk.open(rfq(1), NOW)
+    os.truncate(path, path.stat().st_size + 7)  # a torn line
+    with monkeypatch.context() as patched:
+        patched.setattr(rfq_notes, "write_whole", refuse)
+        again, [left] = opened(path)
+        assert (left.state, left.reason) == (State.CANCELLED, "venue_restarted")
+        fresh, none = opened(first)
+        assert none == []
+    again.open(rfq(2), NOW)
+    fresh.open(rfq(3), NOW)
+    assert [r.id for r in opened(path)[1]] == [rfq(1).id, rfq(2).id]
+    assert [r.id for r in opened(first)[1]] == [rfq(3).id]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from eth_utils.crypto import keccak
 from msgspec.structs import replace
 
 from novate.api import volatility_index
@@ -47,7 +48,16 @@ def posted(at: int, volatility: float, underlying: int = BTC, number: int = 1) -
     """A surface that reached the chain."""
     words = [word(7, volatility, at), word(60, volatility, at)]
     data = abi_of("Surfaces").encode_call("post_surfaces", number, at, underlying, words, 0, [])
-    return ChainTransaction(number, at, 0, bytes(32), bytes(20), SURFACES, bytes(data), True, 0, [])
+    logs = [said("SurfacesPosted(uint256,uint256,uint256,uint256,uint256,bytes32)", underlying, at)]
+    return ChainTransaction(
+        number, at, 0, bytes(32), bytes(20), SURFACES, bytes(data), True, 0, logs
+    )
+
+
+def said(event: str, underlying: int, at: int) -> tuple[bytes, list[bytes], bytes]:
+    """A log of the surfaces contract about its first round."""
+    topics = [keccak(text=event), underlying.to_bytes(32, "big"), (1).to_bytes(32, "big")]
+    return SURFACES, topics, at.to_bytes(32, "big") + bytes(96)
 
 
 def percents(index: VolatilityIndex, step: int, since: int = 0, until: int = 2**40) -> list[object]:
@@ -100,3 +110,23 @@ def test_what_is_kept_and_shown_is_bounded(monkeypatch: pytest.MonkeyPatch) -> N
     assert [at - NOW for at, *_ in index.candles(BTC, 0, 2**40, 1)] == [KEPT_S + 60, KEPT_S + 120]
     monkeypatch.setattr(volatility_index, "CANDLES_MAX", 1)
     assert [at - NOW for at, *_ in index.candles(BTC, 0, 2**40, 1)] == [KEPT_S + 120]
+
+
+def test_a_strangers_post_that_the_contract_ignored_is_nothing() -> None:
+    index = VolatilityIndex(SURFACES)
+    index.follow(posted(NOW, 0.5))
+    # of an old round the contract looks at nothing else: neither time, words nor signatures
+    ignored = [said("SurfacesIgnored(uint256,uint256)", BTC, 0)]
+    future, other = posted(2**39, 9.0), posted(NOW + 60, 9.0, ETH)
+    empty = abi_of("Surfaces").encode_call("post_surfaces", 1, NOW + 60, BTC, [0], 0, [])
+    for record in (
+        replace(future, events=ignored),
+        replace(future, events=[]),
+        replace(future, events=posted(NOW, 0.5).events),
+        replace(future, events=[(OTHER, *log[1:]) for log in future.events]),
+        replace(posted(NOW + 60, 9.0), events=other.events),
+        replace(posted(NOW + 60, 9.0), calldata=bytes(empty), events=ignored),
+    ):
+        index.follow(record)
+    index.follow(posted(NOW + 120, 0.6))
+    assert [row[1:] for row in percents(index, 1)] == [(50,) * 4, (60,) * 4]  # type: ignore[index]

@@ -111,7 +111,7 @@ class AccountFeeds:
         own = market.trade(market.orders.trades[record.sequence]) | {
             "order_id": "0x" + digest.hex()
         }
-        held = positions.held(market.core.world, market.orders, account)
+        held = positions.held(market.core.engine, market.orders, account)
         row = positions.position(market, item.id, held.get(item.id, 0))
         return Changes({state.digest.hex(): market.order(state)}, [own], {item.name: row})
 

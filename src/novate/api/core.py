@@ -7,10 +7,11 @@ caused, all of them durable: nothing is acknowledged, and no listener told, befo
 on one event loop, but for the wait for the disk: while one group of records is synced by a thread,
 the engine carries out the commands of the next.
 
-So the engine may be ahead of what was told, by the orders of one sync: of all that it knows only
-its books (who looks there sees orders that nobody has been told of yet). Commands that change its
-world (rounds, batches, the chain) wait until the disk has everything before them, and nothing else
-happens until they are told: the world and what listeners know of it never disagree.
+So the engine may be ahead of what was told, by the orders of one sync: by what they did to its
+books, and, if one of them closed a full batch, to the positions in its world (who looks there sees
+orders and fills that nobody has been told of yet; what they cause is told only once it is durable).
+Other commands that change its world (rounds, batches, the chain) wait until the disk has everything
+before them, and nothing else happens until they are told.
 
 A journal that refuses (full, read-only) loses and doubles nothing: a command it does not take is
 refused by that name; what it has taken but cannot make durable waits here, and so does everything
@@ -51,7 +52,7 @@ BATCH_MAX = 256
 AHEAD_MAX = 4_096  # commands carried out that the disk does not hold yet
 ANSWER_SECONDS_MAX = 5.0
 ROOM_SECONDS = 0.1
-# They leave the engine's world as it is until their batch closes; all others change it.
+# They leave the engine's world as it is but for a batch that is full; all others change it.
 _ORDERLY = (OrderPlaced, CancelRequested, QuotesPlaced)
 _NO_ROOM = (JournalFull, JournalReadOnly)
 _LOG = logging.getLogger("novate.core")
@@ -281,14 +282,20 @@ class Core:
                 self._acknowledge()
 
     async def _write(self, disk: ThreadPoolExecutor, group: Group) -> None:
-        """One group. The thread is never left alone with the files: who cancels waits for it."""
+        """One group. The thread is never left alone with the files: who cancels waits for it, and
+        is not kept by a disk that refuses.
+        """
         writing, cancelled = disk.submit(self.journal.write, group), False
-        with self.journal.committing(group):
-            try:
-                await asyncio.shield(asyncio.wrap_future(writing))
-            except asyncio.CancelledError:
-                cancelled = True
-                writing.result()
+        try:
+            with self.journal.committing(group):
+                try:
+                    await asyncio.shield(asyncio.wrap_future(writing))
+                except asyncio.CancelledError:
+                    cancelled = True
+                    writing.result()
+        except Rejected:
+            if not cancelled:
+                raise
         if cancelled:
             self._acknowledge()
             raise asyncio.CancelledError

@@ -36,6 +36,11 @@ class Engine(Protocol):
         """Every order that was taken, by its digest."""
         ...
 
+    @property
+    def first_open(self) -> int:
+        """The first match that its world does not hold: that of the open batch."""
+        ...
+
     def protection(self, account: int, underlying: int) -> Protection:
         """An account's market-maker protection in an underlying."""
         ...

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from novate.api.engine_port import Engine
 from novate.api.market import Market
 from novate.api.numbers import decimal
 from novate.api.orders import Orders
@@ -15,16 +16,17 @@ from novate.model.state import World
 from novate.units import WAD
 
 
-def held(world: World, orders: Orders, account: int) -> dict[int, int]:
+def held(engine: Engine, orders: Orders, account: int) -> dict[int, int]:
     """The account's lots by instrument, with the matches of the batch that is still open: whoever
-    hedges what he reads here does not hedge a fill twice.
+    hedges what he reads here does not hedge a fill twice. Which batch is open says the engine: it
+    may have closed one whose end nobody has been told of, and then the world holds its matches.
     """
-    found = dict(world.ledger.accounts[account].positions)
+    found = dict(engine.world.ledger.accounts[account].positions)
     raw = account.to_bytes(32, "big")
     for trade in reversed(orders.trades.values()):
-        if trade.settlement != "matched":
-            break
         match = trade.match
+        if trade.settlement != "matched" or match.sequence < engine.first_open:
+            break
         for side, sign in ((match.taker_account, 1), (match.maker_account, -1)):
             if side == raw:
                 lots = match.lots if match.taker_buys else -match.lots

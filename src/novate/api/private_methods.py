@@ -274,4 +274,4 @@ def own_order(call: Call, order_id: str) -> OrderState:
 def held_by(call: Call) -> dict[int, int]:
     """What the session's account holds, by instrument."""
     venue = call.session.venue
-    return positions.held(venue.core.world, venue.orders, call.session.account)
+    return positions.held(venue.core.engine, venue.orders, call.session.account)

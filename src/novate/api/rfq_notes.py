@@ -82,16 +82,18 @@ class Notes:
     def recall(self, traded: Traded, reason: str) -> list[Rfq]:
         """Take in what an earlier process left, and note what happens from now on; the requests
         that were open when it died: filled if the journal has their block, else cancelled for
-        ``reason``.
+        ``reason``. A disk that takes nothing now leaves the file as it was: what is noted next goes
+        behind its last whole line, and the ends found here are found again.
 
-        Raises ``OSError``; a full disk is ``JournalFull``, a read-only one ``JournalReadOnly``.
+        Raises ``OSError``.
         """
-        lines = self._path.read_bytes().split(b"\n") if self._path.exists() else []
+        lines = self._path.read_bytes().split(b"\n")[:-1] if self._path.exists() else []
         for line in lines:
             try:
                 self._replay(_DECODER.decode(line))
             except (msgspec.DecodeError, UnicodeDecodeError, KeyError):
                 break
+            self._size += len(line) + 1
         left = list(self._desk.rfqs.values())
         for rfq in left:
             quote_id = traded(rfq.id)
@@ -99,7 +101,8 @@ class Notes:
                 self._desk.end(rfq, State.CANCELLED, reason)
             else:
                 self._fill(rfq, quote_id)
-        self._rewrite()
+        with suppress(Rejected):
+            self._rewrite()
         self._desk.keeper = self
         return left
 
@@ -151,7 +154,7 @@ class Notes:
         if self._size + len(line) > max(2 * self._fresh, SIZE_MIN):
             self._rewrite()
         with refusals("requests"):
-            descriptor = os.open(self._path, os.O_WRONLY)
+            descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT, 0o600)
             try:
                 # behind the last whole line: over the part of one that had no room
                 write_at(descriptor, line, self._size)

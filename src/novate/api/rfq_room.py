@@ -182,7 +182,7 @@ class Room:
         """Note in a file what happens here; what an earlier process left open there is over: by a
         block if the journal has it (its records are to be known by now), else by the restart.
 
-        Errors: ``JournalFull``, ``JournalReadOnly``; raises ``OSError``.
+        Raises ``OSError``.
         """
         self.broken = Notes(path, self.desk).recall(self._traded, RESTARTED)
 

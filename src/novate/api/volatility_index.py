@@ -46,7 +46,8 @@ class VolatilityIndex:
 
     def __init__(self, contract: bytes) -> None:
         self._contract = contract
-        self._reader = Reader(abi_of("Surfaces"))
+        self._abi = abi_of("Surfaces")
+        self._reader = Reader(self._abi)
         self._seen: defaultdict[int, deque[tuple[int, int]]] = defaultdict(deque)
 
     def follow(self, record: AnyRecord) -> None:
@@ -59,11 +60,26 @@ class VolatilityIndex:
             return
         if name == "post_surfaces" and record.succeeded:
             _, timestamp, underlying, words, *_ = arguments
+            if not self._took(record, underlying, timestamp):
+                return
             held = self._seen[underlying]
-            if words and (not held or held[-1][0] < timestamp):  # else it was ignored
+            if words and (not held or held[-1][0] < timestamp):
                 held.append((timestamp, volatility_of(words)))
                 while held[0][0] < timestamp - KEPT_S:
                     held.popleft()
+
+    def _took(self, record: ChainTransaction, underlying: int, timestamp: int) -> bool:
+        """Whether the contract says that it took a surface: of one whose round it knows it ignores
+        all the rest, which may be anything, and the transaction succeeds.
+        """
+        for address, topics, data in record.events:
+            if address == self._contract:
+                event = self._abi.decode_event("0x" + address.hex(), topics, data)
+                if event is not None and event.name == "SurfacesPosted":
+                    said = event.arguments["underlying"], event.arguments["timestamp"]
+                    if said == (underlying, timestamp):
+                        return True
+        return False
 
     def candles(self, underlying: int, since: int, until: int, step: int) -> list[Candle]:
         """The index in candles of ``step`` seconds that begin within a span, oldest first; at most

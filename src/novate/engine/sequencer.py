@@ -99,6 +99,11 @@ class Sequencer:
         """The number of the next match."""
         return self.batching.next_sequence
 
+    @property
+    def first_open(self) -> int:
+        """The first match that the world does not hold: that of the open batch."""
+        return self.batching.open.first_sequence
+
     def confirmed_hash(self) -> str:
         """The hash of the chain's own state, as followed so far."""
         return self.ahead.confirmed_hash()

@@ -250,7 +250,7 @@ class Priority:
         if self._best(taker) is not maker:
             raise OutOfOrder("another order had a better price or came earlier")
         most, cut = min(maker.left, taker.left), maker.reduces_only or taker.reduces_only
-        if record.lots != most and not (cut and record.lots < most):
+        if record.lots != most and not (cut and 0 < record.lots < most):
             raise OutOfOrder(f"{record.lots} lots, {most} could trade")
         for entry in (maker, taker):
             with self._moving(entry):
