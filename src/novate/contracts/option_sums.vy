@@ -94,9 +94,10 @@ def fresh_sums(words: DynArray[uint256, 32], underlying: uint256, known: uint256
                 if lane >> 55 != place:
                     if lane >> 59 != 16 | underlying and i != len(words):
                         continue
-                    run = self._ended(run, sums[0])
-                    s.tenors[at] = unsafe_add(s.tenors[at], run.tenor)
-                    s.heads[at] = unsafe_add(s.heads[at], run.charged << 128)
+                    if place != NO_PLACE:
+                        run = self._ended(run, sums[0])
+                        s.tenors[at] = unsafe_add(s.tenors[at], run.tenor)
+                        s.heads[at] = unsafe_add(s.heads[at], run.charged << 128)
                     if i == len(words):
                         break
                     place = lane >> 55
