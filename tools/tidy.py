@@ -24,6 +24,7 @@ FUNCTION_LINES_SOFT = 50
 # which every trade would pay.
 FUNCTION_LINES_EXEMPT = {
     ("src/novate/contracts/Exchange.vy", "settle"): 80,
+    ("src/novate/contracts/option_risk.vy", "with_rows"): 71,
     ("src/novate/contracts/option_sums.vy", "fresh_sums"): 103,
 }
 FILE_LINES_MAX = 400

@@ -176,6 +176,15 @@ def test_only_the_clearinghouse_asks_what_accrued(core: Clearing) -> None:
         assert refusal == "NotAuthorized"
 
 
+def test_only_the_risk_model_itself_sums_rows(core: Clearing) -> None:
+    """What round they are of is the caller's word, and they enter the cache of the transaction."""
+    totals = ([0] * 4, 0, 0, 0)
+    book = ((totals, 0, 0, 0, 0, 0, 0, 0, [0] * 16, [0] * 16), 0, 0, 0, 0, 0)
+    for caller in (STRANGER, core.address["timelock"], core.address["venue"]):
+        refusal = name_of_refusal(core.risk, "with_rows", book, [], 0, 0, 0, sender=caller)
+        assert refusal == "NotAuthorized"
+
+
 # parameters
 
 

@@ -35,6 +35,7 @@ initializes: option_risk[
 exports: (
     rows.accrued,
     dated_rows.quoted,
+    option_risk.with_rows,
     risk_parameters.set_parameters,
     risk_parameters.set_globals,
     risk_parameters.parameters,
@@ -99,10 +100,9 @@ def evaluate_slice(
            word.
     """
     status: uint256 = staticcall rows.ORACLE.status()
-    held: linear_margin.Held = empty(linear_margin.Held)
     if not linear_margin._kept(whole, rows._base(status)):
         return False, empty(IRiskModel.Valuation), empty(IRiskModel.Valuation)
-    held = linear_margin._gather(taken, status)
+    held: linear_margin.Held = linear_margin._gather(taken, status)
     held.flags = rows._silence(status)
     return True, linear_margin._total(linear_margin._rest(held)), linear_margin._total(held)
 
@@ -138,11 +138,10 @@ def evaluate_dated(words: DynArray[uint256, 32]) -> IRiskModel.Valuation:
         if (used >> u) & 1 == 0:
             continue
         delta: int256 = linear_margin._delta(held.sums[u])
-        part: option_risk.Part = empty(option_risk.Part)
-        if (dated >> u) & 1 == 1:
-            part = option_risk.part(words, u, status, base, held.gauge[u], delta)
-        else:
-            part = option_risk.linear_part(delta, held.gauge[u])
+        part: option_risk.Part = (
+            option_risk.part(words, u, status, base, held.gauge[u], delta)
+            if (dated >> u) & 1 == 1 else option_risk.linear_part(delta, held.gauge[u])
+        )
         # Bounds over sixteen underlyings: values and add-ons below 2**180, scans below 2**200
         v.value_linear = unsafe_add(v.value_linear, part.value_linear)
         v.value_spot = unsafe_add(v.value_spot, part.value_spot)

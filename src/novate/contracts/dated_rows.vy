@@ -73,20 +73,18 @@ def quoted(id: uint256) -> (uint256, uint256):
     @notice Mark and forward (wad) of a base unit of an option or dated future at this round, from
             the row that a valuation reads; zeros if Options has none. Anyone may call.
     """
-    if id >> 19 != 1:
-        return 0, 0
-    status: uint256 = staticcall rows.ORACLE.status()
-    base: uint256 = rows._base(status)
-    row: uint256 = rows.rows[base | id]
-    if row == 0:
-        page: Page = self._page(
-            [id << 44, 0, 0, 0], (id >> option_id.UNDERLYING_SHIFT) & 15, status
-        )
-        own: uint256[3] = page.lanes[0]
-        if own[2] == 0:
-            return 0, 0
-        # not kept: a valuation asks for it among others
-        row = ((own[2] & M56) << 56) | self._own(id, own[1], own[2])
+    row: uint256 = 0
+    if id >> 19 == 1:
+        status: uint256 = staticcall rows.ORACLE.status()
+        row = rows.rows[rows._base(status) | id]
+        if row == 0:
+            page: Page = self._page(
+                [id << 44, 0, 0, 0], (id >> option_id.UNDERLYING_SHIFT) & 15, status
+            )
+            own: uint256[3] = page.lanes[0]
+            if own[2] != 0:
+                # not kept: a valuation asks for it among others
+                row = ((own[2] & M56) << 56) | self._own(id, own[1], own[2])
     return (row & M56) * units.ORACLE_UNIT, ((row >> 56) & M56) * units.ORACLE_UNIT
 
 

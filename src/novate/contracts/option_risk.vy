@@ -8,6 +8,7 @@
         they are worth and what their add-ons come to. Money wad; every add-on is rounded up.
 """
 
+from lib import errors
 from lib import lanes
 from lib import option_id
 from lib import units
@@ -44,6 +45,12 @@ struct Part:
     value_linear: int256
     value_spot: int256
     gauge: uint256
+
+interface Rows:
+    def with_rows(
+        given: Book, words: DynArray[uint256, 32], underlying: uint256, status: uint256,
+        base: uint256
+    ) -> Book: nonpayable
 
 # Rates of one underlying at maintenance and at initial margin, and its liquidity charges
 struct Rates:
@@ -86,16 +93,16 @@ def part(
     @notice What the dated ones among positions come to in an underlying, beside the linear delta
             of its perpetuals and spot, whose gauge is `seen`.
     """
-    book: Book = empty(Book)
-    book.gauge = seen
-    book.sums.left = max_value(uint256)
     # once options of it have been built in this round, their rows are the shorter way
-    if not dated_rows.built[underlying | (base >> 16)]:
-        book.sums = staticcall dated_rows.OPTIONS.fresh_sums(
-            words, underlying, dated_rows._known(underlying, status)
-        )
+    is_built: bool = dated_rows.built[underlying | (base >> 16)]
+    book: Book = Book(
+        sums=empty(lanes.Sums) if is_built else staticcall dated_rows.OPTIONS.fresh_sums(
+            words, underlying, dated_rows._known(underlying, status)),
+        forwards=0, prints=0, scale=0, interest=0, gauge=seen)
+    if is_built:
+        book.sums.left = max_value(uint256)
     if book.sums.left != 0:
-        book = self._with_rows(book, words, underlying, status, base)
+        book = extcall Rows(self).with_rows(book, words, underlying, status, base)
     last: uint256 = 0  # feed, lot exponent and state of a head; none has no state
     for slot: uint256 in range(16):
         if book.sums.slots >> slot == 0:
@@ -150,11 +157,14 @@ def part(
     return p
 
 
-@internal
-def _with_rows(
+# A call of its own, so that its memory costs nothing to a valuation that needs no rows
+@external
+@reentrant
+def with_rows(
     given: Book, words: DynArray[uint256, 32], underlying: uint256, status: uint256, base: uint256
 ) -> Book:
-    """@notice The sums with what is left of an underlying, by rows; built where none are."""
+    """@notice Itself only: the sums with what is left, by rows; built where none are."""
+    errors.require(msg.sender == self, errors.NotAuthorized)  # its words enter the caches
     book: Book = given
     seen: uint256 = max_value(uint256)  # the gauge of a row seen last
     is_built: bool = False              # there are options that live among them

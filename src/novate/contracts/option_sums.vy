@@ -62,8 +62,7 @@ def fresh_sums(words: DynArray[uint256, 32], underlying: uint256, known: uint256
             usable stored array; `left` has a bit for each other dated one of it. Never reverts.
     @param known as in `lane_words`
     """
-    # the bounds of `lanes.Sums`
-    s: lanes.Sums = empty(lanes.Sums)
+    s: lanes.Sums = empty(lanes.Sums)  # within the bounds of that
     sums: uint256[4] = empty(uint256[4])
     run: Run = empty(Run)
     shared: option_lanes.Frame = empty(option_lanes.Frame)
@@ -94,9 +93,10 @@ def fresh_sums(words: DynArray[uint256, 32], underlying: uint256, known: uint256
                 if lane >> 55 != place:
                     if lane >> 59 != 16 | underlying and i != len(words):
                         continue
-                    run = self._ended(run, sums[0])
-                    s.tenors[at] = unsafe_add(s.tenors[at], run.tenor)
-                    s.heads[at] = unsafe_add(s.heads[at], run.charged << 128)
+                    if place != NO_PLACE:
+                        run = self._ended(run, sums[0])
+                        s.tenors[at] = unsafe_add(s.tenors[at], run.tenor)
+                        s.heads[at] = unsafe_add(s.heads[at], run.charged << 128)
                     if i == len(words):
                         break
                     place = lane >> 55
@@ -139,11 +139,11 @@ def fresh_sums(words: DynArray[uint256, 32], underlying: uint256, known: uint256
             if run.drifted:
                 mark = lanes.value(option_lanes._of(lane >> 44, info), run.forward)
             s.marks = unsafe_add(s.marks, unsafe_mul(lots, convert(convert(mark, bytes32), int256)))
-            mark = unsafe_mul(mark, units.PPM)
             if lots < 0:
                 run.short = unsafe_sub(run.short, q)
-            elif mark < run.gap:
-                run.spared = unsafe_add(run.spared, unsafe_mul(q, unsafe_sub(run.gap, mark)))
+            elif unsafe_mul(mark, units.PPM) < run.gap:
+                mark = unsafe_sub(run.gap, unsafe_mul(mark, units.PPM))
+                run.spared = unsafe_add(run.spared, unsafe_mul(q, mark))
             delta = unsafe_mul(lots, delta)
             run.delta = unsafe_add(run.delta, delta)
             if delta < 0:

@@ -60,13 +60,13 @@ def set_parameters(underlying: uint256, word: uint256):
     target: uint256 = (word >> 20) & M20
     maintenance: uint256 = (word >> 140) & M20
     initial: uint256 = (word >> 160) & M20
-    in_bounds: bool = underlying < UNDERLYINGS_MAX and target >= 10_000 and target <= 900_000
-    in_bounds = in_bounds and (word >> 72) & M24 < (word >> 96) & M24
-    in_bounds = in_bounds and (word >> 120) & M20 <= 500_000
-    in_bounds = in_bounds and maintenance <= initial and initial <= 900_000
-    in_bounds = in_bounds and (word >> 180) & M24 < (word >> 204) & M24
-    in_bounds = in_bounds and (word >> 228) & M16 <= 50_000
-    in_bounds = in_bounds and (word >> 244) & M10 <= 1000 and word >> 254 == 0
+    in_bounds: bool = (
+        underlying < UNDERLYINGS_MAX and target >= 10_000 and target <= 900_000
+        and (word >> 72) & M24 < (word >> 96) & M24 and (word >> 120) & M20 <= 500_000
+        and maintenance <= initial and initial <= 900_000
+        and (word >> 180) & M24 < (word >> 204) & M24 and (word >> 228) & M16 <= 50_000
+        and (word >> 244) & M10 <= 1000 and word >> 254 == 0
+    )
     errors.require(in_bounds, errors.OutOfBounds)
     old: uint256 = self.parameters[underlying]
     start: uint256 = target
@@ -90,9 +90,11 @@ def set_globals(initial_ratio_ppm: uint256, credit_cap: uint256, stale_drift_ppm
     @custom:errors NotAuthorized, OutOfBounds, TooFast
     """
     errors.require(msg.sender == GOVERNOR, errors.NotAuthorized)
-    in_bounds: bool = initial_ratio_ppm >= 1_100_000 and initial_ratio_ppm <= 2_000_000
-    in_bounds = in_bounds and credit_cap <= 100_000_000 * 10**18
-    in_bounds = in_bounds and stale_drift_ppm_s >= 10 and stale_drift_ppm_s <= 1000
+    in_bounds: bool = (
+        initial_ratio_ppm >= 1_100_000 and initial_ratio_ppm <= 2_000_000
+        and credit_cap <= 100_000_000 * 10**18
+        and stale_drift_ppm_s >= 10 and stale_drift_ppm_s <= 1000
+    )
     errors.require(in_bounds, errors.OutOfBounds)
     old: uint256 = self.shared
     errors.require(block.timestamp >= ((old >> 192) & M40) + DAY_S, errors.TooFast)
@@ -129,7 +131,7 @@ def psr(word: uint256) -> uint256:
     """
     if word == 0:
         return units.PPM
-    elapsed: uint256 = block.timestamp - ((word >> 40) & M32)
+    elapsed: uint256 = unsafe_sub(block.timestamp, (word >> 40) & M32)  # set earlier
     if elapsed >= DAY_S:
         return (word >> 20) & M20
     return self.between_up(word & M20, (word >> 20) & M20, elapsed)
@@ -163,7 +165,7 @@ def transition(underlying: uint256) -> (uint256, uint256, uint256):
             day).
     """
     target: uint256 = self.parameters[underlying]
-    elapsed: uint256 = block.timestamp - ((target >> 40) & M32)
+    elapsed: uint256 = unsafe_sub(block.timestamp, (target >> 40) & M32)  # set earlier
     if elapsed >= DAY_S:
         return target, target, DAY_S
     return target, self.earlier[underlying], elapsed

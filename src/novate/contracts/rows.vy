@@ -343,10 +343,10 @@ def _ramped_interest_rate(underlying: uint256, interest: uint256) -> uint256:
 @pure
 def _deviation(mark: uint256, average: uint256) -> uint256:
     """@notice (average - mark) / mark in ppm, away from zero, as 24 signed bits."""
-    if average >= mark:
-        return min(units.div_up((average - mark) * units.PPM, mark), M24 >> 1)
-    gap: uint256 = min(units.div_up((mark - average) * units.PPM, mark), M24 >> 1)
-    return (M24 - gap + 1) & M24
+    # prices of 56 bits, a gap of 23 in the end
+    gap: uint256 = unsafe_sub(max(mark, average), min(mark, average))
+    gap = min(units.div_up(unsafe_mul(gap, units.PPM), mark), M24 >> 1)
+    return gap if average >= mark else unsafe_sub(2**24, gap)
 
 
 @internal

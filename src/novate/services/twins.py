@@ -47,6 +47,7 @@ CHANGES_NOTHING = frozenset(
         ("risk_model", "evaluate_slice"),
         ("auctioneer", "quote"),
         ("risk_model", "quoted"),
+        ("risk_model", "with_rows"),
         ("lens", "margin"),
         ("lens", "greeks"),
         ("lens", "solvency"),
