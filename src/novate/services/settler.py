@@ -122,9 +122,7 @@ class Settler:
             self._again(flight.last)
             flight = None
         if flight is None:
-            # what was closed again has two nonces: those behind the first wait for it
-            if not any(carries(record, item) for item in self.waiting):
-                self.flights.pop(moved_from(self.flights, record), None)
+            self.flights.pop(moved_from(self.flights, record), None)
             flight = self.flights[record.nonce] = Flight(record.nonce, record, [])
         flight.attempts.append(record)
         flight.sent, flight.asked_ms = False, record.submitted_ms
