@@ -312,6 +312,8 @@ def _crowded(listing: tradable.Listing, interest: int256[INSTRUMENTS_MAX]) -> ui
             rise: uint256 = convert(convert(interest[k], bytes32), uint256)  # below 2**57
             if rise > (listing.items[k].terms >> 144) & M44:
                 found |= 1 << k
+            if listing.width == 1:
+                break  # it shares with nobody, and the cap is within its room
             room: uint256 = listing.names[k] >> 64
             # without any the cap is 0 too; without limits it is all bits set, and 0 of perps
             if unsafe_sub(room, 1) < M44 - 1:

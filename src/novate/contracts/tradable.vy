@@ -67,15 +67,16 @@ def _listing(instruments: DynArray[uint256, INSTRUMENTS_MAX]) -> Listing:
         last = instrument
         k: uint256 = found.width
         found.width = unsafe_add(k, 1)  # at most 16
+        room: uint256 = 0
         if option_id.is_dated(instrument):
             interest: uint256 = staticcall ledger.options.interest(instrument)
             found.items[k] = self._dated(instrument, band, interest)
-            found.names[k] = ((interest >> 44) & M44) << 64
+            room = ((interest >> 44) & M44) << 64
             if (interest >> 88) & M8 == PHASE_REDUCING:
                 found.closed |= 1 << unsafe_add(k, REDUCING_SHIFT)
         else:
             found.items[k] = self._perp(instrument, band)
-        found.names[k] |= instrument | (((found.items[k].terms >> 188) & M44) << 20)
+        found.names[k] = instrument | (((found.items[k].terms >> 188) & M44) << 20) | room
     return found
 
 
