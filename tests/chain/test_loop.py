@@ -186,12 +186,15 @@ def test_the_engine_never_calls_a_stranger_its_user(market: Market) -> None:
 # Anybody may send anything
 
 
-def strangers_argument(rng: random.Random, kind: str, known: list[int]) -> Any:
-    """A value of an ABI type: often one that means something to the venue."""
+def strangers_argument(rng: random.Random, asked: dict[str, Any], known: list[int]) -> Any:
+    """A value for an argument of an ABI: often one that means something to the venue."""
+    kind: str = asked["type"]
     if kind.endswith("]"):
         inner, _, count = kind[:-1].rpartition("[")
         length = int(count) if count else rng.choice((0, 0, 1, 2))
-        return [strangers_argument(rng, inner, known) for _ in range(length)]
+        return [strangers_argument(rng, asked | {"type": inner}, known) for _ in range(length)]
+    if kind == "tuple":
+        return tuple(strangers_argument(rng, part, known) for part in asked["components"])
     if kind == "bytes":
         return rng.randbytes(rng.choice((0, 4, 36)))
     word = rng.choice((0, 1, 2, 10**6, rng.getrandbits(60), rng.getrandbits(256), *known))
@@ -209,7 +212,7 @@ def strangers_calldata(rng: random.Random, contract: str, known: list[int]) -> b
     """A call: whole, cut, padded, with another word, of another contract, or of nothing at all."""
     functions = [f for found in abi_of(CONTRACT_OF[contract]).functions.values() for f in found]
     function = rng.choice(functions)
-    arguments = [strangers_argument(rng, i["type"], known) for i in function["inputs"]]
+    arguments = [strangers_argument(rng, asked, known) for asked in function["inputs"]]
     data = abi_of(CONTRACT_OF[contract]).encode_call(function["name"], *arguments)
     match rng.randrange(8):
         case 0:
