@@ -14,6 +14,7 @@ from novate.sdk import ApiError, AsyncClient, Rounding
 from novate.sdk.book import Book
 from novate.sdk.nonces import Nonces
 from novate.sdk.rounding import to_step
+from novate.sdk.signing import SigningKey
 from novate.sdk.symbols import to_name, to_symbol
 
 MAKER, TAKER = Trader("sdk maker"), Trader("sdk taker")
@@ -122,6 +123,18 @@ def test_rounding_is_explicit() -> None:
     assert to_step(0.1 + 0.2, Decimal("0.1"), Rounding.DOWN, up=False) == Decimal("0.3")
     with pytest.raises(ValueError, match="nothing"):
         to_step("0.2", tick, Rounding.DOWN, up=False)
+
+
+@pytest.mark.parametrize("value", ["abc", "", "nan", "-inf", float("inf")])
+def test_what_is_no_number_is_named(value: str | float) -> None:
+    with pytest.raises(ValueError, match=f"{value!r} is not a number"):
+        to_step(value, Decimal("0.5"), Rounding.DOWN, up=False)
+
+
+@pytest.mark.parametrize("secret", ["deadbeef", "0x" + "11" * 33, "hello"])
+def test_what_is_no_key_is_refused(secret: str) -> None:
+    with pytest.raises(ValueError, match=r"32 bytes|hexadecimal"):
+        SigningKey(secret)
 
 
 def test_nonces_are_each_given_once_over_threads_and_allocators(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ price away from the market (a buy down, a sell up) and an amount down.
 
 from __future__ import annotations
 
-from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal, InvalidOperation
 from enum import StrEnum
 
 
@@ -23,9 +23,15 @@ class Rounding(StrEnum):
 def to_step(value: Decimal | str | int | float, step: Decimal, mode: Rounding, up: bool) -> Decimal:
     """``value`` on a multiple of ``step``; ``up`` is where ``PASSIVE`` goes.
 
-    Errors: ``ValueError`` in mode ``EXACT`` if it is not one, or if nothing is left.
+    Errors: ``ValueError`` for what is no number, in mode ``EXACT`` if it is not one, or if nothing
+    is left.
     """
-    number = Decimal(repr(value)) if isinstance(value, float) else Decimal(value)
+    try:
+        number = Decimal(repr(value)) if isinstance(value, float) else Decimal(value)
+    except InvalidOperation:
+        number = Decimal("nan")
+    if not number.is_finite():
+        raise ValueError(f"{value!r} is not a number")
     steps = number / step
     whole = steps.to_integral_value(ROUND_FLOOR)
     if whole != steps:

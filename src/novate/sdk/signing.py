@@ -20,6 +20,7 @@ from novate.wire.block import Consent, consent_digest
 from novate.wire.bulk import sign_bulk
 from novate.wire.login import login_digest
 
+KEY_BYTES = 32
 IMMEDIATE_FORCES = ("immediate_or_cancel", "fill_or_kill")
 
 
@@ -34,10 +35,15 @@ class Terms:
 
 
 class SigningKey:
-    """A private key and the account it signs for (its own first one, unless told)."""
+    """A private key and the account it signs for (its own first one, unless told).
+
+    Errors: ``ValueError`` for what is no key.
+    """
 
     def __init__(self, secret: bytes | str, account: int | None = None) -> None:
         raw = bytes.fromhex(secret.removeprefix("0x")) if isinstance(secret, str) else secret
+        if len(raw) != KEY_BYTES:
+            raise ValueError(f"a private key has {KEY_BYTES} bytes, this has {len(raw)}")
         self._key = PrivateKey(raw)
         self.address = eip712.address_of(self._key.public_key)
         self.account = int(self.address, 16) << 96 if account is None else account
