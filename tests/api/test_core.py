@@ -237,8 +237,8 @@ def test_while_one_group_is_synced_the_next_is_carried_out_but_nothing_told_befo
         upkeep = asyncio.create_task(venue.enter(BatchDue(1)))
         third = asyncio.create_task(venue.submit(order(3)))
         await asyncio.sleep(0.05)
-        seen = venue.engine.seen  # type: ignore[attr-defined]
-        assert len(seen) == 2, "the world moves only once all before it is durable"
+        assert isinstance(venue.engine, Refusing)
+        assert len(venue.engine.seen) == 2, "the world moves only once all before it is durable"
         assert not heard and not any(task.done() for task in (first, second, upkeep, third))
         assert not venue.settled and not digests(journal, OrderPlaced)
         may_sync.set()
