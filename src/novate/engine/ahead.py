@@ -5,9 +5,10 @@ rounds and closed batches, in the order in which the engine took them. Owns: tha
 writes each part made. When the chain moves (our batch, or anybody's transaction) the writes on top
 are taken back, the transaction is applied to exactly the state that the chain applied it to, and
 what is still on its way is applied again: a fill that the chain would now skip is skipped here too.
-When blocks leave the chain, their writes are taken back as well, and what they had confirmed is on
-its way once more. Nobody else's transaction can therefore stop the engine, and none can make it
-believe that a batch has settled: that is read from the sequences which the Exchange has marked.
+When blocks leave the chain, their writes are taken back as well, what they had confirmed is on its
+way once more, and what they had refused counts no longer. Nobody else's transaction can therefore
+stop the engine, and none can make it believe that a batch has settled: that is read from the
+sequences which the Exchange has marked.
 
 Costs are proportional to the writes on top of the chain, not to the state. Time in seconds.
 """
@@ -15,7 +16,7 @@ Costs are proportional to the writes on top of the chain, not to the state. Time
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from novate import errors
@@ -45,14 +46,33 @@ FINAL = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """A closed batch: (taker, maker, lots, price) of its matches; how often the chain has skipped
-    them, and how often it has reverted the whole transaction.
+    """A closed batch: (taker, maker, lots, price) of its matches; the blocks in which the chain has
+    skipped them, and those in which it has reverted the whole transaction.
     """
 
     first_sequence: int
     fills: tuple[tuple[bytes, bytes, int, int], ...]
-    skips: int = 0
-    reverts: int = 0
+    skips: tuple[int, ...] = ()
+    reverts: tuple[int, ...] = ()
+
+    def without(self, first_block: int) -> Pending:
+        """The same where blocks from ``first_block`` on have not been."""
+        return replace(
+            self,
+            skips=tuple(block for block in self.skips if block < first_block),
+            reverts=tuple(block for block in self.reverts if block < first_block),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Parked:
+    """A fill that the chain has skipped and that would not settle now either: the block that
+    skipped it first since it was sent last, and that block's second.
+    """
+
+    batch: Pending
+    block: int
+    since: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +85,15 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Past:
-    """What one transaction of the chain wrote, and which steps arrived with it."""
+    """What one transaction of the chain wrote, which steps arrived with it, and what was parked
+    until it settled that: by its receipt, by anybody.
+    """
 
     block: int
     now_before: int
     writes: tuple[Write, ...]
     arrived: tuple[Step, ...]
+    released: tuple[Parked, ...]
 
 
 @dataclass(slots=True)
@@ -88,8 +111,7 @@ class Lifted:
 class AheadState:
     """All that a snapshot must hold: the chain's second, steps with their writes, recent past.
 
-    No block up to ``floor`` can be taken back any more. ``parked`` are fills that the chain skipped
-    and that would not settle now either, by sequence, with the second since when. ``lifted``: in
+    No block up to ``floor`` can be taken back any more. ``parked`` is by sequence. ``lifted``: in
     the middle of a block.
     """
 
@@ -98,7 +120,7 @@ class AheadState:
     writes: list[Write] = field(default_factory=list)
     past: list[Past] = field(default_factory=list)
     floor: int = 0
-    parked: dict[int, tuple[Pending, int]] = field(default_factory=dict)
+    parked: dict[int, Parked] = field(default_factory=dict)
     lifted: Lifted | None = None
 
 
@@ -158,13 +180,17 @@ class Ahead:
             self._apply_transaction(world, record)
         world.take_events()
         lifted.told += writes
-        arrived, unsettled = self._arrivals(sent, record.succeeded)
-        state.past.append(Past(record.block, state.now, tuple(writes), tuple(arrived)))
+        arrived, unsettled = self._arrivals(sent, record)
+        released = self._released()
+        state.past.append(
+            Past(record.block, state.now, tuple(writes), tuple(arrived), tuple(released))
+        )
         state.now = record.timestamp
         self._forget(record.block)
         for batch in unsettled:
-            since = state.parked.get(batch.first_sequence, (batch, record.timestamp))[1]
-            state.parked[batch.first_sequence] = batch, since
+            new = Parked(batch, record.block, record.timestamp)
+            old = state.parked.get(batch.first_sequence, new)
+            state.parked[batch.first_sequence] = replace(old, batch=batch)
         return (False, []) if record.more else self.rest()
 
     def rest(self) -> tuple[bool, list[AnyRecord]]:
@@ -187,26 +213,29 @@ class Ahead:
         """
         parked, self.state.parked = self.state.parked, {}
         events: list[AnyRecord] = []
-        for sequence, (batch, since) in parked.items():
+        for sequence, held in parked.items():
             if self.world.exchange.sequences[self._executor, sequence]:
-                continue  # settled by somebody's receipt, or on its way in another batch
-            error = self._judge_again(batch)
+                continue  # on its way in another batch
+            error = self._judge_again(held.batch)
             if error is None:
                 number = self.world.oracle.statuses[0].round
                 events.append(BatchClosed(sequence, 1, number, self.world.now))
-            elif error in FINAL or self.world.now - since > PATIENCE_S:
+            elif error in FINAL or self.world.now - held.since > PATIENCE_S:
                 events.append(Busted(sequence, error))
             else:
-                self.state.parked[sequence] = batch, since
+                self.state.parked[sequence] = held
         return events
 
     def leave(self, first_block: int) -> tuple[bool, list[AnyRecord]]:
-        """Blocks from ``first_block`` on have left the chain; as ``rest``. Errors: ReorgTooDeep."""
+        """Blocks from ``first_block`` on have left the chain; as ``rest``. What they left out is no
+        longer parked: its batch is on its way again. Errors: ReorgTooDeep.
+        """
         world, state = self.world, self.state
         require(first_block > state.floor, errors.ReorgTooDeep)
         lifted = self._lift()
         told = {(name, key) for name, key, *_ in lifted.told}
         arrived: list[Step] = []
+        parked = list(state.parked.values())
         while state.past and state.past[-1].block >= first_block:
             past = state.past.pop()
             for name, key, *_ in past.writes:
@@ -214,8 +243,14 @@ class Ahead:
                     lifted.rows.setdefault((name, key), world.store.tables[name][key])
             world.store.revert(past.writes)
             arrived = [*past.arrived, *arrived]
+            parked = [*past.released, *parked]
             state.now = past.now_before
-        state.steps = arrived + state.steps
+        state.steps = [_without(step, first_block) for step in arrived + state.steps]
+        state.parked = {
+            held.batch.first_sequence: replace(held, batch=held.batch.without(first_block))
+            for held in parked
+            if held.block < first_block
+        }
         return self.rest()
 
     def orders_held(self) -> set[bytes]:
@@ -223,7 +258,8 @@ class Ahead:
         state = self.state
         arrived = (step for past in state.past for step in past.arrived)
         batches = [step.what for step in (*state.steps, *arrived) if isinstance(step.what, Pending)]
-        batches += [batch for batch, _ in state.parked.values()]
+        batches += [held.batch for past in state.past for held in past.released]
+        batches += [held.batch for held in state.parked.values()]
         return {digest for batch in batches for fill in batch.fills for digest in fill[:2]}
 
     def confirmed_hash(self) -> str:
@@ -268,7 +304,7 @@ class Ahead:
             self.state.steps.append(Step(self.world.now, record))
 
     def _arrivals(
-        self, sent: tuple[int, int] | None, succeeded: bool
+        self, sent: tuple[int, int] | None, record: ChainTransaction
     ) -> tuple[list[Step], list[Pending]]:
         """Take the steps out that the chain holds now; fills of the batch that did not settle.
 
@@ -284,7 +320,7 @@ class Ahead:
             if isinstance(what, OracleRound):
                 (arrived if what.round <= known else kept).append(step)
                 continue
-            open_fills = self._unsettled(what, succeeded)
+            open_fills = self._unsettled(what, record)
             if sent == (what.first_sequence, len(what.fills)):
                 arrived.append(step)
                 unsettled |= {one.first_sequence: one for one in open_fills}
@@ -293,19 +329,29 @@ class Ahead:
         self.state.steps = kept
         return arrived, list(unsettled.values())
 
-    def _unsettled(self, batch: Pending, succeeded: bool) -> list[Pending]:
+    def _unsettled(self, batch: Pending, record: ChainTransaction) -> list[Pending]:
         """The fills that the Exchange has not marked, one by one, as they would be sent again."""
         marked = self.world.exchange.sequences
-        skips, reverts = batch.skips + succeeded, batch.reverts + (not succeeded)
+        skips, reverts = batch.skips, batch.reverts
+        if record.succeeded:
+            skips += (record.block,)
+        else:
+            reverts += (record.block,)
         return [
             Pending(batch.first_sequence + index, (fill,), skips, reverts)
             for index, fill in enumerate(batch.fills)
             if not marked[self._executor, batch.first_sequence + index]
         ]
 
+    def _released(self) -> list[Parked]:
+        """Take out of what is parked what the chain has settled meanwhile."""
+        marked, parked = self.world.exchange.sequences, self.state.parked
+        found = [number for number in parked if marked[self._executor, number]]
+        return [parked.pop(number) for number in found]
+
     def _judge_again(self, batch: Pending) -> int | None:
         """Apply a single fill if it would settle now; else the code of what bars it."""
-        if batch.reverts > REVERTS_MAX or batch.skips > SKIPS_MAX:
+        if len(batch.reverts) > REVERTS_MAX or len(batch.skips) > SKIPS_MAX:
             return errors.BatchReverted.code
         with self.world.store.recorded() as writes:
             settled, code = self._settle(batch)
@@ -330,6 +376,12 @@ class Ahead:
             held.setdefault((name, key), row if existed else tables[name].default)
         changed = any(tables[name][key] != row for (name, key), row in held.items())
         return changed or self.world.now != lifted.now
+
+
+def _without(step: Step, first_block: int) -> Step:
+    if isinstance(step.what, Pending):
+        return replace(step, what=step.what.without(first_block))
+    return step
 
 
 class _Measured(Exception):
