@@ -122,6 +122,47 @@ def test_a_round_as_old_as_the_limit_is_not_stale(settler: Settler) -> None:
     assert loads(settler.plan(0)) == [(0, 0, 1), (0, 0, 2)]
 
 
+def test_a_number_means_the_round_that_had_it_first(settler: Settler) -> None:
+    """The engine refuses another one of that number, which would revert on the chain."""
+    settler.follow(price_round(1))
+    closed(settler, 0, 1, number=1)
+    (sent,) = settler.plan(0)
+    settler.follow(sent)
+    settler.follow(price_round(2))
+    for number in (1, 2):
+        settler.follow(price_round(number, 2**40))
+    assert [item.round for item in settler.waiting if isinstance(item, OracleRound)] == [2]
+    assert {n: one.timestamp for n, one in settler.rounds.by_number.items()} == {1: 10, 2: 20}
+    (after,) = settler.plan(0)
+    assert (after.nonce, after.oracle_round, after.carries_round) == (8, 2, True)
+
+
+def posted(settler: Settler, number: int, block: int) -> ChainTransaction:
+    """A stranger brings a round."""
+    oracle = bytes.fromhex(settler.deployment.addresses["oracle"][2:])
+    topics = [keccak(b"RoundPosted(uint256,uint256,bytes32)"), number.to_bytes(32, "big")]
+    logs = [(oracle, topics, bytes(64)), (bytes(20), [topics[0], b"\xff" * 32], bytes(64))]
+    return ChainTransaction(block, 0, 0, b"\7" * 32, bytes(20), oracle, b"", True, 1, logs)
+
+
+def test_a_round_whose_block_left_the_chain_is_sent_again(settler: Settler) -> None:
+    """Somebody had brought it; of ours, the batch alone was sent again."""
+    settler.follow(price_round(1))
+    closed(settler, 0, 1, number=1)
+    (sent,) = settler.plan(0)
+    settler.follow(sent)
+    settler.follow(posted(settler, 1, block=10))
+    again = settler.rounds.renewed(sent)
+    assert not again.carries_round
+    settler.follow(msgspec.structs.replace(again, transaction=b"\1" * 32, nonce=8))
+    assert settler.waiting == []
+    settler.follow(ChainReorganised(11))
+    assert settler.waiting == [], "its block stands"
+    settler.follow(ChainReorganised(10))
+    settler.follow(ChainReorganised(10))
+    assert [item.round for item in settler.waiting if isinstance(item, OracleRound)] == [1]
+
+
 def test_no_more_is_in_flight_than_allowed(settler: Settler) -> None:
     settler.options = SettlerOptions(in_flight_max=2)
     for first in range(5):
@@ -257,6 +298,21 @@ def test_what_was_given_up_is_dropped_once_no_reorganisation_brings_it_back(
     settler.waiting.clear()
     settler.follow(Busted(2, 7))
     assert settler.held.matches == {}, "nothing carries it"
+
+
+def test_what_was_given_up_in_a_block_that_left_the_chain_is_held_again(settler: Settler) -> None:
+    """The engine has it on its way again, and will say so if it gives it up once more."""
+    settler.follow(price_round(1))
+    closed(settler, 0, 2, number=1)
+    [sent] = settler.plan(0)
+    settler.follow(sent)
+    settler.follow(mined(sent, 10, settled=0b01))
+    settler.follow(Busted(1, 7))
+    settler.follow(ChainReorganised(10))
+    settler.follow(mined(sent, 10, settled=0b01))
+    other = mined(sent, 10 + REORG_BLOCKS_MAX, settled=0)
+    settler.follow(msgspec.structs.replace(other, transaction=bytes(32)))
+    assert settler.flights == {} and set(settler.held.matches) == {1}
 
 
 def test_what_a_batch_did_not_settle_can_be_sent_again_however_late(settler: Settler) -> None:

@@ -58,10 +58,12 @@ class Flight:
         """The newest attempt."""
         return self.attempts[-1]
 
-    def leave(self, first_block: int) -> None:
-        """Blocks from ``first_block`` on have left the chain."""
-        if self.block is not None and self.block >= first_block:
-            self.block, self.sent, self.settled = None, False, frozenset()
+    def leave(self, first_block: int) -> bool:
+        """Blocks from ``first_block`` on have left the chain: whether its own has."""
+        if self.block is None or self.block < first_block:
+            return False
+        self.block, self.sent, self.settled = None, False, frozenset()
+        return True
 
 
 class BatchTimer:
@@ -130,7 +132,7 @@ def queued(
     by; a round that comes back goes before all that follows it.
     """
     if isinstance(item, OracleRound):
-        later = (place for place, other in enumerate(waiting) if _round(other) >= item.round)
+        later = (place for place, other in enumerate(waiting) if round_of(other) >= item.round)
         place = next(later, len(waiting))
     else:
         place = len(waiting)
@@ -142,35 +144,9 @@ def queued(
     return [*waiting[:place], item, *waiting[place:]]
 
 
-def _round(item: OracleRound | BatchClosed) -> int:
+def round_of(item: OracleRound | BatchClosed) -> int:
+    """The number of a round, or of that by which a batch was judged."""
     return item.round if isinstance(item, OracleRound) else item.oracle_round
-
-
-def fresh(
-    waiting: Sequence[OracleRound | BatchClosed],
-    rounds: Mapping[int, OracleRound],
-    stale_after_s: int,
-) -> tuple[list[OracleRound | BatchClosed], list[int]]:
-    """The queue as it is worth sending, and the numbers of rounds that are left out. Behind an
-    outage, what is stale by the newest round's time is worth nothing any more: such rounds are left
-    out, and their batches go behind the newest.
-    """
-    times = [item.timestamp for item in waiting if isinstance(item, OracleRound)]
-    if not times:
-        return list(waiting), []
-    oldest = max(times) - stale_after_s
-    stale: list[int] = []
-    kept: list[OracleRound | BatchClosed] = []
-    late: list[OracleRound | BatchClosed] = []
-    for item in waiting:
-        judged = rounds.get(_round(item))
-        if judged is not None and judged.timestamp >= oldest:
-            kept.append(item)
-        elif isinstance(item, OracleRound):
-            stale.append(item.round)
-        else:
-            late.append(item)
-    return [*kept, *late], stale
 
 
 def moved_from(flights: Mapping[int, Flight], record: BatchSubmitted) -> int:

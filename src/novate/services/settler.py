@@ -13,8 +13,8 @@ first of them, since the Exchange marks its sequence. What did not settle in its
 from the sequencer as batches of one. Nothing is lost: a nonce may still go to what it was given
 before (a node had kept that), and then what it was given since is queued again. Rounds are sent in
 order, none left out while it is fresh, since averages depend on every one; a round goes with the
-batch that was judged by it. One key, one lane of nonces: the Exchange takes a batch only from the
-executor that its orders name.
+batch that was judged by it, and one that is sent again with the round it needs by then. One key,
+one lane of nonces: the Exchange takes a batch only from the executor that its orders name.
 """
 
 from __future__ import annotations
@@ -37,7 +37,6 @@ from novate.services.flights import (
     Flight,
     SettlerOptions,
     carries,
-    fresh,
     is_known,
     load_of,
     moved_from,
@@ -47,6 +46,7 @@ from novate.services.flights import (
 )
 from novate.services.held import Held
 from novate.services.post import Direct, Post
+from novate.services.rounds import Rounds, rounds_of
 from novate.wire import records
 from novate.wire.eip712 import keccak
 from novate.wire.order import SignedFill
@@ -83,7 +83,7 @@ class Settler:
         self.key = key
         self.options = options or SettlerOptions()
         self.held = Held()
-        self.rounds: dict[int, OracleRound] = {}
+        self.rounds = Rounds(deployment.addresses["oracle"], self.options.stale_after_s)
         self.waiting: list[OracleRound | BatchClosed] = []
         self.flights: dict[int, Flight] = {}
         self.faults: Counter[str] = Counter()
@@ -102,24 +102,28 @@ class Settler:
                 if not self._carried(record.sequence, record.sequence + 1):
                     self.held.release(record.sequence)
             case OracleRound():
-                self.rounds[record.round] = record
-                self.waiting.append(record)
+                if self.rounds.take(record):
+                    self.waiting.append(record)
             case BatchClosed():
                 self.waiting = queued(self.waiting, record)
             case BatchSubmitted():
                 self._submitted(record)
             case ChainTransaction():
+                self.rounds.follow(record)
                 self._arrived(record)
             case ChainReorganised():
+                self.rounds.follow(record)
                 for flight in self.flights.values():
-                    flight.leave(record.first_block)
+                    if flight.leave(record.first_block):
+                        self.held.given_up.difference_update(span_of(flight.first))
+                self._rounds_again()
             case _:
                 pass
 
     def _submitted(self, record: BatchSubmitted) -> None:
         flight = self.flights.get(record.nonce)
         if flight is not None and load_of(flight.first) != load_of(record):
-            self._again(flight.last)
+            self._again(self.flights.pop(record.nonce).last)
             flight = None
         if flight is None:
             self.flights.pop(moved_from(self.flights, record), None)
@@ -132,13 +136,15 @@ class Settler:
 
     def _again(self, unsent: BatchSubmitted) -> None:
         """Its nonce went to something else: back into the queue with it."""
-        mined = (f.first for f in self.flights.values() if f.block is not None)
-        known = max((one.oracle_round for one in mined if one.carries_round), default=0)
-        if unsent.carries_round and unsent.oracle_round > known:
-            self.waiting = queued(self.waiting, self.rounds[unsent.oracle_round])
+        self._rounds_again()
         if unsent.count:
             batch = BatchClosed(unsent.first_sequence, unsent.count, unsent.oracle_round, 0)
             self.waiting = queued(self.waiting, batch)
+
+    def _rounds_again(self) -> None:
+        """Back into the queue with the rounds that nothing brings to the chain any more."""
+        for one in self.rounds.uncarried(self.flights.values(), self.waiting):
+            self.waiting = queued(self.waiting, one)
 
     def _arrived(self, record: ChainTransaction) -> None:
         nonce = self._by_hash.get(record.transaction)
@@ -150,6 +156,8 @@ class Settler:
             flight.block, flight.settled = record.block, settled_by(record)
             if given is not None and given is not flight:
                 self._again(given.last)
+            elif mined is not flight.last:
+                self._rounds_again()
             self.waiting = [item for item in self.waiting if not carries(mined, item)]
         reached = record.block - REORG_BLOCKS_MAX
         for old in [f for f in self.flights.values() if f.block is not None and f.block <= reached]:
@@ -160,22 +168,17 @@ class Settler:
         not settle may be sent again much later.
         """
         del self.flights[flight.nonce]
-        for transaction in self._tried.pop(flight.nonce):
+        tried = self._tried.pop(flight.nonce)
+        for transaction in tried:
             self._by_hash.pop(transaction, None)
             self._raw.pop(transaction, None)
-        if flight.first.carries_round:
-            self._release_round(flight.first.oracle_round)
+        self.rounds.release(rounds_of(tried.values()), self.flights.values(), self.waiting)
         span = span_of(flight.first)
         others = self._carried(span.start, span.stop)
         for sequence in span:
             over = sequence in flight.settled or sequence in self.held.given_up
             if over and not any(sequence in other for other in others):
                 self.held.release(sequence)
-
-    def _release_round(self, number: int) -> None:
-        carried = (f.first for f in self.flights.values() if f.first.carries_round)
-        if all(other.oracle_round != number for other in carried):
-            self.rounds.pop(number, None)
 
     def _carried(self, start: int, stop: int) -> list[range]:
         """What carries or will carry some of these sequences."""
@@ -190,9 +193,8 @@ class Settler:
         if not self.waiting:
             return []
         unmined = sum(flight.block is None for flight in self.flights.values())
-        self.waiting, stale = fresh(self.waiting, self.rounds, self.options.stale_after_s)
-        for number in stale:
-            self._release_round(number)
+        self.waiting, stale = self.rounds.fresh(self.waiting)
+        self.rounds.release(stale, self.flights.values(), self.waiting)
         made: list[BatchSubmitted] = []
         # whether others send with the key is asked where we do not wait; else ``check`` finds it
         nonce = self._behind if unmined else self._nonce()
@@ -246,7 +248,7 @@ class Settler:
         """The signed transaction of an intent: from the journal alone, always the same bytes."""
         posted = b""
         if intent.carries_round:
-            posted = batch_call.round_calldata(self.rounds[intent.oracle_round])
+            posted = batch_call.round_calldata(self.rounds.by_number[intent.oracle_round])
         to, data = self.deployment.addresses["oracle"], posted
         if intent.count:
             to = self.deployment.addresses["exchange"]
@@ -364,34 +366,33 @@ class Settler:
             flight.asked_ms = now_ms
             if flight.nonce < used:
                 lost.append(flight)  # mined, but not as one of ours
-            elif now_ms - flight.last.submitted_ms >= self.options.stuck_after_ms:
-                made += self._replacement(flight, now_ms)
-            elif found is None:
-                flight.sent = False  # dropped
+            else:
+                made += self._offered_again(flight, found is None, now_ms)
         return made + self._elsewhere(lost, self._nonce(), now_ms)
 
-    def _replacement(self, flight: Flight, now_ms: int) -> list[BatchSubmitted]:
-        """The same at a higher fee, as far as the bound allows."""
+    def _offered_again(self, flight: Flight, dropped: bool, now_ms: int) -> list[BatchSubmitted]:
+        """What is stuck at a higher fee, as far as the bound allows; else what the node has dropped
+        as it was, but for a stale round.
+        """
         last = flight.last
-        offered = Fees(records.number(last.fee_maximum), records.number(last.fee_priority))
-        fees = self.options.fees.bumped(offered, self._base_fee())
-        if fees is None:
-            flight.sent = False  # at the bound: only offered again
+        stuck = now_ms - last.submitted_ms >= self.options.stuck_after_ms
+        if not stuck and not dropped:
             return []
-        return [
-            self._made(
-                replace(
-                    last,
-                    submitted_ms=now_ms,
-                    fee_maximum=records.big(fees.maximum),
-                    fee_priority=records.big(fees.priority),
-                )
-            )
-        ]
+        again, fees = self.rounds.renewed(last), None
+        if stuck:
+            offered = Fees(records.number(last.fee_maximum), records.number(last.fee_priority))
+            fees = self.options.fees.bumped(offered, self._base_fee())
+        if fees is not None:
+            most, tip = records.big(fees.maximum), records.big(fees.priority)
+            again = replace(again, fee_maximum=most, fee_priority=tip)
+        elif again == last or not dropped:  # the node takes no other at the same fee
+            flight.sent = False
+            return []
+        return [self._made(replace(again, submitted_ms=now_ms))]
 
     def _elsewhere(self, lost: list[Flight], nonce: int, now_ms: int) -> list[BatchSubmitted]:
         """What some nonces carried, under others that are free."""
         return [
-            self._made(replace(flight.last, nonce=nonce + place, submitted_ms=now_ms))
-            for place, flight in enumerate(lost)
+            self._made(replace(one, nonce=nonce + place, submitted_ms=now_ms))
+            for place, one in enumerate(self.rounds.renewed(flight.last) for flight in lost)
         ]
