@@ -4,6 +4,7 @@ does, whatever stands in it, but for a chain that is not the one the model follo
 
 from __future__ import annotations
 
+import asyncio
 import copy
 from collections.abc import Callable
 from random import Random
@@ -20,6 +21,7 @@ from novate.engine.journal import Record
 from novate.engine.recovery import Diverged, Follower
 from novate.errors import BY_CODE, Rejected
 from novate.model.order import POST_ONLY
+from novate.services.oracle_node import NodePrice
 from novate.wire import records
 from novate.wire.records import (
     AnyRecord,
@@ -32,7 +34,7 @@ from novate.wire.records import (
     QuotesPlaced,
 )
 from tests.support.blocks import blocked
-from tests.support.engine import Floor, account_of, address_of, deployed, matches
+from tests.support.engine import BTC, Floor, account_of, address_of, deployed, matches
 
 TEXTS = ("0", "1", "-1", "a", "", str(2**300), str(10**18), "１", "1e5", "-0", "nonce", "all")
 NUMBERS = (0, 1, 2, 3, 255, 2**31, 2**32, 2**40, 2**43, 2**63, 2**64 - 1)
@@ -78,6 +80,34 @@ def test_a_round_that_no_chain_would_take_changes_nothing(floor: Floor, kind: st
     floor.prices(100_100)
     assert matches(floor.take("taker", 200, 100_000))
     assert floor.replayed() == (floor.events, floor.world.state_hash())
+
+
+def test_a_round_that_would_have_no_effect_does_not_enter_the_journal(floor: Floor) -> None:
+    """Nodes that governance has replaced sign on: whatever reads a journal believes its rounds."""
+    deployment, parameters, _ = deployed()
+    entered: list[AnyRecord] = []
+
+    async def enter(record: AnyRecord) -> None:
+        entered.append(record)
+
+    core = SimpleNamespace(world=floor.world, engine=floor.sequencer, enter=enter)
+    loop = OracleLoop(core, parameters.oracle, deployment, None)  # type: ignore[arg-type]
+    price = NodePrice(100_000 * 10**10, 100_000 * 10**10)
+    seen = {node: {BTC: price} for node in range(4)}
+    before = floor.world.state_hash(), floor.now
+    asyncio.run(loop.round(floor.now + 10, seen))
+    assert (floor.world.state_hash(), floor.now) == before, "nobody has told the engine"
+    (good,) = entered
+    assert isinstance(good, OracleRound)
+    for forge in FORGED.values():
+        assert floor.sequencer.refusal(forge(last_round(floor))) is not None
+    assert (floor.world.state_hash(), floor.now) == before
+    governor = floor.world.addresses["timelock"]
+    strangers = [address_of(f"node {number}") for number in range(4)]
+    floor.transact(governor, "oracle", "set_nodes", strangers)
+    assert floor.sequencer.refusal(good) is not None
+    asyncio.run(loop.round(floor.now + 20, seen))
+    assert (entered, loop.skipped) == ([good], 1)
 
 
 def test_nodes_make_no_round_while_the_clock_is_behind_the_last_one(floor: Floor) -> None:

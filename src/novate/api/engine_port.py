@@ -6,7 +6,7 @@ from typing import Protocol
 
 from novate.engine.protection import Protection
 from novate.model.state import World
-from novate.wire.records import AnyRecord, OrderPlaced
+from novate.wire.records import AnyRecord, OracleRound, OrderPlaced
 
 
 class Book(Protocol):
@@ -43,6 +43,10 @@ class Engine(Protocol):
 
     def protection(self, account: int, underlying: int) -> Protection:
         """An account's market-maker protection in an underlying."""
+        ...
+
+    def refusal(self, command: OracleRound) -> Exception | None:
+        """Why a round would have no effect now; None if it would have."""
         ...
 
     def handle(self, command: AnyRecord) -> list[AnyRecord]:

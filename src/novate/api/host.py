@@ -47,7 +47,7 @@ from novate.lab.smiles import SmileTable
 from novate.model import session
 from novate.model.order import Order
 from novate.services.boot import build_sequencer, genesis_of
-from novate.services.flights import BatchTimer
+from novate.services.flights import BatchTimer, SettlerOptions
 from novate.services.gateway import Gateway
 from novate.services.local_venue import deploy_local
 from novate.services.reader import Pause
@@ -220,10 +220,11 @@ class Host:
         watcher = Watcher(
             self._connected(), self.deployment, self.deployment.block + 1, self.config.confirmations
         )
+        options = SettlerOptions(stale_after_s=self.parameters.oracle.stale_after_seconds)
         self.chain = ChainLoop(
             self.core,
             self.client,
-            Settler(self.client, self.deployment, self.executor),
+            Settler(self.client, self.deployment, self.executor, options),
             watcher,
             None if self.kept else self._connected(),
             Subscription(self.kept.node.ipc_path, "newHeads") if self.kept else Pause(),

@@ -82,4 +82,11 @@ class OracleLoop:
             _LOG.warning("no round %d: %s", self.number, rejected)
             return
         self.posted = {feed: price.mark for feed, price in seen.get(0, {}).items()}
-        await self.core.enter(signed.record())
+        record = signed.record()
+        refused = self.core.engine.refusal(record)
+        if refused is not None:
+            # say, other nodes by now: in the journal it would be sent, and believed by who reads it
+            self.skipped += 1
+            _LOG.error("round %d would have no effect: %r", self.number, refused)
+            return
+        await self.core.enter(record)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
+from novate import errors
 from novate.engine import block_trade
 from novate.engine.ahead import (
     Ahead,
@@ -78,7 +79,7 @@ class Sequencer:
         self.moves = Moves(self.entry)
         settle = self.batching.settle
         self.ahead = Ahead(world, settings.executor, apply_round, apply_transaction, settle)
-        self._read_sent = read_sent
+        self._apply_round, self._read_sent = apply_round, read_sent
 
     @property
     def judge(self) -> Judge:
@@ -219,6 +220,27 @@ class Sequencer:
 
     # What time and prices do
 
+    def refusal(self, command: OracleRound) -> Exception | None:
+        """Why a round would have no effect now, so a journal need not hold it; changes nothing.
+        Between the transactions of a block nothing is known of it, and it may be entered.
+        """
+        if command.round <= self.world.oracle.statuses[0].round:
+            return Rejected(errors.StaleRound, "the number is taken")
+        if self.ahead.state.lifted is not None:
+            return None
+        before, self.world.now = self.world.now, command.timestamp
+        try:
+            with self.world.store.transaction():
+                self._apply_round(self.world, command)
+                raise _TakenBack
+        except _TakenBack:
+            return None
+        except Exception as fault:
+            return fault
+        finally:
+            self.world.now = before
+            self.world.take_events()
+
     def _take_round(self, command: OracleRound) -> None:
         """Prices, and the second they are of; a round that no chain would take, or has, changes
         nothing: a journal is replayed, and would stop at it for ever.
@@ -304,6 +326,10 @@ class Sequencer:
         self.book.restore(bases)
         self.entry.next_number, self.entry.nonces = next_number, nonces
         self.entry.restore(open_orders)
+
+
+class _TakenBack(Exception):
+    """Undoes a trial."""
 
 
 def _scope(command: CancelRequested, world: World) -> Callable[[OpenOrder], bool]:
