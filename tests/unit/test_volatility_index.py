@@ -12,7 +12,7 @@ from novate.chain.backend import abi_of
 from novate.model import surface
 from novate.model.surface import ONE, YEAR_S, Slice
 from novate.units import DAY_S, WAD
-from novate.wire.records import BatchDue, ChainTransaction
+from novate.wire.records import BatchDue, ChainReorganised, ChainTransaction
 
 NOW = 1_700_000_040  # a whole minute
 SURFACES, OTHER = bytes([5]) * 20, bytes([6]) * 20
@@ -130,3 +130,22 @@ def test_a_strangers_post_that_the_contract_ignored_is_nothing() -> None:
         index.follow(record)
     index.follow(posted(NOW + 120, 0.6))
     assert [row[1:] for row in percents(index, 1)] == [(50,) * 4, (60,) * 4]  # type: ignore[index]
+
+
+def test_what_left_the_chain_was_never_there() -> None:
+    index = VolatilityIndex(SURFACES)
+    told = [posted(NOW + 60 * n, 0.5 + n / 10, number=n) for n in range(4)]
+    others = [posted(NOW + 60 * n, 0.9, ETH, number=n) for n in range(4)]
+    for record in (*told, *others):
+        index.follow(record)
+    index.follow(ChainReorganised(2))
+    assert [row[1] for row in percents(index, 1)] == [50, 60]  # type: ignore[index]
+    assert len(index.candles(ETH, 0, 2**40, 1)) == 2
+    # an earlier one in a later block, and the same one again
+    for record in (replace(posted(NOW + 90, 0.4), block=2), replace(told[2], block=3)):
+        index.follow(record)
+    assert [row[1] for row in percents(index, 1)] == [50, 60, 40, 70]  # type: ignore[index]
+    index.follow(ChainReorganised(0))
+    assert percents(index, 1) == index.candles(ETH, 0, 2**40, 1) == []
+    index.follow(told[0])
+    assert len(percents(index, 1)) == 1

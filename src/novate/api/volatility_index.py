@@ -3,8 +3,9 @@
 Each surface that the oracle's quorum signed says the total variance of each expiry at the money;
 between the two expiries around thirty days it is taken in proportion to the time, beyond the last
 one (or before the first) its volatility is taken as it is. That is not Deribit's DVOL, which sums
-over strikes. Made from the journal alone, where a round that reached the chain stands, so a restart
-comes to the same. Kept for thirty days. Volatilities in wad, rounded down; times in seconds.
+over strikes. Made from the journal alone, where a round that reached the chain stands until its
+block leaves it, so a restart comes to the same. Kept for thirty days. Volatilities in wad, rounded
+down; times in seconds.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from novate.model import surface
 from novate.model.surface import VARIANCE_BITS, YEAR_S
 from novate.services.calldata import Reader, Unreadable
 from novate.units import DAY_S, WAD
-from novate.wire.records import AnyRecord, ChainTransaction
+from novate.wire.records import AnyRecord, ChainReorganised, ChainTransaction
 
 TENOR_S = 30 * DAY_S
 KEPT_S = 30 * DAY_S
@@ -48,10 +49,16 @@ class VolatilityIndex:
         self._contract = contract
         self._abi = abi_of("Surfaces")
         self._reader = Reader(self._abi)
-        self._seen: defaultdict[int, deque[tuple[int, int]]] = defaultdict(deque)
+        # by underlying: second, volatility, block; the first and the last ascend
+        self._seen: defaultdict[int, deque[tuple[int, int, int]]] = defaultdict(deque)
 
     def follow(self, record: AnyRecord) -> None:
         """Take in one durable record."""
+        if isinstance(record, ChainReorganised):
+            for held in self._seen.values():
+                while held and held[-1][2] >= record.first_block:
+                    held.pop()
+            return
         if not isinstance(record, ChainTransaction) or record.contract != self._contract:
             return
         try:
@@ -64,7 +71,7 @@ class VolatilityIndex:
                 return
             held = self._seen[underlying]
             if words and (not held or held[-1][0] < timestamp):
-                held.append((timestamp, volatility_of(words)))
+                held.append((timestamp, volatility_of(words), record.block))
                 while held[0][0] < timestamp - KEPT_S:
                     held.popleft()
 
@@ -86,7 +93,7 @@ class VolatilityIndex:
         the newest ``CANDLES_MAX``.
         """
         found: deque[Candle] = deque(maxlen=CANDLES_MAX)
-        for at, value in self._seen.get(underlying, ()):
+        for at, value, _ in self._seen.get(underlying, ()):
             begins = at - at % step
             if not since <= begins <= until:
                 continue
