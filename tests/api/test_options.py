@@ -194,6 +194,35 @@ def test_both_sides_of_an_option_are_quoted_and_traded(place: Place) -> None:
     asyncio.run(run())
 
 
+def test_quotes_go_at_the_limit_of_their_vega(place: Place) -> None:
+    async def run() -> None:
+        async with (
+            served(place.venue) as (api, url),
+            connected(url) as maker,
+            connected(url) as taker,
+        ):
+            await logged_in(maker, api, MAKER)
+            seen = await maker.result("public/ticker", instrument_name=place.call)
+            price, vega = round(float(seen["mark_price"])), Decimal(seen["greeks"]["vega"])
+            limits = {"interval": 60, "frozen_time": 60, "vega_limit": str(vega / 4)}
+            made = await maker.result("private/set_mmp_config", index_name="btc_usdc", **limits)
+            assert made["vega_limit"] == str((vega / 4).normalize())
+            for more in (10, 20):
+                terms = {"instrument_name": place.call, "mmp": True}
+                order = MAKER.order(api, "0.2", str(price + more), True, **terms)
+                await maker.result("private/sell", **order)
+            placed = await bought(taker, api, place, price + 10)
+            assert [t["amount"] for t in placed["trades"]] == ["0.2"]
+            assert not (await maker.result("private/get_mmp_config", index_name="btc"))["frozen"]
+            placed = await bought(taker, api, place, price + 20)
+            assert [t["amount"] for t in placed["trades"]] == ["0.2"]
+            assert (await maker.result("private/get_mmp_config", index_name="btc"))["frozen"]
+            off = {"interval": 0, "frozen_time": 0}
+            await maker.result("private/set_mmp_config", index_name="btc_usdc", **off)
+
+    asyncio.run(run())
+
+
 def test_channels_of_an_option_tell_its_quotes_and_trades(place: Place) -> None:
     async def run() -> None:
         async with (

@@ -163,7 +163,8 @@ def test_protection_pulls_all_quotes_at_a_limit(venue: Venue) -> None:
             off = await maker.fetch_mmp("BTC")
             assert (off["interval"], off["frozen"]) == (0, False)
             made = await maker.set_mmp("BTC", 10, quantity_limit="0.6", frozen_time=3_600)
-            assert (made["quantity_limit"], made["delta_limit"]) == ("0.6", "0")
+            limits = [made[f"{name}_limit"] for name in ("quantity", "delta", "vega")]
+            assert limits == ["0.6", "0", "0"]
             quotes = [two_sided(BTC, 100_000, 50), two_sided(ETH, 4_000, 5, "2")]
             await maker.mass_quote(quotes)
             await maker.mass_quote([two_sided(BTC, 100_000, 60, name="second")])
@@ -198,6 +199,7 @@ def test_protection_pulls_all_quotes_at_a_limit(venue: Venue) -> None:
                 ("InvalidField frozen_time", {"frozen_time": 86_401}),
                 ("InvalidField quantity_limit", {"quantity_limit": "-1"}),
                 ("InvalidField delta_limit", {"delta_limit": "NaN"}),
+                ("InvalidField vega_limit", {"vega_limit": "-0.1"}),
             ]
             good = {"index_name": "btc_usdc", "interval": 1, "frozen_time": 1}
             for name, more in bad:

@@ -92,13 +92,15 @@ class Protected(Parameters):
 
 class SetProtection(Protected, kw_only=True):
     """A window, a freeze (both in seconds; 0: no protection, frozen until reset), and limits on
-    what is filled in a window: base units, and their net (0: none).
+    what is filled in a window: base units, their net, and the net vega of options, in USD a point
+    of volatility (0: none).
     """
 
     interval: int
     frozen_time: int
     quantity_limit: Number = "0"
     delta_limit: Number = "0"
+    vega_limit: Number = "0"
 
 
 # Quotes
@@ -233,8 +235,9 @@ async def set_mmp_config(call: Call, params: SetProtection) -> dict[str, Any]:
     for field in ("interval", "frozen_time"):
         if not 0 <= getattr(params, field) <= SECONDS_MAX:
             raise bad(field, f"must be 0 to {SECONDS_MAX} seconds")
-    quantity, delta = (
-        _limit(field, getattr(params, field)) for field in ("quantity_limit", "delta_limit")
+    quantity, delta, vega = (
+        _limit(field, getattr(params, field))
+        for field in ("quantity_limit", "delta_limit", "vega_limit")
     )
     command = ProtectionSet(
         account=call.session.account.to_bytes(32, "big"),
@@ -245,6 +248,7 @@ async def set_mmp_config(call: Call, params: SetProtection) -> dict[str, Any]:
         delta_limit=records.big(delta),
         signer=bytes.fromhex(call.session.signer[2:]),
         received_ms=now_us() // 1_000,  # division: to milliseconds
+        vega_limit=records.big(vega),
     )
     await call.session.venue.core.submit(command)
     return protection_view(call, underlying)
@@ -291,6 +295,7 @@ def protection_view(call: Call, underlying: int) -> dict[str, Any]:
         "frozen_time": row.frozen_s,
         "quantity_limit": decimal(row.quantity_limit),
         "delta_limit": decimal(row.delta_limit),
+        "vega_limit": decimal(row.vega_limit),
         "frozen": frozen,
         "frozen_until": row.until * 1_000 if frozen and row.until else None,
     }

@@ -182,11 +182,12 @@ class Matcher:
 
     def _count(self, plan: Plan, order: OpenOrder, lots: int) -> None:
         """Count a fill of a protected order; at a limit all of its kind go."""
-        terms, now = self.world.ledger.terms_of(order.terms.instrument), self.world.now
-        key = order.terms.account, terms.underlying
+        instrument, now = order.terms.instrument, self.world.now
+        key = order.terms.account, self.world.ledger.terms_of(instrument).underlying
         before = plan.counts.get(key, self.protections[key])
         signed = lots if order.is_buy else -lots
-        after = before.counted(*size_of(terms, order.terms.instrument, signed), now)
+        fill = size_of(self.world, instrument, signed, by_vega=before.vega_limit > 0)
+        after = before.counted(fill, now)
         plan.counts[key] = after
         if before.is_frozen(now) or not after.is_frozen(now):
             return

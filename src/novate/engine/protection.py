@@ -3,19 +3,37 @@
 Owns: limits and counts by account and underlying; when they trip and until when. An account's
 quotes, and orders that say so, are pulled once a limit is reached, in the middle of a sweep too,
 and refused until the freeze ends. Quantities and deltas in base units (wad), times in seconds. An
-option counts as its whole size, a put's delta with the other sign: an upper bound of its delta.
+option counts as its whole size, a put's delta with the other sign: an upper bound of its delta. Its
+vega is that of Black-76 at the moment of the fill, in USD (wad) a point of volatility, rounded away
+from zero: long for who buys, calls and puts alike.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from math import isqrt
+from typing import NamedTuple
 
 from novate import errors
-from novate.errors import require
-from novate.model.instrument import OPTION, Terms
-from novate.model.option_id import PUT
+from novate.errors import Rejected, require
+from novate.model import options
+from novate.model.instrument import OPTION
+from novate.model.option_id import PUT, is_option, place_of
+from novate.model.option_listing import feed_of, terms
+from novate.model.pricing import YEAR_S
+from novate.model.state import World
+from novate.units import ORACLE_UNIT, WAD, div_up, mul_div_up
 
 Key = tuple[int, int]  # account, underlying
+POINTS = 100  # of volatility in 1.00
+
+
+class Size(NamedTuple):
+    """What a fill counts: base units, their delta (both wad), and vega a point (USD, wad)."""
+
+    quantity: int
+    delta: int
+    vega: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +44,11 @@ class Protection:
     frozen_s: int = 0
     quantity_limit: int = 0
     delta_limit: int = 0
+    vega_limit: int = 0
     opened: int = 0
     quantity: int = 0
     delta: int = 0
+    vega: int = 0
     frozen: bool = False
     until: int = 0
 
@@ -36,36 +56,68 @@ class Protection:
         """Whether the account may not quote."""
         return self.frozen and (self.until == 0 or now < self.until)
 
-    def counted(self, quantity: int, delta: int, now: int) -> Protection:
+    def counted(self, fill: Size, now: int) -> Protection:
         """After a fill of that size; ``frozen`` if that reached a limit."""
         if self.interval_s == 0:
             return self
         if self.frozen:  # the freeze has ended: count anew
-            fresh = replace(self, frozen=False, until=0, opened=now, quantity=0, delta=0)
-            return fresh.counted(quantity, delta, now)
-        over = self.quantity == 0 or now - self.opened >= self.interval_s
-        after = replace(
-            self,
-            opened=now if over else self.opened,
-            quantity=quantity if over else self.quantity + quantity,
-            delta=delta if over else self.delta + delta,
-        )
-        full = 0 < self.quantity_limit <= after.quantity
-        if not full and not 0 < self.delta_limit <= abs(after.delta):
+            return self.reset().counted(fill, now)
+        if self.quantity == 0 or now - self.opened >= self.interval_s:
+            after = replace(
+                self, opened=now, quantity=fill.quantity, delta=fill.delta, vega=fill.vega
+            )
+        else:
+            after = replace(
+                self,
+                quantity=self.quantity + fill.quantity,
+                delta=self.delta + fill.delta,
+                vega=self.vega + fill.vega,
+            )
+        if not after.is_full:
             return after
         until = now + self.frozen_s if self.frozen_s else 0
         return replace(after, frozen=True, until=until)
 
+    @property
+    def is_full(self) -> bool:
+        """Whether a limit is reached."""
+        return (
+            0 < self.quantity_limit <= self.quantity
+            or 0 < self.delta_limit <= abs(self.delta)
+            or 0 < self.vega_limit <= abs(self.vega)
+        )
+
     def reset(self) -> Protection:
         """Unfrozen, counts anew."""
-        return Protection(self.interval_s, self.frozen_s, self.quantity_limit, self.delta_limit)
+        limits = self.quantity_limit, self.delta_limit, self.vega_limit
+        return Protection(self.interval_s, self.frozen_s, *limits)
 
 
-def size_of(terms: Terms, instrument: int, signed_lots: int) -> tuple[int, int]:
-    """What a fill counts: base units, and their delta (both wad)."""
-    size = signed_lots * terms.lot_size
-    is_put = terms.kind == OPTION and bool(instrument & PUT)
-    return abs(size), -size if is_put else size
+def size_of(world: World, instrument: int, signed_lots: int, by_vega: bool) -> Size:
+    """What a fill counts; its vega only if that is asked for, which costs a pricing."""
+    listed = world.ledger.terms_of(instrument)
+    size = signed_lots * listed.lot_size
+    is_put = listed.kind == OPTION and bool(instrument & PUT)
+    vega = 0
+    if by_vega:
+        vega = mul_div_up(abs(size), vega_of(world, instrument), POINTS * WAD)
+    return Size(abs(size), -size if is_put else size, vega if size > 0 else -vega)
+
+
+def vega_of(world: World, instrument: int) -> int:
+    """Vega of a base unit for a volatility of 1.00, in USD (wad): the model's at the forward and
+    the surface of now, down; where one of them is stale the most it may be, which is less than
+    0.4 F sqrt(T), up; 0 of what is no option.
+    """
+    if not is_option(instrument):
+        return 0
+    try:
+        return options.greeks(world, instrument).vega
+    except Rejected:
+        forward = world.oracle.feeds[feed_of(world, *place_of(instrument))].mark * ORACLE_UNIT
+        left = max(terms(world, instrument)[0] - world.now, 0)
+        root = isqrt(div_up(left * WAD * WAD, YEAR_S)) + 1
+        return mul_div_up(4 * forward, root, 10 * WAD)
 
 
 class Protections:

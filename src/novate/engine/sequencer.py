@@ -210,6 +210,7 @@ class Sequencer:
             limits = (
                 records.number(command.quantity_limit),
                 records.number(command.delta_limit),
+                records.number(command.vega_limit),
             )
         except Rejected:
             return

@@ -151,7 +151,8 @@ class MoreOrders(ClientPart):
 
     async def set_mmp(self, currency: str, interval: int, **limits: Any) -> dict[str, Any]:
         """Protect quotes in a currency: within ``interval`` seconds no more than ``quantity_limit``
-        and ``delta_limit`` base units may fill; then all go, for ``frozen_time`` seconds.
+        and ``delta_limit`` base units may fill, and ``vega_limit`` USD of vega a point; then all
+        go, for ``frozen_time`` seconds.
         """
         more = {"frozen_time": 0} | limits
         method, index = "private/set_mmp_config", f"{currency.lower()}_usdc"

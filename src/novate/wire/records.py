@@ -154,7 +154,8 @@ class ProtectionSet(Base, frozen=True):
     """Command: limits on what an account's protected orders in an underlying may fill within
     ``interval_s`` (0: protection off); over them they are pulled for ``frozen_s`` (0: until reset).
 
-    ``quantity_limit`` bounds base units filled, ``delta_limit`` their net, both in wad (0: none).
+    ``quantity_limit`` bounds base units filled, ``delta_limit`` their net, ``vega_limit`` the net
+    vega of options, in USD a point of volatility; all in wad (0: none).
     """
 
     account: Account
@@ -165,6 +166,7 @@ class ProtectionSet(Base, frozen=True):
     delta_limit: Big
     signer: Address
     received_ms: Unsigned
+    vega_limit: Big = "0"
 
 
 class ProtectionReset(Base, frozen=True):
