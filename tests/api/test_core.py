@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import gc
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -277,7 +278,7 @@ def test_who_stops_the_core_waits_for_the_disk_and_acknowledges_what_it_holds(
 
 
 def test_who_stops_the_core_while_the_disk_refuses_is_not_held_up_by_it(
-    journal: Journal, monkeypatch: pytest.MonkeyPatch
+    journal: Journal, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     writing = threading.Event()
 
@@ -302,3 +303,5 @@ def test_who_stops_the_core_while_the_disk_refuses_is_not_held_up_by_it(
         assert digests(journal, OrderPlaced) == [order(1).digest], "what was taken waits"
 
     asyncio.run(run())
+    gc.collect()
+    assert [r for r in caplog.records if r.name == "asyncio"] == [], "nobody has to know twice"

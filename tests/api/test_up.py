@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import resource
 import signal
 import subprocess
 import sys
@@ -104,6 +105,22 @@ def test_a_venue_trades_settles_and_goes_on_after_a_restart(tmp_path: Path) -> N
             while not fresh(said, option) and time.monotonic() < deadline:
                 time.sleep(0.2)
             assert fresh(said, option), "surfaces and arrays go on after a restart"
+
+
+def test_it_stops_in_order_on_a_full_disk_and_goes_on_with_room(tmp_path: Path) -> None:
+    folder = tmp_path / "venue"
+    with running(folder) as (process, said):
+        with Client(said["url"], key_of(said, 0)) as maker:
+            price = round(Decimal(maker.fetch_ticker(BTC)["mark_price"]))
+            placed = maker.create_order(BTC, "sell", "0.5", price + 20)
+        resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (4_096, resource.RLIM_INFINITY))
+        process.send_signal(signal.SIGINT)
+        _, told = process.communicate(timeout=30)
+        assert process.returncode == 0, told
+        assert [line.split(":")[0] for line in told.splitlines()] == ["starting …", "stopping"]
+    assert not (folder / "node.json").exists(), "the node has ended"
+    with running(folder) as (_, said), Client(said["url"], key_of(said, 0)) as maker:
+        assert [o["order_id"] for o in maker.fetch_open_orders()] == [placed["order"]["order_id"]]
 
 
 def test_two_processes_do_not_share_a_folder(tmp_path: Path) -> None:

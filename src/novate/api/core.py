@@ -282,14 +282,14 @@ class Core:
                 self._acknowledge()
 
     async def _write(self, disk: ThreadPoolExecutor, group: Group) -> None:
-        """One group. The thread is never left alone with the files: who cancels waits for it, and
-        is not kept by a disk that refuses.
-        """
+        """One group. Who cancels waits for the thread, and is not kept by a disk that refuses."""
         writing, cancelled = disk.submit(self.journal.write, group), False
+        told = asyncio.wrap_future(writing)
+        told.add_done_callback(asyncio.Future.exception)  # who cancels does not look at it
         try:
             with self.journal.committing(group):
                 try:
-                    await asyncio.shield(asyncio.wrap_future(writing))
+                    await asyncio.shield(told)
                 except asyncio.CancelledError:
                     cancelled = True
                     writing.result()

@@ -357,5 +357,9 @@ class Host:
             self.api.orders.forget_old()
 
     def _snapshot(self) -> None:
+        """A disk without room is no reason not to go on: the next start replays more."""
         if self.core.settled:
-            snapshot.save(self.journal.path, self.journal.durable, self.sequencer)
+            try:
+                snapshot.save(self.journal.path, self.journal.durable, self.sequencer)
+            except Rejected as refused:
+                _LOG.error("no snapshot was written: %s", refused)

@@ -102,9 +102,11 @@ class KeptChain:
         return True
 
     def stop(self) -> None:
-        """Write the chain down and end the node."""
-        with contextlib.suppress(RpcFault):
+        """Write the chain down and end the node; without room on the disk the last dump counts."""
+        try:
             self.dump()
+        except (RpcFault, OSError) as fault:
+            _LOG.error("the chain could not be written down: %s", fault)
         self.node.stop()
         (self.folder / "node.json").unlink(missing_ok=True)
 
