@@ -103,6 +103,7 @@ def test_a_venue_trades_settles_and_goes_on_after_a_restart(tmp_path: Path) -> N
             after = taker.fetch_positions()
             assert [(p["instrument_name"], p["size"]) for p in after] == [(BTC, "0.2")]
             assert [p["size"] for p in before] == ["0.2"]
+            assert after[0]["average_price"] == before[0]["average_price"] == str(price + 20)
             assert taker.fetch_option_chain("BTC").keys() >= chain.keys() != set()
             item = taker.call("public/get_instrument", instrument_name=option)
             assert item["state"] == "open" and item["creation_timestamp"] > 0

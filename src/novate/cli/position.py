@@ -22,8 +22,8 @@ FIELDS = (
     ("size", "size"),
     ("average_price", "entry"),
     ("mark_price", "mark"),
-    ("floating_profit_loss", "profit, USD"),
-    ("notional", "notional, USD"),
+    ("floating_profit_loss", "profit"),
+    ("notional", "notional"),
 )
 IN_DOLLARS = ("average_price", "mark_price", "floating_profit_loss", "notional")
 CLOSED = (
@@ -47,7 +47,7 @@ def list_positions(
     venue: Url = DEFAULT_URL,
     as_json: AsJson = False,
 ) -> None:
-    """Every position: entry (average), mark, what it has gained or lost, fees and funding apart.
+    """Every position, in USD: average entry, mark, gain or loss without fees and funding.
 
     An entry is blank where a part did not come by trades (an auction's slice, a deposit).
     """
