@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 from support.venue_api import Trader, Venue, served_in_background, venue_of
 
+from novate.cli import client as shared
 from novate.cli.main import main
-from novate.sdk import Client
+from novate.sdk import Client, OutcomeUnknown
 
 TRADER, OTHER = Trader("cli trader"), Trader("cli other")
 venue = venue_of(TRADER, OTHER)
@@ -214,6 +215,35 @@ def test_a_venue_that_does_not_answer_is_one_line(capsys: pytest.CaptureFixture[
     err = refused(capsys, "venue", "instruments", "--venue", "http://127.0.0.1:9")
     assert err.startswith("error: no venue answers at http://127.0.0.1:9;")
     assert "novate up" in err and "--venue" in err and err.count("\n") == 1
+
+
+def test_a_wrong_key_or_account_is_named_and_not_repeated(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    key = tmp_path / "bad.key"
+    key.write_text("not a key at all")
+
+    def words(*arguments: str) -> str:  # out of their frame
+        return " ".join(refused(capsys, *arguments).replace("│", " ").split())
+
+    err = words("order", "list", "--key", str(key))
+    assert "holds no private key" in err and "not a key at all" not in err
+    assert "No such file" in words("order", "list", "--key", str(tmp_path / "none"))
+    key.write_text("12" * 32)
+    err = words("order", "list", "--key", str(key), "--account", "mine")
+    assert "--account must be 0x" in err
+
+
+def test_a_venue_is_found_without_the_scheme_of_its_address(
+    url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shown = said(capsys, "venue", "instruments", "--venue", url.removeprefix("http://"))
+    assert "BTC-PERPETUAL" in shown
+
+
+def test_a_lost_answer_says_where_to_look() -> None:
+    words = shared._words("", OutcomeUnknown("0xab"), False)
+    assert "novate order show 0xab" in words
 
 
 def test_a_missing_key_says_how_to_give_one(

@@ -17,7 +17,7 @@ import typer
 from novate.cli import listing
 from novate.cli.listing import Fields
 from novate.sdk import Client, NotListed, Rounding, SigningKey, Unfit
-from novate.sdk.faults import ApiError, ClientFault, ConnectionLost
+from novate.sdk.faults import ApiError, ClientFault, ConnectionLost, OutcomeUnknown
 
 DEFAULT_URL = "http://127.0.0.1:8080"
 LOCAL_CHAIN = 31_337
@@ -49,11 +49,17 @@ def read_key(file: Path | None, account: str | None) -> SigningKey:
             "out/venue/trader-1.key)"
         )
     try:
-        return SigningKey(
-            file.read_text(encoding="utf-8").strip(), int(account, 16) if account else None
-        )
-    except (OSError, ValueError) as error:
-        raise typer.BadParameter(f"--key {file} or --account: {error}") from None
+        number = int(account, 16) if account else None
+    except ValueError:
+        raise typer.BadParameter("--account must be 0x and 64 hexadecimal digits") from None
+    try:
+        return SigningKey(file.read_text(encoding="utf-8").strip(), number)
+    except OSError as error:
+        raise typer.BadParameter(f"--key {file}: {error.strerror}") from None
+    except ValueError:  # the text of a key is not repeated, whatever it is
+        raise typer.BadParameter(
+            f"--key {file} holds no private key: 64 hexadecimal digits, with or without 0x"
+        ) from None
 
 
 def run(
@@ -71,6 +77,7 @@ def run(
     if key is not None:
         nonces = Path.home() / ".local/state/novate" / f"nonces-{key.account:064x}"
     mode = rounding or Rounding.EXACT
+    url = url if "://" in url else f"http://{url}"
     try:
         with Client(url, key, nonce_file=nonces, rounding=mode, dry_run=dry_run) as client:
             try:
@@ -92,6 +99,8 @@ def _words(url: str, fault: Exception, rounds: bool) -> str:
         return f"{fault.symbol} is not listed; `novate venue instruments` shows what is"
     if isinstance(fault, ConnectionLost):
         return f"no venue answers at {url}; `novate up` starts one, --venue names another ({fault})"
+    if isinstance(fault, OutcomeUnknown) and fault.order_id:
+        return f"the answer was lost; `novate order show {fault.order_id}` tells what became of it"
     return str(fault)
 
 

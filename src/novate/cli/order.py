@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
@@ -30,6 +31,16 @@ FIELDS = (
 )
 # what is open has no reason; the id is last, where a narrow terminal has it below
 OPEN = (*(field for field in FIELDS[1:] if field[1] != "reason"), FIELDS[0])
+
+
+class TimeInForce(StrEnum):
+    """How long an order may wait."""
+
+    GOOD_TIL_CANCELLED = "good_til_cancelled"
+    IMMEDIATE_OR_CANCEL = "immediate_or_cancel"
+    FILL_OR_KILL = "fill_or_kill"
+
+
 Symbol = Annotated[str, typer.Argument(help="BTC-PERPETUAL, or BTC/USDC:USDC.")]
 Amount = Annotated[
     str, typer.Argument(help="Size in base units, such as 0.25.", callback=above_zero)
@@ -38,11 +49,7 @@ Price = Annotated[str, typer.Argument(help="Limit price in USD.", callback=above
 Post = Annotated[bool, typer.Option("--post-only", help="Refused if it would trade at once.")]
 Reduce = Annotated[bool, typer.Option("--reduce-only", help="May only shrink a position.")]
 Force = Annotated[
-    str,
-    typer.Option(
-        "--time-in-force",
-        help="good_til_cancelled, immediate_or_cancel or fill_or_kill.",
-    ),
+    TimeInForce, typer.Option("--time-in-force", help="How long it may wait for others.")
 ]
 Label = Annotated[str, typer.Option("--label", help="A name of your own, up to 64 characters.")]
 Mode = Annotated[
@@ -63,7 +70,7 @@ def _side(side: str) -> Callable[..., None]:
         venue: Url = DEFAULT_URL,
         post_only: Post = False,
         reduce_only: Reduce = False,
-        time_in_force: Force = "good_til_cancelled",
+        time_in_force: Force = TimeInForce.GOOD_TIL_CANCELLED,
         label: Label = "",
         rounding: Mode = Rounding.EXACT,
         dry_run: Dry = False,
@@ -72,7 +79,7 @@ def _side(side: str) -> Callable[..., None]:
         options = {
             "post_only": post_only,
             "reduce_only": reduce_only,
-            "time_in_force": time_in_force,
+            "time_in_force": time_in_force.value,
             "label": label,
         }
 
