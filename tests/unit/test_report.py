@@ -186,8 +186,10 @@ def test_a_portfolio_that_the_charge_leaves_short_is_explained() -> None:
     assert "docs/decisions/0019" not in render(report_example.result(), series)
     series["grid"][0] |= {"scan": 100_000.0, "charged": 20_000.0, "hours": 1.75}
     page = render(report_example.result(), series)
-    assert "10 of 11 are covered in full. The remaining 1 lack up to 20 % of" in page
-    assert "option with 1.8 hours to run or less" in page and "docs/decisions/0019" in page
+    assert "10 of 11 are covered in full. The remaining 1 lack up to 303.2 bp, at most 20 %" in page
+    assert "has 1.8 hours to run" in page and "docs/decisions/0019" in page
+    row = page.split("least covered by the lanes</h2>")[1].split("<tbody>")[1].split("</tr>")[0]
+    assert re.findall(r">([\d.,]+)</td>", row)[-3:] == ["503.2", "303.2", "1.8"]
 
 
 def test_the_words_of_the_page_are_explained_on_it(page: str) -> None:

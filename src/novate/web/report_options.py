@@ -189,16 +189,22 @@ def _grid(series: ReportData) -> str:
     return figure(title, unit, reading, svg, [], wide=True)
 
 
+def missing_bp(row: GridRow) -> float:
+    """What scan and grid charge together lack of the exact grid, in bp of gross option notional."""
+    return BP * max(row["exact"] - row["scan"] - row["charged"], 0.0) / row["notional"]
+
+
 def _uncovered(rows: list[GridRow]) -> str:
     """What it means that some are not, and why that is accepted."""
     if not rows:
         return ""
-    missing = max(1 - (row["scan"] + row["charged"]) / row["exact"] for row in rows)
-    hours = max(row["hours"] for row in rows)
+    worst = max(rows, key=missing_bp)
+    share = max(1 - (row["scan"] + row["charged"]) / row["exact"] for row in rows)
     return (
-        f" The remaining {count(len(rows))} lack up to {100 * missing:.0f} % of what that grid "
-        f"would ask: each holds an option with {hours:.1f} hours to run or less, which may turn "
-        "from gain to loss within the space between two lanes. That is known and accepted "
+        f" The remaining {count(len(rows))} lack up to {missing_bp(worst):.1f} bp, at most "
+        f"{100 * share:.0f} % of what that grid would ask: between two lanes a portfolio can lose "
+        "more than at either, most of all if its options end soon (the first option of the one "
+        f"that lacks most has {worst['hours']:.1f} hours to run). That is measured and accepted "
         "(docs/decisions/0019): initial margin asks a quarter more than is counted here, and in an "
         "expiry's last half hour nobody may add to a position."
     )
@@ -219,6 +225,8 @@ def _grid_table(series: ReportData) -> str:
             whole(row["exact"]),
             whole(row["charged"]),
             f"{shortfall_bp(row):.1f}",
+            f"{missing_bp(row):.1f}",
+            f"{row['hours']:.1f}",
         ]
         for row in ordered[:GRID_SHOWN]
     ]
@@ -232,10 +240,12 @@ def _grid_table(series: ReportData) -> str:
         "Exact grid#",
         "Grid charge#",
         "Shortfall, bp#",
+        "After the charge, bp#",
+        "Hours to run#",
     ]
     intro = (
         "The portfolios that the lanes cover least, USD. The grid charge is the add-on that pays "
-        "for prices between the lanes; where scan and charge are less than the exact grid, the "
-        "rest stands in the margin's other parts or is missing."
+        "for prices between the lanes; what is short before and after it is in bp of the notional, "
+        "the hours are those of the option that ends first."
     )
     return report_tables.table("Options: least covered by the lanes", intro, heads, cells)
