@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from support.venue_api import Trader, Venue, served, venue_of
 
-from novate.sdk import ApiError, AsyncClient, Rounding
+from novate.sdk import ApiError, AsyncClient, Rounding, Unfit
 from novate.sdk.book import Book
 from novate.sdk.nonces import Nonces
 from novate.sdk.rounding import to_step
@@ -121,6 +121,12 @@ def test_rounding_is_explicit() -> None:
     assert to_step("100.3", tick, Rounding.DOWN, up=True) == Decimal("100.0")
     assert to_step("100.3", tick, Rounding.PASSIVE, up=True) == Decimal("100.5")
     assert to_step(0.1 + 0.2, Decimal("0.1"), Rounding.DOWN, up=False) == Decimal("0.3")
+    with pytest.raises(Unfit, match=r"price: 100.3 .* rounding=Rounding") as unfit:
+        to_step("100.3", tick, Rounding.EXACT, up=False, field="price")
+    assert (unfit.value.field, unfit.value.rounds) == ("price", True)
+    for value in (0, "-0.5"):
+        with pytest.raises(Unfit, match=r"amount: .* is not above zero"):
+            to_step(value, tick, Rounding.DOWN, up=False, field="amount")
     with pytest.raises(ValueError, match="nothing"):
         to_step("0.2", tick, Rounding.DOWN, up=False)
 

@@ -6,6 +6,7 @@ import asyncio
 import json
 import resource
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -21,6 +22,7 @@ from typing import Any
 import pytest
 from support.venue_api import list_options, open_venue
 
+from novate.chain.node import LocalNode, NodeOptions
 from novate.sdk import ApiError, AsyncClient, Client, SigningKey
 from novate.units import DAY_S
 
@@ -86,9 +88,15 @@ def test_a_venue_trades_settles_and_goes_on_after_a_restart(tmp_path: Path) -> N
             chain = taker.fetch_option_chain("BTC")
             option = next(iter(chain.values()))["instrument_name"]
             first = volatilities(taker)[0]
+        chain_url = said["rpc"]
         process.send_signal(signal.SIGINT)
         assert process.wait(30) == 0
     with running(folder) as (_, said), Client(said["url"], key_of(said, 0)) as maker:
+        assert said["rpc"] == chain_url, "a wallet finds the chain where it was"
+        keys = [Path(row["key_file"]) for row in said["accounts"]]
+        assert [file.name for file in keys[:2]] == ["trader-1.key", "trader-2.key"]
+        assert keys[0].read_text().strip() == said["accounts"][0]["private_key"]
+        assert all(file.stat().st_mode & 0o077 == 0 for file in keys)
         [order] = maker.fetch_open_orders()
         assert order["order_id"] == placed["order"]["order_id"]
         assert (order["filled_amount"], order["label"]) == ("0.2", "left")
@@ -96,6 +104,7 @@ def test_a_venue_trades_settles_and_goes_on_after_a_restart(tmp_path: Path) -> N
             after = taker.fetch_positions()
             assert [(p["instrument_name"], p["size"]) for p in after] == [(BTC, "0.2")]
             assert [p["size"] for p in before] == ["0.2"]
+            assert after[0]["average_price"] == before[0]["average_price"] == str(price + 20)
             assert taker.fetch_option_chain("BTC").keys() >= chain.keys() != set()
             item = taker.call("public/get_instrument", instrument_name=option)
             assert item["state"] == "open" and item["creation_timestamp"] > 0
@@ -130,6 +139,37 @@ def test_two_processes_do_not_share_a_folder(tmp_path: Path) -> None:
         second = subprocess.run(command, capture_output=True, text=True, timeout=60)
         assert second.returncode == 2
         assert "JournalLocked" in second.stderr and "Traceback" not in second.stderr
+
+
+def test_a_taken_port_is_refused_at_once_and_nothing_is_left(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        command = [sys.executable, "-m", "novate", "up", "--folder", str(tmp_path / "v")]
+        ended = subprocess.run(
+            [*command, "--port", str(port)], capture_output=True, text=True, timeout=60
+        )
+    assert ended.returncode == 2 and ended.stdout == ""
+    assert ended.stderr.startswith(f"error: port {port} of 127.0.0.1 is taken. Name another")
+    assert not (tmp_path / "v").exists()
+
+
+def test_without_a_local_chain_nothing_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NOVATE_ANVIL", str(tmp_path / "none"))
+    command = [sys.executable, "-m", "novate", "up", "--folder", str(tmp_path / "v")]
+    ended = subprocess.run([*command, "--port", "0"], capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 2 and "NOVATE_ANVIL" in ended.stderr
+    assert not (tmp_path / "v").exists()
+
+
+def test_a_chain_whose_port_is_taken_meanwhile_has_another() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        wanted = other.getsockname()[1]
+        with LocalNode(NodeOptions(port=wanted)) as node:
+            assert node.port != wanted
+    with LocalNode(NodeOptions(port=wanted)) as node:
+        assert node.port == wanted and node.client().block().number == 0
 
 
 @pytest.mark.parametrize(

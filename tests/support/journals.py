@@ -74,6 +74,9 @@ class Books:
     def depth(self, instrument: int, is_buy: bool, levels: int = 1) -> list[tuple[int, int]]:
         return []
 
+    def span(self, instrument: int) -> tuple[int, int] | None:
+        return None
+
     def warm(self) -> None:
         """There is nothing to make ready."""
 

@@ -201,6 +201,7 @@ def grid() -> list[GridRow]:
             "scan": 150_000.0 + 400 * k,
             "exact": 150_320.0,
             "charged": 1_500.0,
+            "hours": 1.7,
         }
         for k in range(11)
     ]

@@ -172,6 +172,25 @@ def test_a_rejection_is_explained_by_name_code_or_selector(
     assert out.startswith(f"StalePrice (3009): {StalePrice.sentence}\n")
 
 
+@pytest.mark.parametrize(
+    ("query", "names"),
+    [
+        ("13020", ["UnknownInstrument"]),
+        ("10009", ["InsufficientMargin", "InsufficientCash"]),
+        ("-32602", ["InvalidField", "UnknownChannel"]),
+    ],
+)
+def test_the_apis_number_finds_every_rejection_that_has_it(
+    run: Callable[..., tuple[int, str, str]], query: str, names: list[str]
+) -> None:
+    code, out, _ = run("error", query)
+    lines = out.splitlines()
+    assert code == 0 and [line.split()[0] for line in lines[::2]] == names
+    assert all(f"the API answers {query}, Deribit's number" in line for line in lines[1::2])
+    rows = [json.loads(line) for line in run("error", query, "--json")[1].splitlines()]
+    assert [(row["name"], row["api_code"]) for row in rows] == [(n, int(query)) for n in names]
+
+
 def test_whole_revert_data_finds_its_rejection(run: Callable[..., tuple[int, str, str]]) -> None:
     code, out, _ = run("error", f"{StalePrice.selector:#010x}" + "00" * 32)
     assert (code, out.split()[0]) == (0, "StalePrice")

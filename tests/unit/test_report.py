@@ -120,7 +120,7 @@ def test_key_figures_are_on_the_page(page: str) -> None:
 def test_the_options_have_their_figures(page: str) -> None:
     for figure in (
         "96 options stood listed; 412 fills of them moved $1,834,210.55 of premium",
-        "2 expiries settled at the mean of the nodes",
+        "2 expiries (each asset has its own) settled at the mean of the nodes",
         "Against okx marks: 0.4 points at most.",
         "fall short in 1, by at most 3.2 bp",
         "11 of 11 are covered in full",
@@ -129,23 +129,74 @@ def test_the_options_have_their_figures(page: str) -> None:
         assert figure in page, figure
 
 
-def test_the_ladder_sums_each_expiry(page: str) -> None:
+def test_the_ladder_sums_each_expiry_and_each_asset(page: str) -> None:
     table = page.split("Options: Greeks ladder")[1].split("</table>")[0]
     rows = re.findall(r"<tr>(.*?)</tr>", table)[1:]
     cells = [re.findall(r"<td[^>]*>(.*?)</td>", row) for row in rows]
-    assert len(cells) == 6
-    for first, second, whole in (cells[:3], cells[3:]):
+    assert len(cells) == 7
+    for first, second, whole in (cells[:3], cells[3:6]):
         for place in (2, 3):
             added = float(first[place]) + float(second[place])
             assert float(whole[place]) == pytest.approx(added)
         assert whole[0] == first[0] + ", all"
+    asset, numbers = (
+        cells[6][0],
+        [[float(row[k].replace(",", "")) for k in (2, 3, 4)] for row in cells],
+    )
+    assert asset == "BTC, all expiries"
+    assert numbers[6] == pytest.approx([a + b for a, b in zip(numbers[2], numbers[5], strict=True)])
 
 
 def test_a_cell_that_loses_more_than_the_equity_is_outlined(page: str) -> None:
     found = report_example.heat_map()
     lost = sum(-value > float(found["equity"]) for line in found["change"] for value in line)
-    assert page.count('class="cell lost"') == lost > 0
-    assert page.count('class="cell') == 15
+    across, upright = page.split('<div class="across">')[1].split('<div class="upright">')
+    for drawn in (across.split("</svg>")[0], upright.split("</svg>")[0]):
+        assert drawn.count('class="cell lost"') == lost > 0
+        assert drawn.count('class="cell') == 15
+
+
+def test_on_a_telephone_the_heat_map_stands_upright_and_is_not_cut(page: str) -> None:
+    upright = page.split('<div class="upright">')[1].split("</svg>")[0]
+    right = float(re.findall(r'viewBox="0 0 (\d+) ', upright)[0])
+    edges = [
+        float(x) + float(width)
+        for x, width in re.findall(
+            r'<rect class="fill [^>]*x="([\d.]+)"[^>]*width="([\d.]+)"', upright
+        )
+    ]
+    assert len(edges) == 15 and max(edges) <= right <= 400
+    assert ".upright{display:none}" in page and ".wide .across{display:none}" in page
+
+
+def test_the_waterfall_is_drawn_to_what_it_is_said_to_end_at() -> None:
+    def chart() -> str:
+        page = render(report_example.result(), series)
+        return page.split("<h3>Waterfall layers")[1].split("</figure>")[0]
+
+    series = report_example.series()
+    assert ">2m<" in chart() and ">8m<" not in chart()
+    end = series["ts"][-1] + 10
+    series["waterfall_end"] = {"ts": end, "left": dict.fromkeys(series["waterfall"], 2e6)}
+    assert ">8m<" in chart(), "the axis reaches the four layers' end"
+
+
+def test_a_portfolio_that_the_charge_leaves_short_is_explained() -> None:
+    series = report_example.series()
+    assert "docs/decisions/0019" not in render(report_example.result(), series)
+    series["grid"][0] |= {"scan": 100_000.0, "charged": 20_000.0, "hours": 1.75}
+    page = render(report_example.result(), series)
+    assert "10 of 11 are covered in full. The remaining 1 lack up to 303.2 bp, at most 20 %" in page
+    assert "has 1.8 hours to run" in page and "docs/decisions/0019" in page
+    row = page.split("least covered by the lanes</h2>")[1].split("<tbody>")[1].split("</tr>")[0]
+    assert re.findall(r">([\d.,]+)</td>", row)[-3:] == ["503.2", "303.2", "1.8"]
+
+
+def test_the_words_of_the_page_are_explained_on_it(page: str) -> None:
+    words = page.split("<dl>")[1].split("</dl>")[0]
+    for word in ("Slice", "Lane", "Scan", "Waterfall, layer", "Round", "Grid charge"):
+        assert f"<dt>{word}</dt><dd>" in words
+    assert "held to the gate" not in page
 
 
 def test_codes_are_not_numbers_and_cheats_are_not_batches(page: str) -> None:

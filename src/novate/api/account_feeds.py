@@ -112,7 +112,7 @@ class AccountFeeds:
             "order_id": "0x" + digest.hex()
         }
         held = positions.held(market.core.engine, market.orders, account)
-        row = positions.position(market, item.id, held.get(item.id, 0))
+        row = positions.position(market, account, item.id, held.get(item.id, 0))
         return Changes({state.digest.hex(): market.order(state)}, [own], {item.name: row})
 
     def _followed(self, item: Listed) -> list[tuple[str, int]]:

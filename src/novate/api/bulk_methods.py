@@ -11,10 +11,11 @@ from typing import Any, ClassVar, Literal
 import msgspec
 
 from novate.api.numbers import Number, decimal
+from novate.api.refusals import refusal
 from novate.api.rejections import error_object
 from novate.api.rpc import Call, Parameters, method
 from novate.api.signed_orders import checked_label, order_sent, signature_words
-from novate.errors import REGISTRY, Rejected, TooManyItems, require
+from novate.errors import Rejected, TooManyItems, require
 from novate.model.bulk import ORDERS_MAX
 from novate.model.order import ZERO_ADDRESS
 from novate.wire.bulk import BulkOrders
@@ -76,7 +77,7 @@ def _outcome(call: Call, digest: bytes, refused: Rejected | None) -> dict[str, A
     order_id = "0x" + digest.hex()
     state = call.session.venue.orders.by_digest.get(digest)
     if refused is None and state is not None and state.state == "rejected":
-        refused = Rejected(REGISTRY[state.reason])
+        refused = refusal(call.session.venue.market, state)
     if refused is not None or state is None:
         assert refused is not None, "what entered has a state"
         return {"order_id": order_id, "error": error_object(refused)}

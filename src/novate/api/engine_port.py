@@ -16,6 +16,10 @@ class Book(Protocol):
         """(price in ticks, lots) of one side, best first."""
         ...
 
+    def span(self, instrument: int) -> tuple[int, int] | None:
+        """The lowest and the highest price, in ticks, at which an order can rest."""
+        ...
+
     def warm(self) -> None:
         """Make ready for the first order."""
         ...

@@ -14,7 +14,6 @@ from pathlib import Path
 
 from novate.store.database import Database
 
-PROGRAM = "from novate.cli.main import main; main()"
 STOP_SECONDS = 10
 
 
@@ -33,7 +32,7 @@ class IndexProcess:
 
     async def run(self) -> None:
         """Keep the child until it ends; raises if it failed."""
-        command = ["-c", PROGRAM, "index", "run", "--journal", str(self.folder / "journal.bin")]
+        command = ["-m", "novate", "index", "run", "--journal", str(self.folder / "journal.bin")]
         command += ["--database", self.url, "--json", "--while-stdin"]
         if self.rpc is not None:
             command += ["--rpc", self.rpc]

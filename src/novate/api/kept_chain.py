@@ -1,8 +1,9 @@
 """A local chain that a venue keeps in its folder: written down every few seconds, begun again from
 there when its node dies, taken over when the venue died and its node did not.
 
-Owns: ``chain.json`` (a whole state, there whole or not at all) and ``node.json`` (which process and
-socket hold the chain at present). A node that died takes the blocks since the last dump with it; to
+Owns: ``chain.json`` (a whole state, there whole or not at all), ``node.json`` (which process and
+socket hold the chain at present) and ``chain.port`` (where wallets reach it, kept across restarts
+while nobody else takes it). A node that died takes the blocks since the last dump with it; to
 the venue that is a reorganisation like any other, so a dump comes well before the depth that it
 can take back. Times in seconds.
 """
@@ -58,8 +59,12 @@ class KeptChain:
         """Begin the chain, or go on with it; ``fresh`` knows of none. Raises ``NodeFault``."""
         state = folder / "chain.json"
         _end_former(folder / "node.json", None if fresh else state)
-        options = NodeOptions(timestamp=timestamp, load_state=None if fresh else state)
+        port = folder / "chain.port"
+        options = NodeOptions(
+            timestamp=timestamp, load_state=None if fresh else state, port=_port_in(port)
+        )
         node = LocalNode(options)
+        write_whole(port, f"{node.port}\n".encode())
         kept = cls(folder, node, node.client(), block_ms)
         kept._name()
         return kept
@@ -109,6 +114,15 @@ class KeptChain:
             _LOG.error("the chain could not be written down: %s", fault)
         self.node.stop()
         (self.folder / "node.json").unlink(missing_ok=True)
+
+
+def _port_in(file: Path) -> int:
+    """The port that the chain had last; 0 if that is not known."""
+    try:
+        port = int(file.read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        return 0
+    return port if 0 < port < 1 << 16 else 0
 
 
 def _dump(client: Client, path: Path) -> None:

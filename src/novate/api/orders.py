@@ -12,6 +12,7 @@ from collections import defaultdict, deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from novate.api.entries import Entries
 from novate.engine.orders import terms_of
 from novate.errors import BY_CODE
 from novate.model.order import Order
@@ -99,6 +100,8 @@ class Orders:
     are the requests for quotes behind the orders of blocks, ``executed`` their trades.
     """
 
+    entries: Entries = field(default_factory=Entries)
+
     by_digest: dict[bytes, OrderState] = field(default_factory=dict)
     by_account: dict[int, dict[bytes, OrderState]] = field(
         default_factory=lambda: defaultdict(dict)
@@ -144,12 +147,15 @@ class Orders:
                 self.submitted[record.transaction] = record
             case ChainTransaction():
                 self._settled(record)
+                self.entries.follow(record)
             case ChainReorganised():
+                self.entries.leave(record.first_block)
                 for trade in self.trades.values():
                     if trade.block >= record.first_block:
                         trade.settlement, trade.block, trade.transaction = "batched", 0, b""
             case Busted():
                 for trade in self._span(record.sequence, 1):
+                    self.entries.busted(trade.match)
                     trade.settlement, trade.reason = "busted", BY_CODE[record.code].name
             case CancelRequested() | OracleRound():
                 pass
@@ -229,6 +235,7 @@ class Orders:
         rfq = self.blocks.get(record.taker, b"")
         trade = Trade(record, self.now_ms, price, *prices, rfq=rfq)
         self.trades[record.sequence] = trade
+        self.entries.matched(record, price)
         if rfq:
             self.executed.setdefault(rfq, []).append(record.sequence)
         self.by_instrument[record.instrument].append(trade)

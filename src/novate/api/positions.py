@@ -34,17 +34,23 @@ def held(engine: Engine, orders: Orders, account: int) -> dict[int, int]:
     return found
 
 
-def position(market: Market, instrument: int, size: int) -> dict[str, Any]:
-    """One position of so many lots."""
+def position(market: Market, account: int, instrument: int, size: int) -> dict[str, Any]:
+    """An account's position of so many lots. Average price and gain are None where a part of it did
+    not come by trades that the venue has matched.
+    """
     item = market.by_id[instrument]
     mark, index = market.prices(instrument)
     amount = size * item.lot_size
+    entry = market.orders.entries.of(account, instrument)
+    average, gain = entry.average(size), entry.gain(size, mark, item.lot_size)
     return {
         "instrument_name": item.name,
         "kind": item.kind,
         "direction": "buy" if size > 0 else "sell" if size < 0 else "zero",
         "size": decimal(amount),
         "size_currency": decimal(amount),
+        "average_price": None if average is None else decimal(average),
+        "floating_profit_loss": None if gain is None else decimal(gain),
         "mark_price": decimal(mark),
         "index_price": decimal(index),
         "notional": decimal(abs(amount) * mark // WAD),  # division: reported, floored

@@ -18,10 +18,11 @@ from novate import errors
 from novate.api import positions
 from novate.api.core import Answer, heard
 from novate.api.orders import OrderState
+from novate.api.refusals import refusal
 from novate.api.rejections import bad
 from novate.api.rpc import Call, Parameters, method, now_us
 from novate.api.signed_orders import PlaceOrder, instructed, signed_order
-from novate.errors import REGISTRY, OrderNotFound, Rejected, require
+from novate.errors import OrderNotFound, Rejected, require
 from novate.wire.records import AnyRecord, CancelRequested, OrderDone
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ async def place(
         await entered(venue, digest, command)
         known = venue.orders.by_digest[digest]
     if known.state == "rejected":
-        raise Rejected(REGISTRY[known.reason])
+        raise refusal(venue.market, known)
     trades = taken_by(venue, known, digest) if known.filled else []
     return {"order": venue.market.order(known), "trades": trades}
 
@@ -239,7 +240,7 @@ async def get_positions(call: Call, params: AccountOnly) -> list[dict[str, Any]]
     """Every position."""
     market = call.session.venue.market
     return [
-        positions.position(market, instrument, size)
+        positions.position(market, call.session.account, instrument, size)
         for instrument, size in sorted(held_by(call).items())
         if size
     ]
@@ -250,7 +251,8 @@ async def get_position(call: Call, params: InstrumentOnly) -> dict[str, Any]:
     """One position; size zero if there is none."""
     venue = call.session.venue
     item = venue.market.named(params.instrument_name)
-    return positions.position(venue.market, item.id, held_by(call).get(item.id, 0))
+    size = held_by(call).get(item.id, 0)
+    return positions.position(venue.market, call.session.account, item.id, size)
 
 
 @method("private/get_account_summary", AccountOnly, scope="read")

@@ -14,6 +14,7 @@ import msgspec
 
 from novate.api.numbers import Number, decimal, lots, positive_wad, price, wad
 from novate.api.private_methods import cancel_for, entered, require_cancels
+from novate.api.refusals import refusal
 from novate.api.rejections import bad, error_object
 from novate.api.rpc import Call, Parameters, method, now_us
 from novate.api.signed_orders import (
@@ -24,7 +25,6 @@ from novate.api.signed_orders import (
     checked_label,
     signature_words,
 )
-from novate.errors import REGISTRY, Rejected
 from novate.model.order import POST_ONLY, ZERO_ADDRESS, Order
 from novate.services.gateway import is_address
 from novate.wire import records
@@ -189,7 +189,7 @@ def _answer(call: Call, placed: list[OrderPlaced], detailed: bool) -> dict[str, 
     for index, one in enumerate(placed):
         state = venue.orders.by_digest[one.digest]
         if state.state == "rejected":
-            why = error_object(Rejected(REGISTRY[state.reason]))
+            why = error_object(refusal(venue.market, state))
             item = venue.market.by_id[state.terms.instrument]
             side = "ask" if state.terms.sells else "bid"
             where = {"instrument_name": item.name, "side": side, "index": index}

@@ -72,6 +72,10 @@ class VenueApi:
         self.feeds = Feeds(self.market)
         self.rfqs = Room(self.market, self.feeds.followers)
         self.account_feeds = AccountFeeds(self.market, self.feeds.followers, self.feeds.kinds)
+        if self.deployment is not None:
+            addresses = self.deployment.addresses
+            self.orders.entries.auctioneer = bytes.fromhex(addresses["auctioneer"][2:])
+            self.orders.entries.clearinghouse = bytes.fromhex(addresses["clearinghouse"][2:])
         surfaces = self.deployment.addresses["surfaces"] if self.deployment else "0x"
         self.volatility = VolatilityIndex(bytes.fromhex(surfaces[2:]))
         self.core.listeners.append(self.follow)

@@ -45,7 +45,7 @@ class NodeOptions:
     """What a local chain is like; ``timestamp`` is the genesis block's, in seconds.
 
     ``dump_state`` names a file that keeps the whole chain when the node stops, ``load_state`` one
-    to go on from.
+    to go on from; ``port`` is taken if it is free, else any other (0: any).
     """
 
     chain_id: int = 31_337
@@ -54,6 +54,7 @@ class NodeOptions:
     hardfork: str = "prague"
     dump_state: Path | None = None
     load_state: Path | None = None
+    port: int = 0
 
 
 def find_anvil() -> Path:
@@ -80,9 +81,16 @@ def _native(launcher: Path) -> Path:
     return launcher
 
 
-def _free_port() -> int:
+def _free_port(wanted: int = 0) -> int:
+    """A free port of the loopback interface: the one wanted, or any other."""
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", wanted))
+        except OSError:
+            if not wanted:
+                raise
+            return _free_port()
         port: int = probe.getsockname()[1]
         return port
 
@@ -110,8 +118,8 @@ class LocalNode:
         self._start(find_anvil())
 
     def _start(self, binary: Path) -> None:
-        for _ in range(START_ATTEMPTS_MAX):
-            self.port = _free_port()
+        for attempt in range(START_ATTEMPTS_MAX):
+            self.port = _free_port(self.options.port if attempt == 0 else 0)
             self.ipc_path = Path(tempfile.mkdtemp(prefix="novate-")) / "anvil.ipc"
             said = self._spawn(binary)
             if not said:

@@ -22,6 +22,7 @@ FIELDS = (
     ("positions", "positions"),
     ("in_auction", "in auction"),
 )
+IN_DOLLARS = ("balance", "equity", "initial_margin", "maintenance_margin", "available_funds")
 
 
 @app.callback()
@@ -39,4 +40,6 @@ def show(
     """Cash, equity and both margins, in USD."""
     held = shared.read_key(key, account)
     row = shared.run(venue, held, lambda client: client.fetch_balance())
+    if not as_json:
+        row = row | {name: shared.cents(row[name]) for name in IN_DOLLARS}
     shared.show_one(row, FIELDS, as_json)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +17,7 @@ from rich.table import Table
 from novate import config
 from novate.chain.compile import missing
 from novate.chain.node import NodeFault
+from novate.cli.main import called_as
 from novate.demo.run import Crash, Progress
 from novate.lab.prices import PriceTable, load_event, load_prices
 from novate.lab.smiles import load_smiles
@@ -146,7 +146,7 @@ def summary(console: Console, result: Result, out: Path) -> None:
     console.print(table)
     console.print(
         f"journal head: {result['journal_head']}\nreport: {out / 'report.html'}\n"
-        f"verify: {sys.argv[0]} verify {out}",
+        f"verify: {called_as()} verify {out}",
         highlight=False,
         soft_wrap=True,
     )

@@ -64,7 +64,7 @@ class Registry(typer.core.TyperGroup):
         app: typer.Typer | None = getattr(module, "app", None)
         if app is None:
             app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-            app.command(cmd_name)(module.command)
+            app.command(cmd_name, cls=getattr(module, "CLASS", None))(module.command)
         command = typer.main.get_command(app)
         command.name = cmd_name
         return command
@@ -110,6 +110,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise
         typer.echo(f"error: {one_line(str(error))}", err=True)
         sys.exit(2)
+
+
+def called_as() -> str:
+    """How this program was called, for lines that say what to type next."""
+    name = sys.argv[0]
+    return f"{sys.executable} -m novate" if name.endswith("__main__.py") else name
 
 
 def one_line(text: str) -> str:

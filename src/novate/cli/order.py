@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
 
 from novate.cli import client as shared
 from novate.cli.client import DEFAULT_URL, AccountId, AsJson, KeyFile, Url
+from novate.cli.numbers import WithNumbers, above_zero
 from novate.sdk import Client, Rounding
 
 app = typer.Typer(
@@ -27,17 +29,27 @@ FIELDS = (
     ("cancel_reason", "reason"),
     ("label", "label"),
 )
+# what is open has no reason; the id is last, where a narrow terminal has it below
+OPEN = (*(field for field in FIELDS[1:] if field[1] != "reason"), FIELDS[0])
+
+
+class TimeInForce(StrEnum):
+    """How long an order may wait."""
+
+    GOOD_TIL_CANCELLED = "good_til_cancelled"
+    IMMEDIATE_OR_CANCEL = "immediate_or_cancel"
+    FILL_OR_KILL = "fill_or_kill"
+
+
 Symbol = Annotated[str, typer.Argument(help="BTC-PERPETUAL, or BTC/USDC:USDC.")]
-Amount = Annotated[str, typer.Argument(help="Size in base units, such as 0.25.")]
-Price = Annotated[str, typer.Argument(help="Limit price in USD.")]
+Amount = Annotated[
+    str, typer.Argument(help="Size in base units, such as 0.25.", callback=above_zero)
+]
+Price = Annotated[str, typer.Argument(help="Limit price in USD.", callback=above_zero)]
 Post = Annotated[bool, typer.Option("--post-only", help="Refused if it would trade at once.")]
 Reduce = Annotated[bool, typer.Option("--reduce-only", help="May only shrink a position.")]
 Force = Annotated[
-    str,
-    typer.Option(
-        "--time-in-force",
-        help="good_til_cancelled, immediate_or_cancel or fill_or_kill.",
-    ),
+    TimeInForce, typer.Option("--time-in-force", help="How long it may wait for others.")
 ]
 Label = Annotated[str, typer.Option("--label", help="A name of your own, up to 64 characters.")]
 Mode = Annotated[
@@ -58,7 +70,7 @@ def _side(side: str) -> Callable[..., None]:
         venue: Url = DEFAULT_URL,
         post_only: Post = False,
         reduce_only: Reduce = False,
-        time_in_force: Force = "good_til_cancelled",
+        time_in_force: Force = TimeInForce.GOOD_TIL_CANCELLED,
         label: Label = "",
         rounding: Mode = Rounding.EXACT,
         dry_run: Dry = False,
@@ -67,7 +79,7 @@ def _side(side: str) -> Callable[..., None]:
         options = {
             "post_only": post_only,
             "reduce_only": reduce_only,
-            "time_in_force": time_in_force,
+            "time_in_force": time_in_force.value,
             "label": label,
         }
 
@@ -88,18 +100,26 @@ def _side(side: str) -> Callable[..., None]:
 for _name, _price in (("buy", "99000"), ("sell", "101000")):
     app.command(
         _name,
+        cls=WithNumbers,
         help=f"{_name.capitalize()} at a limit price.",
         epilog=f"Example:  novate order {_name} BTC-PERPETUAL 0.1 {_price} --key trader.key",
     )(_side(_name))
 
 
-@app.command(epilog="Example:  novate order edit 0x… --price 99100 --key trader.key")
+@app.command(
+    cls=WithNumbers, epilog="Example:  novate order edit 0x… --price 99100 --key trader.key"
+)
 def edit(
     order_id: Annotated[str, typer.Argument(help="The order's id (0x and 64 digits).")],
     amount: Annotated[
-        str | None, typer.Option("--amount", help="Its whole size, what is filled included.")
+        str | None,
+        typer.Option(
+            "--amount", help="Its whole size, what is filled included.", callback=above_zero
+        ),
     ] = None,
-    price: Annotated[str | None, typer.Option("--price", help="Limit price in USD.")] = None,
+    price: Annotated[
+        str | None, typer.Option("--price", help="Limit price in USD.", callback=above_zero)
+    ] = None,
     key: KeyFile = None,
     account: AccountId = None,
     venue: Url = DEFAULT_URL,
@@ -129,7 +149,7 @@ def list_orders(
     """Open orders, oldest first."""
     held = shared.read_key(key, account)
     rows = shared.run(venue, held, lambda client: client.fetch_open_orders(symbol))
-    shared.show(rows, FIELDS, as_json, "no open orders")
+    shared.show(rows, OPEN, as_json, "no open orders")
 
 
 @app.command(epilog="Example:  novate order show 0x… --key trader.key")

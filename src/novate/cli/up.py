@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import logging
+import os
+import shlex
 import signal
+import socket
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +22,9 @@ from novate import config
 from novate.api import event_loop, up_config
 from novate.api.host import Host
 from novate.chain.connection import RpcFault
-from novate.chain.node import NodeFault
+from novate.chain.node import NodeFault, find_anvil
+from novate.cli.client import DEFAULT_URL
+from novate.cli.main import called_as
 from novate.engine.recovery import Diverged
 from novate.lab.prices import load_event, load_prices
 from novate.lab.smiles import SmileTable, load_smiles
@@ -63,9 +69,10 @@ def command(
 ) -> None:
     """Run a venue: chain, engine, settlement, oracle nodes and API, until interrupted.
 
-    Without --rpc it brings a local chain with play money, lists options and dated futures there and
-    prints the keys of funded accounts; with it, it shows what is listed on that chain. A second
-    start in the same folder goes on where the first ended. Fields of \\[venue]: host, port,
+    Without --rpc it brings a local chain with play money, lists options and dated futures there,
+    funds accounts and writes their keys into the folder (trader-1.key, …; anyone knows them); with
+    it, it shows what is listed on that chain. A second start in the same folder goes on where the
+    first ended. Fields of \\[venue]: host, port,
     batch_ms, block_ms, confirmations, snapshot_minutes, traders, trader_usdc, database,
     connections, connections_of_an_address.
 
@@ -74,19 +81,52 @@ def command(
     found = up_config.load(settings)
     if port is not None:
         found = replace(found, port=port)
+    # what can fail at once does so before anything is written
+    _require_free(found.host, found.port)
+    table = load_prices(prices) if prices else load_event()
+    smiles = SmileTable() if prices else load_smiles()
+    host = Host(folder, found, config.load(parameters), table, rpc, smiles)
+    try:
+        if rpc is None:
+            find_anvil()
+        _log_into(folder)
+        event_loop.run(_serve(host, as_json))
+    except (Diverged, NodeFault, RpcFault) as fault:
+        typer.echo(f"error: {' '.join(str(fault).split())}", err=True)
+        sys.exit(2)
+
+
+def _require_free(host: str, port: int) -> None:
+    """Raises ``OSError``, with what to do, if nobody could be served at this port."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        socket.create_server((host, port), family=family).close()
+    except OSError as error:
+        why = " is taken" if error.errno == errno.EADDRINUSE else f": {error}"
+        raise OSError(
+            f"port {port} of {host}{why}. Name another one with --port "
+            "(0: any free one), or stop the venue that runs there"
+        ) from None
+
+
+def _log_into(folder: Path) -> None:
+    """Everything that is worth a line goes to a file of the folder, which this makes."""
     folder.mkdir(parents=True, exist_ok=True)
     handler = logging.FileHandler(folder / "log.jsonl")
     handler.setFormatter(JsonLines())
     logging.getLogger("novate").addHandler(handler)
     logging.getLogger("novate").setLevel(logging.INFO)
-    table = load_prices(prices) if prices else load_event()
-    smiles = SmileTable() if prices else load_smiles()
-    host = Host(folder, found, config.load(parameters), table, rpc, smiles)
-    try:
-        event_loop.run(_serve(host, as_json))
-    except (Diverged, NodeFault, RpcFault) as fault:
-        typer.echo(f"error: {' '.join(str(fault).split())}", err=True)
-        sys.exit(2)
+
+
+def _keys_into(host: Host) -> list[Path]:
+    """The funded accounts' keys as files that the trading commands take."""
+    files = []
+    for number, key in enumerate(host.accounts, 1):
+        file = host.folder / f"trader-{number}.key"
+        with open(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as out:
+            out.write("0x" + bytes(key.key).hex() + "\n")
+        files.append(file)
+    return files
 
 
 async def _serve(host: Host, as_json: bool) -> None:
@@ -97,7 +137,7 @@ async def _serve(host: Host, as_json: bool) -> None:
     typer.echo("starting …", err=True)
     await host.start()
     steady()
-    typer.echo(_said(host, as_json))
+    typer.echo(_said(host, _keys_into(host), as_json))
     waits = [asyncio.create_task(e.wait()) for e in (done, host.supervisor.given_up)]
     await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
     for wait in waits:
@@ -109,7 +149,7 @@ async def _serve(host: Host, as_json: bool) -> None:
         sys.exit(1)
 
 
-def _said(host: Host, as_json: bool) -> str:
+def _said(host: Host, keys: list[Path], as_json: bool) -> str:
     """What is up, and how to begin."""
     url = f"http://{host.config.host}:{host.port}"
     accounts = [
@@ -117,8 +157,9 @@ def _said(host: Host, as_json: bool) -> str:
             "address": key.address,
             "account": f"0x{account_of(key.address.lower()):064x}",
             "private_key": "0x" + bytes(key.key).hex(),
+            "key_file": str(file),
         }
-        for key in host.accounts
+        for key, file in zip(host.accounts, keys, strict=True)
     ]
     chain = host.kept.node.http_url if host.kept is not None else host.rpc
     if as_json:
@@ -131,10 +172,13 @@ def _said(host: Host, as_json: bool) -> str:
     ]
     if accounts:
         lines += [f"accounts   {host.config.trader_usdc:,} play USDC each; anyone knows these keys"]
-        lines += [f"  {row['address']}  {row['private_key']}" for row in accounts]
+        lines += [f"  {row['address']}  {row['key_file']}" for row in accounts]
+        program, where = called_as(), "" if url == DEFAULT_URL else f" --venue {url}"
+        key = shlex.quote(str(keys[0]))
         lines += [
             "",
-            "try:  novate venue ticker BTC-PERPETUAL"
-            + ("" if host.port == 8080 else f" --venue {url}"),
+            "try, in another terminal:",
+            f"  {program} venue ticker BTC-PERPETUAL{where}",
+            f"  {program} order buy BTC-PERPETUAL 0.1 99000 --key {key}{where}",
         ]
     return "\n".join(lines)

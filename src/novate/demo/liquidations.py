@@ -1,4 +1,6 @@
-"""What the demo's keepers do each minute: open auctions of who is short, bid for what is open."""
+"""What the demo's keepers do each minute: open auctions of who is short, bid for what is open; and
+each hour: pay the fees into insurance and reserves, as anybody may.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +14,7 @@ from novate.services.replica import Outcome
 
 AUCTION_AFTER_S = 5
 BID_AFTER_S = 30
+FEES_EVERY = 60  # minutes
 # account, its check and its positions when the transaction was sent
 Sent = tuple[int, ledger.Check, tuple[tuple[int, int], ...]]
 
@@ -40,6 +43,20 @@ class Liquidations:
     keepers: list[Keeper]
     recorder: Recorder
     totals: Totals
+
+    def pay_fees(self, step: int) -> None:
+        """Once an hour, in a block of its own."""
+        if step % FEES_EVERY == FEES_EVERY - 1:
+            self._distribute(self.venue.now + 1)
+
+    def pay_last_fees(self) -> None:
+        """What has come in since, once everything has settled."""
+        self._distribute(self.venue.now + 10)
+        self.recorder.end(self.venue)
+
+    def _distribute(self, ts: int) -> None:
+        self.venue.clearinghouse.send("distribute_fees", key=self.keepers[0].key)
+        self.venue.mine(ts)
 
     def step(self, ts: int) -> None:
         """Open auctions some seconds after the round, bid in a later block, and record both."""

@@ -169,6 +169,7 @@ def grid_row(world: World, account: str, kind: str, id: int, underlying: int) ->
         "scan": scan / WAD,
         "exact": exact_worst(legs, linear / WAD, epoch.psr / PPM),
         "charged": (charged + arrays.rounding(totals, quantum)) / WAD,
+        "hours": min(leg.seconds for leg in legs) / 3_600,
     }
 
 

@@ -21,7 +21,7 @@ from novate.model.option_id import is_dated, place_of
 from novate.model.state import World
 from novate.services.replica import Outcome
 from novate.units import WAD, ppm_up
-from novate.web.report_data import Cheat, Column, Liquidation, NodeStats, ReportData
+from novate.web.report_data import Cheat, Column, Liquidation, NodeStats, ReportData, WaterfallEnd
 
 ORACLE_PER_USD = 10**10
 ASSETS = {"BTC": 1, "ETH": 2}
@@ -57,6 +57,7 @@ class Recorder:
         }
         self.headroom: tuple[Column, Column] = ([], [])
         self.layers: dict[str, Column] = {name: [] for name in LAYERS}
+        self.left: WaterfallEnd | None = None
         self.gap: Column = []
         self.fills: Column = []
         self.busts: Column = []
@@ -95,6 +96,11 @@ class Recorder:
         for name, cash in zip(LAYERS, waterfall.layers(world), strict=True):
             self.layers[name].append(cash / WAD)
         self.gap.append(float(solvency_gap(venue)) / WAD)
+
+    def end(self, venue: Venue) -> None:
+        """What stands in the layers once the last fees were paid in."""
+        found = zip(LAYERS, waterfall.layers(venue.replica.world), strict=True)
+        self.left = {"ts": venue.now, "left": {name: cash / WAD for name, cash in found}}
 
     def _headroom(self, venue: Venue) -> None:
         world, found = venue.replica.world, []
@@ -153,7 +159,7 @@ class Recorder:
     def data(self, parameters: dict[str, str], sources: list[str]) -> ReportData:
         """Everything as the report page takes it."""
         names = [feed.name for feed in self.feeds]
-        return {
+        data: ReportData = {
             "ts": self.ts,
             "prices": {
                 asset: {
@@ -183,6 +189,9 @@ class Recorder:
             "parameters": parameters,
             "sources": sources,
         }
+        if self.left is not None:
+            data["waterfall_end"] = self.left
+        return data
 
     def _node_stats(self) -> list[NodeStats]:
         rows: list[NodeStats] = []

@@ -173,6 +173,7 @@ class Crash:
         if step in CHEAT_MINUTES:
             self._cheat(ts)
         self._savers(step, ts)
+        self.liquidations.pay_fees(step)
         self.recorder.round(venue, seen, settled, 0)
         self.options.round(venue.replica.world, venue.now)
 
@@ -295,8 +296,7 @@ class Crash:
         require(self._priced(), PriceFileEmpty, missing)
         progress(self.steps, self.steps, "balancing the books, replaying the journal")
         self._finish_auctions()
-        self.venue.clearinghouse.send("distribute_fees", key=self.keepers[0].key)
-        self.venue.mine(self.venue.now + 10)
+        self.liquidations.pay_last_fees()
         result = self._result(began, second)
         self._write(result)
         progress(

@@ -207,6 +207,13 @@ class Ladders:
 
     # Views
 
+    def span(self, instrument: int) -> tuple[int, int] | None:
+        """The lowest and the highest price, in ticks, at which an order can rest; None before the
+        first order.
+        """
+        ladder = self._ladders.get(instrument)
+        return (ladder.base, ladder.top) if ladder is not None else None
+
     def depth(self, instrument: int, is_buy: bool, levels: int = 10_000) -> list[tuple[int, int]]:
         """(price in ticks, lots) of one side, best first."""
         ladder = self._ladders.get(instrument)

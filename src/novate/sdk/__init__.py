@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from novate.sdk.client import AsyncClient
-from novate.sdk.faults import ApiError, ConnectionLost, OutcomeUnknown
+from novate.sdk.faults import ApiError, ConnectionLost, NotListed, OutcomeUnknown, Unfit
 from novate.sdk.rounding import Rounding
 from novate.sdk.signing import SigningKey
 from novate.sdk.sync import Client
@@ -17,7 +17,9 @@ __all__ = [
     "AsyncClient",
     "Client",
     "ConnectionLost",
+    "NotListed",
     "OutcomeUnknown",
     "Rounding",
     "SigningKey",
+    "Unfit",
 ]

@@ -37,7 +37,8 @@ class BlockRfqs(ClientPart):
         """
         asked = []
         for symbol, side, amount in legs:
-            size = to_step(amount, self._terms(symbol).lot, self._rounding, up=False)
+            lot = self._terms(symbol).lot
+            size = to_step(amount, lot, self._rounding, up=False, field="amount")
             name = to_name(symbol)
             asked.append({"instrument_name": name, "direction": side, "amount": text(size)})
         method = "private/create_block_rfq"
@@ -118,7 +119,7 @@ class BlockRfqs(ClientPart):
     ) -> tuple[bytes, dict[str, Any]]:
         """A signed order for one leg: its digest, and what is sent of it."""
         terms, key = self._terms(leg["instrument_name"]), self._signing_key()
-        limit = to_step(price, terms.tick, self._rounding, up=sells)
+        limit = to_step(price, terms.tick, self._rounding, up=sells, field="price")
         order_id, params = key.order(
             self._separator,
             terms,

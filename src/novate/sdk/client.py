@@ -21,7 +21,7 @@ from typing import Any
 from novate.model.option_id import is_option
 from novate.sdk.block_rfq import BlockRfqs
 from novate.sdk.book import Book
-from novate.sdk.faults import ApiError, ConnectionLost, OutcomeUnknown
+from novate.sdk.faults import ApiError, ConnectionLost, NotListed, OutcomeUnknown
 from novate.sdk.more_orders import MoreOrders
 from novate.sdk.nonces import Nonces
 from novate.sdk.parts import Amount
@@ -194,8 +194,8 @@ class AsyncClient(BlockRfqs, MoreOrders):
     ) -> dict[str, Any]:
         """Sign and send a limit order; instructions are ``post_only``, ``reduce_only``,
         ``time_in_force``, ``label``, ``self_trading``, ``mmp``, and ``type`` (stop_limit, …) with
-        ``trigger_price``. In a dry run it is signed and returned, not sent. Errors: ``ValueError``
-        for what does not fit, ``ApiError``, ``OutcomeUnknown``.
+        ``trigger_price``. In a dry run it is signed and returned, not sent. Errors: ``Unfit``,
+        ``NotListed``, ``ValueError`` for what else does not fit, ``ApiError``, ``OutcomeUnknown``.
         """
         order_id, params = self.sign_order(
             symbol,
@@ -229,8 +229,8 @@ class AsyncClient(BlockRfqs, MoreOrders):
         if side not in ("buy", "sell"):
             raise ValueError('side must be "buy" or "sell"')
         terms, mode, sells = self._terms(symbol), rounding or self._rounding, side == "sell"
-        size = to_step(amount, terms.lot, mode, up=False)
-        limit = to_step(price, terms.tick, mode, up=sells)
+        size = to_step(amount, terms.lot, mode, up=False, field="amount")
+        limit = to_step(price, terms.tick, mode, up=sells, field="price")
         fee = self._fee(terms, limit) if max_fee is None else Decimal(str(max_fee))
         until = self._until(symbol) if expiry is None else expiry
         order_id, params = key.order(
@@ -338,7 +338,7 @@ class AsyncClient(BlockRfqs, MoreOrders):
     def _terms(self, symbol: str) -> Terms:
         name = to_name(symbol)
         if name not in self.terms:
-            raise ValueError(f"{symbol} is not listed; load_markets() brings what is new")
+            raise NotListed(symbol)
         return self.terms[name]
 
     def _until(self, symbol: str) -> int:

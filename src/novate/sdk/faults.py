@@ -1,7 +1,8 @@
 """What can go wrong for a client, as types.
 
 Owns: the errors the SDK raises. ``ApiError`` is the venue's answer and final; ``OutcomeUnknown``
-means ask by the digest it carries; ``ConnectionLost`` means nothing was sent.
+means ask by the digest it carries; ``ConnectionLost`` means nothing was sent. ``Unfit`` and
+``NotListed`` are faults of what the caller asked for, before anything is signed.
 """
 
 from __future__ import annotations
@@ -41,6 +42,26 @@ class OutcomeUnknown(ClientFault):
 
     def __str__(self) -> str:
         return f"the outcome is not known; ask for {self.order_id or 'it'} again"
+
+
+class Unfit(ValueError):
+    """A number that no order can have as it is: ``field`` says which one, ``why`` what is wrong.
+
+    ``rounds``: another rounding mode would bring it to a step.
+    """
+
+    def __init__(self, field: str, why: str, rounds: bool = False) -> None:
+        hint = "; pass rounding=Rounding.PASSIVE, DOWN or UP" if rounds else ""
+        super().__init__(f"{field}: {why}{hint}" if field else f"{why}{hint}")
+        self.field, self.why, self.rounds = field, why, rounds
+
+
+class NotListed(ValueError):
+    """There is no such instrument, as far as this client has loaded them."""
+
+    def __init__(self, symbol: str) -> None:
+        super().__init__(f"{symbol} is not listed; load_markets() brings what is new")
+        self.symbol = symbol
 
 
 def fault_of(error: dict[str, Any], order_id: str = "") -> ClientFault:

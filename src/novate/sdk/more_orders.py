@@ -126,8 +126,8 @@ class MoreOrders(ClientPart):
         self, symbol: str, name: str, side: tuple[Amount, Amount], until: int
     ) -> tuple[Order, dict[str, Any]]:
         terms, sells = self._terms(symbol), name == "ask"
-        limit = to_step(side[0], terms.tick, self._rounding, up=sells)
-        size = to_step(side[1], terms.lot, self._rounding, up=False)
+        limit = to_step(side[0], terms.tick, self._rounding, up=sells, field=f"{name} price")
+        size = to_step(side[1], terms.lot, self._rounding, up=False, field=f"{name} amount")
         fee, lots = self._fee(terms, limit), int(size / terms.lot)
         order = Order(
             account=self._signing_key().account,

@@ -10,6 +10,8 @@ from __future__ import annotations
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal, InvalidOperation
 from enum import StrEnum
 
+from novate.sdk.faults import Unfit
+
 
 class Rounding(StrEnum):
     """How a number is brought to a step."""
@@ -20,28 +22,36 @@ class Rounding(StrEnum):
     PASSIVE = "passive"
 
 
-def to_step(value: Decimal | str | int | float, step: Decimal, mode: Rounding, up: bool) -> Decimal:
+def to_step(
+    value: Decimal | str | int | float,
+    step: Decimal,
+    mode: Rounding,
+    up: bool,
+    field: str = "",
+) -> Decimal:
     """``value`` on a multiple of ``step``; ``up`` is where ``PASSIVE`` goes.
 
-    Errors: ``ValueError`` for what is no number, in mode ``EXACT`` if it is not one, or if nothing
-    is left.
+    Errors: ``Unfit``, naming the field, for what is no number or not above zero, in mode ``EXACT``
+    if it is not one, or if nothing is left.
     """
     try:
         number = Decimal(repr(value)) if isinstance(value, float) else Decimal(value)
     except InvalidOperation:
         number = Decimal("nan")
     if not number.is_finite():
-        raise ValueError(f"{value!r} is not a number")
+        raise Unfit(field, f"{value!r} is not a number")
+    if number <= 0:
+        raise Unfit(field, f"{number} is not above zero")
     steps = number / step
     whole = steps.to_integral_value(ROUND_FLOOR)
     if whole != steps:
         if mode is Rounding.EXACT:
-            raise ValueError(f"{number} is not a multiple of {step}; choose a rounding mode")
+            raise Unfit(field, f"{number} is not a multiple of {step}", rounds=True)
         if mode is Rounding.UP or (mode is Rounding.PASSIVE and up):
             whole = steps.to_integral_value(ROUND_CEILING)
     found = whole * step
     if found <= 0:
-        raise ValueError(f"{number} rounds to nothing; the step is {step}")
+        raise Unfit(field, f"{number} rounds to nothing; the step is {step}")
     return found
 
 

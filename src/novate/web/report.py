@@ -10,7 +10,7 @@ from __future__ import annotations
 from decimal import Decimal
 from html import escape
 
-from novate.web import report_charts, report_options, report_tables
+from novate.web import report_charts, report_options, report_tables, report_words
 from novate.web.charts_grid import percent
 from novate.web.report_data import INVARIANTS, ReportData, Result
 from novate.web.report_style import STYLE
@@ -23,6 +23,7 @@ def render(result: Result, series: ReportData) -> str:
         _headline(result),
         _tiles(result),
         _story(result, series),
+        report_words.section(),
         report_charts.sections(result, series),
         report_options.sections(result, series),
         report_tables.invariants(result),
@@ -201,10 +202,11 @@ def _options(result: Result) -> str:
     )
     if not result["expiries_settled"]:
         return f"{text}; none expired in this run."
+    over = plural(result["expiries_settled"], "expiry", "expiries")
     return (
-        f"{text}. {plural(result['expiries_settled'], 'expiry', 'expiries')} settled at the mean "
-        f"of the nodes' last half hour, for {plural(result['accounts_paid'], 'account')}; those "
-        f"in the money received {money(result['paid_at_expiry'])}."
+        f"{text}. {over} (each asset has its own) settled at the mean of the nodes' last half "
+        f"hour, for {plural(result['accounts_paid'], 'account')}; those in the money received "
+        f"{money(result['paid_at_expiry'])}."
     )
 
 

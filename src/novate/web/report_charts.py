@@ -128,7 +128,7 @@ def _headroom(ts: list[int], series: ReportData) -> str:
     worst = [v for v in lines[1].values if v is not None]
     below = sum(v < 0 for v in worst)
     reading = (
-        f"Equity above maintenance margin: below zero an account is liquidated, at −100 it is "
+        "Equity above maintenance margin: below zero an account is liquidated, at −100 it is "
         f"insolvent; the worst one stood below zero in {count(below)} of "
         f"{plural(len(worst), 'round')}"
     )
@@ -160,7 +160,8 @@ def _liquidation_rate(ts: list[int], series: ReportData) -> str:
         busiest = moment(minutes[sums.index(peak)])
         total = charts.compact(sum(sums))
         reading = (
-            f"{plural(len(rows), 'slice')} of {total} USD in all; "
+            f"{plural(len(rows), 'slice')} (parts of an account's whole portfolio, each sold to "
+            f"one bidder) of {total} USD in all; "
             f"the busiest minute, {busiest}, took {charts.compact(peak)} USD."
         )
     return figure("Liquidations", "USD at mark, per minute", reading, svg, [])
@@ -194,14 +195,18 @@ def _recovery(ts: list[int], series: ReportData) -> str:
 
 def _waterfall(ts: list[int], series: ReportData, result: Result) -> str:
     """Layers that pay for losses."""
-    columns = series.get("waterfall", {})
+    columns, end = series.get("waterfall", {}), series.get("waterfall_end")
+    if end is not None:
+        ts = [*ts, end["ts"]]
+        columns = {name: [*column, end["left"][name]] for name, column in columns.items()}
     lines = [Line(n, c, STYLES[k % 7]) for k, (n, c) in enumerate(columns.items())]
     title = "Waterfall layers"
     svg = charts.line_chart(ts, lines, label=title, stacked=True)
     reading = (
         f"Money standing between a default and other users, stacked in the order it pays (lowest "
         f"first); insurance went from {money(result['insurance_start'])} to "
-        f"{money(result['insurance_end'])}."
+        f"{money(result['insurance_end'])}. Trading fees flow in from time to time, the last of "
+        "them after the last minute."
     )
     return figure(title, "USD left", reading, svg, lines, filled=True)
 

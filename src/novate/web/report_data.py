@@ -14,6 +14,7 @@ says so.
 - ``headroom_median_pct``, ``headroom_worst_pct``: Column, (equity / maintenance margin - 1) in
   percent, of the median and the worst account with positions.
 - ``waterfall``: layer -> Column, USD left, in the order the layers pay.
+- ``waterfall_end``: the same once the last fees were paid in, after the last round.
 - ``solvency_gap``: Column, USD, claims - custody; above zero somebody cannot be paid.
 - ``fills``, ``busts``: Column, fills settled, and fills matched but refused on chain.
 - ``gas_per_fill``: list[float], one entry a batch, gas of the batch / its fills.
@@ -188,10 +189,17 @@ class HeatMap(TypedDict):
     change: list[list[float]]
 
 
+class WaterfallEnd(TypedDict):
+    """USD left in each layer at a time after the last round."""
+
+    ts: int
+    left: dict[str, float]
+
+
 class GridRow(TypedDict):
     """One account's options and linear positions of one underlying, USD: the worst of the sixteen
     lanes (with the extremes' weights), the worst of the exact 121 x 9 grid, and gross notional of
-    its options.
+    its options; ``hours`` until the first of them expires.
     """
 
     account: str
@@ -202,6 +210,7 @@ class GridRow(TypedDict):
     scan: float
     exact: float
     charged: float
+    hours: float
 
 
 class ReportData(TypedDict, total=False):
@@ -213,6 +222,7 @@ class ReportData(TypedDict, total=False):
     headroom_median_pct: Column
     headroom_worst_pct: Column
     waterfall: dict[str, Column]
+    waterfall_end: WaterfallEnd
     solvency_gap: Column
     fills: Column
     busts: Column

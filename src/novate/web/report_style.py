@@ -68,6 +68,10 @@ svg text{fill:var(--soft);font-size:12px;font-variant-numeric:tabular-nums}
 .fill,.dot,.area,.lane{fill:var(--c)}
 .cell text{fill:var(--ink)}.cell.lost rect{stroke:var(--bad);stroke-width:2}
 .cell.lost text{font-weight:700}
+.upright{display:none}
+details{margin-top:20px}summary{cursor:pointer;font-weight:600}
+dl{display:grid;grid-template-columns:max-content minmax(0,1fr);gap:3px 16px;margin:8px 0 0}
+dt{font-weight:600}dd{margin:0;max-width:90ch}
 td.whole{white-space:nowrap}
 td.sum{font-weight:600;background:var(--panel)}
 .scroll{overflow-x:auto}
@@ -79,8 +83,8 @@ code{font-size:13px;overflow-wrap:anywhere}
 footer{margin-top:40px;border-top:1px solid var(--rule);padding-top:12px;font-size:14px}
 @media (max-width:800px){.grid{grid-template-columns:minmax(0,1fr)}h1{font-size:27px}
 .plot svg{overflow:visible}.wide svg text{font-size:18px}
-.wide .plot:has(.cell){overflow-x:auto}.wide .plot:has(.cell) svg{min-width:760px}
-.wide .plot:has(.cell) svg text{font-size:12px}}
+.wide .across{display:none}.wide .upright{display:block;max-width:560px}
+.wide .upright svg text{font-size:13px}dl{grid-template-columns:minmax(0,1fr)}dd{margin:0 0 6px}}
 @media (max-width:520px){.plot svg text{font-size:17px}.wide svg text{font-size:27px}
 .wide svg text.odd{display:none}
 .wide .plot .line{stroke-width:3.2}.tiles{grid-template-columns:repeat(2,minmax(0,1fr))}
