@@ -12,6 +12,8 @@ from collections import defaultdict, deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+import msgspec
+
 from novate.engine.orders import terms_of
 from novate.errors import BY_CODE
 from novate.model.order import Order
@@ -43,9 +45,10 @@ KEEP_MS = 24 * 3_600_000
 TRADES_KEPT = 10_000
 
 
-@dataclass(slots=True)
-class OrderState:
-    """One order: what was signed, and how far it has come."""
+class OrderState(msgspec.Struct, gc=False):
+    """One order: what was signed, and how far it has come. It refers to nothing that refers back,
+    so the collector of cycles need not look at it.
+    """
 
     digest: bytes
     terms: Order
@@ -63,7 +66,7 @@ class OrderState:
     resting_price: int = 0
     triggered: bool = False
     edits: int = 0
-    past: list[bytes] = field(default_factory=list)
+    past: tuple[bytes, ...] = ()
 
     @property
     def is_open(self) -> bool:
@@ -76,8 +79,7 @@ class OrderState:
         return self.terms.size - self.filled
 
 
-@dataclass(slots=True)
-class Trade:
+class Trade(msgspec.Struct, gc=False):
     """One match and what became of it."""
 
     match: Matched
@@ -197,10 +199,16 @@ class Orders:
         elif record.fill_or_kill:
             force = "fill_or_kill"
         state = OrderState(
-            record.digest, terms, record.label, force, record.received_ms, record.received_ms
+            record.digest,
+            terms,
+            record.label,
+            force,
+            record.received_ms,
+            record.received_ms,
+            UNTRIGGERED if record.trigger else "open",
+            placed=record,
+            resting_price=terms.price,
         )
-        state.placed, state.resting_price = record, terms.price
-        state.state = UNTRIGGERED if record.trigger else "open"
         first = self.by_digest.setdefault(record.digest, state)
         if first is state:
             self.by_account[terms.account][record.digest] = state
@@ -257,7 +265,7 @@ class Orders:
         del mine[old.digest]
         for digest in old.past[: -PAST_KEPT + 1]:
             self.by_digest.pop(digest, None)
-        new.past = [*old.past[-PAST_KEPT + 1 :], old.digest]
+        new.past = (*old.past[-PAST_KEPT + 1 :], old.digest)
         for digest in new.past:
             self.by_digest[digest] = new
         new.filled, new.cost, new.fee = old.filled, old.cost, old.fee

@@ -71,7 +71,9 @@ class Journal:
         self._writer = writer
         self._clock_ms = clock_ms
         self._records = records
-        self._head = self._durable = chain.head
+        self.sequence = chain.head.sequence  # of the last appended record, durable or not
+        self._hash = chain.head.hash
+        self._durable = chain.head
         self._timestamp_ms = chain.timestamp_ms
         self._usable = True
         self._refused = self._closed = False
@@ -155,7 +157,7 @@ class Journal:
     @property
     def head(self) -> Head:
         """The last appended record, durable or not."""
-        return self._head
+        return Head(self.sequence, self._hash)
 
     @property
     def durable(self) -> Head:
@@ -181,16 +183,16 @@ class Journal:
         assert self._usable, "the journal failed or is closed: reopen it"
         if self._refused:
             self.commit()
-        head, sequence = self._head, self._head.sequence + 1
+        previous, sequence = self._hash, self.sequence + 1
         assert (kind == GENESIS_KIND) == (sequence == 0), "the genesis comes first and once"
-        begins = self._writer.place(frame_bytes(kind, payload), kind, head)
-        timestamp_ms = max(self._timestamp_ms, self._clock_ms())
-        data, digest = frame(sequence, timestamp_ms, kind, payload, head.hash, begins)
-        self._writer.add(data)
-        record = Record(sequence, timestamp_ms, kind, payload, head.hash, digest)
+        size = frame_bytes(kind, payload)
+        begins = self._writer.place(size, kind, self.sequence, previous)
+        timestamp_ms = self._timestamp_ms = max(self._timestamp_ms, self._clock_ms())
+        data, digest = frame(sequence, timestamp_ms, kind, payload, previous, begins)
+        self._writer.add(data, size)
+        record = Record(sequence, timestamp_ms, kind, payload, previous, digest)
         self._records.append(record)
-        self._head = Head(sequence, digest)
-        self._timestamp_ms = timestamp_ms
+        self.sequence, self._hash = sequence, digest
         return record
 
     def commit(self) -> Head:
@@ -211,7 +213,7 @@ class Journal:
         What is appended from now on is none of it.
         """
         assert self._usable, "the journal failed or is closed: reopen it"
-        return self._writer.take(self._head)
+        return self._writer.take(self.head)
 
     def write(self, group: Group) -> None:
         """Write a group and wait for the disk; the one thing that another thread may call.

@@ -73,11 +73,10 @@ class _Piece:
     before: Head
     frames: list[bytes] = field(default_factory=list)
     bytes: int = 0
+    left: int = field(init=False)  # room behind what is placed
 
-    @property
-    def left(self) -> int:
-        """Room behind what is placed."""
-        return self.file.size - self.offset - self.bytes
+    def __post_init__(self) -> None:
+        self.left = self.file.size - self.offset
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +107,9 @@ class Writer:
 
     # Placing
 
-    def place(self, size: int, kind: str, head: Head) -> bool:
-        """Find room for a record of ``size`` bytes; whether a group begins with it.
+    def place(self, size: int, kind: str, sequence: int, digest: bytes) -> bool:
+        """Find room for a record of ``size`` bytes; whether a group begins with it. The record
+        before it is ``sequence``, of the hash ``digest``.
 
         Errors: ``RecordTooLarge`` for an empty segment; ``JournalFull``, ``JournalReadOnly`` when
         what would be left is kept for others.
@@ -126,16 +126,17 @@ class Writer:
                 raise refused
         if self._pieces[-1].left < size:
             file = self._spares.pop(0)
-            self._pieces.append(_Piece(file, file.offset, head))
+            self._pieces.append(_Piece(file, file.offset, Head(sequence, digest)))
             if not self._spares:
                 self._make_spare()
         return not self._pieces[-1].frames
 
-    def add(self, frame: bytes) -> None:
+    def add(self, frame: bytes, size: int) -> None:
         """Put a record where room was found."""
         piece = self._pieces[-1]
         piece.frames.append(frame)
-        piece.bytes += len(frame)
+        piece.bytes += size
+        piece.left -= size
 
     def _room(self, size: int) -> int:
         left = self._pieces[-1].left
