@@ -12,6 +12,7 @@ import os
 from dataclasses import dataclass, field
 from enum import IntEnum
 from pathlib import Path
+from threading import Lock
 
 from novate.engine import journal_disk as disk
 from novate.engine.journal_frame import Head
@@ -103,6 +104,7 @@ class Writer:
         self._taken: Group | None = None  # the one under way
         self._spares: list[File] = []
         self._made = 0
+        self._making = Lock()
         self._make_spare()
 
     # Placing
@@ -121,14 +123,12 @@ class Writer:
         require(size <= largest, RecordTooLarge, f"{size} bytes, a segment holds {largest}")
         keep = self.reserve_bytes * NEEDS.get(kind, Need.NEW) // 8
         if self._room(size) < size + keep:
-            refused = self._make_spare()
+            refused = self._make_spare(len(self._spares))
             if refused is not None:
                 raise refused
         if self._pieces[-1].left < size:
-            file = self._spares.pop(0)
+            file = self._spares.pop(0)  # the next write makes another
             self._pieces.append(_Piece(file, file.offset, Head(sequence, digest)))
-            if not self._spares:
-                self._make_spare()
         return not self._pieces[-1].frames
 
     def add(self, frame: bytes, size: int) -> None:
@@ -143,16 +143,19 @@ class Writer:
         spare = sum(file.size - file.offset for file in self._spares)
         return spare + (left if left >= size else 0)
 
-    def _make_spare(self) -> Rejected | None:
-        """Have one more spare segment ready; the reason if the disk gives none."""
-        self._made += 1
-        name = f"{self.journal.name}.spare.{self.lock.epoch:04}.{self._made}"
-        try:
-            made = new_file(self.journal.with_name(name), self.segment_bytes)
-        except Rejected as refused:
-            return refused
-        self._spares.append(made)
-        return None
+    def _make_spare(self, beside: int = 0) -> Rejected | None:
+        """Have a spare segment ready ``beside`` so many; the reason if the disk gives none."""
+        with self._making:  # who writes makes one as soon as one is used, who places if it must
+            if len(self._spares) > beside:
+                return None
+            self._made += 1
+            name = f"{self.journal.name}.spare.{self.lock.epoch:04}.{self._made}"
+            try:
+                made = new_file(self.journal.with_name(name), self.segment_bytes)
+            except Rejected as refused:
+                return refused
+            self._spares.append(made)
+            return None
 
     # Writing
 
@@ -185,6 +188,7 @@ class Writer:
                 piece.file.offset = piece.offset + piece.bytes
             del group.pieces[0]
         self.lock.require_held()
+        self._make_spare()
 
     def written(self) -> None:
         """The group is durable: the next one may be taken."""
