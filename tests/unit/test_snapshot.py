@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections import deque
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from novate.engine.journal import GENESIS_KIND, Journal
 from novate.engine.matching import SelfTrade
 from novate.engine.recovery import Diverged, Follower, Recovered, recover
 from novate.engine.sequencer import Sequencer
-from novate.errors import JournalFull, SnapshotUnusable
+from novate.errors import JournalFull, Rejected, SnapshotUnusable
 from novate.model.book_terms import Kind
 from novate.model.option_listing import Listed
 from novate.model.oracle import Feed
@@ -193,6 +194,65 @@ def test_a_snapshot_is_there_whole_or_not_at_all(
     assert rejection(desk.save)[0] is JournalFull
     monkeypatch.undo()
     assert [p for p in sorted(desk.journal.path.parent.iterdir()) if p not in before] == []
+    assert recovered(desk).from_snapshot is not None
+
+
+def test_a_child_writes_the_state_of_the_moment_while_the_engine_goes_on(desk: Desk) -> None:
+    path, head = desk.journal.path, desk.journal.durable
+    wanted = desk.save()
+    expected = wanted.read_bytes()
+    wanted.unlink()
+    child = snapshot.save_aside(path, head, desk.sequencer)
+    desk.trade(3)
+    assert child.wait()
+    assert snapshot.files(path) == [wanted] and wanted.read_bytes() == expected
+    assert recovered(desk).from_snapshot == head.sequence
+
+
+def test_a_child_keeps_neither_the_right_to_write_nor_a_client(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads, writes = os.pipe()
+    real = snapshot.content_of
+
+    def slowly(sequencer: Sequencer) -> bytes:
+        time.sleep(1.0)
+        return real(sequencer)
+
+    monkeypatch.setattr(snapshot, "content_of", slowly)
+    child = snapshot.save_aside(desk.journal.path, desk.journal.durable, desk.sequencer)
+    os.close(writes)
+    desk.journal.abandon()
+    begun = time.monotonic()
+    assert os.read(reads, 1) == b"", "its end is the only one"
+    retaken = None
+    while retaken is None and time.monotonic() < begun + 0.8:
+        try:
+            retaken = Journal.open(desk.journal.path, clock, segment_bytes=1 << 16)
+        except Rejected:
+            time.sleep(0.01)
+    assert retaken is not None and time.monotonic() < begun + 0.9
+    assert child.wait()
+    assert recover(retaken, fresh).from_snapshot == retaken.head.sequence
+    retaken.close()
+    os.close(reads)
+
+
+def test_a_child_that_the_disk_refuses_leaves_nothing(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.save()
+    before = sorted(desk.journal.path.parent.iterdir())
+    desk.trade(3)
+
+    def full(descriptor: int, data: bytes, offset: int) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "pwrite", full)
+    child = snapshot.save_aside(desk.journal.path, desk.journal.durable, desk.sequencer)
+    assert not child.wait()
+    monkeypatch.undo()
+    assert sorted(desk.journal.path.parent.iterdir()) == before
     assert recovered(desk).from_snapshot is not None
 
 
