@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from hashlib import sha256
 from pathlib import Path
 
@@ -97,6 +97,12 @@ class Refusing:
         return Protection()
 
     def handle(self, command: AnyRecord) -> list[AnyRecord]:
+        return self.sealed(self.fold(command))
+
+    def sealed(self, events: Iterable[AnyRecord]) -> list[AnyRecord]:
+        return list(events)
+
+    def fold(self, command: AnyRecord) -> list[AnyRecord]:
         if not isinstance(command, OrderPlaced):
             return []
         self.seen.append(command.digest)
@@ -121,7 +127,7 @@ class Venue:
         command = order(number)
         self.journal.append(*records.encode(command))
         self.journal.commit()
-        for event in self.engine.handle(command):
+        for event in self.engine.fold(command):
             self.journal.append(*records.encode(event))
         self.journal.commit()
 

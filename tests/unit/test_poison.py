@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from random import Random
 from types import SimpleNamespace
 from typing import Any
@@ -122,8 +122,11 @@ def test_nodes_make_no_round_while_the_clock_is_behind_the_last_one(floor: Floor
 class Stops:
     """An engine that a record stops."""
 
-    def handle(self, command: AnyRecord) -> list[AnyRecord]:
+    def fold(self, command: AnyRecord) -> list[AnyRecord]:
         raise ZeroDivisionError("over")
+
+    def sealed(self, events: Iterable[AnyRecord]) -> list[AnyRecord]:
+        return list(events)
 
 
 def test_what_stops_a_recovery_is_named() -> None:

@@ -76,7 +76,7 @@ def test_answers_that_a_killed_writer_owed_are_given_once(path: Path) -> None:
     venue.take(1)
     for number in (2, 3):
         journal.append(*records.encode(order(number)))
-    journal.append(*records.encode(venue.engine.handle(order(2))[0]))
+    journal.append(*records.encode(venue.engine.fold(order(2))[0]))
     journal.commit()
     journal.abandon()
     standby = Standby(path, Refusing())

@@ -1,4 +1,4 @@
-"""The open batch: what a match must satisfy to be in it, its receipt, and how it settles.
+"""The open batch: what a match must satisfy to be in it, and how it settles.
 
 Owns: the judgement of every match as the Exchange and the Clearinghouse will make it (admission,
 session budgets, batch limits, margin), when a batch is full, and its settlement on the world as the
@@ -19,13 +19,13 @@ from novate.engine.open_orders import OpenOrder
 from novate.engine.orders import terms_of
 from novate.engine.pending import OpenBatch
 from novate.engine.placed import Placed
+from novate.engine.receipts import UNSEALED
 from novate.errors import Error, Rejected
 from novate.model import fees, settlement
 from novate.model.order import Order as SignedTerms
 from novate.model.settlement import Fill, Presented
 from novate.model.state import World
-from novate.wire import eip712, records
-from novate.wire.eip712 import Match
+from novate.wire import records
 from novate.wire.order import sort_key
 from novate.wire.records import Matched
 
@@ -154,8 +154,8 @@ class Batching:
     def matched(
         self, maker: OpenOrder, taker: OpenOrder, lots: int, price: int, paid: tuple[int, int]
     ) -> Matched:
-        """The record of a match that stands, with its receipt; ``paid``: the taker's and the
-        maker's fee.
+        """The record of a match that stands, its receipt still to be made; ``paid``: the taker's
+        and the maker's fee.
         """
         self._crowded = None
         held, sequence, now = self.open, self.next_sequence, self.world.now
@@ -163,9 +163,6 @@ class Batching:
         self.next_sequence += 1
         held.count += 1
         held.fills.append((one.digest, other.digest, lots, price))
-        receipt = Match(other.digest, one.digest, lots, price, sequence, now)
-        digest = eip712.match_digest(self.settings.separator, receipt)
-        r, vs = eip712.sign(self.settings.key, digest)
         fee_taker, fee_maker = paid
         return Matched(
             sequence=sequence,
@@ -180,7 +177,7 @@ class Batching:
             fee_maker=records.big(fee_maker),
             fee_taker=records.big(fee_taker),
             matched_at=now,
-            receipt=r.to_bytes(32, "big") + vs.to_bytes(32, "big"),
+            receipt=UNSEALED,
             oracle_round=self.world.oracle.statuses[0].round,
         )
 

@@ -1,9 +1,9 @@
 """From a journal back to an engine: what was there before, and nothing twice.
 
 Owns: ``Follower``, the fold of a journal. Commands go into the engine; the events it answers must
-come next in the journal, byte for byte (but for the receipt, whose signature only the executor can
-make). Events that are still missing at the end, because the engine was killed between a command and
-its answer, are what ``complete`` appends: so a restart also ends in the same journal.
+come next in the journal, byte for byte (but for the receipts, which only the executor can make and
+no fold needs). Events that are still missing at the end, because the engine was killed between a
+command and its answer, are what ``complete`` appends: so a restart also ends in the same journal.
 """
 
 from __future__ import annotations
@@ -32,8 +32,11 @@ class Diverged(Exception):
 class Engine(Protocol):
     """What folds commands into events."""
 
-    def handle(self, command: AnyRecord) -> list[AnyRecord]:
-        """Apply one command; the events it causes, in order."""
+    def fold(self, command: AnyRecord) -> list[AnyRecord]:
+        """Apply one command; the events it causes, in order, matches without receipts."""
+
+    def sealed(self, events: Iterable[AnyRecord]) -> list[AnyRecord]:
+        """The same events with receipts, as a journal holds them."""
 
 
 class Follower:
@@ -47,7 +50,7 @@ class Follower:
     def follow(self, entries: Iterable[Record]) -> int:
         """Take in the entries not seen before; how many. Raises ``Diverged``."""
         before = self.next_sequence
-        handle, decode, pending = self.engine.handle, records.decode, self.pending
+        fold, decode, pending = self.engine.fold, records.decode, self.pending
         for entry in entries:
             sequence = entry.sequence
             if sequence < self.next_sequence:
@@ -59,7 +62,7 @@ class Follower:
                 self._require_expected(sequence, record)
             else:
                 try:
-                    pending.extend(handle(record))
+                    pending.extend(fold(record))
                 except Exception as fault:
                     text = f"record {sequence}: {entry.kind} cannot be carried out: {fault!r}"
                     raise Diverged(text) from fault
@@ -79,7 +82,7 @@ class Follower:
     def complete(self, journal: Journal) -> int:
         """Append the events that are missing at the journal's end; how many."""
         missing = len(self.pending)
-        for event in list(self.pending):
+        for event in self.engine.sealed(self.pending):
             journal.append(*records.encode(event))
         journal.commit()
         self.follow(journal.read(self.next_sequence))

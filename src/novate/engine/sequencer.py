@@ -2,16 +2,16 @@
 reported.
 
 A deterministic fold of the journal: commands (orders, edits, quotes, cancels, oracle rounds, chain
-transactions, batch ticks) in, events (rejections, matches with signed receipts, ends of orders,
-closed batches) out. Orders enter in ``entry.py``. The world here runs ahead of the chain by the
-rounds and batches that are not there yet, and is rebased on whatever the chain did
-(``engine/ahead.py``). Time is the chain's, carried by the commands.
+transactions, batch ticks) in, events (rejections, matches, ends of orders, closed batches) out. The
+matches' receipts are no part of the fold (``receipts.py``). Orders enter in ``entry.py``. The world
+here runs ahead of the chain by the rounds and batches that are not there yet, and is rebased on
+whatever the chain did (``engine/ahead.py``). Time is the chain's, carried by the commands.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from novate import errors
 from novate.engine import block_trade
@@ -34,6 +34,7 @@ from novate.engine.open_orders import OpenOrder
 from novate.engine.pending import OpenBatch
 from novate.engine.placed import HOUR_S
 from novate.engine.protection import Key, Protection
+from novate.engine.receipts import Receipts
 from novate.errors import Rejected
 from novate.model.state import World
 from novate.wire import records
@@ -79,6 +80,7 @@ class Sequencer:
         self.moves = Moves(self.entry)
         settle = self.batching.settle
         self.ahead = Ahead(world, settings.executor, apply_round, apply_transaction, settle)
+        self.receipts = Receipts(settings.key, settings.separator)
         self._apply_round, self._read_sent = apply_round, read_sent
 
     @property
@@ -111,6 +113,18 @@ class Sequencer:
 
     def handle(self, command: AnyRecord) -> list[AnyRecord]:
         """Apply one command of the journal; returns the events it causes, in order."""
+        return self.sealed(self.fold(command))
+
+    def sealed(self, events: Iterable[AnyRecord]) -> list[AnyRecord]:
+        """Events of ``fold`` as the journal holds them: the matches with their receipts. It reads
+        nothing that commands change, and may be asked in another thread.
+        """
+        return self.receipts.sealed(events)
+
+    def fold(self, command: AnyRecord) -> list[AnyRecord]:
+        """Apply one command of the journal; the events it causes, in order, matches without
+        receipts.
+        """
         if type(command) is OrderPlaced and self.ahead.state.lifted is None:
             return self._enter(command)  # the usual one
         hour = self.world.now // HOUR_S  # division: whole hours

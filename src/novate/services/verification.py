@@ -275,7 +275,7 @@ def matching(case: Case, tick: Tick) -> str:
                 _require_expected(case, number, record, pending)
         else:
             with _judging(number):
-                pending.extend((event, number) for event in sequencer.handle(record))
+                pending.extend((event, number) for event in sequencer.fold(record))
         with _judging(number):
             priority.follow(record)
         if number % 200 == 0:
