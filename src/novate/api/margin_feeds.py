@@ -1,8 +1,8 @@
 """Channels about margin: ``margin.watch`` (accounts close to liquidation) and ``user.margin``.
 
-Owns: when accounts are looked at, and how many at a time. A look costs the exact model's valuation,
-so accounts are looked at in turns of a few, with a pause between them in which others are served:
-however many accounts there are, at most ``TURN`` of them every ``PAUSE_S``. ``margin.watch`` goes
+Owns: when accounts are looked at, and for how long at a time. A look costs the exact model's
+valuation, so accounts are looked at in turns of ``TURN_S``, with a pause between them in which
+others are served: however many accounts there are, a tenth of the time. ``margin.watch`` goes
 through all accounts with positions once a round, or as often as that takes; ``user.margin`` looks
 at an account at most once a tenth of a second, when a batch with trades of it closes and at each
 round. Without followers nothing is looked at. In the middle of a block (its transactions come one
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -40,8 +41,7 @@ WATCH, OWN = "margin.watch", "user.margin"
 # Watched is whose maintenance margin takes up this share of its equity, or more.
 CLOSE_PPM = 900_000
 WATCHED_MAX = 100
-TURN = 8
-PAUSE_S = 0.01
+TURN_S, PAUSE_S = 0.001, 0.01
 INTERVAL_S = 0.1
 Row = tuple[int, Data]
 _LOG = logging.getLogger("novate.api")
@@ -49,7 +49,7 @@ _LOG = logging.getLogger("novate.api")
 
 @dataclass(slots=True)
 class Turns:
-    """Work on accounts, a few at a time: ``look`` at each, then ``done``. ``ready`` says whether
+    """Work on accounts, a little at a time: ``look`` at each, then ``done``. ``ready`` says whether
     the world may be looked at now.
     """
 
@@ -70,9 +70,11 @@ class Turns:
         asyncio.get_running_loop().call_later(after_s, self._turn)
 
     def _turn(self) -> None:
-        if self.ready():
-            for _ in range(min(TURN, len(self.waiting))):
-                self._one(self.waiting.popleft())
+        end = time.perf_counter() + TURN_S
+        while self.waiting and self.ready():
+            self._one(self.waiting.popleft())
+            if time.perf_counter() >= end:
+                break
         if self.waiting:
             self._again(PAUSE_S)
         else:
