@@ -117,7 +117,7 @@ def test_withdrawing_needs_its_own_scope(venue: Venue) -> None:
             found = await refused(client, "private/withdraw", currency="USDC", amount="1")
             assert found == "ScopeMissing withdraw"
             await client.result("public/auth", **OWNER.login(api.separator, SCOPE))
-            # a venue that was not told where its contracts are
+            api.deployment = None  # a venue that was not told where its contracts are
             assert await refused(client, "private/withdraw", currency="USDC", amount="1") == (
                 "Unavailable"
             )

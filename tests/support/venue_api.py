@@ -217,6 +217,7 @@ async def served(venue: Venue, **bounds: int) -> AsyncIterator[tuple[VenueApi, s
         chain_id=venue.deployment.chain_id,
         exchange=venue.deployment.addresses["exchange"],
         executor=venue.executor.address.lower(),
+        deployment=venue.deployment,
     )
     server = Server(api, **bounds)
     running = asyncio.create_task(core.run())

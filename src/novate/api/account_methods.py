@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from novate.api import risk_views
 from novate.api.numbers import Number, decimal, lots, price
 from novate.api.private_methods import cancel_for, held_by
 from novate.api.public_methods import Nothing
@@ -19,10 +20,9 @@ from novate.api.rejections import bad
 from novate.api.rpc import Call, Parameters, method, now_us
 from novate.api.signed_orders import PlaceOrder, signed_order
 from novate.errors import NotAuthenticated, OrderNotFound, Rejected, require
-from novate.model import ledger, waterfall
+from novate.model import ledger
 from novate.model.margin import evaluate
 from novate.services.batch_call import exit_data
-from novate.units import ORACLE_UNIT, PPM, WAD, ppm_up
 from novate.wire import eip712
 
 _LOG = logging.getLogger("novate.api")
@@ -209,65 +209,25 @@ async def get_rate_limits(call: Call, params: Nothing) -> dict[str, Any]:
 
 @method("public/get_risk_parameters", Nothing)
 async def get_risk_parameters(call: Call, params: Nothing) -> dict[str, Any]:
-    """What margin rests on; a change in progress has a target of its own."""
+    """What margin rests on, within which bounds governance may set it, and the changes that it has
+    announced; a change in progress has a target of its own.
+    """
     venue = call.session.venue
     world = venue.core.world
-    shared = world.risk.globals
-    found = []
-    for underlying in venue.parameters.underlyings:
-        word = world.risk.parameters[underlying.id]
-        found.append(
-            {
-                "currency": underlying.name,
-                "scan_range": decimal(word.psr_now(world.now) * WAD // PPM),
-                "scan_range_target": decimal(word.psr_target * WAD // PPM),
-                "set_at": word.psr_set_at,
-                "liquidity_low_usd": word.liquidity_low * 1_000,
-                "liquidity_high_usd": word.liquidity_high * 1_000,
-                "liquidity_max": decimal(word.liquidity_max * WAD // PPM),
-                "haircut_maintenance": decimal(word.haircut_maintenance * WAD // PPM),
-                "haircut_initial": decimal(word.haircut_initial * WAD // PPM),
-                "credit": decimal(word.credit * WAD // 1_000),
-            }
-        )
-    ratio = decimal(shared.initial_ratio_ppm * WAD // PPM)
-    return {"initial_over_maintenance": ratio, "underlyings": found}
+    return risk_views.parameters_of(world, venue.parameters, venue.pending_changes.rows(world.now))
 
 
 @method("public/get_insurance", Nothing)
 async def get_insurance(call: Call, params: Nothing) -> dict[str, Any]:
     """What stands in the layers of the waterfall, in the order in which they pay."""
-    first, insurance, second, _ = waterfall.layers(call.session.venue.core.world)
-    return {
-        "first_loss": decimal(first),
-        "insurance": decimal(insurance),
-        "second_loss": decimal(second),
-    }
+    return risk_views.insurance(call.session.venue.core.world)
 
 
 @method("public/get_signed_feeds", Nothing)
 async def get_signed_feeds(call: Call, params: Nothing) -> dict[str, Any]:
-    """The prices of the newest round, as the quorum signed them."""
+    """The prices of the newest round, as the quorum signed them, and which nodes did."""
     venue = call.session.venue
-    world = venue.core.world
-    feeds = {i.feed for i in venue.parameters.instruments}
-    status = world.oracle.statuses[0]
-    return {
-        "round": status.round,
-        "timestamp": status.timestamp,
-        "feeds": [
-            {
-                "feed": feed,
-                "index_price": decimal(world.oracle.feeds[feed].index * ORACLE_UNIT),
-                "mark_price": decimal(world.oracle.feeds[feed].mark * ORACLE_UNIT),
-                "confidence": decimal(
-                    ppm_up(world.oracle.feeds[feed].confidence_ppm, PPM) * 10**12
-                ),
-                "timestamp": world.oracle.feeds[feed].timestamp,
-            }
-            for feed in sorted(feeds)
-        ],
-    }
+    return risk_views.signed_feeds(venue.core.world, venue.parameters, venue.venue_feeds.newest)
 
 
 @method("public/get_liquidatable", Underwater, cost=20)
@@ -287,15 +247,7 @@ async def get_liquidatable(call: Call, params: Underwater) -> list[dict[str, Any
         if missing > 0:
             found.append((missing, account, check))
     found.sort(key=lambda item: item[:2], reverse=True)
-    return [
-        {
-            "account": f"0x{account:064x}",
-            "equity": decimal(check.equity),
-            "maintenance_margin": decimal(check.valuation.margin_maintenance),
-            "in_auction": check.in_auction,
-        }
-        for _, account, check in found[: params.count]
-    ]
+    return [risk_views.liquidatable(account, check) for _, account, check in found[: params.count]]
 
 
 @method("private/get_forced_exit_data", ExitRequest, scope="read")

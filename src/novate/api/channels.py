@@ -16,6 +16,18 @@ from novate.errors import Rejected, UnknownChannel
 from novate.store.trades import RESOLUTIONS_S
 
 KINDS = (FUTURE, OPTION, SPOT, "any")
+# What concerns the venue as a whole, and one account's share of it (``venue_feeds.py``,
+# ``margin_feeds.py``).
+VENUE_CHANNELS = (
+    "auctions",
+    "insurance",
+    "margin.watch",
+    "oracle.feeds",
+    "risk_parameters",
+    "settlement.batches",
+    "trade_busts",
+)
+ACCOUNT_CHANNELS = ("user.margin", "user.settlement")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +91,8 @@ def parse(listings: Listings, name: str, account: int) -> Channel:
             return Channel(name, "index")
         case ["platform_state"]:
             return Channel(name, "platform_state")
+        case _ if name in VENUE_CHANNELS or (name in ACCOUNT_CHANNELS and account != 0):
+            return Channel(name, "numbered")
         case _:
             raise Rejected(UnknownChannel, name[:96])
 

@@ -240,8 +240,7 @@ class Host:
         self.api.figures = partial(host_says.figures, self)
         self.api.market.listings.recall(canonical(held))
         for record in held:
-            self.api.orders.follow(record)
-            self.api.volatility.follow(record)
+            self.api.recall(record)
             self.chain.follow(record)
         self.api.rfqs.keep(self.folder / "requests.jsonl")
         self.core.listeners.append(self.chain.follow)

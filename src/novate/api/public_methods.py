@@ -296,7 +296,8 @@ def recovered(digest: bytes, signature: str) -> str:
 @method("public/subscribe", Channels)
 async def subscribe(call: Call, params: Channels) -> list[str]:
     """Follow channels; all of them or none. Errors: ``UnknownChannel``."""
-    feeds, room = call.session.venue.feeds, call.session.venue.rfqs
+    venue = call.session.venue
+    feeds, room = venue.feeds, venue.rfqs
     if len(params.channels) > 500:
         raise bad("channels", "must be at most 500")
     for channel in params.channels:
@@ -304,6 +305,7 @@ async def subscribe(call: Call, params: Channels) -> list[str]:
     for channel in params.channels:
         feeds.subscribe(call.session, channel)
         room.greet(call.session, channel)
+        venue.greet(call.session, channel)
     return params.channels
 
 

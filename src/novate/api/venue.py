@@ -14,20 +14,30 @@ from typing import Any
 from novate.api.account_feeds import AccountFeeds
 from novate.api.core import Core
 from novate.api.feeds import Feeds
+from novate.api.margin_feeds import MarginFeeds
 from novate.api.market import Market
 from novate.api.metrics import Part
 from novate.api.orders import Orders
+from novate.api.outlet import Outlet
+from novate.api.pending_changes import PendingChanges
 from novate.api.rfq_room import Room
-from novate.api.session import Limits
+from novate.api.session import Limits, Session
+from novate.api.settlement_fold import Settlements
 from novate.api.signatures import Signatures
 from novate.api.tokens import Tokens
+from novate.api.venue_feeds import VenueFeeds
 from novate.api.volatility_index import VolatilityIndex
 from novate.chain.deployment import Deployment
 from novate.config import Parameters
 from novate.services.gateway import Gateway
+from novate.services.indexer_chain import Contracts
 from novate.store.database import Database
 from novate.wire.records import (
     AnyRecord,
+    BatchClosed,
+    BatchSubmitted,
+    Busted,
+    ChainReorganised,
     ChainTransaction,
     Matched,
     OracleRound,
@@ -37,6 +47,11 @@ from novate.wire.records import (
 
 # Of an order alone: nothing is listed by it, nor priced.
 _ORDERS = frozenset({OrderPlaced, OrderDone})
+# What moves the venue as a whole: prices, settlement, the chain.
+_OF_VENUE = frozenset(
+    (OracleRound, BatchClosed, BatchSubmitted, Busted, ChainTransaction, ChainReorganised)
+)
+_OF_CHAIN = frozenset((ChainTransaction, ChainReorganised))
 # What a figure says, the name of its label, and its values.
 Figure = tuple[str, str, Mapping[str, float]]
 
@@ -61,6 +76,9 @@ class VenueApi:
     rfqs: Room = field(init=False)
     account_feeds: AccountFeeds = field(init=False)
     volatility: VolatilityIndex = field(init=False)
+    pending_changes: PendingChanges = field(init=False)
+    venue_feeds: VenueFeeds = field(init=False)
+    margin_feeds: MarginFeeds = field(init=False)
     cancels_with: set[int] = field(default_factory=set)
     tokens: Tokens = field(default_factory=Tokens)
     limits: Limits = field(default_factory=Limits)
@@ -83,10 +101,32 @@ class VenueApi:
             addresses = self.deployment.addresses
             self.orders.entries.auctioneer = bytes.fromhex(addresses["auctioneer"][2:])
             self.orders.entries.clearinghouse = bytes.fromhex(addresses["clearinghouse"][2:])
+        self._number_feeds()
         surfaces = self.deployment.addresses["surfaces"] if self.deployment else "0x"
         self.volatility = VolatilityIndex(bytes.fromhex(surfaces[2:]))
         self.core.listeners.append(self.follow)
         self.core.engine.book.warm()
+
+    def _number_feeds(self) -> None:
+        """The channels whose messages are numbered."""
+        outlet, deployment = Outlet(self.feeds.followers), self.deployment
+        contracts = Contracts(deployment) if deployment is not None else None
+        window = self.parameters.timelock_local.window_seconds
+        self.pending_changes = PendingChanges(deployment, window)
+        settlements = Settlements(self.orders, contracts)
+        self.venue_feeds = VenueFeeds(self.market, outlet, settlements, self.pending_changes)
+        self.margin_feeds = MarginFeeds(self.market, outlet)
+
+    def greet(self, session: Session, channel: str) -> None:
+        """Begin a subscription to a channel whose messages are numbered."""
+        self.venue_feeds.greet(session, channel)
+        self.margin_feeds.greet(session, channel)
+
+    def recall(self, record: AnyRecord) -> None:
+        """Take in a record from before the start; nobody is told."""
+        self.orders.follow(record)
+        self.volatility.follow(record)
+        self.venue_feeds.recall(record)
 
     def follow(self, record: AnyRecord) -> None:
         """Take in one durable record, then tell who follows it."""
@@ -99,7 +139,10 @@ class VenueApi:
             self.account_feeds.follow(record)
         if self.rfqs.desk.pending:
             self.rfqs.follow(record)
-        if kind is ChainTransaction:
+        if kind in _OF_VENUE:
+            self.venue_feeds.follow(record)
+            self.margin_feeds.follow(record)
+        if kind in _OF_CHAIN:
             self.volatility.follow(record)
 
     def _take_in(self, record: AnyRecord) -> tuple[int, int]:

@@ -22,6 +22,16 @@ if TYPE_CHECKING:
     from novate.model.state import World
 
 THOUSAND_USD = 1000 * WAD
+# What governance may set, at most once a day; of the scan range a day's factor, too.
+SCAN_RANGE_BOUNDS_PPM = (10_000, 900_000)
+SCAN_RANGE_STEP_PPM = (980_000, 1_100_000)
+LIQUIDITY_PPM_MAX = 500_000
+HAIRCUT_PPM_MAX = 900_000
+INTEREST_E5_MAX = 50_000
+CREDIT_PERMILLE_MAX = 1_000
+INITIAL_RATIO_BOUNDS_PPM = (1_100_000, 2_000_000)
+CREDIT_CAP_MAX = 100_000_000 * WAD
+STALE_DRIFT_BOUNDS_PPM_S = (10, 1_000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,20 +166,21 @@ def set_parameters(world: World, caller: str, underlying: int, new: RiskParamete
     require(caller == world.addresses["timelock"], errors.NotAuthorized)
     in_bounds = (
         underlying < limits.UNDERLYINGS_MAX
-        and 10_000 <= new.psr_target <= 900_000
+        and SCAN_RANGE_BOUNDS_PPM[0] <= new.psr_target <= SCAN_RANGE_BOUNDS_PPM[1]
         and new.liquidity_low < new.liquidity_high
-        and new.liquidity_max <= 500_000
-        and new.haircut_maintenance <= new.haircut_initial <= 900_000
+        and new.liquidity_max <= LIQUIDITY_PPM_MAX
+        and new.haircut_maintenance <= new.haircut_initial <= HAIRCUT_PPM_MAX
         and new.interest_low < new.interest_high
-        and new.interest_max <= 50_000
-        and new.credit <= 1000
+        and new.interest_max <= INTEREST_E5_MAX
+        and new.credit <= CREDIT_PERMILLE_MAX
     )
     require(in_bounds, errors.OutOfBounds)
     old = world.risk.parameters[underlying]
     psr_from = new.psr_target
     if old.psr_target != 0:
         psr_from = old.psr_target
-        slow = ppm_up(psr_from, 980_000) <= new.psr_target <= ppm_down(psr_from, 1_100_000)
+        low, high = SCAN_RANGE_STEP_PPM
+        slow = ppm_up(psr_from, low) <= new.psr_target <= ppm_down(psr_from, high)
         require(slow and world.now >= old.psr_set_at + DAY_S, errors.TooFast)
     stored = replace(new, psr_from=psr_from, psr_set_at=world.now)
     world.risk.earlier[underlying] = old if old.psr_target != 0 else stored
@@ -183,9 +194,9 @@ def set_globals(world: World, caller: str, new: RiskGlobals) -> None:
     """
     require(caller == world.addresses["timelock"], errors.NotAuthorized)
     in_bounds = (
-        1_100_000 <= new.initial_ratio_ppm <= 2_000_000
-        and new.credit_cap <= 100_000_000 * WAD
-        and 10 <= new.stale_drift_ppm_s <= 1000
+        INITIAL_RATIO_BOUNDS_PPM[0] <= new.initial_ratio_ppm <= INITIAL_RATIO_BOUNDS_PPM[1]
+        and new.credit_cap <= CREDIT_CAP_MAX
+        and STALE_DRIFT_BOUNDS_PPM_S[0] <= new.stale_drift_ppm_s <= STALE_DRIFT_BOUNDS_PPM_S[1]
     )
     require(in_bounds, errors.OutOfBounds)
     old = world.risk.globals

@@ -22,7 +22,7 @@ from novate.wire.records import (
 )
 
 DELAY_MS_MAX = 50
-_SETTLED = keccak(b"BatchSettled(address,uint256,uint256,uint256)")
+SETTLED = keccak(b"BatchSettled(address,uint256,uint256,uint256)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,7 @@ def settled_by(record: ChainTransaction) -> frozenset[int]:
     """The sequences that a transaction to the Exchange has settled, as its own log says."""
     found: set[int] = set()
     for address, topics, data in record.events:
-        if address == record.contract and topics[:1] == [_SETTLED] and len(data) == 96:
+        if address == record.contract and topics[:1] == [SETTLED] and len(data) == 96:
             first, _, bitmap = (int.from_bytes(data[i : i + 32], "big") for i in (0, 32, 64))
             found |= {first + place for place in range(256) if bitmap >> place & 1}
     return frozenset(found)

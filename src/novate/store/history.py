@@ -6,6 +6,7 @@ to an oracle unit. Everything else is exact.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -181,26 +182,27 @@ def get_auctions(
         query = query.where(table.c.account == names.account(account))
     keys = table.c.block, table.c.position, table.c.part
     rows, more = fetch(connection, query, keys, table.c.timestamp, page, 1000)
-    made = [
-        AuctionEvent(
-            id=f"{row.block}.{row.position}.{row.part}",
-            timestamp=row.timestamp * 1000,
-            event=row.event,
-            account=row.account,
-            transaction=row.transaction,
-            bidder=row.bidder,
-            equity=_money(row.equity),
-            maintenance_margin=_money(row.margin),
-            fraction_ppm=row.fraction_ppm,
-            discount_ppm=row.discount_ppm,
-            reward=_money(row.reward),
-            fee=_money(row.fee),
-            amount=_money(row.amount),
-            layer=row.layer,
-        )
-        for row in rows
-    ]
-    return Answer(made, more)
+    return Answer([auction_event(dict(row._mapping)) for row in rows], more)
+
+
+def auction_event(row: Mapping[str, Any]) -> AuctionEvent:
+    """One row of ``auction_events`` as clients see it."""
+    return AuctionEvent(
+        id=f"{row['block']}.{row['position']}.{row['part']}",
+        timestamp=row["timestamp"] * 1000,
+        event=row["event"],
+        account=row["account"],
+        transaction=row["transaction"],
+        bidder=row["bidder"],
+        equity=_money(row["equity"]),
+        maintenance_margin=_money(row["margin"]),
+        fraction_ppm=row["fraction_ppm"],
+        discount_ppm=row["discount_ppm"],
+        reward=_money(row["reward"]),
+        fee=_money(row["fee"]),
+        amount=_money(row["amount"]),
+        layer=row["layer"],
+    )
 
 
 def _money(value: int | None) -> str | None:
