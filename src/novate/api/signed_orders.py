@@ -7,7 +7,7 @@ integers without rounding; what does not fit is refused by its field.
 
 from __future__ import annotations
 
-import re
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any, Literal, Protocol
 
@@ -29,7 +29,7 @@ LABEL_MAX = 64
 LOTS_MAX = 2**43 - 1
 MONEY_MAX = 2**128 - 1
 BITS = {"nonce": 64, "expiry": 40, "revision": 16, "exclusive_until": 40}
-_SIGNATURE = re.compile("(?:0x)?([0-9a-fA-F]{64})([0-9a-fA-F]{64})")
+SIGNATURE_BYTES = 64
 OrderType = Literal["limit", "stop_limit", "take_limit", "stop_market", "take_market"]
 SelfTrading = Literal["cancel_maker", "reject_taker", "cancel_both"]
 
@@ -89,12 +89,17 @@ class SentOrder(Protocol):
 
 def signed_order(call: Call, params: PlaceOrder, sells: bool, own: bool = True) -> SignedOrder:
     """The order that was signed, from what was sent. Errors: ``InvalidField``, those of names."""
+    order = order_of(call, params, sells, own)
+    return SignedOrder(order, *signature_words("signature", params.signature))
+
+
+def order_of(call: Call, params: PlaceOrder, sells: bool, own: bool = True) -> Order:
+    """The order that is said to be signed. Errors: ``InvalidField``, those of names."""
     session = call.session
     account = parse_account(params.account) if params.account else session.account
     require(account == session.account or not own, errors.NotOwner)
     checked_label(params.label)
-    order = order_sent(session.venue.market, account, params, sells)
-    return SignedOrder(order, *signature_words("signature", params.signature))
+    return order_sent(session.venue.market, account, params, sells)
 
 
 def checked_label(text: str) -> str:
@@ -145,10 +150,21 @@ def _require_widths(params: SentOrder) -> None:
 @lru_cache(256)  # all orders of a tree share one
 def signature_words(field: str, text: str) -> tuple[int, int]:
     """A compact signature's words. Errors: ``InvalidField``."""
-    found = _SIGNATURE.fullmatch(text)
-    if found is None:
+    raw = signature_bytes(field, text)
+    return int.from_bytes(raw[:32], "big"), int.from_bytes(raw[32:], "big")
+
+
+def signature_bytes(field: str, text: str) -> bytes:
+    """A compact signature: r, then s with its parity. Errors: ``InvalidField``."""
+    digits = text.removeprefix("0x")
+    raw = b""
+    if len(digits) == 2 * SIGNATURE_BYTES:
+        with suppress(ValueError):
+            raw = bytes.fromhex(digits)
+    # hexadecimal text may have spaces: then there are fewer bytes
+    if len(raw) != SIGNATURE_BYTES:
         raise bad(field, "must be 0x and 128 hexadecimal digits: r, then s with its parity")
-    return int(found[1], 16), int(found[2], 16)
+    return raw
 
 
 def _within(name: str, value: int, most: int) -> int:

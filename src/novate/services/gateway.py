@@ -18,6 +18,7 @@ from novate.limits import SIGNATURE_BLOB_BYTES_MAX
 from novate.model.order import ZERO_ADDRESS, Order
 from novate.wire import bulk, eip712
 from novate.wire.bulk import COMPACT_BYTES, BulkOrders
+from novate.wire.eip712 import address_bytes
 from novate.wire.order import SignedOrder
 from novate.wire.records import CancelRequested, OrderPlaced
 
@@ -112,19 +113,33 @@ class Gateway:
 
         Errors: ``BadSignature`` unless that is its owner or a session key.
         """
-        order = signed.order
-        self._require_known(order, signer)
         if signed.blob is not None:
             signature = signed.blob
         elif signed.bulk is not None:
             signature = signed.bulk.encode()
         else:
             signature = signed.r.to_bytes(32, "big") + signed.vs.to_bytes(32, "big")
+        said = received_ms, fill_or_kill, self_trade, label
+        return self.placed(signed.order, digest, signature, signer, *said)
+
+    def placed(
+        self,
+        order: Order,
+        digest: bytes,
+        signature: bytes,
+        signer: str,
+        received_ms: int,
+        fill_or_kill: bool = False,
+        self_trade: str = SelfTrade.CANCEL_MAKER,
+        label: str = "",
+    ) -> OrderPlaced:
+        """The same of a signature as a record carries it."""
+        self._require_known(order, signer)
         return OrderPlaced(
             digest=digest,
             order=record_of(order),
             signature=signature,
-            signer=bytes.fromhex(signer[2:]),
+            signer=address_bytes(signer),
             received_ms=received_ms,
             fill_or_kill=fill_or_kill,
             self_trade=self_trade,
