@@ -8,12 +8,13 @@ connections it is sent; until its signer is known, whoever sent it may leave and
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
-from novate.api.core import Answer, heard
+from novate.api.core import Answer
 from novate.api.orders import OrderState
 from novate.api.rpc import Call, Told
 from novate.api.signed_orders import PlaceOrder, instructed, order_of, signature_bytes
@@ -56,12 +57,12 @@ class Placing:
             command = self._command(signer)
             known = venue.orders.by_digest.get(self._digest)
             if known is None:
-                under_way = entering(venue, self._digest, command)
-                under_way.add_done_callback(self._entered)
-            else:
-                told(outcome_of(venue, known, self._digest))
+                enter(venue, self._digest, command, self._entered)
+                return
+            outcome: object = outcome_of(venue, known, self._digest)
         except Exception as refused:
-            told(refused)
+            outcome = refused
+        told(outcome)
 
     def _command(self, signer: str) -> AnyRecord:
         """What enters the journal. Errors: those of the gateway, ``InvalidField``."""
@@ -83,13 +84,16 @@ class Placing:
     def _entered(self, answer: Answer) -> None:
         """It is durable, or was refused."""
         told, venue = self._told, self._call.session.venue
+        answer.exception()  # it was heard, though nobody may wait any more
         if told is None:
             return
         try:
             require_entered(answer)
-            told(outcome_of(venue, venue.orders.by_digest[self._digest], self._digest))
+            known = venue.orders.by_digest[self._digest]
+            outcome: object = outcome_of(venue, known, self._digest)
         except Exception as refused:
-            told(refused)
+            outcome = refused
+        told(outcome)
 
 
 async def place(
@@ -101,6 +105,8 @@ async def place(
     found: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
 
     def told(outcome: Any) -> None:
+        if found.done():
+            return  # who asked has left
         if isinstance(outcome, Exception):
             found.set_exception(outcome)
         else:
@@ -129,20 +135,23 @@ def taken_by(venue: VenueApi, state: OrderState, digest: bytes) -> list[dict[str
     return found[::-1]
 
 
-def entering(venue: VenueApi, digest: bytes, command: AnyRecord) -> Answer:
-    """The one entry of what a digest names, which all who send it meanwhile wait for; it is under
-    way until it is durable or refused, whoever still waits. Not to be cancelled.
+def enter(
+    venue: VenueApi, digest: bytes, command: AnyRecord, told: Callable[[Answer], None]
+) -> None:
+    """The one entry of what a digest names, whose answer all are told who send it meanwhile; it is
+    under way until it is durable or refused, whoever still waits.
     """
     under_way = venue.placing.get(digest)
-    if under_way is None:
-        under_way = venue.placing[digest] = venue.core.begin([command])
+    if under_way is not None:
+        under_way.add_done_callback(told)
+        return
 
-        def over(answer: Answer) -> None:
-            del venue.placing[digest]
-            answer.exception()  # it was heard, though nobody may wait any more
+    def over(answer: Answer) -> None:
+        del venue.placing[digest]
+        told(answer)
 
-        under_way.add_done_callback(over)
-    return under_way
+    under_way = venue.placing[digest] = venue.core.begin([command])
+    under_way.add_done_callback(over)
 
 
 def require_entered(answer: Answer) -> None:
@@ -154,6 +163,12 @@ def require_entered(answer: Answer) -> None:
 
 async def entered(venue: VenueApi, digest: bytes, command: AnyRecord) -> None:
     """Enter what a digest names, and wait until it is durable. Errors: why it is not."""
-    under_way = entering(venue, digest, command)
-    await heard(under_way)
-    require_entered(under_way)
+    heard: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+
+    def told(answer: Answer) -> None:
+        answer.exception()  # it was heard, though nobody may wait any more
+        if not heard.done():
+            heard.set_result(answer)
+
+    enter(venue, digest, command, told)
+    require_entered(await heard)

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Annotated, Any, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, Protocol
 
 import msgspec
 
@@ -58,8 +58,7 @@ class Parameters(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """Base of every method's parameters: an unknown one is refused by its name."""
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """One call of a method: who asks, when it came (unix microseconds)."""
 
     session: Session
@@ -92,6 +91,7 @@ class Method:
     scope: str
     cost: int
     begin: Begin | None = None
+    is_cancel: bool = False  # it has credits of its own
 
 
 METHODS: dict[str, Method] = {}
@@ -110,7 +110,8 @@ def method(
 
     def keep(handler: Handler) -> Handler:
         assert name not in METHODS, name
-        METHODS[name] = Method(name, parameters, handler, scope, cost, begin)
+        is_cancel = name.startswith(("private/cancel", "private/disable_cancel"))
+        METHODS[name] = Method(name, parameters, handler, scope, cost, begin, is_cancel)
         return handler
 
     return keep
@@ -228,7 +229,12 @@ async def answer(session: Session, request: Request, us_in: int | None = None) -
     """Carry out a request; the bytes of its answer."""
     told: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
     start = us_in if us_in is not None else now_us()
-    under_way = begin(session, request, start, told.set_result)
+
+    def tell(reply: bytes) -> None:
+        if not told.done():
+            told.set_result(reply)
+
+    under_way = begin(session, request, start, tell)
     try:
         return await told
     finally:
@@ -275,8 +281,10 @@ def admitted(session: Session, name: str) -> Method:
         raise Rejected(UnknownMethod, name[:64])
     session.spend(found)
     if found.scope:
-        require(session.account != 0, NotAuthenticated)
-        require(found.scope in session.scopes, ScopeMissing, found.scope)
+        if session.account == 0:
+            raise Rejected(NotAuthenticated)
+        if found.scope not in session.scopes:
+            raise Rejected(ScopeMissing, found.scope)
         # a session key may have expired or been removed since the login
         session.venue.gateway.require_signs_for(session.account, session.signer)
     return found

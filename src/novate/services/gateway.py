@@ -15,7 +15,7 @@ from novate.engine.matching import SelfTrade
 from novate.engine.orders import record_of
 from novate.errors import require
 from novate.limits import SIGNATURE_BLOB_BYTES_MAX
-from novate.model.order import ZERO_ADDRESS, Order
+from novate.model.order import ZERO_ADDRESS, Order, owner_address
 from novate.wire import bulk, eip712
 from novate.wire.bulk import COMPACT_BYTES, BulkOrders
 from novate.wire.eip712 import address_bytes
@@ -169,13 +169,13 @@ class Gateway:
 
     def require_signs_for(self, account: int, signer: str) -> None:
         """The owner, or a live session key of any scope. Errors: ``BadSignature``."""
-        owner = f"0x{account >> 96:040x}"
-        require(signer == owner or self._is_key(account, signer), errors.BadSignature)
+        known = signer == owner_address(account) or self._is_key(account, signer)
+        require(known, errors.BadSignature)
 
     def require_cancels_for(self, account: int, signer: str) -> None:
         """The owner, or a live session key with the cancel scope. Errors: ``SessionKeyScope``."""
-        owner = f"0x{account >> 96:040x}"
-        require(signer == owner or self._may_cancel(account, signer), errors.SessionKeyScope)
+        known = signer == owner_address(account) or self._may_cancel(account, signer)
+        require(known, errors.SessionKeyScope)
 
     def _require_known(self, order: Order, signer: str) -> None:
         known = signer != "" and (signer == order.owner or self._may_sign(order, signer))
