@@ -300,7 +300,7 @@ def test_hundreds_of_broken_http_requests(venue: Venue) -> None:
 def test_whoever_asks_nothing_is_let_go(venue: Venue, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server, "FIRST_REQUEST_SECONDS", 1.0)
     monkeypatch.setattr(server, "BODY_SECONDS", 1.0)
-    monkeypatch.setattr(server, "PING_SECONDS", 1.0)
+    monkeypatch.setattr(connection, "PING_SECONDS", 1.0)
     halves = (
         b"",
         b"GET /ws/api/v1 HTT",

@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from novate import errors
-from novate.api.private_methods import held_by, place
+from novate.api.placing import place
+from novate.api.private_methods import held_by
 from novate.api.rejections import bad
 from novate.api.rpc import Call, method
 from novate.api.signed_orders import PlaceOrder, signed_order

@@ -1,150 +1,301 @@
 """One client's WebSocket: requests in, replies and notifications out, until either side ends it.
 
-Owns: the outbox (bounded in messages and bytes; a client that lets it fill is cut off with a
-reason), heartbeats, and what happens when a connection ends. Requests of one connection are
-answered in their order.
+Owns: the inbox (requests of one connection are carried out one at a time, and answered, in their
+order; who sends faster is read no further), the outbox (bounded in messages and bytes; a client
+that lets it fill is cut off with a reason), pings, heartbeats, and what happens when a connection
+ends. Frames are picows's: here they become messages. There is no task for a connection, nor for a
+message: a frame calls, a reply is written.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections import deque
+from collections.abc import Callable
 
-from aiohttp import WSCloseCode, WSMsgType, web
+from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport
 
 from novate.api import private_methods, rpc
-from novate.api.rpc import now_us
+from novate.api.rpc import MESSAGE_BYTES_MAX, now_us
 from novate.api.session import OUTBOX_BYTES_MAX, OUTBOX_MAX, Session
 from novate.api.venue import VenueApi
 from novate.errors import Rejected
 
-CLOSE_SECONDS = 5.0
+CLOSE_SECONDS = 5.0  # how long a client may take to take leave
+PING_SECONDS = 30.0  # a connection that does not answer a ping within half of it is closed
+INBOX_MAX = 64  # messages, beyond which no more are read
+INBOX_BYTES_MAX = MESSAGE_BYTES_MAX
+PARTS_MAX = 64  # of a message
 _LOG = logging.getLogger("novate.api")
 End = tuple[WSCloseCode, bytes]
 SLOW: End = (WSCloseCode.POLICY_VIOLATION, b"SlowConsumer: read faster or follow less")
 STOPS: End = (WSCloseCode.GOING_AWAY, b"VenueStops: connect again soon")
 SILENT: End = (WSCloseCode.POLICY_VIOLATION, b"the heartbeat's test_request was not answered")
+_TOO_BIG: End = (WSCloseCode.MESSAGE_TOO_BIG, b"")
+_NO_TEXT: End = (WSCloseCode.INVALID_TEXT, b"")
+_BROKEN: End = (WSCloseCode.PROTOCOL_ERROR, b"")
+_FAULT: End = (WSCloseCode.INTERNAL_ERROR, b"")
+_TEXT, _BINARY, _MORE = WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.CONTINUATION
+_PING, _PONG = WSMsgType.PING, WSMsgType.PONG
 
 
-class Connection:
-    """A WebSocket with its session and outbox."""
+class Connection(WSListener):
+    """A WebSocket with its session, inbox and outbox; ``gone`` is called once it is no more."""
 
-    def __init__(self, venue: VenueApi, socket: web.WebSocketResponse, address: str = "") -> None:
-        self.socket = socket
+    def __init__(self, venue: VenueApi, address: str, gone: Callable[[Connection], None]) -> None:
         self.session = Session(venue, self.push, address=address)
-        self.heard = asyncio.get_running_loop().time()
+        self.transport: WSTransport | None = None
+        self.leaving: asyncio.Task[None] | None = None
+        self._gone = gone
+        self._loop = asyncio.get_running_loop()
+        self._heard = self._spoke = self._loop.time()  # the last frame; the last request
+        self._pinged = self._tested = -1.0  # when a ping, a test_request that is open went out
+        self._pong: bytes | None = None  # the last ping that could not be answered yet
+        self._parts: list[bytes] = []  # of a message that is not whole yet
+        self._is_text = False
+        self._inbox: deque[bytes] = deque()
+        self._inbox_bytes = 0
+        self._under_way: rpc.Cancellable | None = None
+        self._busy = self._ended = self._cut = self._full = False
         self._outbox: deque[bytes] = deque()
-        self._bytes = 0
-        self._filled = asyncio.Event()
-        self._cut = asyncio.Event()
-        self._why = SLOW
+        self._outbox_bytes = 0
+        self._beats_s = 0
+        self._look_at: asyncio.TimerHandle | None = None
+        self._beat_at: asyncio.TimerHandle | None = None
+
+    # What picows calls
+
+    def on_ws_connected(self, transport: WSTransport) -> None:
+        """The handshake is over."""
+        self.transport = transport
+        self._look_at = self._loop.call_later(PING_SECONDS, self._look)
+
+    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        """One frame, whole and unmasked."""
+        try:
+            self._frame(transport, frame)
+        except Exception:
+            self.session.venue.faults += 1
+            _LOG.exception("a connection failed")
+            self._close(_FAULT)
+
+    def on_ws_disconnected(self, transport: WSTransport) -> None:
+        """The connection is lost, or was closed."""
+        self._finish()
+        if self._look_at is not None:
+            self._look_at.cancel()
+        self._gone(self)
+
+    def pause_writing(self) -> None:
+        """The client reads slower than we write: what follows waits in the outbox."""
+        self._full = True
+
+    def resume_writing(self) -> None:
+        """It has caught up."""
+        self._full = False
+        transport, outbox = self.transport, self._outbox
+        assert transport is not None
+        if self._pong is not None and not self._ended:
+            transport.send_pong(self._pong)
+            self._pong = None
+        while outbox and not self._full:
+            message = outbox.popleft()
+            self._outbox_bytes -= len(message)
+            transport.send(_TEXT, message)
+
+    # In
+
+    def _frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        kind = frame.msg_type
+        self._heard = self._loop.time()
+        if kind is WSMsgType.CLOSE:
+            self._left(transport, frame)
+        elif self._ended or self._cut:
+            return
+        elif frame.rsv1 or frame.rsv2 or frame.rsv3:
+            self._close(_BROKEN)
+        elif kind is _PING:
+            payload = frame.get_payload_as_bytes()
+            if self._full:
+                self._pong = payload
+            else:
+                transport.send_pong(payload)
+        elif kind is not _PONG:
+            self._data(kind, frame.get_payload_as_bytes(), bool(frame.fin))
+
+    def _data(self, kind: WSMsgType, payload: bytes, is_last: bool) -> None:
+        """A message, or a part of one."""
+        if (kind is _MORE) != bool(self._parts):
+            self._close(_BROKEN)
+        elif is_last and kind is not _MORE:
+            self._message(payload, kind is _TEXT)
+        else:
+            if kind is not _MORE:
+                self._is_text = kind is _TEXT
+            self._parts.append(payload)
+            if len(self._parts) > PARTS_MAX or sum(map(len, self._parts)) > MESSAGE_BYTES_MAX:
+                self._close(_TOO_BIG)
+            elif is_last:
+                whole, self._parts = b"".join(self._parts), []
+                self._message(whole, self._is_text)
+
+    def _message(self, raw: bytes, is_text: bool) -> None:
+        """A whole message: served at once, or behind those before it."""
+        if is_text and not raw.isascii():
+            try:
+                raw.decode()
+            except UnicodeDecodeError:
+                self._close(_NO_TEXT)
+                return
+        self._spoke = self._heard
+        if not (self._busy or self._inbox):
+            self._serve(raw)
+            return
+        self._inbox.append(raw)
+        self._inbox_bytes += len(raw)
+        if self._is_crowded():
+            self._reading(False)
+
+    def _is_crowded(self) -> bool:
+        return len(self._inbox) > INBOX_MAX or self._inbox_bytes > INBOX_BYTES_MAX
+
+    def _reading(self, goes_on: bool) -> None:
+        """Let the client go on sending, or not."""
+        assert self.transport is not None
+        raw = self.transport.underlying_transport
+        if raw.is_closing() or raw.is_reading() == goes_on:
+            return
+        if goes_on:
+            raw.resume_reading()
+        else:
+            raw.pause_reading()
+
+    def _serve(self, raw: bytes) -> None:
+        """Carry out one request; its reply may come at once or later."""
+        start, self._busy = now_us(), True
+        try:
+            request = rpc.read(raw)
+        except Rejected as rejected:
+            self._reply(rpc.refused(self.session, rejected, start))
+            return
+        self._under_way = rpc.begin(self.session, request, start, self._reply)
+        if not self._busy:
+            self._under_way = None  # it was answered at once
+
+    def _reply(self, reply: bytes) -> None:
+        self._busy, self._under_way = False, None
+        self.push(reply)
+        if self.session.heartbeat_s != self._beats_s:
+            self._beat_anew()
+        if self._inbox:
+            self._loop.call_soon(self._next)
+
+    def _next(self) -> None:
+        """The request that has waited longest."""
+        if self._busy or not self._inbox:
+            return
+        raw = self._inbox.popleft()
+        self._inbox_bytes -= len(raw)
+        if not self._is_crowded():
+            self._reading(True)
+        self._serve(raw)
+
+    # Out
+
+    def push(self, message: bytes) -> None:
+        """Send a message, or queue it; a client whose outbox is full is cut off."""
+        if self._ended or self._cut:
+            return
+        if not self._full:
+            assert self.transport is not None
+            self.transport.send(_TEXT, message)
+        elif len(self._outbox) >= OUTBOX_MAX or self._outbox_bytes >= OUTBOX_BYTES_MAX:
+            # soon: who pushes goes through the followers, of whom this is one
+            self._cut = True
+            self._loop.call_soon(self.end, SLOW)
+        else:
+            self._outbox.append(message)
+            self._outbox_bytes += len(message)
+
+    # Life and end
+
+    def _look(self) -> None:
+        """Ping who has been silent; let go of who has not answered."""
+        assert self.transport is not None
+        now, wait = self._loop.time(), PING_SECONDS
+        if self._is_crowded():
+            self._heard = now  # it is we who do not listen
+        if self.transport.is_close_frame_sent or self._pinged > self._heard:
+            self.transport.disconnect(graceful=False)
+            return
+        if now - self._heard >= PING_SECONDS:
+            self.transport.send_ping()
+            self._pinged, wait = now, PING_SECONDS / 2
+        else:
+            wait -= now - self._heard
+        self._look_at = self._loop.call_later(wait, self._look)
+
+    def _beat_anew(self) -> None:
+        """The client has asked for heartbeats, or for no more."""
+        self._beats_s, self._tested = self.session.heartbeat_s, -1.0
+        if self._beat_at is not None:
+            self._beat_at.cancel()
+        self._beat_at = self._loop.call_later(self._beats_s, self._beat) if self._beats_s else None
+
+    def _beat(self) -> None:
+        """A heartbeat; the end if the one before wanted an answer and had none."""
+        if self._tested > self._spoke:
+            self.end(SILENT)
+            return
+        now = self._loop.time()
+        is_silent = now - self._spoke >= self._beats_s
+        self._tested = now if is_silent else -1.0
+        self._beat_at = self._loop.call_later(self._beats_s, self._beat)
+        self.push(rpc.heartbeat("test_request" if is_silent else "heartbeat"))
 
     def end(self, why: End) -> None:
         """Let go of the client, for this reason."""
-        self._why = why
-        self._cut.set()
+        if not self._ended:
+            self.session.venue.cut_off[why[1].split(b":")[0].decode()] += 1
+            self._close(why)
 
-    def push(self, message: bytes) -> None:
-        """Queue a message; a client whose outbox is full is cut off."""
-        if self._cut.is_set():
-            return
-        full = len(self._outbox) >= OUTBOX_MAX or self._bytes >= OUTBOX_BYTES_MAX
-        if full:
-            self._cut.set()
-            return
-        self._outbox.append(message)
-        self._bytes += len(message)
-        self._filled.set()
-
-    async def serve(self, request: web.Request) -> None:
-        """Read, answer, write, beat; then clean up."""
-        parts = (self._read(), self._write(), self._beat(), self._until_cut())
-        tasks: list[asyncio.Task[End | None]] = [asyncio.create_task(part) for part in parts]
-        reason: End | None = None
-        try:
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            reason = next((r for task in done if (r := _ended(task)) is not None), None)
-        finally:
-            self._cut.set()
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            self.session.venue.feeds.leave(self.session)
-            self._outbox.clear()
-            await self._leave()
-            if reason is not None:
-                self.session.venue.cut_off[reason[1].split(b":")[0].decode()] += 1
-                await self._close(request, reason)
-
-    async def _close(self, request: web.Request, reason: End) -> None:
+    def _close(self, why: End) -> None:
         """Say why, then let go, whether or not the client reads it."""
-        with contextlib.suppress(TimeoutError, ConnectionError):
-            closing = self.socket.close(code=reason[0], message=reason[1])
-            await asyncio.wait_for(closing, CLOSE_SECONDS)
-        if request.transport is not None:
-            request.transport.abort()
+        self._finish()
+        transport = self.transport
+        if transport is not None and not transport.is_close_frame_sent:
+            transport.send_close(*why)
+            self._reading(True)  # its answer is wanted
+            self._loop.call_later(CLOSE_SECONDS, transport.disconnect, False)
 
-    async def _read(self) -> None:
-        while not self.socket.closed:
-            message = await self.socket.receive()
-            if message.type not in (WSMsgType.TEXT, WSMsgType.BINARY):
-                return
-            start = now_us()
-            self.heard = asyncio.get_running_loop().time()
-            try:
-                request = rpc.read(message.data)
-            except Rejected as rejected:
-                self.push(rpc.refused(self.session, rejected, start))
-                continue
-            self.push(await rpc.answer(self.session, request, start))
+    def _left(self, transport: WSTransport, frame: WSFrame) -> None:
+        """The client takes leave, or answers ours."""
+        self._finish()
+        if not transport.is_close_frame_sent:
+            transport.send_close(WSCloseCode.OK)
+            self._loop.call_later(CLOSE_SECONDS, transport.disconnect, False)
+        transport.disconnect()
 
-    async def _write(self) -> None:
-        while True:
-            while self._outbox:
-                message = self._outbox.popleft()
-                self._bytes -= len(message)
-                await self.socket.send_str(message.decode())
-            self._filled.clear()
-            await self._filled.wait()
-
-    async def _until_cut(self) -> End:
-        await self._cut.wait()
-        return self._why
-
-    async def _beat(self) -> End:
-        """Heartbeats, where the client has asked for them; ends if it answers none."""
-        clock = asyncio.get_running_loop().time
-        asked: float | None = None
-        while True:
-            seconds = self.session.heartbeat_s
-            await asyncio.sleep(seconds or 1)
-            if not self.session.heartbeat_s:
-                asked = None
-                continue
-            if asked is not None and self.heard < asked:
-                return SILENT
-            silent = clock() - self.heard >= seconds
-            asked = clock() if silent else None
-            self.push(rpc.heartbeat("test_request" if silent else "heartbeat"))
+    def _finish(self) -> None:
+        """Nothing more is done for the client; what was to be cancelled with it is."""
+        if self._ended:
+            return
+        self._ended = True
+        if self._beat_at is not None:
+            self._beat_at.cancel()
+        if self._under_way is not None:
+            self._under_way.cancel()  # an order whose signer is not known yet does not enter
+        for queue in (self._inbox, self._outbox, self._parts):
+            queue.clear()
+        session = self.session
+        session.venue.feeds.leave(session)
+        if session.cancels_at_end and session.account:
+            self.leaving = asyncio.ensure_future(self._leave())
 
     async def _leave(self) -> None:
         """Cancel what was to be cancelled with the connection."""
-        session = self.session
-        if not session.cancels_at_end or not session.account:
-            return
         try:
-            await private_methods.cancel_for(session, "all", 0)
+            await private_methods.cancel_for(self.session, "all", 0)
         except Rejected as rejected:
             _LOG.error("cancel on disconnect: %s", rejected)
-
-
-def _ended(task: asyncio.Task[End | None]) -> End | None:
-    """Why a part of the connection ended; a fault of the network is no more than an end."""
-    fault = task.exception()
-    if fault is None:
-        return task.result()
-    if not isinstance(fault, ConnectionError):
-        _LOG.error("a connection failed", exc_info=fault)
-    return None

@@ -365,19 +365,6 @@ class Core:
                 future.set_exception(Rejected(OutcomeUnknown))
 
 
-async def heard(answer: Answer) -> list[list[AnyRecord] | Rejected]:
-    """An answer that others wait for too: who gives up waiting leaves it as it is."""
-    mine = asyncio.get_running_loop().create_future()
-
-    def tell(_: Answer) -> None:
-        if not mine.done():
-            mine.set_result(None)
-
-    answer.add_done_callback(tell)
-    await mine
-    return answer.result()
-
-
 def _class_of(command: AnyRecord) -> tuple[str, int]:
     """A client's command's class, and how many may wait before it is refused."""
     if isinstance(command, CancelRequested):

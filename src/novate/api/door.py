@@ -71,15 +71,24 @@ class Refusal(asyncio.Protocol):
 
 
 class Door(web.TCPSite):
-    """A port where at most ``most`` may be connected at once."""
+    """A port where at most ``most`` may be connected at once; ``held`` says how many the server has
+    handed over, and counts no more.
+    """
 
-    __slots__ = ("_entering", "_most", "_refused", "_reply")
+    __slots__ = ("_entering", "_held", "_most", "_refused", "_reply")
 
     def __init__(
-        self, runner: web.AppRunner, host: str, port: int, most: int, reply: Callable[[], bytes]
+        self,
+        runner: web.AppRunner,
+        host: str,
+        port: int,
+        most: int,
+        held: Callable[[], int],
+        reply: Callable[[], bytes],
     ) -> None:
         super().__init__(runner, host, port, backlog=WAITING_MAX)
         self._most = most
+        self._held = held
         self._reply = reply
         self._refused: set[Refusal] = set()
         self._entering = 0  # let in, and not yet in the server's count
@@ -95,7 +104,7 @@ class Door(web.TCPSite):
     def _handler(self) -> asyncio.Protocol:
         server = self._runner.server
         assert server is not None
-        if len(server.connections) + self._entering >= self._most:
+        if len(server.connections) + self._held() + self._entering >= self._most:
             return Refusal(self._refused, self._reply)
         self._entering += 1
         # the loop connects who was let in at its next turn, after what is called at that

@@ -11,7 +11,8 @@ from typing import Any
 
 from novate import errors
 from novate.api.orders import OrderState
-from novate.api.private_methods import own_order, place
+from novate.api.placing import place
+from novate.api.private_methods import own_order
 from novate.api.rejections import bad
 from novate.api.rpc import Call, method
 from novate.api.signed_orders import PlaceOrder, signed_order

@@ -9,25 +9,21 @@ order sent again gets the first one's answer, never a second order.
 from __future__ import annotations
 
 import asyncio
-from itertools import takewhile
+from functools import partial
 from typing import TYPE_CHECKING, Any
-
-from msgspec.structs import replace
 
 from novate import errors
 from novate.api import positions
-from novate.api.core import Answer, heard
 from novate.api.orders import OrderState
-from novate.api.refusals import refusal
+from novate.api.placing import Placing, place
 from novate.api.rejections import bad
 from novate.api.rpc import Call, Parameters, method, now_us
-from novate.api.signed_orders import PlaceOrder, instructed, signed_order
+from novate.api.signed_orders import PlaceOrder
 from novate.errors import OrderNotFound, Rejected, require
-from novate.wire.records import AnyRecord, CancelRequested, OrderDone
+from novate.wire.records import CancelRequested, OrderDone
 
 if TYPE_CHECKING:
     from novate.api.session import Session
-    from novate.api.venue import VenueApi
 
 
 class OrderId(Parameters):
@@ -70,70 +66,13 @@ class Nothing(Parameters):
     """No parameters."""
 
 
-async def place(
-    call: Call, params: PlaceOrder, sells: bool, amends: bool = False
-) -> dict[str, Any]:
-    """Verify, enter, and say what became of it; a signed order enters once, however often and from
-    how many connections it is sent; ``amends``: in place of the open order of its nonce.
-
-    Errors: those of the gateway and the engine.
-    """
-    venue = call.session.venue
-    signed = signed_order(call, params, sells)
-    digest = venue.gateway.digest(signed.order)
-    signer = await venue.signatures.signer(digest, signed.r, signed.vs)
-    kill = params.time_in_force == "fill_or_kill"
-    now_ms = call.us_in // 1_000  # division: to milliseconds
-    command = venue.gateway.verified(
-        signed, digest, signer, now_ms, kill, params.self_trading, params.label
-    )
-    item = venue.market.named(params.instrument_name)
-    command = instructed(command, params, item.tick)
-    if amends:
-        command = replace(command, amends=True)
-    known = venue.orders.by_digest.get(digest)
-    if known is None:
-        await entered(venue, digest, command)
-        known = venue.orders.by_digest[digest]
-    if known.state == "rejected":
-        raise refusal(venue.market, known)
-    trades = taken_by(venue, known, digest) if known.filled else []
-    return {"order": venue.market.order(known), "trades": trades}
-
-
-def taken_by(venue: VenueApi, state: OrderState, digest: bytes) -> list[dict[str, Any]]:
-    """The trades that an order took, oldest first; none is older than the order itself."""
-    newest_first = reversed(venue.orders.by_instrument[state.terms.instrument])
-    since = takewhile(lambda trade: trade.timestamp_ms >= state.created_ms, newest_first)
-    found = [venue.market.trade(trade) for trade in since if trade.match.taker == digest]
-    return found[::-1]
-
-
-async def entered(venue: VenueApi, digest: bytes, command: AnyRecord) -> None:
-    """One entry of what a digest names, which all who send it meanwhile wait for; it is under way
-    until it is durable or refused, whoever still waits.
-    """
-    under_way = venue.placing.get(digest)
-    if under_way is None:
-        under_way = venue.placing[digest] = venue.core.begin([command])
-
-        def over(answer: Answer) -> None:
-            del venue.placing[digest]
-            answer.exception()  # it was heard, though nobody may wait any more
-
-        under_way.add_done_callback(over)
-    (found,) = await heard(under_way)
-    if isinstance(found, Rejected):
-        raise found
-
-
-@method("private/buy", PlaceOrder, scope="trade", cost=2)
+@method("private/buy", PlaceOrder, scope="trade", cost=2, begin=partial(Placing, sells=False))
 async def buy(call: Call, params: PlaceOrder) -> dict[str, Any]:
     """Buy."""
     return await place(call, params, sells=False)
 
 
-@method("private/sell", PlaceOrder, scope="trade", cost=2)
+@method("private/sell", PlaceOrder, scope="trade", cost=2, begin=partial(Placing, sells=True))
 async def sell(call: Call, params: PlaceOrder) -> dict[str, Any]:
     """Sell."""
     return await place(call, params, sells=True)

@@ -13,7 +13,8 @@ from typing import Any, Literal
 import msgspec
 
 from novate.api.numbers import Number, decimal, lots, positive_wad, price, wad
-from novate.api.private_methods import cancel_for, entered, require_cancels
+from novate.api.placing import entered
+from novate.api.private_methods import cancel_for, require_cancels
 from novate.api.refusals import refusal
 from novate.api.rejections import bad, error_object
 from novate.api.rpc import Call, Parameters, method, now_us

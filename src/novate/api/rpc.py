@@ -8,13 +8,14 @@ and a ``msgspec.Struct`` of parameters; what it raises as ``Rejected`` becomes t
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, Protocol
 
 import msgspec
 
@@ -57,26 +58,40 @@ class Parameters(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """Base of every method's parameters: an unknown one is refused by its name."""
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """One call of a method: who asks, when it came (unix microseconds)."""
 
     session: Session
     us_in: int
 
 
-Handler = Callable[[Call, Any], Awaitable[Any]]
+class Cancellable(Protocol):
+    """What is under way for somebody, until he leaves."""
+
+    def cancel(self) -> object:
+        """He has left: he is told nothing more."""
+        ...
+
+
+Told = Callable[[object], None]  # is told a result, or the exception instead of it, once
+Handler = Callable[[Call, Any], Coroutine[Any, Any, Any]]
+Begin = Callable[[Call, Any, Told], Cancellable]
 
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """A method: its name, parameters, the scope it needs ("" for none), and its cost in credits."""
+    """A method: its name, parameters, the scope it needs ("" for none), and its cost in credits.
+
+    ``begin`` does what ``handler`` does, without a task of its own to wait in.
+    """
 
     name: str
     parameters: type[Parameters]
     handler: Handler
     scope: str
     cost: int
+    begin: Begin | None = None
+    is_cancel: bool = False  # it has credits of its own
 
 
 METHODS: dict[str, Method] = {}
@@ -85,13 +100,18 @@ _ENCODER = msgspec.json.Encoder()
 
 
 def method(
-    name: str, parameters: type[Parameters], scope: str = "", cost: int = 1
+    name: str,
+    parameters: type[Parameters],
+    scope: str = "",
+    cost: int = 1,
+    begin: Begin | None = None,
 ) -> Callable[[Handler], Handler]:
     """Register the function below as a method."""
 
     def keep(handler: Handler) -> Handler:
         assert name not in METHODS, name
-        METHODS[name] = Method(name, parameters, handler, scope, cost)
+        is_cancel = name.startswith(("private/cancel", "private/disable_cancel"))
+        METHODS[name] = Method(name, parameters, handler, scope, cost, begin, is_cancel)
         return handler
 
     return keep
@@ -139,32 +159,121 @@ def named(text: str) -> str:
     return f"{name}: {rest.partition(' `')[0] if found.re is _OBJECT else rest}"
 
 
+class Reply(msgspec.Struct):
+    """What a request that succeeded gets; times in microseconds."""
+
+    jsonrpc: str
+    id: int | str | None
+    result: Any
+    usIn: int
+    usOut: int
+    usDiff: int
+    testnet: bool
+
+
+@dataclass(slots=True)
+class Asked:
+    """One request under way; ``reply`` gets the bytes of its answer."""
+
+    session: Session
+    request: Request
+    us_in: int
+    reply: Callable[[bytes], None]
+    began: float
+
+    def over(self, outcome: object) -> None:
+        """Answer with the result, or with the error behind an exception."""
+        session, request, us_in = self.session, self.request, self.us_in
+        count(session, request.method, self.began)
+        if not isinstance(outcome, Exception):
+            out = now_us()
+            times = us_in, out, out - us_in
+            done = Reply("2.0", request.id, outcome, *times, session.testnet)
+            try:
+                reply = _ENCODER.encode(done)
+            except (TypeError, ValueError, OverflowError) as fault:
+                outcome = fault  # a result that is no JSON
+            else:
+                self.reply(reply)
+                return
+        error = error_of(session, request.method, outcome)
+        self.reply(finish(session, {"jsonrpc": "2.0", "id": request.id, "error": error}, us_in))
+
+    def ended(self, task: asyncio.Task[Any]) -> None:
+        """The same of a task; one that was cancelled has nobody to answer."""
+        if not task.cancelled():
+            self.over(task.exception() or task.result())
+
+
+def begin(
+    session: Session, request: Request, us_in: int, reply: Callable[[bytes], None]
+) -> Cancellable | None:
+    """Carry out a request: ``reply`` is called once, now or later, with the bytes of the answer,
+    unless what is returned has been cancelled.
+    """
+    asked = Asked(session, request, us_in, reply, time.perf_counter())
+    try:
+        found = admitted(session, request.method)
+        params = typed(request.params, found.parameters)
+        if found.begin is not None:
+            return found.begin(Call(session, us_in), params, asked.over)
+        task = asyncio.ensure_future(found.handler(Call(session, us_in), params))
+    except Exception as refused:
+        asked.over(refused)
+        return None
+    task.add_done_callback(asked.ended)
+    return task
+
+
 async def answer(session: Session, request: Request, us_in: int | None = None) -> bytes:
-    """Carry out a request and encode its reply."""
+    """Carry out a request; the bytes of its answer."""
+    told: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
     start = us_in if us_in is not None else now_us()
-    reply = await outcome(session, request.method, request.params, start)
-    return finish(session, {"jsonrpc": "2.0", "id": request.id} | reply, start)
+
+    def tell(reply: bytes) -> None:
+        if not told.done():
+            told.set_result(reply)
+
+    under_way = begin(session, request, start, tell)
+    try:
+        return await told
+    finally:
+        if under_way is not None:
+            under_way.cancel()  # who asked may have left; of what is done, this changes nothing
 
 
 async def outcome(session: Session, name: str, params: object, us_in: int) -> dict[str, Any]:
-    """The result of a method, or its error; of a fault of ours nothing but that there was one."""
+    """The result of a method, or its error."""
     began = time.perf_counter()
     try:
-        return {"result": await dispatch(session, name, params, us_in)}
-    except Rejected as rejected:
-        return {"error": error_object(rejected)}
-    except Exception:
-        session.venue.faults += 1
-        _LOG.exception("method %s failed", name[:64])
-        return {"error": error_object(Rejected(InternalFault))}
+        found = admitted(session, name)
+        return {
+            "result": await found.handler(Call(session, us_in), typed(params, found.parameters))
+        }
+    except Exception as refused:
+        return {"error": error_of(session, name, refused)}
     finally:
-        label = name if name in METHODS else "unknown"
-        session.venue.requests[label] += 1
-        session.venue.seconds[label] += time.perf_counter() - began
+        count(session, name, began)
 
 
-async def dispatch(session: Session, name: str, params: object, us_in: int) -> Any:
-    """The result of a method. Errors: its own, ``UnknownMethod``, ``NotAuthenticated``,
+def error_of(session: Session, name: str, fault: Exception) -> dict[str, Any]:
+    """The error that is answered; of a fault of ours nothing but that there was one."""
+    if isinstance(fault, Rejected):
+        return error_object(fault)
+    session.venue.faults += 1
+    _LOG.error("method %s failed", name[:64], exc_info=fault)
+    return error_object(Rejected(InternalFault))
+
+
+def count(session: Session, name: str, began: float) -> None:
+    """Figures of a request that is answered."""
+    label = name if name in METHODS else "unknown"
+    session.venue.requests[label] += 1
+    session.venue.seconds[label] += time.perf_counter() - began
+
+
+def admitted(session: Session, name: str) -> Method:
+    """The method of a name, paid for. Errors: ``UnknownMethod``, ``NotAuthenticated``,
     ``ScopeMissing``, ``BadSignature``, ``TooManyRequests``.
     """
     found = METHODS.get(name)
@@ -172,11 +281,13 @@ async def dispatch(session: Session, name: str, params: object, us_in: int) -> A
         raise Rejected(UnknownMethod, name[:64])
     session.spend(found)
     if found.scope:
-        require(session.account != 0, NotAuthenticated)
-        require(found.scope in session.scopes, ScopeMissing, found.scope)
+        if session.account == 0:
+            raise Rejected(NotAuthenticated)
+        if found.scope not in session.scopes:
+            raise Rejected(ScopeMissing, found.scope)
         # a session key may have expired or been removed since the login
         session.venue.gateway.require_signs_for(session.account, session.signer)
-    return await found.handler(Call(session, us_in), typed(params, found.parameters))
+    return found
 
 
 def finish(session: Session, reply: dict[str, Any], us_in: int) -> bytes:

@@ -2,8 +2,8 @@
 clients).
 
 Owns: connections and their bounds: how many in all and from one address, bytes a message, how long
-one may take to ask, and how long a silent one is kept (pings go unanswered). No traceback reaches a
-peer.
+one may take to ask. HTTP is aiohttp's; a WebSocket is handed over (``handover.py``) to whom its
+frames go (``connection.py``). No traceback reaches a peer.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ from novate.api import (
 )
 from novate.api.connection import STOPS, Connection
 from novate.api.door import CONNECTIONS_MAX, CONNECTIONS_PER_ADDRESS_MAX, Door
+from novate.api.handover import hand_over, is_upgrade
 from novate.api.rpc import MESSAGE_BYTES_MAX, now_us
 from novate.api.session import Session
 from novate.api.venue import VenueApi
@@ -58,11 +59,11 @@ __all__ = [
     "user_history_methods",
 ]
 
-PING_SECONDS = 30.0  # a connection that does not answer a ping within half of it is closed
 FIRST_REQUEST_SECONDS = 10.0
 BODY_SECONDS = 10.0
 KEEP_ALIVE_SECONDS = 75.0
 STOP_SECONDS = 8.0  # how long an orderly end waits for requests under way
+LOOK_SECONDS = 0.01  # how often an orderly end looks whether the clients have left
 LINGER_SECONDS = 2.0  # how long the rest of a refused body is still read
 VERSIONS = ("v1", "v2")
 JSON = "application/json"
@@ -76,7 +77,10 @@ class Server:
     most: int = CONNECTIONS_MAX
     most_of_one: int = CONNECTIONS_PER_ADDRESS_MAX
     connections: Counter[str] = field(default_factory=Counter)
-    clients: set[Connection] = field(default_factory=set)
+    clients: set[Connection] = field(default_factory=set)  # WebSockets: aiohttp counts them no more
+    leaving: set[asyncio.Task[None]] = field(
+        default_factory=set
+    )  # their orders are being cancelled
     runner: web.AppRunner | None = None
     spoken: WeakKeyDictionary[asyncio.BaseTransport, float] = field(
         default_factory=WeakKeyDictionary
@@ -106,7 +110,8 @@ class Server:
         )
         await self.runner.setup()
         self.sweeper = asyncio.create_task(self._sweep())
-        await Door(self.runner, host, port, self.most, self._full).start()
+        held = self.clients.__len__
+        await Door(self.runner, host, port, self.most, held, self._full).start()
         return int(self.runner.addresses[0][1])
 
     async def stop(self) -> None:
@@ -115,10 +120,18 @@ class Server:
             switch.cancel()
         if self.sweeper is not None:
             self.sweeper.cancel()
-        for client in self.clients:
+        for client in tuple(self.clients):
             client.end(STOPS)
         if self.runner is not None:
             await self.runner.cleanup()
+        await self._until_left()
+
+    async def _until_left(self) -> None:
+        """Until every client is gone, and its orders with it where it wanted that."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(STOP_SECONDS):
+                while self.clients or self.leaving:
+                    await asyncio.sleep(LOOK_SECONDS)
 
     async def _sweep(self) -> None:
         """Close connections that ask nothing: half a request line is no request."""
@@ -215,26 +228,32 @@ class Server:
 
     # WebSocket
 
-    async def websocket(self, request: web.Request) -> web.StreamResponse:
-        """One client's connection, until either side ends it."""
+    async def websocket(self, request: web.Request) -> web.Response:
+        """Hand the connection over: what is returned only ends aiohttp's part in it."""
         address = request.remote or ""
         if self.connections[address] >= self.most_of_one:
             refused = Rejected(TooManyConnections, f"at most {self.most_of_one} of an address")
             body = rpc.refused(self._session(request), refused, now_us())
             return self._reply(body, TooManyConnections.http_status)
+        if not is_upgrade(request):
+            raise web.HTTPBadRequest(text="no request for a WebSocket")
         self.connections[address] += 1
-        # no compression: its windows would cost a quarter of a megabyte a connection
-        socket = web.WebSocketResponse(
-            max_msg_size=MESSAGE_BYTES_MAX, heartbeat=PING_SECONDS, compress=False
-        )
-        client = Connection(self.venue, socket, address)
+        client = Connection(self.venue, address, self._gone)
         self.clients.add(client)
-        try:
-            await socket.prepare(request)
-            await client.serve(request)
-        finally:
-            self.clients.discard(client)
-            self.connections[address] -= 1
-            if not self.connections[address]:
-                del self.connections[address]
-        return socket
+        hand_over(request, client)
+        if client.transport is None:
+            self._gone(client)
+        return web.Response()
+
+    def _gone(self, client: Connection) -> None:
+        """Nobody is there any more."""
+        if client not in self.clients:
+            return
+        self.clients.discard(client)
+        address = client.session.address
+        self.connections[address] -= 1
+        if not self.connections[address]:
+            del self.connections[address]
+        if client.leaving is not None:
+            self.leaving.add(client.leaving)
+            client.leaving.add_done_callback(self.leaving.discard)

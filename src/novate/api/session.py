@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from novate.api.rpc import Method, now_us
-from novate.errors import TooManyRequests, require
+from novate.errors import Rejected, TooManyRequests
 
 if TYPE_CHECKING:
     from novate.api.venue import VenueApi
@@ -104,7 +104,8 @@ class Session:
 
     def spend(self, method: Method) -> None:
         """Take a method's cost. Errors: ``TooManyRequests``."""
-        credits = self.venue.limits.of(self.account or self.address)
-        is_cancel = method.name.startswith(("private/cancel", "private/disable_cancel"))
-        bucket = credits.cancels if is_cancel else credits.requests
-        require(bucket.take(method.cost, now_us()), TooManyRequests, method.name)
+        limits, who = self.venue.limits, self.account or self.address
+        credits = limits.held.get(who) or limits.of(who)
+        bucket = credits.cancels if method.is_cancel else credits.requests
+        if not bucket.take(method.cost, now_us()):
+            raise Rejected(TooManyRequests, method.name)

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from novate.wire import eip712
-from novate.wire.recover_many import Claim, recover_many
+from novate.wire.recover_many import Claim, recover_many, recover_one
 
-Signer = asyncio.Future[str]
+# Is told the address that signed, lower-case ("" for a malleable or invalid signature), or a fault.
+Heard = Callable[[str | BaseException], None]
 ALONE = 1
 
 
@@ -28,27 +29,24 @@ def _threads() -> ThreadPoolExecutor:
 class Signatures:
     """The signatures that wait for their signer, in the order they came."""
 
-    _waiting: list[tuple[Claim, Signer]] = field(default_factory=list)
+    _waiting: list[tuple[Claim, Heard]] = field(default_factory=list)
     _thread: ThreadPoolExecutor = field(default_factory=_threads)
     _begins: bool = False  # a share begins with the loop's next turn, or when the thread is free
 
-    def signer(self, digest: bytes, r: int, vs: int) -> Signer:
-        """The address that signed a digest, lower-case; "" for a malleable or invalid signature."""
-        loop = asyncio.get_running_loop()
-        found: Signer = loop.create_future()
-        self._waiting.append(((digest, r, vs), found))
+    def ask(self, claim: Claim, heard: Heard) -> None:
+        """Who signed a digest; ``heard`` is told later, in the order asked, and raises nothing."""
+        self._waiting.append((claim, heard))
         if not self._begins:
             self._begins = True
-            loop.call_soon(self._begin)
-        return found
+            asyncio.get_running_loop().call_soon(self._begin)
 
     def _begin(self) -> None:
         """Begin with all that wait."""
         share, self._waiting = self._waiting, []
         if len(share) <= ALONE:
             self._begins = False
-            for (digest, r, vs), found in share:
-                _tell(found, eip712.recover(digest, r, vs))
+            for claim, heard in share:
+                heard(recover_one(claim) or "")
             return
         loop = asyncio.get_running_loop()
 
@@ -58,19 +56,17 @@ class Signatures:
 
         self._thread.submit(recover_many, [claim for claim, _ in share]).add_done_callback(over)
 
-    def _end(self, share: list[tuple[Claim, Signer]], done: Future[list[str | None]]) -> None:
-        """Tell who asked, and go on with what has come meanwhile."""
+    def _end(self, share: list[tuple[Claim, Heard]], done: Future[list[str | None]]) -> None:
+        """Tell who asked, while the thread goes on with what has come meanwhile."""
+        goes_on = len(self._waiting) > ALONE
+        if goes_on:
+            self._begin()
         fault = done.exception()
         if fault is not None:
-            for _, found in share:
-                if not found.done():
-                    found.set_exception(fault)
+            for _, heard in share:
+                heard(fault)
         else:
-            for (_, found), signer in zip(share, done.result(), strict=True):
-                _tell(found, signer)
-        self._begin()
-
-
-def _tell(found: Signer, signer: str | None) -> None:
-    if not found.done():  # who asked may have left
-        found.set_result(signer or "")
+            for (_, heard), signer in zip(share, done.result(), strict=True):
+                heard(signer or "")
+        if not goes_on:
+            self._begin()

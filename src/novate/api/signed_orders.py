@@ -7,7 +7,7 @@ integers without rounding; what does not fit is refused by its field.
 
 from __future__ import annotations
 
-import re
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any, Literal, Protocol
 
@@ -19,7 +19,7 @@ from novate.api.numbers import Number, lots, positive_wad, price
 from novate.api.public_methods import parse_account
 from novate.api.rejections import bad
 from novate.api.rpc import Call, Parameters
-from novate.errors import require
+from novate.errors import Rejected, require
 from novate.model.order import IMMEDIATE, POST_ONLY, REDUCE_ONLY, ZERO_ADDRESS, Order
 from novate.services.gateway import is_address
 from novate.wire.order import SignedOrder
@@ -28,8 +28,9 @@ from novate.wire.records import OrderPlaced
 LABEL_MAX = 64
 LOTS_MAX = 2**43 - 1
 MONEY_MAX = 2**128 - 1
+TOO_LARGE = "is too large"
 BITS = {"nonce": 64, "expiry": 40, "revision": 16, "exclusive_until": 40}
-_SIGNATURE = re.compile("(?:0x)?([0-9a-fA-F]{64})([0-9a-fA-F]{64})")
+SIGNATURE_BYTES = 64
 OrderType = Literal["limit", "stop_limit", "take_limit", "stop_market", "take_market"]
 SelfTrading = Literal["cancel_maker", "reject_taker", "cancel_both"]
 
@@ -89,12 +90,17 @@ class SentOrder(Protocol):
 
 def signed_order(call: Call, params: PlaceOrder, sells: bool, own: bool = True) -> SignedOrder:
     """The order that was signed, from what was sent. Errors: ``InvalidField``, those of names."""
+    order = order_of(call, params, sells, own)
+    return SignedOrder(order, *signature_words("signature", params.signature))
+
+
+def order_of(call: Call, params: PlaceOrder, sells: bool, own: bool = True) -> Order:
+    """The order that is said to be signed. Errors: ``InvalidField``, those of names."""
     session = call.session
     account = parse_account(params.account) if params.account else session.account
     require(account == session.account or not own, errors.NotOwner)
     checked_label(params.label)
-    order = order_sent(session.venue.market, account, params, sells)
-    return SignedOrder(order, *signature_words("signature", params.signature))
+    return order_sent(session.venue.market, account, params, sells)
 
 
 def checked_label(text: str) -> str:
@@ -109,52 +115,60 @@ def order_sent(market: Market, account: int, params: SentOrder, sells: bool) -> 
     item = market.named(params.instrument_name)
     immediate = params.time_in_force in ("immediate_or_cancel", "fill_or_kill")
     flags = REDUCE_ONLY * params.reduce_only | POST_ONLY * params.post_only | IMMEDIATE * immediate
-    size = _within("amount", lots("amount", params.amount, item.lot_size), LOTS_MAX)
-    _require_widths(params)
-    if 0 < item.expiry < params.expiry:
+    size = lots("amount", params.amount, item.lot_size)
+    if size > LOTS_MAX:
+        raise bad("amount", TOO_LARGE)
+    nonce, expiry = params.nonce, params.expiry
+    revision, exclusive_until = params.revision, params.exclusive_until
+    # a negative number shifted stays negative
+    if nonce >> 64 | expiry >> 40 | revision >> 16 | exclusive_until >> 40:
+        raise _too_wide(params)
+    if 0 < item.expiry < expiry:
         # its number will be another's; an order that lived on would be for that one
         raise bad("expiry", f"must be at most {item.expiry}, when {item.name} expires")
-    executor = params.executor.lower()
-    if executor != ZERO_ADDRESS and not is_address(executor):
-        raise bad("executor", "must be 0x and 40 hexadecimal digits")
-    return Order(
-        account=account,
-        instrument=item.id,
-        lots=-size if sells else size,
-        price=_within("price", price("price", params.price, item.tick), MONEY_MAX),
-        max_fee=_within("max_fee", positive_wad("max_fee", params.max_fee), MONEY_MAX),
-        nonce=params.nonce,
-        expiry=params.expiry,
-        revision=params.revision,
-        exclusive_until=params.exclusive_until,
-        flags=flags,
-        executor=executor,
-    )
+    executor = params.executor
+    if executor != ZERO_ADDRESS:
+        executor = executor.lower()
+        if not is_address(executor):
+            raise bad("executor", "must be 0x and 40 hexadecimal digits")
+    limit = price("price", params.price, item.tick)
+    if limit > MONEY_MAX:
+        raise bad("price", TOO_LARGE)
+    fee = positive_wad("max_fee", params.max_fee)
+    if fee > MONEY_MAX:
+        raise bad("max_fee", TOO_LARGE)
+    if sells:
+        size = -size
+    of_all = account, item.id, size, limit, fee, nonce, expiry, revision, exclusive_until
+    return Order(*of_all, flags, executor)
 
 
-def _require_widths(params: SentOrder) -> None:
-    """What is signed as an unsigned integer fits it. Errors: ``InvalidField``."""
-    wide = params.nonce >> 64 | params.expiry >> 40
-    if wide | params.revision >> 16 | params.exclusive_until >> 40:
-        for name, bits in BITS.items():
-            # a negative number shifted stays negative
-            if getattr(params, name) >> bits:
-                raise bad(name, f"must be a whole number from 0 to 2^{bits} - 1")
+def _too_wide(params: SentOrder) -> Rejected:
+    """What is signed as an unsigned integer, and does not fit it, by its name."""
+    for name, bits in BITS.items():
+        if getattr(params, name) >> bits:
+            return bad(name, f"must be a whole number from 0 to 2^{bits} - 1")
+    raise AssertionError("all fit")
 
 
 @lru_cache(256)  # all orders of a tree share one
 def signature_words(field: str, text: str) -> tuple[int, int]:
     """A compact signature's words. Errors: ``InvalidField``."""
-    found = _SIGNATURE.fullmatch(text)
-    if found is None:
+    raw = signature_bytes(field, text)
+    return int.from_bytes(raw[:32], "big"), int.from_bytes(raw[32:], "big")
+
+
+def signature_bytes(field: str, text: str) -> bytes:
+    """A compact signature: r, then s with its parity. Errors: ``InvalidField``."""
+    digits = text.removeprefix("0x")
+    raw = b""
+    if len(digits) == 2 * SIGNATURE_BYTES:
+        with suppress(ValueError):
+            raw = bytes.fromhex(digits)
+    # hexadecimal text may have spaces: then there are fewer bytes
+    if len(raw) != SIGNATURE_BYTES:
         raise bad(field, "must be 0x and 128 hexadecimal digits: r, then s with its parity")
-    return int(found[1], 16), int(found[2], 16)
-
-
-def _within(name: str, value: int, most: int) -> int:
-    if value > most:
-        raise bad(name, "is too large")
-    return value
+    return raw
 
 
 def instructed(command: OrderPlaced, params: PlaceOrder, tick: int) -> OrderPlaced:

@@ -15,9 +15,10 @@ from novate.engine.matching import SelfTrade
 from novate.engine.orders import record_of
 from novate.errors import require
 from novate.limits import SIGNATURE_BLOB_BYTES_MAX
-from novate.model.order import ZERO_ADDRESS, Order
+from novate.model.order import ZERO_ADDRESS, Order, owner_address
 from novate.wire import bulk, eip712
 from novate.wire.bulk import COMPACT_BYTES, BulkOrders
+from novate.wire.eip712 import address_bytes
 from novate.wire.order import SignedOrder
 from novate.wire.records import CancelRequested, OrderPlaced
 
@@ -112,19 +113,33 @@ class Gateway:
 
         Errors: ``BadSignature`` unless that is its owner or a session key.
         """
-        order = signed.order
-        self._require_known(order, signer)
         if signed.blob is not None:
             signature = signed.blob
         elif signed.bulk is not None:
             signature = signed.bulk.encode()
         else:
             signature = signed.r.to_bytes(32, "big") + signed.vs.to_bytes(32, "big")
+        said = received_ms, fill_or_kill, self_trade, label
+        return self.placed(signed.order, digest, signature, signer, *said)
+
+    def placed(
+        self,
+        order: Order,
+        digest: bytes,
+        signature: bytes,
+        signer: str,
+        received_ms: int,
+        fill_or_kill: bool = False,
+        self_trade: str = SelfTrade.CANCEL_MAKER,
+        label: str = "",
+    ) -> OrderPlaced:
+        """The same of a signature as a record carries it."""
+        self._require_known(order, signer)
         return OrderPlaced(
             digest=digest,
             order=record_of(order),
             signature=signature,
-            signer=bytes.fromhex(signer[2:]),
+            signer=address_bytes(signer),
             received_ms=received_ms,
             fill_or_kill=fill_or_kill,
             self_trade=self_trade,
@@ -154,13 +169,13 @@ class Gateway:
 
     def require_signs_for(self, account: int, signer: str) -> None:
         """The owner, or a live session key of any scope. Errors: ``BadSignature``."""
-        owner = f"0x{account >> 96:040x}"
-        require(signer == owner or self._is_key(account, signer), errors.BadSignature)
+        known = signer == owner_address(account) or self._is_key(account, signer)
+        require(known, errors.BadSignature)
 
     def require_cancels_for(self, account: int, signer: str) -> None:
         """The owner, or a live session key with the cancel scope. Errors: ``SessionKeyScope``."""
-        owner = f"0x{account >> 96:040x}"
-        require(signer == owner or self._may_cancel(account, signer), errors.SessionKeyScope)
+        known = signer == owner_address(account) or self._may_cancel(account, signer)
+        require(known, errors.SessionKeyScope)
 
     def _require_known(self, order: Order, signer: str) -> None:
         known = signer != "" and (signer == order.owner or self._may_sign(order, signer))

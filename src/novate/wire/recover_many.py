@@ -17,9 +17,9 @@ from btclib_secp256k1.context import ctx
 from llvmlite import binding
 from numba import njit, types
 
-from novate.wire.ecrecover import address_of_key, compact_of, valid
+from novate.wire.ecrecover import HALF_ORDER, address_of_key, recover
 
-Claim = tuple[bytes, int, int]  # digest, r, s with the parity of R's y above it
+Claim = tuple[bytes, bytes]  # digest; r, and s with the parity of R's y above it, 32 bytes each
 SIGNATURE_BYTES = int(ffi.sizeof("secp256k1_ecdsa_recoverable_signature"))
 KEY_BYTES = int(ffi.sizeof("secp256k1_pubkey"))
 NOTHING = bytes(KEY_BYTES)
@@ -36,19 +36,32 @@ _recover: Any = types.ExternalFunction(
     _RECOVER, types.int32(types.uintp, types.uintp, types.uintp, types.uintp)
 )
 _CONTEXT = int(ffi.cast("uintptr_t", ctx))
+_HALF = np.frombuffer(HALF_ORDER.to_bytes(32, "big"), np.uint8)
 
 
-@njit(
-    "void(uintp, uint8[:, ::1], uint8[:, ::1], int32[::1], uint8[:, ::1])", nogil=True, cache=True
-)
-def _recover_all(context, digests, compact, parities, keys):  # type: ignore[no-untyped-def]
+@njit("boolean(uint8[::1])", nogil=True, cache=True)
+def _is_low(signature):  # type: ignore[no-untyped-def]
+    """Whether s (behind r) is in the lower half of the group's order."""
+    for i in range(32):
+        if signature[32 + i] != _HALF[i]:
+            return signature[32 + i] < _HALF[i]
+    return True
+
+
+@njit("void(uintp, uint8[:, ::1], uint8[:, ::1], uint8[:, ::1])", nogil=True, cache=True)
+def _recover_all(context, digests, compact, keys):  # type: ignore[no-untyped-def]
     """Write each signer's key, as the library holds it, into its row of ``keys`` (all zeros before,
-    and where there is none).
+    and where there is none). The parity is taken out of ``compact``. The library refuses r and s
+    that are zero or not in the group's order.
     """
     parsed = np.empty(SIGNATURE_BYTES, np.uint8)
     for i in range(digests.shape[0]):
+        parity = np.int32(compact[i, 32] >> 7)
+        compact[i, 32] &= 127
+        if not _is_low(compact[i]):
+            continue
         signature, key = compact[i].ctypes.data, keys[i].ctypes.data
-        if _parse(context, parsed.ctypes.data, signature, parities[i]) != 1:
+        if _parse(context, parsed.ctypes.data, signature, parity) != 1:
             continue
         if _recover(context, key, parsed.ctypes.data, digests[i].ctypes.data) != 1:
             keys[i] = 0
@@ -57,24 +70,23 @@ def _recover_all(context, digests, compact, parities, keys):  # type: ignore[no-
 def recover_many(claims: Sequence[Claim]) -> list[str | None]:
     """Lower-case address of each signer; None for a malleable or invalid signature."""
     count = len(claims)
-    signed = [valid(r, vs) for _, r, vs in claims]
-    digests = bytearray().join(digest for digest, _, _ in claims)
-    compact = bytearray().join(
-        compact_of(r, vs) if fits else NOTHING
-        for (_, r, vs), fits in zip(claims, signed, strict=True)
-    )
-    assert len(digests) == 32 * count, "the library reads 32 bytes"
+    digests = bytearray().join([digest for digest, _ in claims])
+    compact = bytearray().join([signature for _, signature in claims])
+    assert len(digests) == 32 * count and len(compact) == 64 * count, "the library reads so many"
     keys = np.zeros((count, KEY_BYTES), np.uint8)
     _recover_all(
         _CONTEXT,
         np.frombuffer(digests, np.uint8).reshape(count, 32),
         np.frombuffer(compact, np.uint8).reshape(count, 64),
-        np.array(
-            [vs >> 255 if fits else 0 for (_, _, vs), fits in zip(claims, signed, strict=True)],
-            np.int32,
-        ),
         keys,
     )
     held = keys.tobytes()
-    found = (held[i : i + KEY_BYTES] for i in range(0, len(held), KEY_BYTES))
+    found = [held[i : i + KEY_BYTES] for i in range(0, len(held), KEY_BYTES)]
     return [None if key == NOTHING else address_of_key(key) for key in found]
+
+
+def recover_one(claim: Claim) -> str | None:
+    """The same of one."""
+    digest, signature = claim
+    words = int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:], "big")
+    return recover(digest, *words)
