@@ -25,7 +25,6 @@ from support.venue_api import Trader, open_venue, post
 from novate.sdk import Client, SigningKey
 
 BTC = "BTC-PERPETUAL"
-PROGRAM = "from novate.cli.main import main; main()"
 MAKER, TAKER = Trader("rpc maker"), Trader("rpc taker")
 STALL_S, LONG_STALL_S = 12, 45  # a request is given up after ten
 LATE_S = 3.0  # on a busy machine; what waits for the node waits for ten
@@ -103,7 +102,7 @@ def traded(tmp_path: Path) -> Iterator[Traded]:
 
     miner = threading.Thread(target=mine)
     miner.start()
-    command = [sys.executable, "-c", PROGRAM, "up", "--folder", str(folder), "--json"]
+    command = [sys.executable, "-m", "novate", "up", "--folder", str(folder), "--json"]
     try:
         with closing(LiarUrl(made.node.http_url)) as liar:
             command += ["--rpc", liar.url, "--port", "0"]
