@@ -17,9 +17,10 @@ from itertools import groupby
 
 from novate.chain.client import Client
 from novate.chain.deployment import Deployment
+from novate.chain.rows import integer
 from novate.engine.ahead import REORG_BLOCKS_MAX
 from novate.errors import NodeOnWrongChain, ReorgTooDeep, require
-from novate.services.blocks import BlockReader
+from novate.services.blocks import BlockReader, read
 from novate.wire.records import AnyRecord, ChainReorganised, ChainTransaction
 
 
@@ -42,7 +43,7 @@ class Watcher:
         Errors: ``NodeOnWrongChain``, ``NoTwin``, ``ReorgTooDeep``; raises ``RpcFault``. Then
         nothing is lost: the next poll begins where this one ended.
         """
-        chain_id = int(self._client.request("eth_chainId"), 16)
+        chain_id = read("eth_chainId", lambda: integer(self._client.request("eth_chainId")))
         require(chain_id == self._chain_id, NodeOnWrongChain, f"it says {chain_id}")
         found: list[ChainTransaction | ChainReorganised] = [*self._replaced()]
         try:
