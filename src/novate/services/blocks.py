@@ -60,6 +60,21 @@ class BlockReader:
         found = self._client.request("eth_getBlockByNumber", hex(number), False)
         return None if found is None else read("hash", lambda: _hash(found))
 
+    def before(self, number: int, name: str, count: int) -> dict[int, str]:
+        """Hashes of the blocks before one that is named, by number, as far as each is the parent of
+        the next. Raises ``RpcFault``.
+        """
+        numbers = range(number, max(number - count, 0) - 1, -1)
+        rows = [(hex(one), False) for one in numbers]
+        headers = self._client.request_many("eth_getBlockByNumber", rows)
+        links = read("headers", lambda: [(_hash(h), h["parentHash"].lower()) for h in headers])
+        found: dict[int, str] = {}
+        for one, (held, parent) in zip(numbers, links, strict=True):
+            if held != name:
+                break
+            found[one], name = held, parent
+        return {one: held for one, held in found.items() if one != number}
+
     def block(self, number: int, parent: str | None = None) -> Block | None:
         """A whole block; None where there is no such block (any more), or it follows another than
         ``parent``. Errors: ``NoTwin`` if calls of others' contracts must be known and cannot;

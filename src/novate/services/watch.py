@@ -75,22 +75,26 @@ class Watcher:
             self.next_block = number
             if self._read(number, linked=False) == rows:
                 self.next_block = number + 1
+                # what leaves the chain from now on may reach further back than this block
+                name = self._hashes[number]
+                self._hashes |= self._blocks.before(number, name, REORG_BLOCKS_MAX)
                 break
             gone = number
             self._hashes.clear()
         return [] if gone is None else [ChainReorganised(gone)]
 
     def _replaced(self) -> list[ChainReorganised]:
-        """Step back behind blocks that are no longer the chain's."""
+        """Step back behind blocks that are no longer the chain's. Until they are told nothing is
+        forgotten: whoever asks again after a fault comes to the same.
+        """
         number = self.next_block - 1
-        while number in self._hashes:
-            if self._blocks.hash_of(number) == self._hashes[number]:
-                break
-            del self._hashes[number]
+        while number in self._hashes and self._blocks.hash_of(number) != self._hashes[number]:
             number -= 1
         if number == self.next_block - 1:
             return []
         require(number in self._hashes or number < self.first_block, ReorgTooDeep)
+        for gone in range(number + 1, self.next_block):
+            del self._hashes[gone]
         self.next_block = number + 1
         return [ChainReorganised(self.next_block)]
 
