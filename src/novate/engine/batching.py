@@ -21,6 +21,7 @@ from novate.engine.pending import OpenBatch
 from novate.engine.placed import Placed
 from novate.errors import Error, Rejected
 from novate.model import fees, settlement
+from novate.model.marks import mark_and_index
 from novate.model.order import Order as SignedTerms
 from novate.model.settlement import Fill, Presented
 from novate.model.state import World
@@ -167,6 +168,7 @@ class Batching:
         digest = eip712.match_digest(self.settings.separator, receipt)
         r, vs = eip712.sign(self.settings.key, digest)
         fee_taker, fee_maker = paid
+        mark, index = mark_and_index(self.world, taker.terms.instrument)
         return Matched(
             sequence=sequence,
             maker=other.digest,
@@ -182,6 +184,8 @@ class Batching:
             matched_at=now,
             receipt=r.to_bytes(32, "big") + vs.to_bytes(32, "big"),
             oracle_round=self.world.oracle.statuses[0].round,
+            mark=records.big(mark),
+            index=records.big(index),
         )
 
     # Batches
