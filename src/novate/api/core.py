@@ -198,8 +198,8 @@ class Core:
         require(not self.failed, Overloaded)
         self._ended = asyncio.get_running_loop().create_future()
         self._disk.open()
-        self._disk.begin()
         try:
+            self._disk.begin()
             await self._ended
         except Exception as fault:
             self.failed = True

@@ -121,15 +121,15 @@ class Orders:
     revisions: dict[tuple[int, bool, int], OrderState] = field(default_factory=dict)
     now_ms: int = 0
 
-    def follow(self, record: AnyRecord, prices: tuple[int, int] = (0, 0)) -> None:
-        """Take in one durable record; ``prices``: mark and index of a match's instrument (wad)."""
+    def follow(self, record: AnyRecord) -> None:
+        """Take in one durable record."""
         match record:
             case OrderPlaced():
                 self._placed(record)
             case OrderDone():
                 self._done(record)
             case Matched():
-                self._matched(record, prices)
+                self._matched(record)
             case QuotesPlaced():
                 for placed in records.orders_in(record):
                     self._placed(placed, is_quote=True)
@@ -246,10 +246,11 @@ class Orders:
         if self.revisions.get(_nonce(state.terms)) is state:
             del self.revisions[_nonce(state.terms)]
 
-    def _matched(self, record: Matched, prices: tuple[int, int]) -> None:
+    def _matched(self, record: Matched) -> None:
         price = records.number(record.price)
         rfq = self.blocks.get(record.taker, b"")
-        trade = Trade(record, self.now_ms, price, *prices, rfq=rfq)
+        mark, index = records.number(record.mark), records.number(record.index)
+        trade = Trade(record, self.now_ms, price, mark, index, rfq=rfq)
         self.trades[record.sequence] = trade
         self.entries.matched(record, price)
         if rfq:

@@ -130,10 +130,10 @@ class VenueApi:
 
     def follow(self, record: AnyRecord) -> None:
         """Take in one durable record, then tell who follows it."""
-        prices, kind = (0, 0), type(record)
+        kind = type(record)
         if kind not in _ORDERS:
-            prices = self._take_in(record)
-        self.orders.follow(record, prices)
+            self._take_in(record)
+        self.orders.follow(record)
         if self.feeds.followers:
             self.feeds.follow(record)
             self.account_feeds.follow(record)
@@ -145,15 +145,14 @@ class VenueApi:
         if kind in _OF_CHAIN:
             self.volatility.follow(record)
 
-    def _take_in(self, record: AnyRecord) -> tuple[int, int]:
-        """What is listed and priced by a record; mark and index of a match."""
+    def _take_in(self, record: AnyRecord) -> None:
+        """What is listed and priced by a record."""
         if isinstance(record, Matched):
             self.market.judged(record)
-            return self.market.prices(record.instrument)
+            return
         self.market.listings.follow(record)
         if isinstance(record, OracleRound):
             self.market.history.sample(self.market.by_id.values())
-        return 0, 0
 
     @property
     def now_ms(self) -> int:

@@ -200,7 +200,7 @@ class OrderTriggered(Base, frozen=True):
 
 
 class Matched(Base, frozen=True):
-    """Event: two orders traded; ``receipt`` is the executor's signature over the Match."""
+    """Event: a trade at that ``mark`` and ``index`` (wad); the executor's ``receipt`` of it."""
 
     sequence: Unsigned
     maker: Digest
@@ -216,6 +216,8 @@ class Matched(Base, frozen=True):
     matched_at: Unsigned
     receipt: CompactSignature
     oracle_round: Unsigned
+    mark: Big = "0"
+    index: Big = "0"
 
 
 class OrderDone(Base, frozen=True):
