@@ -31,7 +31,13 @@ from novate.errors import (
 )
 from novate.model.order import REDUCE_ONLY
 from novate.wire import records
-from novate.wire.records import AnyRecord, BatchDue, OrderPlaced, OrderRejected
+from novate.wire.records import (
+    AnyRecord,
+    BatchDue,
+    ChainReorganised,
+    OrderPlaced,
+    OrderRejected,
+)
 
 
 @pytest.fixture
@@ -121,11 +127,10 @@ async def upkeep_until_refused(venue: Core) -> None:
 def test_on_a_read_only_disk_what_was_taken_waits_and_happens_once(
     journal: Journal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(core, "ANSWER_SECONDS_MAX", 0.3)
-
     async def work(venue: Core) -> None:
         await venue.submit(order(1))
         with monkeypatch.context() as patch:
+            patch.setattr(core, "ANSWER_SECONDS_MAX", 0.3)
             full(patch, errno.EROFS)
             assert (await refusal(venue.submit(order(2)))).error is OutcomeUnknown
             assert (await refusal(venue.submit(order(3)))).error is JournalReadOnly
@@ -185,7 +190,7 @@ def test_a_listener_that_fails_keeps_nobody_from_an_answer(journal: Journal) -> 
 
 def test_an_engine_that_fails_stops_the_venue_at_once(journal: Journal) -> None:
     class Broken(Refusing):
-        def handle(self, command: AnyRecord) -> list[AnyRecord]:
+        def fold(self, command: AnyRecord) -> list[AnyRecord]:
             raise RuntimeError("as a test wants it")
 
     async def run() -> None:
@@ -234,7 +239,7 @@ def test_while_one_group_is_synced_the_next_is_carried_out_but_nothing_told_befo
         first = asyncio.create_task(venue.submit(order(1)))
         await asyncio.to_thread(synced.wait)
         second = asyncio.create_task(venue.submit(order(2)))
-        upkeep = asyncio.create_task(venue.enter(BatchDue(1)))
+        upkeep = asyncio.create_task(venue.enter(ChainReorganised(1)))
         third = asyncio.create_task(venue.submit(order(3)))
         await asyncio.sleep(0.05)
         assert isinstance(venue.engine, Refusing)
@@ -245,8 +250,72 @@ def test_while_one_group_is_synced_the_next_is_carried_out_but_nothing_told_befo
         await asyncio.gather(first, second, upkeep, third)
         assert [
             type(record).__name__ for record in heard if not isinstance(record, OrderRejected)
-        ] == ["OrderPlaced", "OrderPlaced", "BatchDue", "OrderPlaced"]
+        ] == ["OrderPlaced", "OrderPlaced", "ChainReorganised", "OrderPlaced"]
         assert venue.settled
+
+    serve(journal, work)
+
+
+def test_a_batch_waits_for_what_is_before_it_and_keeps_no_order_waiting(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    syncing, may_sync = threading.Semaphore(0), threading.Semaphore(0)
+    sync = journal_disk.sync_data
+
+    def slowly(descriptor: int) -> None:
+        syncing.release()
+        assert may_sync.acquire(timeout=10)
+        sync(descriptor)
+
+    async def work(venue: Core) -> None:
+        heard: list[str] = []
+        carried_out: list[str] = []
+        fold = venue.engine.fold
+
+        def noted(command: AnyRecord) -> list[AnyRecord]:
+            carried_out.append(type(command).__name__)
+            return fold(command)
+
+        monkeypatch.setattr(venue.engine, "fold", noted)
+        venue.listeners.append(lambda record: heard.append(type(record).__name__))
+        monkeypatch.setattr(journal_disk, "sync_data", slowly)
+        sent = [asyncio.create_task(venue.submit(order(1)))]
+        await asyncio.to_thread(syncing.acquire)
+        sent += [asyncio.create_task(venue.enter(BatchDue(1)))]
+        sent += [asyncio.create_task(venue.submit(order(2)))]
+        await asyncio.sleep(0.05)
+        assert carried_out == ["OrderPlaced"] and not heard
+        may_sync.release()
+        await asyncio.to_thread(syncing.acquire)
+        await asyncio.sleep(0.05)
+        assert carried_out == ["OrderPlaced", "BatchDue", "OrderPlaced"]
+        assert heard == ["OrderPlaced", "OrderRejected"] and not sent[1].done()
+        may_sync.release(2)
+        await asyncio.gather(*sent)
+        assert heard[2:] == ["BatchDue", "OrderPlaced", "OrderRejected"]
+
+    serve(journal, work)
+
+
+def test_work_at_rest_is_done_where_the_durable_journal_ends_however_many_commands_come(
+    journal: Journal,
+) -> None:
+    async def work(venue: Core) -> None:
+        seen: list[tuple[bool, int]] = []
+
+        def look() -> None:
+            assert isinstance(venue.engine, Refusing)
+            seen.append((venue.settled, 2 * len(venue.engine.seen)))
+            assert journal.durable == journal.head and journal.head.sequence == seen[-1][1]
+
+        venue.at_rest(look)
+        sent = [asyncio.create_task(venue.submit(order(number))) for number in range(40)]
+        for _ in range(5):
+            await asyncio.sleep(0)
+            venue.at_rest(look)
+            sent += [asyncio.create_task(venue.submit(order(100 + len(sent))))]
+        await asyncio.gather(*sent)
+        assert len(seen) == 6 and all(settled for settled, _ in seen) and seen[0] == (True, 0)
 
     serve(journal, work)
 

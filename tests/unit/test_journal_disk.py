@@ -12,11 +12,12 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from novate.engine import journal_disk
+from novate.engine import journal, journal_disk
 from novate.engine.journal import GENESIS_KIND, Head, Journal, Scanner, remove, verify_chain
 from novate.engine.journal_segment import HEADER_BYTES, read_segment, segments
 from novate.engine.journal_writer import NEEDS, Need
@@ -55,6 +56,48 @@ def test_records_go_on_in_the_next_segment_and_are_read_as_one_journal(path: Pat
         assert list(journal.read(120, 3)) == made[120:123]
         following = journal.append("Order", b"")
     assert verify_chain(path) == Head(300, following.hash)
+
+
+def test_old_records_leave_memory_and_are_read_again_from_the_files(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal, "KEPT", 20)
+    with opened(path) as growing:
+        made = [growing.append(GENESIS_KIND, b"")]
+        for number in range(300):
+            made.append(growing.append("Order", bytes([number % 251 + 1]) * 200))
+            if number % 7 == 0:
+                growing.commit()
+            durable = growing.durable.sequence
+            for first in (0, 1, durable - 45, durable - 25, durable - 5, durable, durable + 1):
+                begin = max(first, 0)
+                assert list(growing.read(begin)) == made[begin : durable + 1]
+                assert list(growing.read(begin, 9)) == made[begin : min(begin + 9, durable + 1)]
+            assert sys.getsizeof(growing._records) < 1_000, "what is held is bounded"
+        early = growing.read(3)
+        for _ in range(100):
+            growing.append("Order", bytes(100))
+        growing.commit()
+        assert list(early) == made[3 : durable + 1], "as of when it was asked for"
+        second = segments(path)[1]
+        data = bytearray(second.path.read_bytes())
+        data[HEADER_BYTES + 60] ^= 1
+        second.path.write_bytes(data)
+        error, detail = rejection(lambda: list(growing.read(second.first)))
+        assert error is JournalCorrupt and detail.startswith(f"record {second.first}:")
+
+
+def test_what_is_not_durable_stays_in_memory_however_much_it_is(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal, "KEPT", 5)
+    with opened(path) as growing:
+        made = [growing.append(GENESIS_KIND, b"")]
+        growing.commit()
+        made += [growing.append("Order", bytes(50)) for _ in range(60)]
+        assert list(growing.read()) == made[:1]
+        growing.commit()
+        assert list(growing.read()) == made
 
 
 def test_hashes_depend_on_neither_groups_nor_segments(path: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections import deque
 from pathlib import Path
 
@@ -10,13 +11,14 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from novate.engine import plain, snapshot
-from novate.engine.journal import GENESIS_KIND, Journal
+from novate.engine.journal import GENESIS_KIND, Journal, Record
 from novate.engine.matching import SelfTrade
 from novate.engine.recovery import Diverged, Follower, Recovered, recover
 from novate.engine.sequencer import Sequencer
-from novate.errors import JournalFull, SnapshotUnusable
+from novate.errors import JournalFull, Rejected, SnapshotUnusable
 from novate.model.book_terms import Kind
 from novate.model.option_listing import Listed
 from novate.model.oracle import Feed
@@ -196,6 +198,65 @@ def test_a_snapshot_is_there_whole_or_not_at_all(
     assert recovered(desk).from_snapshot is not None
 
 
+def test_a_child_writes_the_state_of_the_moment_while_the_engine_goes_on(desk: Desk) -> None:
+    path, head = desk.journal.path, desk.journal.durable
+    wanted = desk.save()
+    expected = wanted.read_bytes()
+    wanted.unlink()
+    child = snapshot.save_aside(path, head, desk.sequencer)
+    desk.trade(3)
+    assert child.wait()
+    assert snapshot.files(path) == [wanted] and wanted.read_bytes() == expected
+    assert recovered(desk).from_snapshot == head.sequence
+
+
+def test_a_child_keeps_neither_the_right_to_write_nor_a_client(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads, writes = os.pipe()
+    real = snapshot.content_of
+
+    def slowly(sequencer: Sequencer) -> bytes:
+        time.sleep(1.0)
+        return real(sequencer)
+
+    monkeypatch.setattr(snapshot, "content_of", slowly)
+    child = snapshot.save_aside(desk.journal.path, desk.journal.durable, desk.sequencer)
+    os.close(writes)
+    desk.journal.abandon()
+    begun = time.monotonic()
+    assert os.read(reads, 1) == b"", "its end is the only one"
+    retaken = None
+    while retaken is None and time.monotonic() < begun + 0.8:
+        try:
+            retaken = Journal.open(desk.journal.path, clock, segment_bytes=1 << 16)
+        except Rejected:
+            time.sleep(0.01)
+    assert retaken is not None and time.monotonic() < begun + 0.9
+    assert child.wait()
+    assert recover(retaken, fresh).from_snapshot == retaken.head.sequence
+    retaken.close()
+    os.close(reads)
+
+
+def test_a_child_that_the_disk_refuses_leaves_nothing(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.save()
+    before = sorted(desk.journal.path.parent.iterdir())
+    desk.trade(3)
+
+    def full(descriptor: int, data: bytes, offset: int) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "pwrite", full)
+    child = snapshot.save_aside(desk.journal.path, desk.journal.durable, desk.sequencer)
+    assert not child.wait()
+    monkeypatch.undo()
+    assert sorted(desk.journal.path.parent.iterdir()) == before
+    assert recovered(desk).from_snapshot is not None
+
+
 def test_answers_that_a_killed_engine_owed_are_completed(desk: Desk) -> None:
     complete = list(desk.journal.read())
     last = max(e.sequence for e in complete if e.kind in ("OrderPlaced", "CancelRequested"))
@@ -217,6 +278,34 @@ def test_an_answer_that_the_engine_would_not_give_stops_the_start(desk: Desk) ->
     desk.journal.commit()
     with pytest.raises(Diverged, match="that nothing caused"):
         recover(desk.journal, fresh)
+
+
+def told_otherwise(desk: Desk, **fields: str) -> list[Record]:
+    """The desk's journal with other fields in its matches."""
+    found = []
+    for entry in desk.journal.read(1):
+        record = records.decode(entry.kind, entry.payload)
+        if isinstance(record, records.Matched):
+            assert record.mark != "0" != record.index
+            _, payload = records.encode(replace(record, **fields))
+            entry = replace(entry, payload=payload)
+        found.append(entry)
+    return found
+
+
+def test_matches_of_a_release_that_did_not_say_the_mark_are_followed(desk: Desk) -> None:
+    follower = Follower(fresh())
+    follower.follow(told_otherwise(desk, mark="0", index="0"))
+    assert snapshot.content_of(follower.engine) == snapshot.content_of(desk.sequencer)
+
+
+@pytest.mark.parametrize("field", ["mark", "index"])
+@pytest.mark.parametrize("value", ["0", "1"])
+def test_a_match_with_another_mark_or_index_stops_the_start(
+    desk: Desk, field: str, value: str
+) -> None:
+    with pytest.raises(Diverged, match="another Matched"):
+        Follower(fresh()).follow(told_otherwise(desk, **{field: value}))
 
 
 def test_a_follower_takes_no_record_twice_and_misses_none(desk: Desk) -> None:

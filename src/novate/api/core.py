@@ -11,7 +11,8 @@ So the engine may be ahead of what was told, by the orders of one sync: by what 
 books, and, if one of them closed a full batch, to the positions in its world (who looks there sees
 orders and fills that nobody has been told of yet; what they cause is told only once it is durable).
 Other commands that change its world (rounds, batches, the chain) wait until the disk has everything
-before them, and nothing else happens until they are told.
+before them. A batch that is due holds nothing but fills that then are told, so orders follow it at
+once; behind the others nothing else happens until they are told.
 
 A journal that refuses (full, read-only) loses and doubles nothing: a command it does not take is
 refused by that name; what it has taken but cannot make durable waits here, and so does everything
@@ -25,12 +26,14 @@ import asyncio
 import logging
 import time
 from collections import Counter, deque
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import islice
 
+from novate.api.deadlines import Deadlines
 from novate.api.engine_port import Engine
-from novate.engine.journal import Group, Journal
+from novate.api.group_commit import ROOM_SECONDS, GroupCommit
+from novate.engine.journal import Journal
 from novate.errors import (
     JournalFull,
     JournalReadOnly,
@@ -41,8 +44,14 @@ from novate.errors import (
 )
 from novate.model.order import REDUCE_ONLY
 from novate.model.state import World
-from novate.wire import records
-from novate.wire.records import AnyRecord, CancelRequested, OrderPlaced, QuotesPlaced
+from novate.wire.records import (
+    AnyRecord,
+    BatchDue,
+    CancelRequested,
+    OrderPlaced,
+    QuotesPlaced,
+    encode,
+)
 
 # Commands waiting for their turn, beyond which a class is refused: new orders first, cancels last.
 NEW_MAX = 10_000
@@ -51,9 +60,8 @@ CANCEL_MAX = 40_000
 BATCH_MAX = 256
 AHEAD_MAX = 4_096  # commands carried out that the disk does not hold yet
 ANSWER_SECONDS_MAX = 5.0
-ROOM_SECONDS = 0.1
 # They leave the engine's world as it is but for a batch that is full; all others change it.
-_ORDERLY = (OrderPlaced, CancelRequested, QuotesPlaced)
+_ORDERLY = frozenset({OrderPlaced, CancelRequested, QuotesPlaced})
 _NO_ROOM = (JournalFull, JournalReadOnly)
 _LOG = logging.getLogger("novate.core")
 
@@ -65,16 +73,8 @@ class CoreFailed(Exception):
 Listener = Callable[[AnyRecord], None]
 Answer = asyncio.Future[list[list[AnyRecord] | Rejected]]
 Asked = tuple[list[AnyRecord], Answer]
-
-
-@dataclass(frozen=True, slots=True)
-class _Done:
-    """A client's commands with what came of each, and the journal's head behind them."""
-
-    commands: list[AnyRecord]
-    answers: list[list[AnyRecord] | Rejected]
-    future: Answer
-    sequence: int
+# Commands, what came of each, who waits for that, and the journal's last record behind them.
+Done = tuple[list[AnyRecord], list[list[AnyRecord] | Rejected], Answer, int]
 
 
 class Core:
@@ -93,14 +93,13 @@ class Core:
         self._queue: deque[Asked] = deque()
         self._waiting = 0
         self._under_way: list[Asked] = []
-        self._asked = asyncio.Event()
-        self._done: deque[_Done] = deque()  # carried out, not durable or not told yet
+        self._done: deque[Done] = deque()  # carried out, not durable or not told yet
         self._ahead = 0  # commands in it
-        self._placed, self._told = asyncio.Event(), asyncio.Event()
-        self._stuck = False  # the journal refuses what it has taken
-        # answers in the order asked for, each with the moment its client is told to wait no longer
-        self._due: deque[tuple[float, Answer]] = deque()
-        self._watch: asyncio.TimerHandle | None = None
+        self._ended: asyncio.Future[None] | None = None  # while it runs
+        self._called = self._halted = False  # a turn is to come; events wait for room
+        self._resting: deque[Callable[[], None]] = deque()
+        self._deadlines = Deadlines()
+        self._disk = GroupCommit(journal, self)
 
     @property
     def world(self) -> World:
@@ -147,16 +146,22 @@ class Core:
 
     def begin(self, commands: list[AnyRecord]) -> Answer:
         """``submit_all``, to be waited for; what it refuses at once it raises at once."""
+        if self.failed or self._waiting >= NEW_MAX or self.refusing is not None:
+            self._require_taken(commands)
+        answer = self._queued(commands)
+        self._deadlines.add(answer, ANSWER_SECONDS_MAX)
+        return answer  # whoever gives up waiting leaves a future that is done
+
+    def _require_taken(self, commands: list[AnyRecord]) -> None:
+        """Shed what cannot be taken. Errors: those of ``begin``."""
         kind, most = _class_of(commands[0])
-        if self.failed or self.waiting >= most:
+        if self.failed or self._waiting >= most:
             self.shed[kind] += len(commands)
-            raise Rejected(Overloaded, f"{self.waiting} commands wait")
+            raise Rejected(Overloaded, f"{self._waiting} commands wait")
         refused = self.refusing
         if refused is not None and kind != "cancel":
             self.shed[kind] += len(commands)
             raise Rejected(refused.error)
-        # whoever gives up waiting leaves a future that is done
-        return self._in_time(self._queued(commands))
 
     async def enter(self, record: AnyRecord) -> list[AnyRecord]:
         """Enter a record of the venue's own; waits as long as it takes, also for room."""
@@ -173,184 +178,185 @@ class Core:
         future: Answer = asyncio.get_running_loop().create_future()
         self._waiting += len(commands)
         self._queue.append((commands, future))
-        self._asked.set()
+        self._call()
         return future
 
-    def _in_time(self, answer: Answer) -> Answer:
-        """The same, ended by ``OutcomeUnknown`` if it is late: one timer serves all answers."""
-        loop, due = asyncio.get_running_loop(), self._due
-        while due and due[0][1].done():
-            due.popleft()
-        due.append((loop.time() + ANSWER_SECONDS_MAX, answer))
-        if self._watch is None:
-            self._watch = loop.call_at(due[0][0], self._end_late)
-        return answer
-
-    def _end_late(self) -> None:
-        """Tell those who have waited too long; look again when the next is due."""
-        loop, due = asyncio.get_running_loop(), self._due
-        while due and (due[0][1].done() or due[0][0] <= loop.time()):
-            _, answer = due.popleft()
-            if not answer.done():
-                answer.set_exception(Rejected(OutcomeUnknown))
-        self._watch = loop.call_at(due[0][0], self._end_late) if due else None
+    def at_rest(self, work: Callable[[], None]) -> None:
+        """Call ``work``, now or soon, when the engine stands where the durable journal ends; until
+        then no further command is carried out.
+        """
+        if self.settled:
+            work()
+        else:
+            self._resting.append(work)
 
     async def run(self) -> None:
-        """Serve the queue until cancelled. Raises ``CoreFailed``."""
-        require(not self.failed, Overloaded)
-        try:
-            async with asyncio.TaskGroup() as parts:
-                parts.create_task(self._carry_out_all())
-                parts.create_task(self._write_all())
-        except ExceptionGroup as faults:
-            self.failed = True
-            self._give_up()
-            raise CoreFailed(repr(faults.exceptions[0])) from faults
-
-    async def _carry_out_all(self) -> None:
-        """Take commands in their order, many at once, as long as the disk keeps up.
+        """Serve the queue until cancelled. Raises ``CoreFailed``.
 
         If it is cancelled while it waits for room, the venue stays ``busy``: a restart completes
         what is then in the journal.
         """
-        while True:
-            while not self._queue:
-                self._asked.clear()
-                await self._asked.wait()
-            orderly = isinstance(self._queue[0][0][0], _ORDERLY)
-            await self._until_told(AHEAD_MAX if orderly else 0)
-            taken = self._under_way = self._take() if orderly else [self._queue.popleft()]
-            self._waiting -= sum(len(commands) for commands, _ in taken)
-            self.busy = True
-            await self._carry_out(taken)
-            if not orderly:
-                await self._commit()
-                self._acknowledge()
-            self._placed.set()
-            self._under_way, self.busy = [], False
-            # others (replies, reads) get their turn between batches
-            await asyncio.sleep(0)
+        require(not self.failed, Overloaded)
+        self._ended = asyncio.get_running_loop().create_future()
+        self._disk.open()
+        try:
+            self._disk.begin()
+            await self._ended
+        except Exception as fault:
+            self.failed = True
+            raise CoreFailed(repr(fault)) from fault
+        finally:
+            self._ended = None
+            self._disk.close()  # what it still made durable is acknowledged
+            if self.failed:
+                self._give_up()
+
+    def _call(self) -> None:
+        """Have the next commands carried out when the loop comes to it, many at once."""
+        if self._queue and not self._called and self._ended is not None:
+            self._called = True
+            asyncio.get_running_loop().call_soon(self._guarded, self._turn)
+
+    def _guarded(self, part: Callable[[], None]) -> None:
+        """A part of ``run``, unless that has ended; what it raises ends it."""
+        if self._ended is None or self._ended.done():
+            return
+        try:
+            part()
+        except Exception as fault:
+            self.broke(fault)
+
+    def _turn(self) -> None:
+        """Carry out the next commands, as long as the disk keeps up."""
+        self._called = False
+        if self._halted or self._disk.stuck or not self._queue:
+            return
+        kind = type(self._queue[0][0][0])
+        orderly = kind in _ORDERLY
+        if self._ahead > (AHEAD_MAX if orderly and not self._resting else 0):
+            return  # until more is told
+        taken = self._under_way = self._take() if orderly else [self._queue.popleft()]
+        self._waiting -= sum([len(commands) for commands, _ in taken])
+        self.busy = True
+        self._go_on(self._carry_out(taken), waits=not orderly and kind is not BatchDue)
 
     def _take(self) -> list[Asked]:
         """The next orderly commands."""
         taken, count, queue = [self._queue.popleft()], 0, self._queue
-        while queue and count < BATCH_MAX and isinstance(queue[0][0][0], _ORDERLY):
+        while queue and count < BATCH_MAX and type(queue[0][0][0]) in _ORDERLY:
             taken.append(queue.popleft())
             count += len(taken[-1][0])
         return taken
 
-    async def _until_told(self, most: int) -> None:
-        """Wait until no more than so many commands are ahead of what was told."""
-        while self._ahead > most or self._stuck:
-            self._told.clear()
-            await self._told.wait()
-
-    async def _carry_out(self, taken: list[Asked]) -> None:
-        """Take the commands into the journal, carry them out, and their events in behind them."""
-        refusals = [[self._admits(command) for command in commands] for commands, _ in taken]
-        for (commands, future), refused in zip(taken, refusals, strict=True):
-            answers: list[list[AnyRecord] | Rejected] = []
-            for command, refusal in zip(commands, refused, strict=True):
-                events = [] if refusal is not None else self.engine.handle(command)
-                for event in events:
-                    try:
-                        self.journal.append(*records.encode(event))
-                    except Rejected as refused_now:
-                        await self._wait(refused_now)
-                        await self._append(event)
-                answers.append(events if refusal is None else refusal)
-            self._ahead += len(commands)
-            head = self.journal.head.sequence
-            self._done.append(_Done(commands, answers, future, head))
-
-    async def _write_all(self) -> None:
-        """Have a thread write and sync what was appended, one group after the other, and say so."""
-        with ThreadPoolExecutor(1, "journal") as disk:
-            while True:
-                while not self._done:
-                    self._placed.clear()
-                    await self._placed.wait()
-                group = self.journal.begin_commit()
-                if group is not None:
-                    try:
-                        await self._write(disk, group)
-                    except Rejected as refused:
-                        self._stuck = True
-                        await self._wait(refused)
-                        await self._commit()
-                        self._stuck = False
-                self._acknowledge()
-
-    async def _write(self, disk: ThreadPoolExecutor, group: Group) -> None:
-        """One group. The thread is never left alone with the files: who cancels waits for it, and
-        is not kept by a disk that refuses.
+    def _go_on(self, carried_out: Iterator[Rejected], waits: bool) -> None:
+        """Carry out to the end, or until the journal gives no room; then again and again. All else
+        ``waits`` for the disk, or goes on.
         """
-        writing, cancelled = disk.submit(self.journal.write, group), False
-        try:
-            with self.journal.committing(group):
+        refused = None if self._disk.stuck else next(carried_out, None)
+        self._halted = self._disk.stuck or refused is not None
+        if self._halted:
+            if refused is not None:
+                self.refused(refused)
+            part = partial(self._go_on, carried_out, waits)
+            asyncio.get_running_loop().call_later(ROOM_SECONDS, self._guarded, part)
+        else:
+            self._under_way, self.busy = [], False
+        if waits and self._disk.idle and not self._halted:
+            self._disk.commit()
+        else:
+            self._disk.begin()
+        self._call()  # others (replies, reads) get their turn between batches
+
+    def _carry_out(self, taken: list[Asked]) -> Iterator[Rejected]:
+        """Take the commands into the journal, carry them out, and their events in behind them;
+        yields whenever an event, which has happened, finds no room.
+        """
+        append = self.journal.append
+        folded = iter(self._folded(taken))
+        for commands, future in taken:
+            answers: list[list[AnyRecord] | Rejected] = []
+            for answer in islice(folded, len(commands)):
+                answers.append(answer)
+                for event in () if isinstance(answer, Rejected) else answer:
+                    kind, payload = encode(event)
+                    while True:
+                        try:
+                            append(kind, payload)
+                        except Rejected as refused:
+                            yield refused
+                        else:
+                            break
+            self._ahead += len(commands)
+            self._done.append((commands, answers, future, self.journal.sequence))
+
+    def _folded(self, taken: list[Asked]) -> list[list[AnyRecord] | Rejected]:
+        """What comes of each command; the receipts of all are made in one call."""
+        refusals, fold = iter(self._admit(taken)), self.engine.fold
+        made: list[list[AnyRecord] | Rejected] = [
+            fold(command) if (refusal := next(refusals)) is None else refusal
+            for commands, _ in taken
+            for command in commands
+        ]
+        bare = [event for one in made if not isinstance(one, Rejected) for event in one]
+        events = iter(self.engine.sealed(bare))
+        return [
+            one if isinstance(one, Rejected) else list(islice(events, len(one))) for one in made
+        ]
+
+    def _admit(self, taken: list[Asked]) -> list[Rejected | None]:
+        """Take commands into the journal; for each why it was refused and has no trace, or None."""
+        append, found = self.journal.append, []
+        for commands, _ in taken:
+            for command in commands:
+                refusal = None
                 try:
-                    await asyncio.shield(asyncio.wrap_future(writing))
-                except asyncio.CancelledError:
-                    cancelled = True
-                    writing.result()
-        except Rejected:
-            if not cancelled:
-                raise
-        if cancelled:
-            self._acknowledge()
-            raise asyncio.CancelledError
+                    append(*encode(command))
+                    self._refusal = None
+                except Rejected as refused:
+                    self._refuse(refused)
+                    refusal = Rejected(refused.error)
+                found.append(refusal)
+        return found
 
-    def _acknowledge(self) -> None:
-        """Tell the listeners, then the clients, what has become durable."""
-        durable = self.journal.durable.sequence
-        while self._done and self._done[0].sequence <= durable:
-            done = self._done.popleft()
-            self._ahead -= len(done.commands)
-            for command, answer in zip(done.commands, done.answers, strict=True):
-                if not isinstance(answer, Rejected):
-                    self.carried_out += 1
-                    self._tell(command)
-                    for event in answer:
-                        self._tell(event)
-            if not done.future.done():
-                done.future.set_result(done.answers)
-        self._told.set()
+    # What the journal's disk says
 
-    def _admits(self, command: AnyRecord) -> Rejected | None:
-        """Why the journal does not take a command, which then has no trace; None if it does."""
-        try:
-            self.journal.append(*records.encode(command))
-        except Rejected as refused:
-            self._refuse(refused)
-            return Rejected(refused.error)
-        self._refusal = None
-        return None
+    def durable(self) -> None:
+        """Tell what has become durable, and go on."""
+        self._acknowledge()
+        while self._resting and self.settled:
+            self._resting.popleft()()
+        self._call()
 
-    async def _append(self, event: AnyRecord) -> None:
-        """Append an event that has happened, however long the disk gives no room for it."""
-        while True:
-            try:
-                self.journal.append(*records.encode(event))
-            except Rejected as refused:
-                await self._wait(refused)
-            else:
-                return
-
-    async def _commit(self) -> None:
-        """Make what was appended durable, however long the disk refuses."""
-        while True:
-            try:
-                self.journal.commit()
-            except Rejected as refused:
-                await self._wait(refused)
-            else:
-                return
-
-    async def _wait(self, refused: Rejected) -> None:
+    def refused(self, refused: Rejected) -> None:
+        """What waits is tried again, unless that cures nothing."""
         if not refused.error.retryable:
             raise refused
         self._refuse(refused)
-        await asyncio.sleep(ROOM_SECONDS)
+
+    def broke(self, fault: Exception) -> None:
+        """End ``run``."""
+        if self._ended is not None and not self._ended.done():
+            self._ended.set_exception(fault)
+
+    def _acknowledge(self) -> None:
+        """Tell the listeners, then the clients, what has become durable."""
+        durable, done, listeners = self.journal.durable.sequence, self._done, self.listeners
+        while done and done[0][3] <= durable:
+            commands, answers, future, _ = done.popleft()
+            self._ahead -= len(commands)
+            for command, answer in zip(commands, answers, strict=True):
+                if isinstance(answer, Rejected):
+                    continue
+                self.carried_out += 1
+                for record in (command, *answer):
+                    for listener in listeners:
+                        try:
+                            listener(record)
+                        except Exception:  # no reason not to acknowledge
+                            self.listener_faults += 1
+                            _LOG.exception("a listener failed at %s", type(record).__name__)
+            if not future.done():
+                future.set_result(answers)
 
     def _refuse(self, refused: Rejected) -> None:
         """New orders meet this refusal at once, until the journal takes a record again."""
@@ -359,18 +365,9 @@ class Core:
                 _LOG.error("the journal refuses: %s", refused)
             self._refusal = (refused, time.monotonic())
 
-    def _tell(self, record: AnyRecord) -> None:
-        """Tell every listener; what one of them makes of it is no reason not to acknowledge."""
-        for listener in self.listeners:
-            try:
-                listener(record)
-            except Exception:
-                self.listener_faults += 1
-                _LOG.exception("a listener failed at %s", type(record).__name__)
-
     def _give_up(self) -> None:
         """Nobody waits for an answer that will not come."""
-        waiting = [*(done.future for done in self._done)]
+        waiting = [done[2] for done in self._done]
         waiting += [future for _, future in (*self._under_way, *self._queue)]
         self._queue.clear()
         for future in waiting:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Protocol
 
 from novate.engine.protection import Protection
@@ -45,6 +46,10 @@ class Engine(Protocol):
         """An account's market-maker protection in an underlying."""
         ...
 
-    def handle(self, command: AnyRecord) -> list[AnyRecord]:
-        """Apply one command; the events it causes."""
+    def fold(self, command: AnyRecord) -> list[AnyRecord]:
+        """Apply one command; the events it causes, matches without receipts."""
+        ...
+
+    def sealed(self, events: Iterable[AnyRecord]) -> list[AnyRecord]:
+        """The same events with receipts, as the journal holds them."""
         ...

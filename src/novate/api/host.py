@@ -28,6 +28,7 @@ from novate.api.index_process import IndexProcess
 from novate.api.kept_chain import KeptChain
 from novate.api.option_loop import OptionLoop, option_loop
 from novate.api.oracle_loop import OracleLoop
+from novate.api.orders import FORGET_MAX
 from novate.api.prices import Replay
 from novate.api.server import Server
 from novate.api.supervisor import Supervisor
@@ -65,6 +66,8 @@ WARM_UP_S = 600
 INDEX_BEGINS_SECONDS_MAX = 30
 # How long a chain that is not ours may take to answer, before it counts as silent.
 RPC_SECONDS_MAX = 10
+# What is forgotten at once holds up the loop; then it has its turn.
+FORGET_PAUSE_SECONDS = 0.02
 # Surfaces, then expiries, then strikes, then arrays; each is on the chain before the next.
 LISTING_STEPS_MAX = 12
 _LOG = logging.getLogger("novate.host")
@@ -352,8 +355,27 @@ class Host:
         """Write the engine's state down from time to time."""
         while True:
             await asyncio.sleep(self.config.snapshot_minutes * 60)
-            self._snapshot()
-            self.api.orders.forget_old()
+            child = await self._snapshot_aside()
+            if not await asyncio.to_thread(child.wait):
+                _LOG.error("no snapshot was written; a start replays more of the journal")
+            while self.api.orders.forget_old() == FORGET_MAX:
+                await asyncio.sleep(FORGET_PAUSE_SECONDS)
+
+    async def _snapshot_aside(self) -> snapshot.Child:
+        """Have a child write the state that the durable journal comes to. Raises ``OSError``."""
+        begun: asyncio.Future[snapshot.Child] = asyncio.get_running_loop().create_future()
+
+        def begin() -> None:
+            if begun.done():
+                return
+            try:
+                head = self.journal.durable
+                begun.set_result(snapshot.save_aside(self.journal.path, head, self.sequencer))
+            except OSError as fault:
+                begun.set_exception(fault)
+
+        self.core.at_rest(begin)
+        return await begun
 
     def _snapshot(self) -> None:
         if self.core.settled:

@@ -19,9 +19,9 @@ from novate.api.option_views import OptionViews, cut, percent, quotient, scaled
 from novate.api.orders import Orders, OrderState, Trade
 from novate.api.rejections import bad
 from novate.config import Parameters
-from novate.model import margin
 from novate.model.instrument import PERP
-from novate.model.option_id import is_dated, place_of
+from novate.model.marks import mark_and_index
+from novate.model.option_id import place_of
 from novate.naming import QUOTE, future_name
 from novate.store.trades import RESOLUTIONS_S
 from novate.units import ORACLE_UNIT, PPB, PPM, WAD, div_down, div_zero
@@ -76,14 +76,10 @@ class Market:
 
     def prices(self, instrument: int) -> tuple[int, int]:
         """Mark and index in wad; zeros before the first round."""
-        world = self.core.world
-        if is_dated(instrument):
-            item = self.by_id[instrument]
-            view = self.options.of(item) if item.is_option else None
-            mark = view.mark if view else margin.quoted(world, instrument)[0]
-            return mark, self.index(item.underlying)
-        feed = world.oracle.feeds[world.ledger.terms[instrument].feed]
-        return feed.mark * ORACLE_UNIT, feed.index * ORACLE_UNIT
+        item = self.by_id.get(instrument)
+        if item is not None and item.is_option:
+            return self.options.of(item).mark, self.index(item.underlying)
+        return mark_and_index(self.core.world, instrument)
 
     def index(self, underlying: int) -> int:
         """The index of an underlying with options (wad)."""

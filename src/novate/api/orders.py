@@ -11,6 +11,9 @@ from __future__ import annotations
 from collections import defaultdict, deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import islice, takewhile
+
+import msgspec
 
 from novate.engine.orders import terms_of
 from novate.errors import BY_CODE
@@ -41,11 +44,13 @@ UNTRIGGERED = "untriggered"
 PAST_KEPT = 16
 KEEP_MS = 24 * 3_600_000
 TRADES_KEPT = 10_000
+FORGET_MAX = 2_000
 
 
-@dataclass(slots=True)
-class OrderState:
-    """One order: what was signed, and how far it has come."""
+class OrderState(msgspec.Struct, gc=False):
+    """One order: what was signed, and how far it has come. It refers to nothing that refers back,
+    so the collector of cycles need not look at it.
+    """
 
     digest: bytes
     terms: Order
@@ -63,7 +68,7 @@ class OrderState:
     resting_price: int = 0
     triggered: bool = False
     edits: int = 0
-    past: list[bytes] = field(default_factory=list)
+    past: tuple[bytes, ...] = ()
 
     @property
     def is_open(self) -> bool:
@@ -76,8 +81,7 @@ class OrderState:
         return self.terms.size - self.filled
 
 
-@dataclass(slots=True)
-class Trade:
+class Trade(msgspec.Struct, gc=False):
     """One match and what became of it."""
 
     match: Matched
@@ -114,15 +118,15 @@ class Orders:
     revisions: dict[tuple[int, bool, int], OrderState] = field(default_factory=dict)
     now_ms: int = 0
 
-    def follow(self, record: AnyRecord, prices: tuple[int, int] = (0, 0)) -> None:
-        """Take in one durable record; ``prices``: mark and index of a match's instrument (wad)."""
+    def follow(self, record: AnyRecord) -> None:
+        """Take in one durable record."""
         match record:
             case OrderPlaced():
                 self._placed(record)
             case OrderDone():
                 self._done(record)
             case Matched():
-                self._matched(record, prices)
+                self._matched(record)
             case QuotesPlaced():
                 for placed in records.orders_in(record):
                     self._placed(placed, is_quote=True)
@@ -164,29 +168,35 @@ class Orders:
             if state.is_open and instrument in (None, state.terms.instrument)
         ]
 
-    def forget_old(self) -> int:
-        """Drop orders that ended, and trades made, more than a day ago; how many orders."""
-        dropped = 0
-        for transaction, sent in list(self.submitted.items()):
-            if sent.submitted_ms >= self.now_ms - KEEP_MS:
-                break
+    def forget_old(self, most: int = FORGET_MAX) -> int:
+        """Drop orders that ended, and trades made, more than a day ago, at most so many of each;
+        how many of what there was most of.
+        """
+        before = self.now_ms - KEEP_MS
+        sent = takewhile(lambda row: row[1].submitted_ms < before, self.submitted.items())
+        for transaction, _ in list(islice(sent, most)):
             del self.submitted[transaction]
-        for sequence, trade in list(self.trades.items()):
-            if trade.timestamp_ms >= self.now_ms - KEEP_MS:
-                break
+        made = takewhile(lambda row: row[1].timestamp_ms < before, self.trades.items())
+        trades = list(islice(made, most))
+        for sequence, trade in trades:
             del self.trades[sequence]
             self.executed.pop(trade.rfq, None)
-        while self.ended and self.ended[0][0] < self.now_ms - KEEP_MS:
-            _, digest = self.ended.popleft()
-            state = self.by_digest.get(digest)
-            if state is not None and not state.is_open:
-                del self.by_account[state.terms.account][digest]
-                for name in (digest, *state.past):
-                    self.by_digest.pop(name, None)
-                self.blocks.pop(digest, None)
-                self._forget_revision(state)
-                dropped += 1
-        return dropped
+        ended = 0
+        while ended < most and self.ended and self.ended[0][0] < before:
+            self._forget(self.ended.popleft()[1])
+            ended += 1
+        return max(len(trades), ended)
+
+    def _forget(self, digest: bytes) -> None:
+        """Drop an order, unless it is open again."""
+        state = self.by_digest.get(digest)
+        if state is None or state.is_open:
+            return
+        del self.by_account[state.terms.account][digest]
+        for name in (digest, *state.past):
+            self.by_digest.pop(name, None)
+        self.blocks.pop(digest, None)
+        self._forget_revision(state)
 
     def _placed(self, record: OrderPlaced, is_quote: bool = False) -> None:
         self.now_ms = max(self.now_ms, record.received_ms)
@@ -197,10 +207,16 @@ class Orders:
         elif record.fill_or_kill:
             force = "fill_or_kill"
         state = OrderState(
-            record.digest, terms, record.label, force, record.received_ms, record.received_ms
+            record.digest,
+            terms,
+            record.label,
+            force,
+            record.received_ms,
+            record.received_ms,
+            UNTRIGGERED if record.trigger else "open",
+            placed=record,
+            resting_price=terms.price,
         )
-        state.placed, state.resting_price = record, terms.price
-        state.state = UNTRIGGERED if record.trigger else "open"
         first = self.by_digest.setdefault(record.digest, state)
         if first is state:
             self.by_account[terms.account][record.digest] = state
@@ -224,10 +240,11 @@ class Orders:
         if self.revisions.get(_nonce(state.terms)) is state:
             del self.revisions[_nonce(state.terms)]
 
-    def _matched(self, record: Matched, prices: tuple[int, int]) -> None:
+    def _matched(self, record: Matched) -> None:
         price = records.number(record.price)
         rfq = self.blocks.get(record.taker, b"")
-        trade = Trade(record, self.now_ms, price, *prices, rfq=rfq)
+        mark, index = records.number(record.mark), records.number(record.index)
+        trade = Trade(record, self.now_ms, price, mark, index, rfq=rfq)
         self.trades[record.sequence] = trade
         if rfq:
             self.executed.setdefault(rfq, []).append(record.sequence)
@@ -257,7 +274,7 @@ class Orders:
         del mine[old.digest]
         for digest in old.past[: -PAST_KEPT + 1]:
             self.by_digest.pop(digest, None)
-        new.past = [*old.past[-PAST_KEPT + 1 :], old.digest]
+        new.past = (*old.past[-PAST_KEPT + 1 :], old.digest)
         for digest in new.past:
             self.by_digest[digest] = new
         new.filled, new.cost, new.fee = old.filled, old.cost, old.fee

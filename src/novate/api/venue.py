@@ -26,10 +26,17 @@ from novate.chain.deployment import Deployment
 from novate.config import Parameters
 from novate.services.gateway import Gateway
 from novate.store.database import Database
-from novate.wire.records import AnyRecord, Matched, OracleRound, OrderDone, OrderPlaced
+from novate.wire.records import (
+    AnyRecord,
+    ChainTransaction,
+    Matched,
+    OracleRound,
+    OrderDone,
+    OrderPlaced,
+)
 
 # Of an order alone: nothing is listed by it, nor priced.
-_ORDERS = (OrderPlaced, OrderDone)
+_ORDERS = frozenset({OrderPlaced, OrderDone})
 # What a figure says, the name of its label, and its values.
 Figure = tuple[str, str, Mapping[str, float]]
 
@@ -79,19 +86,26 @@ class VenueApi:
 
     def follow(self, record: AnyRecord) -> None:
         """Take in one durable record, then tell who follows it."""
-        prices = (0, 0)
+        kind = type(record)
+        if kind not in _ORDERS:
+            self._take_in(record)
+        self.orders.follow(record)
+        if self.feeds.followers:
+            self.feeds.follow(record)
+            self.account_feeds.follow(record)
+        if self.rfqs.desk.pending:
+            self.rfqs.follow(record)
+        if kind is ChainTransaction:
+            self.volatility.follow(record)
+
+    def _take_in(self, record: AnyRecord) -> None:
+        """What is listed and priced by a record."""
         if isinstance(record, Matched):
-            prices = self.market.prices(record.instrument)
             self.market.judged(record)
-        elif not isinstance(record, _ORDERS):
-            self.market.listings.follow(record)
-            if isinstance(record, OracleRound):
-                self.market.history.sample(self.market.by_id.values())
-        self.orders.follow(record, prices)
-        self.feeds.follow(record)
-        self.account_feeds.follow(record)
-        self.rfqs.follow(record)
-        self.volatility.follow(record)
+            return
+        self.market.listings.follow(record)
+        if isinstance(record, OracleRound):
+            self.market.history.sample(self.market.by_id.values())
 
     @property
     def now_ms(self) -> int:

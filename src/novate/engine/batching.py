@@ -23,6 +23,7 @@ from novate.engine.receipts import UNSEALED
 from novate.errors import Error, Rejected
 from novate.model import fees, settlement
 from novate.model.instrument import OPTION, Terms
+from novate.model.marks import mark_and_index
 from novate.model.order import Order as SignedTerms
 from novate.model.settlement import Fill, Presented
 from novate.model.state import World
@@ -171,6 +172,7 @@ class Batching:
         held.count += 1
         held.fills.append((one.digest, other.digest, lots, price))
         fee_taker, fee_maker = paid
+        mark, index = mark_and_index(self.world, taker.terms.instrument)
         return Matched(
             sequence=sequence,
             maker=other.digest,
@@ -186,6 +188,8 @@ class Batching:
             matched_at=now,
             receipt=UNSEALED,
             oracle_round=self.world.oracle.statuses[0].round,
+            mark=records.big(mark),
+            index=records.big(index),
         )
 
     # Batches

@@ -16,6 +16,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from itertools import chain
 from pathlib import Path
 from types import TracebackType
 
@@ -32,7 +33,7 @@ from novate.engine.journal_frame import (
     frame_bytes,
 )
 from novate.engine.journal_lock import WriterLock, one_successor
-from novate.engine.journal_scan import Finding, Scanner, Tail, Torn, verify_chain
+from novate.engine.journal_scan import Finding, Scanner, Tail, Torn, read_span, verify_chain
 from novate.engine.journal_segment import Segment, next_segment
 from novate.engine.journal_writer import SEGMENT_BYTES, Group, Writer, begin, new_file, reopen
 from novate.errors import Rejected
@@ -54,11 +55,13 @@ __all__ = [
 ]
 
 ClockMs = Callable[[], int]
+KEPT = 1 << 12  # records in memory, and an eighth more, so that few are let go at once
 _SPARE = re.compile(r"\.spare\.(\d+)\.\d+")
 
 
 class Journal:
-    """One open journal: the single writer of its files, with all records in memory for followers.
+    """One open journal: the single writer of its files, with the last records in memory for
+    followers; once it has grown, older ones are read from the files again.
 
     Use from one thread (``write`` apart). After a failed sync, or once fenced, the object refuses
     further use: reopen it. A full or read-only disk only refuses; the same call works again when
@@ -66,13 +69,16 @@ class Journal:
     """
 
     def __init__(
-        self, writer: Writer, chain: Chain, records: list[Record], clock_ms: ClockMs
+        self, writer: Writer, read: Chain, records: list[Record], clock_ms: ClockMs
     ) -> None:
         self._writer = writer
         self._clock_ms = clock_ms
         self._records = records
-        self._head = self._durable = chain.head
-        self._timestamp_ms = chain.timestamp_ms
+        self._first = read.head.sequence + 1 - len(records)
+        self.sequence = read.head.sequence  # of the last appended record, durable or not
+        self._hash = read.head.hash
+        self._durable = read.head
+        self._timestamp_ms = read.timestamp_ms
         self._usable = True
         self._refused = self._closed = False
         self.torn: Torn | None = None
@@ -155,7 +161,7 @@ class Journal:
     @property
     def head(self) -> Head:
         """The last appended record, durable or not."""
-        return self._head
+        return Head(self.sequence, self._hash)
 
     @property
     def durable(self) -> Head:
@@ -181,17 +187,25 @@ class Journal:
         assert self._usable, "the journal failed or is closed: reopen it"
         if self._refused:
             self.commit()
-        head, sequence = self._head, self._head.sequence + 1
+        previous, sequence = self._hash, self.sequence + 1
         assert (kind == GENESIS_KIND) == (sequence == 0), "the genesis comes first and once"
-        begins = self._writer.place(frame_bytes(kind, payload), kind, head)
-        timestamp_ms = max(self._timestamp_ms, self._clock_ms())
-        data, digest = frame(sequence, timestamp_ms, kind, payload, head.hash, begins)
-        self._writer.add(data)
-        record = Record(sequence, timestamp_ms, kind, payload, head.hash, digest)
+        size = frame_bytes(kind, payload)
+        begins = self._writer.place(size, kind, self.sequence, previous)
+        timestamp_ms = self._timestamp_ms = max(self._timestamp_ms, self._clock_ms())
+        data, digest = frame(sequence, timestamp_ms, kind, payload, previous, begins)
+        self._writer.add(data, size)
+        record = Record(sequence, timestamp_ms, kind, payload, previous, digest)
         self._records.append(record)
-        self._head = Head(sequence, digest)
-        self._timestamp_ms = timestamp_ms
+        self.sequence, self._hash = sequence, digest
+        if len(self._records) > KEPT + KEPT // 8:  # division: down
+            self._let_go()
         return record
+
+    def _let_go(self) -> None:
+        """Hold the last records alone, and those that are not on the disk yet."""
+        first = min(self.sequence + 1 - KEPT, self._durable.sequence + 1)
+        del self._records[: first - self._first]
+        self._first = first
 
     def commit(self) -> Head:
         """Write everything appended and wait for the disk; only now may it be acknowledged.
@@ -208,15 +222,19 @@ class Journal:
 
     def begin_commit(self) -> Group | None:
         """What a commit has to ``write`` next, one group after the other; None if all is durable.
-        What is appended from now on is none of it.
+        What is appended from now on is none of it. Errors: ``JournalFenced``.
         """
         assert self._usable, "the journal failed or is closed: reopen it"
-        return self._writer.take(self._head)
+        try:
+            return self._writer.take(self.head)
+        except BaseException:
+            self._usable = False
+            raise
 
     def write(self, group: Group) -> None:
         """Write a group and wait for the disk; the one thing that another thread may call.
 
-        Errors: those of ``commit``, for ``committing`` to see.
+        Errors: ``JournalFull``, ``JournalReadOnly``, for ``committing`` to see.
         """
         self._writer.write(group)
 
@@ -228,22 +246,30 @@ class Journal:
         """
         try:
             yield
+            self._writer.written()
         except Rejected as refused:
             self._refused = self._usable = refused.error.retryable
             raise
         except BaseException:
             self._usable = False
             raise
-        self._writer.written()
         self._durable, self._refused = group.head, False
 
     def read(self, from_sequence: int = 0, limit: int | None = None) -> Iterator[Record]:
-        """Durable records from a sequence on, as of now (cheap when there are none)."""
+        """Durable records from a sequence on, as of now (cheap when there are none, or they are
+        among the last). Errors: ``JournalCorrupt``, if old ones were damaged since it was opened.
+        """
         assert from_sequence >= 0
         end = self._durable.sequence + 1
         if limit is not None:
             end = min(end, from_sequence + limit)
-        return iter(self._records[from_sequence:end] if from_sequence < end else ())
+        if from_sequence >= end:
+            return iter(())
+        begin = max(from_sequence - self._first, 0)
+        held = self._records[begin : max(end - self._first, 0)]
+        if from_sequence >= self._first:
+            return iter(held)
+        return chain(read_span(self.path, from_sequence, min(self._first, end)), held)
 
     def close(self) -> None:
         """Commit what was appended, give unused room back, and let the next one write."""

@@ -34,8 +34,12 @@ BODY = struct.Struct(">QQ32sB")
 HASH_BYTES = 32
 _WORDS, _BODY = WORDS.unpack_from, BODY.unpack_from
 _LENGTH = GROUP_BEGINS - 1
+_HEADS: dict[int, bytes] = {}
+_HEADS_MAX = 4_096
 _KINDS: dict[bytes, str] = {}
+_NAMES: dict[str, bytes] = {}
 _KINDS_MAX = 64
+_FIXED_BYTES = BODY.size + HASH_BYTES
 LENGTH_MIN = BODY.size + 1 + HASH_BYTES
 
 
@@ -64,17 +68,27 @@ def frame(
     sequence: int, timestamp_ms: int, kind: str, payload: bytes, previous: bytes, begins: bool
 ) -> tuple[bytes, bytes]:
     """The record's bytes on disk, and its hash; ``frame_bytes`` has said that they fit."""
-    name = kind.encode("ascii")
+    name = _NAMES.get(kind) or _named(kind)
     body = BODY.pack(sequence, timestamp_ms, previous, len(name)) + name + payload
-    length = len(body) + HASH_BYTES
     digest = sha256(body).digest()
-    word = (length | GROUP_BEGINS if begins else length).to_bytes(4, "big")
-    return word + crc32(word).to_bytes(4, "big") + body + digest, digest
+    length = len(body) + HASH_BYTES
+    if begins:
+        length |= GROUP_BEGINS
+    return b"".join((_HEADS.get(length) or _headed(length), body, digest)), digest
+
+
+def _headed(word: int) -> bytes:
+    """A frame's first bytes; most frames are of few lengths."""
+    data = word.to_bytes(4, "big")
+    head = data + crc32(data).to_bytes(4, "big")
+    if len(_HEADS) < _HEADS_MAX:
+        _HEADS[word] = head
+    return head
 
 
 def frame_bytes(kind: str, payload: bytes) -> int:
     """How many bytes a record takes on disk. Errors: ``RecordTooLarge``."""
-    length = BODY.size + len(kind) + len(payload) + HASH_BYTES
+    length = _FIXED_BYTES + len(kind) + len(payload)
     if not 0 < len(kind) <= KIND_BYTES_MAX:
         raise Rejected(RecordTooLarge, f"kind of {len(kind)} bytes")
     if length > RECORD_BYTES_MAX:
@@ -140,6 +154,14 @@ def _kind(name: bytes) -> str:
     if len(_KINDS) < _KINDS_MAX:
         _KINDS[name] = kind
     return kind
+
+
+def _named(kind: str) -> bytes:
+    """The kind's bytes; the same few come again and again."""
+    name = kind.encode("ascii")
+    if len(_NAMES) < _KINDS_MAX:
+        _NAMES[kind] = name
+    return name
 
 
 def whole(data: bytes, offset: int, size: int) -> int:

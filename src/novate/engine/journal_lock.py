@@ -30,6 +30,8 @@ class WriterLock:
     def __init__(self, path: Path, descriptor: int, epoch: int) -> None:
         self._path = path
         self._descriptor = descriptor
+        mine = os.fstat(descriptor)
+        self._identity = mine.st_dev, mine.st_ino
         self.epoch = epoch
 
     @classmethod
@@ -71,12 +73,11 @@ class WriterLock:
 
     @property
     def _held(self) -> bool:
-        mine = os.fstat(self._descriptor)
         try:
             there = os.stat(self._path)
         except FileNotFoundError:
             return False
-        return (mine.st_dev, mine.st_ino) == (there.st_dev, there.st_ino)
+        return (there.st_dev, there.st_ino) == self._identity
 
     def require_held(self) -> None:
         """Errors: ``JournalFenced`` once another process has taken over."""

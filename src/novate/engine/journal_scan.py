@@ -8,6 +8,7 @@ and bytes; so is what a fenced writer left behind. Neither reader changes a file
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -124,6 +125,23 @@ def tail_of(segment: Segment, chain: Chain, data: bytes, offset: int) -> Torn | 
     if not is_torn(data, offset):
         raise chain.wrong(f"damaged, {segment.path.name} offset {offset}")
     return Torn(chain.head.sequence + 1, segment.path, offset, written - offset)
+
+
+def read_span(path: Path, begin: int, end: int) -> Iterator[Record]:
+    """Records ``begin`` to ``end`` - 1 of a journal that holds them, checked again, a segment at a
+    time. Errors: ``JournalCorrupt``.
+    """
+    known = segments(path)
+    for segment, after in zip(known, [*known[1:], None], strict=True):
+        limit = end if after is None else min(end, after.first)
+        if segment.first >= end or limit <= begin:
+            continue
+        found: list[Record] = []
+        chain = Chain(segment.before)
+        chain.walk(segment.path.read_bytes(), HEADER_BYTES, found, limit)
+        if chain.head.sequence + 1 != limit:
+            raise chain.wrong(f"damaged, {segment.path.name}")
+        yield from found[max(begin - segment.first, 0) :]
 
 
 def verify_chain(path: Path, published: Head | None = None) -> Head:

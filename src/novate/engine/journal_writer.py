@@ -12,6 +12,7 @@ import os
 from dataclasses import dataclass, field
 from enum import IntEnum
 from pathlib import Path
+from threading import Lock
 
 from novate.engine import journal_disk as disk
 from novate.engine.journal_frame import Head
@@ -73,11 +74,10 @@ class _Piece:
     before: Head
     frames: list[bytes] = field(default_factory=list)
     bytes: int = 0
+    left: int = field(init=False)  # room behind what is placed
 
-    @property
-    def left(self) -> int:
-        """Room behind what is placed."""
-        return self.file.size - self.offset - self.bytes
+    def __post_init__(self) -> None:
+        self.left = self.file.size - self.offset
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,12 +104,14 @@ class Writer:
         self._taken: Group | None = None  # the one under way
         self._spares: list[File] = []
         self._made = 0
+        self._making = Lock()
         self._make_spare()
 
     # Placing
 
-    def place(self, size: int, kind: str, head: Head) -> bool:
-        """Find room for a record of ``size`` bytes; whether a group begins with it.
+    def place(self, size: int, kind: str, sequence: int, digest: bytes) -> bool:
+        """Find room for a record of ``size`` bytes; whether a group begins with it. The record
+        before it is ``sequence``, of the hash ``digest``.
 
         Errors: ``RecordTooLarge`` for an empty segment; ``JournalFull``, ``JournalReadOnly`` when
         what would be left is kept for others.
@@ -121,37 +123,39 @@ class Writer:
         require(size <= largest, RecordTooLarge, f"{size} bytes, a segment holds {largest}")
         keep = self.reserve_bytes * NEEDS.get(kind, Need.NEW) // 8
         if self._room(size) < size + keep:
-            refused = self._make_spare()
+            refused = self._make_spare(len(self._spares))
             if refused is not None:
                 raise refused
         if self._pieces[-1].left < size:
-            file = self._spares.pop(0)
-            self._pieces.append(_Piece(file, file.offset, head))
-            if not self._spares:
-                self._make_spare()
+            file = self._spares.pop(0)  # the next write makes another
+            self._pieces.append(_Piece(file, file.offset, Head(sequence, digest)))
         return not self._pieces[-1].frames
 
-    def add(self, frame: bytes) -> None:
+    def add(self, frame: bytes, size: int) -> None:
         """Put a record where room was found."""
         piece = self._pieces[-1]
         piece.frames.append(frame)
-        piece.bytes += len(frame)
+        piece.bytes += size
+        piece.left -= size
 
     def _room(self, size: int) -> int:
         left = self._pieces[-1].left
         spare = sum(file.size - file.offset for file in self._spares)
         return spare + (left if left >= size else 0)
 
-    def _make_spare(self) -> Rejected | None:
-        """Have one more spare segment ready; the reason if the disk gives none."""
-        self._made += 1
-        name = f"{self.journal.name}.spare.{self.lock.epoch:04}.{self._made}"
-        try:
-            made = new_file(self.journal.with_name(name), self.segment_bytes)
-        except Rejected as refused:
-            return refused
-        self._spares.append(made)
-        return None
+    def _make_spare(self, beside: int = 0) -> Rejected | None:
+        """Have a spare segment ready ``beside`` so many; the reason if the disk gives none."""
+        with self._making:  # who writes makes one as soon as one is used, who places if it must
+            if len(self._spares) > beside:
+                return None
+            self._made += 1
+            name = f"{self.journal.name}.spare.{self.lock.epoch:04}.{self._made}"
+            try:
+                made = new_file(self.journal.with_name(name), self.segment_bytes)
+            except Rejected as refused:
+                return refused
+            self._spares.append(made)
+            return None
 
     # Writing
 
@@ -159,20 +163,23 @@ class Writer:
         """What is to be written next: the group under way, if it has been refused, or everything
         placed since the last one; None if that is nothing. ``head`` is the last record placed.
         What is placed from now on goes behind it, into a group of its own.
+
+        Errors: ``JournalFenced``.
         """
         if self._taken is None and (len(self._pieces) > 1 or self._pieces[0].frames):
             last = self._pieces[-1]
             self._taken = Group(self._pieces, head)
             self._pieces = [_Piece(last.file, last.offset + last.bytes, head)]
+        if self._taken is not None:
+            self.lock.require_held()
         return self._taken
 
     def write(self, group: Group) -> None:
         """Make the group that was taken durable; another thread may place meanwhile.
 
-        Errors: ``JournalFenced``; ``JournalFull`` and ``JournalReadOnly``, after which the same
-        call may be made again.
+        Errors: ``JournalFull`` and ``JournalReadOnly``, after which the same call may be made again.
+        It makes as few system calls as it can: behind each, a thread waits for Python's lock anew.
         """
-        self.lock.require_held()
         while group.pieces:
             piece = group.pieces[0]
             if piece.file is not self._last:
@@ -183,10 +190,15 @@ class Writer:
                 disk.sync_data(piece.file.descriptor)
                 piece.file.offset = piece.offset + piece.bytes
             del group.pieces[0]
-        self.lock.require_held()
+        if not self._spares:
+            self._make_spare()
 
     def written(self) -> None:
-        """The group is durable: the next one may be taken."""
+        """The group is durable, and counts if the lock is still held: the next one may be taken.
+
+        Errors: ``JournalFenced``.
+        """
+        self.lock.require_held()
         self._taken = None
 
     def _begin(self, piece: _Piece) -> None:

@@ -22,12 +22,13 @@ from novate.wire import records
 
 PACKAGES = ("novate.model.", "novate.engine.")
 _WORD = 1 << 63
+_ENCODER = msgspec.msgpack.Encoder()
 _BIG, _TUPLE, _LIST, _DICT, _SET, _DEQUE, _ROW, _ENUM, _RECORD = range(9)
 
 
 def encode(value: Any) -> bytes:
     """A value as bytes: equal values have equal bytes."""
-    return msgspec.msgpack.encode(_lower(value))
+    return _ENCODER.encode(_lower(value))
 
 
 def decode(data: bytes) -> Any:
@@ -47,7 +48,9 @@ def _lower(value: Any) -> Any:
     if kind in _CONTAINERS:
         return [_CONTAINERS[kind], *map(_lower, value)]
     if kind is dict:
-        return [_DICT, *([_lower(key), _lower(row)] for key, row in value.items())]
+        # each row as bytes: those of a large table would take many times their size as values
+        rows = ([_lower(key), _lower(row)] for key, row in value.items())
+        return [_DICT, *(msgspec.Raw(_ENCODER.encode(row)) for row in rows)]
     if kind in (set, frozenset):
         return [_SET, *sorted(map(_lower, value), key=repr)]
     if isinstance(value, Enum):

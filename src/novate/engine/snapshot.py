@@ -6,18 +6,22 @@ Owns: files ``<journal>.snapshot.<record>``:
 
 A snapshot is a convenience and never believed: it is used only if its own hash, the journal's
 record, the release and, once it is loaded, the world's state hash all agree. Whatever does not is
-told and left alone, and the journal is replayed.
+told and left alone, and the journal is replayed. A service has a child of its own write one: the
+child holds the state as it was when it was forked, and the service goes on.
 """
 
 from __future__ import annotations
 
+import gc
+import os
 import re
+import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import msgspec
 
@@ -30,6 +34,8 @@ from novate.errors import Error, Rejected, SnapshotUnusable, require
 
 MAGIC = b"NOVATES1"
 KEPT = 2
+NICE = 10
+_STANDARD = 3  # input, output, errors
 _NAME = re.compile(r"\.snapshot\.\d{12,20}")
 
 
@@ -82,8 +88,48 @@ def save(journal: Path, head: Head, sequencer: Sequencer) -> Path:
     with disk.refusals(path.name):
         disk.write_whole(path, MAGIC + sha256(body).digest() + body)
         for old in files(journal)[KEPT:]:
-            old.unlink()
+            old.unlink(missing_ok=True)
     return path
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """The process that writes a snapshot."""
+
+    process: int
+
+    def wait(self) -> bool:
+        """Wait until it has ended; whether the snapshot is there."""
+        _, status = os.waitpid(self.process, 0)
+        return status == 0
+
+
+def save_aside(journal: Path, head: Head, sequencer: Sequencer) -> Child:
+    """``save``, by a child of this process: here it takes no longer than a fork. What becomes of
+    the sequencer from now on is none of it. Raises ``OSError`` if there is no room for a process.
+    """
+    process = os.fork()
+    if process == 0:
+        _save_and_exit(journal, head, sequencer)
+    return Child(process)
+
+
+def _save_and_exit(journal: Path, head: Head, sequencer: Sequencer) -> NoReturn:
+    """In the child. Other threads are not there, so nothing is done that waits for one; and nothing
+    is kept of the parent's files: neither its connections nor the right to write the journal.
+    """
+    code = 1
+    try:
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's is meant for the service
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        os.closerange(_STANDARD, os.sysconf("SC_OPEN_MAX"))
+        os.nice(NICE)
+        gc.disable()
+        save(journal, head, sequencer)
+        code = 0
+    finally:
+        os._exit(code)
 
 
 def files(journal: Path) -> list[Path]:
@@ -114,7 +160,10 @@ def load(path: Path, entries: Iterator[Record], sequencer: Sequencer) -> int:
 
 
 def _read(path: Path) -> _Document:
-    data = path.read_bytes()
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:  # a child of the writer before may still put newer ones in its place
+        raise Rejected(SnapshotUnusable, "it is gone") from None
     body = data[len(MAGIC) + 32 :]
     sound = data == MAGIC + sha256(body).digest() + body
     require(sound, SnapshotUnusable, "its content is not what its hash says")

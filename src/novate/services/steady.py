@@ -10,8 +10,9 @@ import gc
 import sys
 
 # A look at all objects stops every thread for 70 ms and more, and finds nothing: records hold no
-# cycles, and garbage is young when it is found. So: seldom.
-THRESHOLDS = (50_000, 20, 100)
+# cycles, and garbage is young when it is found. So: seldom, and at the young few at a time, since a
+# look at fifty thousand of them is 10 ms and more.
+THRESHOLDS = (5_000, 5, 4_000)
 SWITCH_SECONDS = 0.0005
 
 

@@ -198,7 +198,9 @@ class OrderTriggered(Base, frozen=True):
 
 
 class Matched(Base, frozen=True):
-    """Event: two orders traded; ``receipt`` is the executor's signature over the Match."""
+    """Event: two orders traded, at ``mark`` and ``index`` (wad; zeros in records of releases that
+    did not say them); ``receipt`` is the executor's signature over the Match.
+    """
 
     sequence: Unsigned
     maker: Digest
@@ -214,6 +216,8 @@ class Matched(Base, frozen=True):
     matched_at: Unsigned
     receipt: CompactSignature
     oracle_round: Unsigned
+    mark: Big = "0"
+    index: Big = "0"
 
 
 class OrderDone(Base, frozen=True):
