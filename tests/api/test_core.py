@@ -191,7 +191,7 @@ def test_a_listener_that_fails_keeps_nobody_from_an_answer(journal: Journal) -> 
 
 def test_an_engine_that_fails_stops_the_venue_at_once(journal: Journal) -> None:
     class Broken(Refusing):
-        def handle(self, command: AnyRecord) -> list[AnyRecord]:
+        def fold(self, command: AnyRecord) -> list[AnyRecord]:
             raise RuntimeError("as a test wants it")
 
     async def run() -> None:
@@ -271,13 +271,13 @@ def test_a_batch_waits_for_what_is_before_it_and_keeps_no_order_waiting(
     async def work(venue: Core) -> None:
         heard: list[str] = []
         carried_out: list[str] = []
-        handle = venue.engine.handle
+        fold = venue.engine.fold
 
         def noted(command: AnyRecord) -> list[AnyRecord]:
             carried_out.append(type(command).__name__)
-            return handle(command)
+            return fold(command)
 
-        monkeypatch.setattr(venue.engine, "handle", noted)
+        monkeypatch.setattr(venue.engine, "fold", noted)
         venue.listeners.append(lambda record: heard.append(type(record).__name__))
         monkeypatch.setattr(journal_disk, "sync_data", slowly)
         sent = [asyncio.create_task(venue.submit(order(1)))]

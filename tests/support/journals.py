@@ -96,9 +96,6 @@ class Refusing:
     def protection(self, account: int, underlying: int) -> Protection:
         return Protection()
 
-    def handle(self, command: AnyRecord) -> list[AnyRecord]:
-        return self.sealed(self.fold(command))
-
     def sealed(self, events: Iterable[AnyRecord]) -> list[AnyRecord]:
         return list(events)
 

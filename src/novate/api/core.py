@@ -28,6 +28,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import islice
 
 from novate.api.deadlines import Deadlines
 from novate.api.engine_port import Engine
@@ -270,17 +271,13 @@ class Core:
         """Take the commands into the journal, carry them out, and their events in behind them;
         yields whenever an event, which has happened, finds no room.
         """
-        append, handle = self.journal.append, self.engine.handle
-        refusals = iter(self._admit(taken))
+        append = self.journal.append
+        folded = iter(self._folded(taken))
         for commands, future in taken:
             answers: list[list[AnyRecord] | Rejected] = []
-            for command in commands:
-                refusal = next(refusals)
-                if refusal is not None:
-                    answers.append(refusal)
-                    continue
-                events = handle(command)
-                for event in events:
+            for answer in islice(folded, len(commands)):
+                answers.append(answer)
+                for event in () if isinstance(answer, Rejected) else answer:
                     kind, payload = encode(event)
                     while True:
                         try:
@@ -289,9 +286,22 @@ class Core:
                             yield refused
                         else:
                             break
-                answers.append(events)
             self._ahead += len(commands)
             self._done.append((commands, answers, future, self.journal.sequence))
+
+    def _folded(self, taken: list[Asked]) -> list[list[AnyRecord] | Rejected]:
+        """What comes of each command; the receipts of all are made in one call."""
+        refusals, fold = iter(self._admit(taken)), self.engine.fold
+        made: list[list[AnyRecord] | Rejected] = [
+            fold(command) if (refusal := next(refusals)) is None else refusal
+            for commands, _ in taken
+            for command in commands
+        ]
+        bare = [event for one in made if not isinstance(one, Rejected) for event in one]
+        events = iter(self.engine.sealed(bare))
+        return [
+            one if isinstance(one, Rejected) else list(islice(events, len(one))) for one in made
+        ]
 
     def _admit(self, taken: list[Asked]) -> list[Rejected | None]:
         """Take commands into the journal; for each why it was refused and has no trace, or None."""

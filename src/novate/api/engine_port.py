@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Protocol
 
 from novate.engine.protection import Protection
@@ -53,6 +54,10 @@ class Engine(Protocol):
         """Why a round would have no effect now; None if it would have."""
         ...
 
-    def handle(self, command: AnyRecord) -> list[AnyRecord]:
-        """Apply one command; the events it causes."""
+    def fold(self, command: AnyRecord) -> list[AnyRecord]:
+        """Apply one command; the events it causes, matches without receipts."""
+        ...
+
+    def sealed(self, events: Iterable[AnyRecord]) -> list[AnyRecord]:
+        """The same events with receipts, as the journal holds them."""
         ...

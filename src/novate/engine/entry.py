@@ -34,6 +34,7 @@ STOP, TAKE = "stop", "take"
 Nonce = tuple[int, bool, int]
 _LOG = logging.getLogger("novate.engine")
 _MODES = frozenset(SelfTrade)
+_POSTS_NOW = POST_ONLY | IMMEDIATE
 
 
 @dataclass(slots=True)
@@ -64,6 +65,7 @@ class Entry:
         self.nonces: dict[Nonce, bytes] = {}
         self.expiries: list[tuple[int, int]] = []  # a heap of (second, number)
         self._executor = executor
+        self._placed = matcher.batching.placed
 
     def restore(self, orders: Iterable[OpenOrder]) -> None:
         """Hold these orders, the oldest first, in their books and lists."""
@@ -76,7 +78,7 @@ class Entry:
             if not order.waits_for:
                 lots = order.lots_left if order.is_buy else -order.lots_left
                 ladder = matcher.ladders[order.terms.instrument]
-                ladder.place(order.number, lots, order.price_ticks, [])
+                ladder.rest(order.number, lots, order.price_ticks)
         heapify(self.expiries)
 
     # New ones
@@ -87,7 +89,8 @@ class Entry:
         """An order, an edit or (with a set) a quote; ``nonce``: its ``nonce_of``."""
         try:
             entering = self._admissible(placed, nonce, quote_set)
-            self._decide(entering, placed.fill_or_kill)
+            if entering.order.lots_left:
+                self._decide(entering, placed.fill_or_kill)
         except Exception as fault:
             self.matcher.batching.undo()
             return [OrderRejected(placed.digest, code_of(fault, placed))]
@@ -110,17 +113,15 @@ class Entry:
 
     def _admissible(self, placed: OrderPlaced, nonce: Nonce, quote_set: str | None) -> Entering:
         """What can be refused before prices and margin, cheapest first."""
-        world, matcher, terms = self.world, self.matcher, terms_of(placed.order)
-        if placed.digest in matcher.batching.placed.orders:
+        world, terms, amends = self.world, terms_of(placed.order), placed.amends
+        if placed.digest in self._placed.orders:
             raise Rejected(errors.NonceUsed)
         waits_for = _instructed(placed, terms)
         listed = admission.require_sound(world, self._executor, terms)
-        former, shares = None, False
-        if placed.amends or quote_set is not None:
+        former, shares, left = None, False, abs(terms.lots)
+        if amends or quote_set is not None:
             former, shares = self._former(placed, terms, nonce, quote_set)
-        left = abs(terms.lots)
-        if shares and former is not None:
-            left -= former.filled
+            left = max(left - former.filled, 0) if shares and former is not None else left
         signer = signer_of(placed)
         if left > 0:
             admission.require_settles(world, terms, signer)
@@ -129,12 +130,13 @@ class Entry:
         if not shares and nonce in self.nonces:
             raise Rejected(errors.NonceUsed)
         if placed.mmp:
-            matcher.protections.require_open((terms.account, listed.underlying), world.now)
-        if former is not None and placed.amends:
+            protections = self.matcher.protections
+            protections.require_open((terms.account, listed.underlying), world.now)
+        if former is not None and amends:
             quote_set = former.quote_set
         ticks = terms.price // listed.tick  # division: exact, on tick
         order = OpenOrder(
-            self.next_number, placed, terms, signer, ticks, max(left, 0), waits_for, quote_set
+            self.next_number, placed, terms, signer, ticks, left, waits_for, quote_set
         )
         return Entering(order, nonce, former, shares)
 
@@ -162,8 +164,6 @@ class Entry:
     def _decide(self, entering: Entering, kills: bool) -> None:
         """Everything that rests on prices and margin."""
         order = entering.order
-        if order.lots_left == 0:
-            return
         quote = self.matcher.judge.quote(order.terms.instrument)
         if order.waits_for:
             require(not is_met(order, quote.mark), errors.WouldTrigger)
@@ -188,25 +188,29 @@ class Entry:
             if ladder.is_full and (former is None or former.waits_for):
                 raise Rejected(errors.BookFull)
             entering.rests = True
-        self._require_margin(order, former, quote)
+        self._require_margin(entering, quote)
         if entering.shares:
             entering.keeps = _keeps_place(order, former)
         if not entering.keeps:
             entering.plan = matcher.plan(order, ladder, kills)
 
-    def _require_margin(self, order: OpenOrder, former: OpenOrder | None, quote: Quote) -> None:
+    def _require_margin(self, entering: Entering, quote: Quote) -> None:
         """The account can hold its open orders with this one, without the former. Errors: those of
         ``Judge.require_margin``.
         """
-        matcher, terms = self.matcher, order.terms
-        row = matcher.batching.open.pending.row(self.world, terms.account)
+        matcher, order = self.matcher, entering.order
+        terms, judge, lots = order.terms, matcher.judge, order.lots_left
+        row = matcher.batching.rows.row(terms.account)
+        if judge.has_spare(row, terms, lots, entering.rests):
+            return
+        former = entering.former
         if former is None or former.waits_for:
-            matcher.judge.require_margin(row, terms, order.lots_left, quote)
+            judge.require_margin(row, terms, lots, quote)
             return
         left = former.lots_left
         matcher.resize(former, 0)
         try:
-            matcher.judge.require_margin(row, terms, order.lots_left, quote)
+            judge.require_margin(row, terms, lots, quote, alone=False)
         finally:
             matcher.resize(former, left)
 
@@ -251,7 +255,7 @@ class Entry:
         return OrderDone(former.digest, "replaced", 0, former.lots_left)
 
     def _keep(self, order: OpenOrder, nonce: Nonce) -> None:
-        self.matcher.batching.placed.keep(order.placed)
+        self._placed.keep(order.placed)
         self.nonces[nonce] = order.placed.digest
 
 
@@ -277,6 +281,11 @@ def _instructed(placed: OrderPlaced, terms: Order) -> int:
     """
     price = 0 if placed.trigger_price == "0" else records.number(placed.trigger_price)
     now = placed.fill_or_kill or terms.immediate
+    if not (placed.trigger or placed.fill_or_kill or placed.amends or placed.mmp or price):
+        # the usual one
+        require(placed.self_trade in _MODES, errors.MalformedOrder)
+        require(terms.flags & _POSTS_NOW != _POSTS_NOW, errors.MalformedOrder)
+        return 0
     sound = (
         placed.self_trade in _MODES
         and (placed.trigger in (STOP, TAKE) if price > 0 else price == 0 and not placed.trigger)

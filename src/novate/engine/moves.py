@@ -66,7 +66,7 @@ class Moves:
         for order in self._resting(instrument):
             if ladder.holds(order.price_ticks):
                 lots = order.lots_left if order.is_buy else -order.lots_left
-                ladder.place(order.number, lots, order.price_ticks, [])
+                ladder.rest(order.number, lots, order.price_ticks)
             else:
                 events.append(self.matcher.forget(order, "evicted", errors.PriceOutOfLadder))
         return events

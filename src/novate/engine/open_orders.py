@@ -76,7 +76,8 @@ class OpenOrder:
 class Exposure:
     """One account's orders in an instrument: sums, and lots by price of each side.
 
-    ``beyond`` and ``cost`` are at ``quote``, kept up with every order; none counts without one.
+    ``beyond`` and ``cost`` are at ``quote``; the former is kept up with every order, the latter
+    made when it is asked for (None: to be made). None counts without a quote.
     """
 
     terms: Terms
@@ -87,7 +88,7 @@ class Exposure:
     quote: Quote | None = None
     mark_lot: int = 0
     beyond: int = 0
-    cost: int = 0
+    cost: int | None = 0
 
     @property
     def is_open(self) -> bool:
@@ -97,12 +98,13 @@ class Exposure:
 
 @dataclass(slots=True)
 class Holder:
-    """One account's orders; what they cost at the prices of ``stamp``."""
+    """One account's orders; what they cost at the prices of ``stamp``, but for ``uncounted``."""
 
     orders: dict[int, OpenOrder] = field(default_factory=dict)
     exposures: dict[int, Exposure] = field(default_factory=dict)
     stamp: object = None
     cost: int = 0
+    uncounted: list[Exposure] = field(default_factory=list)
 
 
 class Prices(Protocol):
@@ -206,9 +208,10 @@ class OpenOrders:
             worse = value - exposure.mark_lot if is_buy else exposure.mark_lot - value
             if worse > 0:
                 exposure.beyond += change * worse
-            holder.cost -= exposure.cost
-            exposure.cost = _cost(exposure, exposure.quote)
-            holder.cost += exposure.cost
+            if exposure.cost is not None:
+                holder.cost -= exposure.cost
+                exposure.cost = None
+                holder.uncounted.append(exposure)
 
     def of(self, account: int) -> list[OpenOrder]:
         """An account's open orders, the oldest first."""
@@ -222,6 +225,12 @@ class OpenOrders:
         holder = self._holders.get(account)
         found = {} if holder is None else holder.exposures
         return {instrument: one.reach for instrument, one in found.items() if one.is_open}
+
+    def instruments(self, account: int) -> frozenset[int]:
+        """The instruments that an account has open orders in."""
+        holder = self._holders.get(account)
+        found = {} if holder is None else holder.exposures
+        return frozenset(instrument for instrument, one in found.items() if one.is_open)
 
     def reach(self, account: int, instrument: int) -> Reach:
         """The same for one instrument."""
@@ -241,14 +250,18 @@ class OpenOrders:
             holder.exposures = {i: one for i, one in holder.exposures.items() if one.is_open}
             for instrument, exposure in holder.exposures.items():
                 _price(exposure, prices.quote(instrument))
-                holder.cost += exposure.cost
+            holder.uncounted = list(holder.exposures.values())
+        for exposure in holder.uncounted:
+            exposure.cost = _cost(exposure)
+            holder.cost += exposure.cost
+        holder.uncounted.clear()
         return holder.cost
 
 
 def _price(exposure: Exposure, quote: Quote | Error) -> None:
     """Count an exposure at what its instrument trades at."""
     if isinstance(quote, Error):
-        exposure.quote, exposure.cost = None, 0
+        exposure.quote = None
         return
     terms, mark = quote.terms, quote.terms.price_lot(quote.mark)
     if exposure.quote is None or mark != exposure.mark_lot:
@@ -259,12 +272,13 @@ def _price(exposure: Exposure, quote: Quote | Error) -> None:
                 if worse > 0:
                     exposure.beyond += worse * lots
     exposure.quote, exposure.terms = quote, terms
-    exposure.cost = _cost(exposure, quote)
 
 
-def _cost(exposure: Exposure, quote: Quote) -> int:
+def _cost(exposure: Exposure) -> int:
     """What an exposure's orders lose at most against the mark, fees included."""
-    reach = exposure.reach
+    reach, quote = exposure.reach, exposure.quote
+    if quote is None:
+        return 0
     lots = reach.buys + reach.sells + reach.reducing_buys + reach.reducing_sells
     fee = fees.at_most(quote.settings, exposure.terms, lots, exposure.notional, quote.forward)
     return fee + exposure.beyond
