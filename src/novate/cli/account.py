@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from novate.cli import account_money
 from novate.cli import client as shared
 from novate.cli.client import DEFAULT_URL, AccountId, AsJson, KeyFile, Url
 
@@ -40,3 +41,6 @@ def show(
     held = shared.read_key(key, account)
     row = shared.run(venue, held, lambda client: client.fetch_balance())
     shared.show_one(row, FIELDS, as_json)
+
+
+account_money.add_to(app)
