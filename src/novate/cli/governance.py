@@ -20,9 +20,9 @@ PARAMETERS = (
     ("currency", "currency"),
     ("scan_range", "scan range"),
     ("scan_range_target", "going to"),
-    ("liquidity_max", "liquidity, most"),
+    ("liquidity_max", "liquidity"),
     ("haircut_maintenance", "haircut"),
-    ("haircut_initial", "haircut, initial"),
+    ("haircut_initial", "initial"),
     ("credit", "credit"),
     ("changed", "set (UTC)"),
 )
@@ -79,4 +79,4 @@ def _change(row: dict[str, Any]) -> dict[str, str]:
 
 
 def _time(second: int) -> str:
-    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%d %H:%M:%S")
+    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%d %H:%M")

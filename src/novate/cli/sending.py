@@ -15,6 +15,7 @@ from eth_account.signers.local import LocalAccount
 
 from novate.chain.client import Client, RpcFault
 from novate.cli import client as shared
+from novate.errors import NotYet, Rejected
 from novate.services.fees import FeePolicy
 from novate.services.leaving import wait_for
 
@@ -66,11 +67,27 @@ def _sent(
         wait = wait_for(client)
         for made in transactions:
             wait(made["not_before"])
-            receipt = client.confirm(client.send(key, made["to"], bytes.fromhex(made["data"][2:])))
+            data = bytes.fromhex(made["data"][2:])
+            while not _passes(client, made["to"], data, key.address):
+                wait(client.block().timestamp + 1)
+            receipt = client.confirm(client.send(key, made["to"], data))
             found.append(made | {"transaction": "0x" + receipt.transaction.hex()})
     finally:
         client.close()
     return found
+
+
+def _passes(client: Client, to: str, data: bytes, sender: str) -> bool:
+    """Whether a call would pass now; False if its time, which counts from the block that held the
+    one before it, has not come. Errors: as the contract rejects.
+    """
+    try:
+        client.call(to, data, sender)
+    except Rejected as rejected:
+        if rejected.error is not NotYet:
+            raise
+        return False
+    return True
 
 
 def show(transactions: list[dict[str, Any]]) -> None:
