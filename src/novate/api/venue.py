@@ -20,6 +20,7 @@ from novate.api.metrics import Part
 from novate.api.orders import Orders
 from novate.api.outlet import Outlet
 from novate.api.pending_changes import PendingChanges
+from novate.api.profit_feed import ProfitFeed
 from novate.api.rfq_room import Room
 from novate.api.session import Limits, Session
 from novate.api.settlement_fold import Settlements
@@ -79,6 +80,7 @@ class VenueApi:
     pending_changes: PendingChanges = field(init=False)
     venue_feeds: VenueFeeds = field(init=False)
     margin_feeds: MarginFeeds = field(init=False)
+    profit_feed: ProfitFeed = field(init=False)
     cancels_with: set[int] = field(default_factory=set)
     tokens: Tokens = field(default_factory=Tokens)
     limits: Limits = field(default_factory=Limits)
@@ -116,17 +118,20 @@ class VenueApi:
         settlements = Settlements(self.orders, contracts)
         self.venue_feeds = VenueFeeds(self.market, outlet, settlements, self.pending_changes)
         self.margin_feeds = MarginFeeds(self.market, outlet)
+        self.profit_feed = ProfitFeed(self.market, outlet, lambda: self.store)
 
     def greet(self, session: Session, channel: str) -> None:
         """Begin a subscription to a channel whose messages are numbered."""
         self.venue_feeds.greet(session, channel)
         self.margin_feeds.greet(session, channel)
+        self.profit_feed.greet(channel)
 
     def recall(self, record: AnyRecord) -> None:
         """Take in a record from before the start; nobody is told."""
         self.orders.follow(record)
         self.volatility.follow(record)
-        self.venue_feeds.recall(record)
+        if type(record) in _OF_VENUE:
+            self.venue_feeds.recall(record)
 
     def follow(self, record: AnyRecord) -> None:
         """Take in one durable record, then tell who follows it."""
@@ -142,6 +147,7 @@ class VenueApi:
         if kind in _OF_VENUE:
             self.venue_feeds.follow(record)
             self.margin_feeds.follow(record)
+            self.profit_feed.follow(record)
         if kind in _OF_CHAIN:
             self.volatility.follow(record)
 
