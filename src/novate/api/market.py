@@ -22,7 +22,6 @@ from novate.config import Parameters
 from novate.model import margin
 from novate.model.instrument import PERP
 from novate.model.option_id import is_dated, place_of
-from novate.model.order import POST_ONLY, REDUCE_ONLY
 from novate.naming import QUOTE, future_name
 from novate.store.trades import RESOLUTIONS_S
 from novate.units import ORACLE_UNIT, PPB, PPM, WAD, div_down, div_zero
@@ -333,7 +332,7 @@ class Market:
     def order(self, state: OrderState) -> dict[str, Any]:
         """One order as clients see it."""
         item, terms, placed = self.item_of(state), state.terms, state.placed
-        lot, flags, filled = item.lot_size, terms.flags, state.filled
+        lot, filled = item.lot_size, state.filled
         average = state.cost // filled if filled else 0  # division: reported, floored
         found = {
             "order_id": "0x" + state.digest.hex(),
@@ -347,8 +346,8 @@ class Market:
             "filled_amount": decimal(filled * lot),
             "average_price": decimal(average),
             "time_in_force": state.time_in_force,
-            "post_only": flags & POST_ONLY != 0,
-            "reduce_only": flags & REDUCE_ONLY != 0,
+            "post_only": terms.post_only,
+            "reduce_only": terms.reduce_only,
             "label": state.label,
             "creation_timestamp": state.created_ms,
             "last_update_timestamp": state.updated_ms,
