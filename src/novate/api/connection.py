@@ -14,7 +14,7 @@ from collections import deque
 
 from aiohttp import WSCloseCode, WSMsgType, web
 
-from novate.api import private_methods, rpc
+from novate.api import rpc
 from novate.api.rpc import now_us
 from novate.api.session import OUTBOX_BYTES_MAX, OUTBOX_MAX, Session
 from novate.api.venue import VenueApi
@@ -73,7 +73,7 @@ class Connection:
             await asyncio.gather(*tasks, return_exceptions=True)
             self.session.venue.feeds.leave(self.session)
             self._outbox.clear()
-            await self._leave()
+            self.session.venue.keeper.left(self.session)
             if reason is not None:
                 self.session.venue.cut_off[reason[1].split(b":")[0].decode()] += 1
                 await self._close(request, reason)
@@ -128,16 +128,6 @@ class Connection:
             silent = clock() - self.heard >= seconds
             asked = clock() if silent else None
             self.push(rpc.heartbeat("test_request" if silent else "heartbeat"))
-
-    async def _leave(self) -> None:
-        """Cancel what was to be cancelled with the connection."""
-        session = self.session
-        if not session.cancels_at_end or not session.account:
-            return
-        try:
-            await private_methods.cancel_for(session, "all", 0)
-        except Rejected as rejected:
-            _LOG.error("cancel on disconnect: %s", rejected)
 
 
 def _ended(task: asyncio.Task[End | None]) -> End | None:

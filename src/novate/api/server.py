@@ -110,15 +110,16 @@ class Server:
         return int(self.runner.addresses[0][1])
 
     async def stop(self) -> None:
-        """Close every connection and stop listening; timers end without having cancelled."""
-        for switch in self.venue.switches.values():
-            switch.cancel()
+        """Close every connection and stop listening. Who cancels on disconnect is left without
+        orders; dead man's switches wait for the next start.
+        """
         if self.sweeper is not None:
             self.sweeper.cancel()
         for client in self.clients:
             client.end(STOPS)
         if self.runner is not None:
             await self.runner.cleanup()
+        await self.venue.keeper.stop()
 
     async def _sweep(self) -> None:
         """Close connections that ask nothing: half a request line is no request."""
