@@ -30,6 +30,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from novate.api.engine_port import Engine
+from novate.api.shedding import CANCEL, NEW, REDUCE, class_of
 from novate.engine.journal import Group, Journal
 from novate.errors import (
     JournalFull,
@@ -39,10 +40,10 @@ from novate.errors import (
     Rejected,
     require,
 )
-from novate.model.order import REDUCE_ONLY
 from novate.model.state import World
 from novate.wire import records
 from novate.wire.records import AnyRecord, CancelRequested, OrderPlaced, QuotesPlaced
+from novate.wire.safeguard_records import SAFEGUARDS
 
 # Commands waiting for their turn, beyond which a class is refused: new orders first, cancels last.
 NEW_MAX = 10_000
@@ -53,7 +54,7 @@ AHEAD_MAX = 4_096  # commands carried out that the disk does not hold yet
 ANSWER_SECONDS_MAX = 5.0
 ROOM_SECONDS = 0.1
 # They leave the engine's world as it is but for a batch that is full; all others change it.
-_ORDERLY = (OrderPlaced, CancelRequested, QuotesPlaced)
+_ORDERLY = (OrderPlaced, CancelRequested, QuotesPlaced, *SAFEGUARDS)
 _NO_ROOM = (JournalFull, JournalReadOnly)
 _LOG = logging.getLogger("novate.core")
 
@@ -147,12 +148,13 @@ class Core:
 
     def begin(self, commands: list[AnyRecord]) -> Answer:
         """``submit_all``, to be waited for; what it refuses at once it raises at once."""
-        kind, most = _class_of(commands[0])
+        kind = class_of(commands)
+        most = {NEW: NEW_MAX, REDUCE: REDUCE_MAX, CANCEL: CANCEL_MAX}[kind]
         if self.failed or self.waiting >= most:
             self.shed[kind] += len(commands)
             raise Rejected(Overloaded, f"{self.waiting} commands wait")
         refused = self.refusing
-        if refused is not None and kind != "cancel":
+        if refused is not None and kind != CANCEL:
             self.shed[kind] += len(commands)
             raise Rejected(refused.error)
         # whoever gives up waiting leaves a future that is done
@@ -389,12 +391,3 @@ async def heard(answer: Answer) -> list[list[AnyRecord] | Rejected]:
     answer.add_done_callback(tell)
     await mine
     return answer.result()
-
-
-def _class_of(command: AnyRecord) -> tuple[str, int]:
-    """A client's command's class, and how many may wait before it is refused."""
-    if isinstance(command, CancelRequested):
-        return "cancel", CANCEL_MAX
-    if isinstance(command, OrderPlaced) and command.order.flags & REDUCE_ONLY:
-        return "reduce", REDUCE_MAX
-    return "new", NEW_MAX
