@@ -11,6 +11,7 @@ from novate.engine.journal import GENESIS_KIND
 from novate.errors import InsufficientMargin, JournalCorrupt, MalformedOrder, Rejected
 from novate.wire import records
 from novate.wire.records import big, decode, encode, number
+from novate.wire.safeguard_records import DisconnectSet, SwitchSet
 
 ACCOUNT = bytes(range(32))
 DIGEST = b"\xaa" * 32
@@ -86,6 +87,8 @@ EXAMPLES: list[records.AnyRecord] = [
     records.ProtectionTriggered(ACCOUNT, 2, 1_760_000_000),
     records.OrderSlid(DIGEST, big(10**23)),
     records.OrderTriggered(DIGEST),
+    DisconnectSet(ACCOUNT, "account", True, ADDRESS, 5),
+    SwitchSet(ACCOUNT, 20, ADDRESS, 1_760_000_000_000),
 ]
 
 

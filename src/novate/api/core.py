@@ -33,6 +33,7 @@ from itertools import islice
 from novate.api.deadlines import Deadlines
 from novate.api.engine_port import Engine
 from novate.api.group_commit import ROOM_SECONDS, GroupCommit
+from novate.api.shedding import CANCEL, NEW, REDUCE, class_of
 from novate.engine.journal import Journal
 from novate.errors import (
     JournalFull,
@@ -42,7 +43,6 @@ from novate.errors import (
     Rejected,
     require,
 )
-from novate.model.order import REDUCE_ONLY
 from novate.model.state import World
 from novate.wire.records import (
     AnyRecord,
@@ -52,6 +52,7 @@ from novate.wire.records import (
     QuotesPlaced,
     encode,
 )
+from novate.wire.safeguard_records import SAFEGUARDS
 
 # Commands waiting for their turn, beyond which a class is refused: new orders first, cancels last.
 NEW_MAX = 10_000
@@ -61,7 +62,7 @@ BATCH_MAX = 256
 AHEAD_MAX = 4_096  # commands carried out that the disk does not hold yet
 ANSWER_SECONDS_MAX = 5.0
 # They leave the engine's world as it is but for a batch that is full; all others change it.
-_ORDERLY = frozenset({OrderPlaced, CancelRequested, QuotesPlaced})
+_ORDERLY = frozenset({OrderPlaced, CancelRequested, QuotesPlaced, *SAFEGUARDS})
 _NO_ROOM = (JournalFull, JournalReadOnly)
 _LOG = logging.getLogger("novate.core")
 
@@ -154,12 +155,13 @@ class Core:
 
     def _require_taken(self, commands: list[AnyRecord]) -> None:
         """Shed what cannot be taken. Errors: those of ``begin``."""
-        kind, most = _class_of(commands[0])
+        kind = class_of(commands)
+        most = {NEW: NEW_MAX, REDUCE: REDUCE_MAX, CANCEL: CANCEL_MAX}[kind]
         if self.failed or self._waiting >= most:
             self.shed[kind] += len(commands)
             raise Rejected(Overloaded, f"{self._waiting} commands wait")
         refused = self.refusing
-        if refused is not None and kind != "cancel":
+        if refused is not None and kind != CANCEL:
             self.shed[kind] += len(commands)
             raise Rejected(refused.error)
 
@@ -373,12 +375,3 @@ class Core:
         for future in waiting:
             if not future.done():
                 future.set_exception(Rejected(OutcomeUnknown))
-
-
-def _class_of(command: AnyRecord) -> tuple[str, int]:
-    """A client's command's class, and how many may wait before it is refused."""
-    if isinstance(command, CancelRequested):
-        return "cancel", CANCEL_MAX
-    if isinstance(command, OrderPlaced) and command.order.flags & REDUCE_ONLY:
-        return "reduce", REDUCE_MAX
-    return "new", NEW_MAX

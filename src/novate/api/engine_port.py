@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from novate.engine.protection import Protection
+from novate.engine.safeguards import Safeguards
 from novate.model.state import World
 from novate.wire.records import AnyRecord, OracleRound, OrderPlaced
 
@@ -30,6 +31,7 @@ class Engine(Protocol):
     """The sequencer: a deterministic fold of the journal."""
 
     world: World
+    safeguards: Safeguards
 
     @property
     def book(self) -> Book:
@@ -44,6 +46,10 @@ class Engine(Protocol):
     @property
     def first_open(self) -> int:
         """The first match that its world does not hold: that of the open batch."""
+        ...
+
+    def has_orders(self, account: int) -> bool:
+        """Whether an account has open orders."""
         ...
 
     def protection(self, account: int, underlying: int) -> Protection:

@@ -128,6 +128,7 @@ class Host:
             raise
         self._wire(held)
         self.supervisor.start("core", self.core.run)
+        await self.api.keeper.begin()
         if self.kept is not None and self.sequencer.world.oracle.statuses[0].round == 0:
             await self._warm_up()
             await asyncio.to_thread(self.kept.dump)  # a chain without these rounds begins in grace

@@ -14,6 +14,7 @@ from typing import Any
 from novate.api.account_feeds import AccountFeeds
 from novate.api.core import Core
 from novate.api.feeds import Feeds
+from novate.api.keeper import Keeper
 from novate.api.margin_feeds import MarginFeeds
 from novate.api.market import Market
 from novate.api.metrics import Part
@@ -75,16 +76,15 @@ class VenueApi:
     market: Market = field(init=False)
     feeds: Feeds = field(init=False)
     rfqs: Room = field(init=False)
+    keeper: Keeper = field(init=False)
     account_feeds: AccountFeeds = field(init=False)
     volatility: VolatilityIndex = field(init=False)
     pending_changes: PendingChanges = field(init=False)
     venue_feeds: VenueFeeds = field(init=False)
     margin_feeds: MarginFeeds = field(init=False)
     profit_feed: ProfitFeed = field(init=False)
-    cancels_with: set[int] = field(default_factory=set)
     tokens: Tokens = field(default_factory=Tokens)
     limits: Limits = field(default_factory=Limits)
-    switches: dict[int, asyncio.Task[None]] = field(default_factory=dict)
     placing: dict[bytes, asyncio.Future[Any]] = field(default_factory=dict)
     signatures: Signatures = field(default_factory=Signatures)
     cut_off: Counter[str] = field(default_factory=Counter)
@@ -97,6 +97,7 @@ class VenueApi:
     def __post_init__(self) -> None:
         self.market = Market(self.core, self.parameters, self.orders)
         self.feeds = Feeds(self.market)
+        self.keeper = Keeper(self.core)
         self.rfqs = Room(self.market, self.feeds.followers)
         self.account_feeds = AccountFeeds(self.market, self.feeds.followers, self.feeds.kinds)
         if self.deployment is not None:
@@ -157,6 +158,7 @@ class VenueApi:
             self.market.judged(record)
             return
         self.market.listings.follow(record)
+        self.keeper.follow(record)
         if isinstance(record, OracleRound):
             self.market.history.sample(self.market.by_id.values())
 

@@ -38,6 +38,8 @@ NEEDS = {
     "BatchDue": Need.UPKEEP,
     "ChainReorganised": Need.UPKEEP,
     "ChainTransaction": Need.UPKEEP,
+    "DisconnectSet": Need.UPKEEP,
+    "SwitchSet": Need.UPKEEP,
     "CancelRequested": Need.CANCEL,
     "OrderRejected": Need.ANSWER,
     "Matched": Need.ANSWER,

@@ -35,6 +35,7 @@ from novate.engine.pending import OpenBatch
 from novate.engine.placed import HOUR_S
 from novate.engine.protection import Key, Protection
 from novate.engine.receipts import Receipts
+from novate.engine.safeguards import Leaver, Safeguards, Switch
 from novate.errors import Rejected
 from novate.model.state import World
 from novate.wire import records
@@ -53,6 +54,7 @@ from novate.wire.records import (
     ProtectionSet,
     QuotesPlaced,
 )
+from novate.wire.safeguard_records import DisconnectSet, SwitchSet
 
 __all__ = ["Sequencer", "Settings"]
 
@@ -78,6 +80,7 @@ class Sequencer:
         self.matcher = Matcher(world, self.batching, self.book)
         self.entry = Entry(world, settings.executor, self.matcher)
         self.moves = Moves(self.entry)
+        self.safeguards = Safeguards()
         settle = self.batching.settle
         self.ahead = Ahead(world, settings.executor, apply_round, apply_transaction, settle)
         self.receipts = Receipts(settings.key, settings.separator)
@@ -96,6 +99,10 @@ class Sequencer:
     def protection(self, account: int, underlying: int) -> Protection:
         """An account's market-maker protection in an underlying."""
         return self.matcher.protections[account, underlying]
+
+    def has_orders(self, account: int) -> bool:
+        """Whether an account has open orders."""
+        return bool(self.matcher.orders.of(account))
 
     @property
     def next_sequence(self) -> int:
@@ -164,7 +171,7 @@ class Sequencer:
                 closed = self._close() if crowded else []
                 return closed + block_trade.enter(self.matcher, self.entry.nonces, command)
             case CancelRequested():
-                return self._cancel(command)
+                return self._cancel(command) if self.safeguards.fires(command) else []
             case OracleRound():
                 closed = self._close()
                 self._take_round(command)
@@ -178,6 +185,10 @@ class Sequencer:
             case ProtectionReset():
                 account = int.from_bytes(command.account, "big")
                 self.matcher.protections.reset((account, command.underlying))
+            case DisconnectSet():
+                self.safeguards.set_disconnect(command)
+            case SwitchSet():
+                self.safeguards.set_switch(command)
             case _:
                 pass
         return []
@@ -311,6 +322,7 @@ class Sequencer:
         return {
             "ahead": self.ahead.state,
             "bases": self.book.bases,
+            "leavers": self.safeguards.leavers,
             "next_number": self.entry.next_number,
             "next_sequence": self.batching.next_sequence,
             "nonces": self.entry.nonces,
@@ -318,12 +330,14 @@ class Sequencer:
             "open_orders": list(self.matcher.orders.by_number.values()),
             "placed": self.batching.placed.orders,
             "protections": self.matcher.protections.rows,
+            "switches": self.safeguards.switches,
         }
 
     def restore(
         self,
         ahead: AheadState,
         bases: dict[int, int],
+        leavers: dict[int, Leaver],
         next_number: int,
         next_sequence: int,
         nonces: dict[Nonce, bytes],
@@ -331,6 +345,7 @@ class Sequencer:
         open_orders: list[OpenOrder],
         placed: dict[bytes, OrderPlaced],
         protections: dict[Key, Protection],
+        switches: dict[int, Switch],
     ) -> None:
         """Go on from ``state``; what follows from it is made again."""
         self.ahead.state = ahead
@@ -338,6 +353,7 @@ class Sequencer:
         self.batching.placed.restore(placed)
         self.batching.resume(open_batch)
         self.matcher.protections.rows = protections
+        self.safeguards = Safeguards(switches, leavers)
         self.book.restore(bases)
         self.entry.next_number, self.entry.nonces = next_number, nonces
         self.entry.restore(open_orders)

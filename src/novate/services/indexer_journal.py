@@ -19,7 +19,7 @@ from novate.engine.journal_frame import Record
 from novate.errors import IndexInconsistent, Rejected, UnknownRecord, require
 from novate.model.oracle import Observation
 from novate.store import database, schema
-from novate.wire import records
+from novate.wire import records, safeguard_records
 from novate.wire.records import (
     AnyRecord,
     BatchClosed,
@@ -50,7 +50,7 @@ MAKER, TAKER = "maker", "taker"
 # What leaves no row here: the chain's transactions have tables of their own.
 _OF_CHAIN = (Genesis, CancelRequested, BatchDue, Busted, ChainReorganised, ChainTransaction)
 _OF_BOOK = (OrderSlid, OrderTriggered, ProtectionReset, ProtectionSet, ProtectionTriggered)
-WITHOUT_ROWS = (*_OF_CHAIN, *_OF_BOOK)
+WITHOUT_ROWS = (*_OF_CHAIN, *_OF_BOOK, *safeguard_records.SAFEGUARDS)
 _KINDS = {kind.__name__ for kind in get_args(AnyRecord)}
 
 Order = dict[str, Any]

@@ -40,6 +40,7 @@ from novate.wire.record_types import (
 from novate.wire.record_types import Order as Order
 from novate.wire.record_types import big as big
 from novate.wire.record_types import number as number
+from novate.wire.safeguard_records import DisconnectSet, SwitchSet
 
 QUOTES_MAX = 256
 
@@ -138,7 +139,8 @@ class CancelRequested(Base, frozen=True):
 
     ``scope``: ``nonce`` (``value`` is the nonce), ``below`` (all nonces below ``value``),
     ``instrument``, ``underlying`` (``value`` is its id) or ``all`` (``value`` is 0). ``quotes``:
-    quotes alone; ``quote_set``: those of one set alone, "" for all.
+    quotes alone; ``quote_set``: those of one set alone, "" for all. ``cause``: why the venue asks
+    and no client: ``switch`` (void unless due by ``received_ms``), ``disconnect``, ``restart``.
     """
 
     account: Account
@@ -148,6 +150,7 @@ class CancelRequested(Base, frozen=True):
     received_ms: Unsigned
     quotes: bool = False
     quote_set: Name = ""
+    cause: Name = ""
 
 
 class ProtectionSet(Base, frozen=True):
@@ -341,6 +344,8 @@ AnyRecord = (
     | ProtectionTriggered
     | OrderSlid
     | OrderTriggered
+    | DisconnectSet
+    | SwitchSet
 )
 
 # What an engine answers commands with; everything else is a command.
