@@ -84,6 +84,7 @@ EXAMPLES: list[records.AnyRecord] = [
     records.ProtectionTriggered(ACCOUNT, 2, 1_760_000_000),
     records.OrderSlid(DIGEST, big(10**23)),
     records.OrderTriggered(DIGEST),
+    records.OrderShrunk(DIGEST, 5, 2**43 - 1),
 ]
 
 

@@ -5,7 +5,7 @@ A deterministic fold of the journal: commands (orders, edits, quotes, cancels, o
 transactions, batch ticks) in, events (rejections, matches with signed receipts, ends of orders,
 closed batches) out. Orders enter in ``entry.py``. The world here runs ahead of the chain by the
 rounds and batches that are not there yet, and is rebased on whatever the chain did
-(``engine/ahead.py``). Time is the chain's, carried by the commands.
+(``engine/ahead.py``). Time is carried by the commands (``engine/clock.py``).
 """
 
 from __future__ import annotations
@@ -44,6 +44,7 @@ from novate.wire.records import (
     CancelRequested,
     ChainReorganised,
     ChainTransaction,
+    Genesis,
     OracleRound,
     OrderPlaced,
     OrderTriggered,
@@ -54,6 +55,14 @@ from novate.wire.records import (
 
 __all__ = ["Sequencer", "Settings"]
 
+_STAMPED = (
+    OrderPlaced,
+    QuotesPlaced,
+    BlockAccepted,
+    CancelRequested,
+    ProtectionSet,
+    ProtectionReset,
+)
 _LOG = logging.getLogger("novate.engine")
 
 
@@ -79,6 +88,10 @@ class Sequencer:
         settle = self.batching.settle
         self.ahead = Ahead(world, settings.executor, apply_round, apply_transaction, settle)
         self._read_sent = read_sent
+
+    def adopt(self, rules: int) -> None:
+        """Read a journal by the rules that its first record names, as it was written."""
+        self.batching.clock.by_commands = self.entry.reducing.bounded = rules > 1
 
     @property
     def judge(self) -> Judge:
@@ -110,8 +123,10 @@ class Sequencer:
 
     def handle(self, command: AnyRecord) -> list[AnyRecord]:
         """Apply one command of the journal; returns the events it causes, in order."""
-        if type(command) is OrderPlaced and self.ahead.state.lifted is None:
-            return self._enter(command)  # the usual one
+        if type(command) is OrderPlaced and self.ahead.state.lifted is None:  # the usual one
+            if command.received_ms // 1_000 <= self.world.now:  # division: whole seconds
+                return self._enter(command)
+            return self._pass(command.received_ms) + self._enter(command)
         hour = self.world.now // HOUR_S  # division: whole hours
         events = self._carry_out(command)
         if self.world.now // HOUR_S != hour:  # division: whole hours
@@ -132,10 +147,17 @@ class Sequencer:
                 return rested + self._command(command)
 
     def _follow(self, moved: bool, events: list[AnyRecord]) -> list[AnyRecord]:
-        """Close the open batch if the world has moved beneath it."""
-        return [*events, *self._close(judged=False)] if moved else events
+        """Close the open batch if the world has moved beneath it; then positions may be others."""
+        if not moved:
+            return events
+        return [*events, *self._close(judged=False), *self.entry.reducing.fit_all()]
 
     def _command(self, command: AnyRecord) -> list[AnyRecord]:
+        if isinstance(command, _STAMPED):
+            return self._pass(command.received_ms) + self._carry_out_now(command)
+        return self._carry_out_now(command)
+
+    def _carry_out_now(self, command: AnyRecord) -> list[AnyRecord]:
         match command:
             case OrderPlaced():
                 return self._enter(command)
@@ -147,22 +169,28 @@ class Sequencer:
             case BlockAccepted():
                 crowded = not block_trade.has_room(self.batching, len(command.taker))
                 closed = self._close() if crowded else []
-                return closed + block_trade.enter(self.matcher, self.entry.nonces, command)
+                traded = block_trade.enter(self.matcher, self.entry.nonces, command)
+                return closed + traded + self.entry.reducing.after_block(command)
             case CancelRequested():
                 return self._cancel(command)
             case OracleRound():
                 closed = self._close()
                 self._take_round(command)
-                return closed + self.ahead.retry() + self._watch()
+                retried = self.ahead.retry()
+                shrunk = self.entry.reducing.fit_all() if retried else []
+                return closed + retried + shrunk + self._watch()
             case BatchDue():
                 closed = self._close()
-                self.world.now = max(self.world.now, command.due_ms // 1000)  # division: seconds
+                chain_now = self.ahead.state.now
+                self.world.now = self.batching.clock.at_tick(command.due_ms, chain_now)
                 return closed + self._watch()
             case ProtectionSet():
                 self._protect(command)
             case ProtectionReset():
                 account = int.from_bytes(command.account, "big")
                 self.matcher.protections.reset((account, command.underlying))
+            case Genesis():
+                self.adopt(command.version)
             case _:
                 pass
         return []
@@ -232,6 +260,19 @@ class Sequencer:
             self.world.now = before
             ours = None if isinstance(fault, Rejected) else fault
             _LOG.error("round %d has no effect: %s", command.round, fault, exc_info=ours)
+        self.batching.clock.after_round(before)
+
+    def _pass(self, stamp_ms: int) -> list[AnyRecord]:
+        """Let time pass before a client's command enters: what is about to expire goes."""
+        now, held = self.world.now, self.batching.open.count > 0
+        second = self.batching.clock.at_command(stamp_ms, self.ahead.state.now, held)
+        if second == now:
+            return []
+        closed = self._close()
+        self.world.now = second
+        if second // HOUR_S != now // HOUR_S:  # division: whole hours
+            self._forget_expired()
+        return closed + self.moves.expire()
 
     def _watch(self) -> list[AnyRecord]:
         """The time or prices have moved: what expires, strays from its ladder, or triggers."""

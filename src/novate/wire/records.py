@@ -38,14 +38,19 @@ from novate.wire.record_types import (
     Unsigned,
 )
 from novate.wire.record_types import Order as Order
+from novate.wire.record_types import Quote as Quote
 from novate.wire.record_types import big as big
 from novate.wire.record_types import number as number
 
 QUOTES_MAX = 256
+RULES = 2  # of new journals
 
 
 class Genesis(Base, frozen=True):
-    """The first record: what this journal is about."""
+    """The first record: what this journal is about.
+
+    ``version``: the engine's rules, by which the journal is read for ever (docs/journal.md).
+    """
 
     chain_id: Unsigned
     contracts: dict[Name, Address]
@@ -76,17 +81,6 @@ class OrderPlaced(Base, frozen=True):
     trigger: Name = ""
     trigger_price: Big = "0"
     mmp: bool = False
-
-
-class Quote(msgspec.Struct, frozen=True, array_like=True, gc=False, forbid_unknown_fields=True):
-    """A signed post-only order of a mass quote; it takes the place of the open quote of its
-    account, instrument, side and ``quote_set``.
-    """
-
-    digest: Digest
-    order: Order
-    signature: Signature
-    quote_set: Name = ""
 
 
 class QuotesPlaced(Base, frozen=True):
@@ -195,6 +189,14 @@ class OrderTriggered(Base, frozen=True):
     """Event: the mark met the order's trigger; it now enters as any other."""
 
     digest: Digest
+
+
+class OrderShrunk(Base, frozen=True):
+    """Event: an order that only reduces has lost ``lots``, which its position does not hold."""
+
+    digest: Digest
+    lots: Unsigned
+    lots_left: Unsigned
 
 
 class Matched(Base, frozen=True):
@@ -337,6 +339,7 @@ AnyRecord = (
     | ProtectionTriggered
     | OrderSlid
     | OrderTriggered
+    | OrderShrunk
 )
 
 # What an engine answers commands with; everything else is a command.
@@ -349,6 +352,7 @@ EVENTS = (
     ProtectionTriggered,
     OrderSlid,
     OrderTriggered,
+    OrderShrunk,
 )
 
 _ENCODER = msgspec.msgpack.Encoder(order="deterministic")
