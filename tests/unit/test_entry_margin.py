@@ -86,7 +86,7 @@ def test_orders_that_only_reduce_need_nothing_of_their_own(floor: Floor) -> None
     floor.place("maker", -20, 100_000)
     floor.take("small", 20, 100_000)
     for dollars in (101_000, 102_000, 103_000, 104_000):
-        assert floor.place("small", -20, dollars, flags=REDUCE_ONLY) == []
+        assert floor.place("small", -5, dollars, flags=REDUCE_ONLY) == []
 
 
 def test_a_stale_price_or_the_grace_lets_orders_rest(floor: Floor) -> None:

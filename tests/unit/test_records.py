@@ -89,6 +89,7 @@ EXAMPLES: list[records.AnyRecord] = [
     records.OrderTriggered(DIGEST),
     DisconnectSet(ACCOUNT, "account", True, ADDRESS, 5),
     SwitchSet(ACCOUNT, 20, ADDRESS, 1_760_000_000_000),
+    records.OrderShrunk(DIGEST, 5, 2**43 - 1),
 ]
 
 

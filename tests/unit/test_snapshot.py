@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from novate.engine import plain, snapshot
-from novate.engine.journal import GENESIS_KIND, Journal, Record
+from novate.engine.journal import Journal, Record
 from novate.engine.matching import SelfTrade
 from novate.engine.recovery import Diverged, Follower, Recovered, recover
 from novate.engine.sequencer import Sequencer
@@ -22,6 +22,7 @@ from novate.errors import JournalFull, Rejected, SnapshotUnusable
 from novate.model.book_terms import Kind
 from novate.model.option_listing import Listed
 from novate.model.oracle import Feed
+from novate.services.boot import genesis_of
 from novate.wire import records
 from tests.support.engine import EXECUTOR, Floor, build_sequencer, deployed
 from tests.support.journals import clock, rejection
@@ -39,7 +40,8 @@ class Desk(Floor):
 
     def __init__(self, path: Path) -> None:
         self.journal = Journal.open(path, clock, segment_bytes=1 << 16)
-        self.journal.append(GENESIS_KIND, b"")
+        deployment, parameters, _ = deployed()
+        self.journal.append(*records.encode(genesis_of(deployment, parameters)))
         super().__init__()
 
     def tell(self, command: records.AnyRecord) -> list[records.AnyRecord]:

@@ -9,9 +9,11 @@ prices in wad, times in milliseconds of the venue's clock.
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice, takewhile
+from operator import attrgetter
+from typing import Any
 
 import msgspec
 
@@ -24,6 +26,7 @@ from novate.wire import records
 from novate.wire.records import (
     AnyRecord,
     BatchClosed,
+    BatchDue,
     BatchSubmitted,
     BlockAccepted,
     Busted,
@@ -35,8 +38,11 @@ from novate.wire.records import (
     OrderDone,
     OrderPlaced,
     OrderRejected,
+    OrderShrunk,
     OrderSlid,
     OrderTriggered,
+    ProtectionReset,
+    ProtectionSet,
     QuotesPlaced,
 )
 
@@ -66,6 +72,7 @@ class OrderState(msgspec.Struct, gc=False):
     reason: str = ""
     again: int = 0
     placed: OrderPlaced | None = None
+    lost: int = 0
     resting_price: int = 0
     triggered: bool = False
     edits: int = 0
@@ -78,8 +85,13 @@ class OrderState(msgspec.Struct, gc=False):
 
     @property
     def left(self) -> int:
-        """Lots not filled."""
-        return self.terms.size - self.filled
+        """Lots that may still be filled."""
+        return self.size - self.filled
+
+    @property
+    def size(self) -> int:
+        """The signed lots, less those that an order which only reduces has lost."""
+        return self.terms.size - self.lost
 
 
 class Trade(msgspec.Struct, gc=False):
@@ -123,6 +135,9 @@ class Orders:
 
     def follow(self, record: AnyRecord) -> None:
         """Take in one durable record."""
+        told = _TIMES.get(type(record))
+        if told is not None:
+            self.now_ms = max(self.now_ms, told(record))
         match record:
             case OrderPlaced():
                 self._placed(record)
@@ -141,6 +156,10 @@ class Orders:
                 self._rejected(record)
             case OrderSlid():
                 self.by_digest[record.digest].resting_price = records.number(record.price)
+            case OrderShrunk():
+                state = self.by_digest[record.digest]
+                state.lost += record.lots
+                state.updated_ms = self.now_ms
             case OrderTriggered():
                 state = self.by_digest[record.digest]
                 state.state, state.triggered, state.updated_ms = "open", True, self.now_ms
@@ -161,8 +180,6 @@ class Orders:
                 for trade in self._span(record.sequence, 1):
                     self.entries.busted(trade.match)
                     trade.settlement, trade.reason = "busted", BY_CODE[record.code].name
-            case CancelRequested() | OracleRound():
-                pass
             case _:
                 pass
 
@@ -205,7 +222,6 @@ class Orders:
         self._forget_revision(state)
 
     def _placed(self, record: OrderPlaced, is_quote: bool = False) -> None:
-        self.now_ms = max(self.now_ms, record.received_ms)
         terms = terms_of(record.order)
         force = "good_til_date"
         if terms.immediate:
@@ -315,3 +331,22 @@ class Orders:
 def _nonce(terms: Order) -> tuple[int, bool, int]:
     """What an order and its edits share."""
     return terms.account, terms.immediate, terms.nonce
+
+
+# When a record says that it was (ms); what is not here is of its forerunner's time.
+_TIMES: dict[type, Callable[[Any], int]] = {
+    **dict.fromkeys(
+        (
+            OrderPlaced,
+            QuotesPlaced,
+            BlockAccepted,
+            CancelRequested,
+            ProtectionSet,
+            ProtectionReset,
+        ),
+        attrgetter("received_ms"),
+    ),
+    BatchDue: attrgetter("due_ms"),
+    BatchSubmitted: attrgetter("submitted_ms"),
+    **dict.fromkeys((OracleRound, ChainTransaction), lambda record: record.timestamp * 1_000),
+}

@@ -14,6 +14,7 @@ from coincurve import PrivateKey
 from novate import errors, limits
 from novate.engine import admission
 from novate.engine.ahead import Pending
+from novate.engine.clock import Clock
 from novate.engine.judge import Judge
 from novate.engine.open_orders import OpenOrder
 from novate.engine.orders import terms_of
@@ -73,6 +74,7 @@ class Batching:
     def __init__(self, world: World, settings: Settings) -> None:
         self.world = world
         self.settings = settings
+        self.clock = Clock(world)
         self.placed = Placed()
         self.next_sequence = 0
         self.open = OpenBatch()
@@ -140,7 +142,8 @@ class Batching:
     def _barred(self, order: OpenOrder) -> Error | None:
         """Why the Exchange would not let an order into a batch now."""
         try:
-            admission.require_settles(self.world, order.terms, order.signer)
+            until = self.clock.settles_by
+            admission.require_settles(self.world, order.terms, order.signer, until)
         except Rejected as rejected:
             return rejected.error
         return None

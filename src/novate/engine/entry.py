@@ -22,12 +22,13 @@ from novate.engine.lanes_rows import Quote
 from novate.engine.matching import Matcher, Plan, SelfTrade
 from novate.engine.open_orders import OpenOrder
 from novate.engine.orders import terms_of
+from novate.engine.reducing import Reducing
 from novate.errors import Rejected, require
 from novate.limits import ORDERS_WAITING_MAX
 from novate.model.order import IMMEDIATE, POST_ONLY, Order
 from novate.model.state import World
 from novate.wire import records
-from novate.wire.records import AnyRecord, OrderDone, OrderPlaced, OrderRejected
+from novate.wire.records import AnyRecord, OrderDone, OrderPlaced, OrderRejected, OrderShrunk
 
 STOP, TAKE = "stop", "take"
 # Of an order: account, whether it is immediate, nonce. One order at a time is known by it.
@@ -64,6 +65,7 @@ class Entry:
         self.next_number = 1
         self.nonces: dict[Nonce, bytes] = {}
         self.expiries: list[tuple[int, int]] = []  # a heap of (second, number)
+        self.reducing = Reducing(matcher)
         self._executor = executor
         self._placed = matcher.batching.placed
 
@@ -123,10 +125,11 @@ class Entry:
             former, shares = self._former(placed, terms, nonce, quote_set)
             left = max(left - former.filled, 0) if shares and former is not None else left
         signer = signer_of(placed)
+        until = self.matcher.batching.clock.settles_by
         if left > 0:
-            admission.require_settles(world, terms, signer)
+            admission.require_settles(world, terms, signer, until)
         else:
-            admission.require_signed(world, terms, signer)  # it still ends its former
+            admission.require_signed(world, terms, signer, until)  # it still ends its former
         if not shares and nonce in self.nonces:
             raise Rejected(errors.NonceUsed)
         if placed.mmp:
@@ -187,6 +190,8 @@ class Entry:
                 raise Rejected(errors.PriceOutOfLadder)
             if ladder.is_full and (former is None or former.waits_for):
                 raise Rejected(errors.BookFull)
+            if order.terms.reduce_only:
+                self.reducing.limit(order, former)
             entering.rests = True
         self._require_margin(entering, quote)
         if entering.shares:
@@ -219,10 +224,13 @@ class Entry:
     def let_in(self, entering: Entering) -> list[AnyRecord]:
         """Take its nonce and its former's place; then it trades, rests, waits or ends."""
         order, former, ladder = entering.order, entering.former, entering.ladder
-        if entering.keeps and former is not None and ladder is not None:
-            return [self._revise(order, former, ladder, entering.nonce)]
-        self._keep(order, entering.nonce)
         events: list[AnyRecord] = []
+        if order.cut:
+            events.append(OrderShrunk(order.digest, order.cut, order.lots_left))
+        if entering.keeps and former is not None and ladder is not None:
+            events.append(self._revise(order, former, ladder, entering.nonce))
+            return events + self.reducing.after(order, None)
+        self._keep(order, entering.nonce)
         if former is not None:
             events.append(self.matcher.take_out(former, "replaced"))
         if order.lots_left == 0:  # an edit that leaves nothing
@@ -239,7 +247,7 @@ class Entry:
             events += self.matcher.stay(order, ladder, entering.rests)
         else:
             events += self.matcher.carry_out(entering.plan, ladder, entering.rests)
-        return events
+        return events + self.reducing.after(order, entering.plan)
 
     def _revise(
         self, order: OpenOrder, former: OpenOrder, ladder: Ladder, nonce: Nonce

@@ -162,21 +162,21 @@ class Matcher:
         to reduce fails as a whole.
         """
         for order in (maker, taker):
-            held = self._held(order)
+            held = self.held(order)
             if order.terms.reduce_only and held * order.terms.lots < 0:
                 lots = min(lots, abs(held))
         return lots
 
-    def _held(self, order: OpenOrder) -> int:
+    def held(self, order: OpenOrder) -> int:
         """Lots of an order's account in its instrument, with all that the open batch holds."""
         row = self.batching.rows.row(order.terms.account)
         return dict(row.positions).get(order.terms.instrument, 0)
 
     def _cut(self, plan: Plan, maker: OpenOrder) -> None:
         """Whose order was cut has nothing left to reduce: its rest goes."""
-        if maker.terms.reduce_only and self._held(maker) == 0 and maker.number not in plan.away:
+        if maker.terms.reduce_only and self.held(maker) == 0 and maker.number not in plan.away:
             self._evict(plan, maker, errors.ReduceOnly)
-        if plan.taker.terms.reduce_only and self._held(plan.taker) == 0 and plan.stop is None:
+        if plan.taker.terms.reduce_only and self.held(plan.taker) == 0 and plan.stop is None:
             plan.stop = errors.ReduceOnly
 
     def _evict(self, plan: Plan, maker: OpenOrder, error: Error) -> None:

@@ -27,7 +27,8 @@ from novate.wire.records import OrderPlaced
 @dataclass(slots=True, eq=False)
 class OpenOrder:
     """An order that may still trade; ``price_ticks`` is what it rests at, which may be better for
-    it than signed; ``waits_for`` the mark (wad) it waits for, or 0; ``quote_set`` None for none.
+    it than signed; ``waits_for`` the mark (wad) it waits for, or 0; ``quote_set`` None for none;
+    ``cut`` the lots that it has lost because it only reduces (``reducing.py``).
     """
 
     number: int
@@ -38,6 +39,7 @@ class OpenOrder:
     lots_left: int
     waits_for: int = 0
     quote_set: str | None = None
+    cut: int = 0
 
     @property
     def digest(self) -> bytes:
@@ -52,7 +54,7 @@ class OpenOrder:
     @property
     def filled(self) -> int:
         """Lots traded, over all its revisions."""
-        return abs(self.terms.lots) - self.lots_left
+        return abs(self.terms.lots) - self.cut - self.lots_left
 
     @property
     def owner(self) -> int:
@@ -132,6 +134,8 @@ class OpenOrders:
         self.by_digest: dict[bytes, OpenOrder] = {}
         self.by_quote: dict[tuple[int, int, bool, str], OpenOrder] = {}
         self.waiting: dict[int, dict[int, OpenOrder]] = {}  # by instrument
+        # those that rest and only reduce, by account and instrument
+        self.reducing: dict[tuple[int, int], dict[int, OpenOrder]] = {}
         self._holders: dict[int, Holder] = {}
 
     def restore(self, orders: Iterable[OpenOrder]) -> None:
@@ -155,6 +159,9 @@ class OpenOrders:
             self.waiting.setdefault(terms.instrument, {})[order.number] = order
         else:
             self._count(holder, order, order.lots_left)
+            if terms.reduce_only:
+                key = terms.account, terms.instrument
+                self.reducing.setdefault(key, {})[order.number] = order
 
     def drop(self, order: OpenOrder) -> None:
         """Forget an order that rests or waits no more."""
@@ -177,6 +184,11 @@ class OpenOrders:
 
     def _unname(self, order: OpenOrder) -> None:
         del self.by_digest[order.placed.digest]
+        if order.terms.reduce_only and not order.waits_for:
+            key = order.terms.account, order.terms.instrument
+            del self.reducing[key][order.number]
+            if not self.reducing[key]:
+                del self.reducing[key]
         if order.quote is not None and self.by_quote.get(order.quote) is order:
             del self.by_quote[order.quote]
 

@@ -18,9 +18,9 @@ from msgspec.structs import replace
 from novate.engine import snapshot
 from novate.engine.journal import Journal, Record
 from novate.engine.sequencer import Sequencer
-from novate.errors import Rejected
+from novate.errors import JournalCorrupt, Rejected, require
 from novate.wire import records
-from novate.wire.records import EVENTS, AnyRecord, Matched
+from novate.wire.records import EVENTS, RULES, AnyRecord, Genesis, Matched
 
 _ANSWERS = frozenset(EVENTS)
 
@@ -114,6 +114,19 @@ class Recovered:
     unused: tuple[snapshot.Unused, ...]
 
 
+def adopt(engine: Engine, first: Record) -> None:
+    """Have a sequencer read a journal by the rules that its first record names.
+
+    Errors: ``JournalCorrupt``, also for rules that this release does not know.
+    """
+    if isinstance(engine, Sequencer):
+        genesis = records.decode(first.kind, first.payload)
+        assert isinstance(genesis, Genesis), "the journal's own rule"
+        known = 1 <= genesis.version <= RULES
+        require(known, JournalCorrupt, f"its rules {genesis.version} are not known here")
+        engine.adopt(genesis.version)
+
+
 def recover(journal: Journal, build: Callable[[], Sequencer]) -> Recovered:
     """The engine of a journal: the newest snapshot that holds, and the records after it.
 
@@ -121,14 +134,22 @@ def recover(journal: Journal, build: Callable[[], Sequencer]) -> Recovered:
     in ``unused``; without any, everything is replayed. Raises ``Diverged``.
     """
     unused: list[snapshot.Unused] = []
-    sequencer, start = build(), None
+    rules = next(iter(journal.read()), None)
+
+    def begin() -> Sequencer:
+        made = build()
+        if rules is not None:
+            adopt(made, rules)
+        return made
+
+    sequencer, start = begin(), None
     for path in snapshot.files(journal.path):
         try:
             start = snapshot.load(path, journal.read(), sequencer)
             break
         except Rejected as rejected:
             unused.append(snapshot.Unused(path, str(rejected)))
-            sequencer = build()
+            sequencer = begin()
     follower = Follower(sequencer, 1 if start is None else start + 1)
     replayed = follower.follow(journal.read(follower.next_sequence))
     completed = follower.complete(journal) if journal.head.sequence >= 0 else 0

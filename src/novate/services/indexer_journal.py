@@ -50,7 +50,7 @@ MAKER, TAKER = "maker", "taker"
 # What leaves no row here: the chain's transactions have tables of their own.
 _OF_CHAIN = (Genesis, CancelRequested, BatchDue, Busted, ChainReorganised, ChainTransaction)
 _OF_BOOK = (OrderSlid, OrderTriggered, ProtectionReset, ProtectionSet, ProtectionTriggered)
-WITHOUT_ROWS = (*_OF_CHAIN, *_OF_BOOK, *safeguard_records.SAFEGUARDS)
+WITHOUT_ROWS = (*_OF_CHAIN, *_OF_BOOK, records.OrderShrunk, *safeguard_records.SAFEGUARDS)
 _KINDS = {kind.__name__ for kind in get_args(AnyRecord)}
 
 Order = dict[str, Any]
