@@ -41,12 +41,12 @@ class Engine(Protocol):
         """The first match that its world does not hold: that of the open batch."""
         ...
 
-    def protection(self, account: int, underlying: int) -> Protection:
-        """An account's market-maker protection in an underlying."""
-        ...
-
     def refusal(self, command: OracleRound) -> Exception | None:
         """Why a round would have no effect now; None if it would have."""
+        ...
+
+    def protection(self, account: int, underlying: int) -> Protection:
+        """An account's market-maker protection in an underlying."""
         ...
 
     def handle(self, command: AnyRecord) -> list[AnyRecord]:

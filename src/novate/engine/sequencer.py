@@ -72,6 +72,7 @@ class Sequencer:
     ) -> None:
         self.world = world
         self.settings = settings
+        self._apply_round = apply_round
         self.book = Ladders(make_book)
         self.batching = Batching(world, settings)
         self.matcher = Matcher(world, self.batching, self.book)
@@ -79,7 +80,7 @@ class Sequencer:
         self.moves = Moves(self.entry)
         settle = self.batching.settle
         self.ahead = Ahead(world, settings.executor, apply_round, apply_transaction, settle)
-        self._apply_round, self._read_sent = apply_round, read_sent
+        self._read_sent = read_sent
 
     @property
     def judge(self) -> Judge:
