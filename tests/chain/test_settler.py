@@ -410,6 +410,7 @@ def test_a_node_that_is_stopped_and_resumed_loses_nothing(market: Market) -> Non
     finally:
         os.kill(venue.node.pid, signal.SIGCONT)
     assert settler.faults["NodeSilent"] >= 1
+    written(venue, settler.check(12_500, venue.watcher.next_block - 1))  # it may have been taken
     settler.transmit()
     venue.mine(venue.now + 5)
     settler.client.close()

@@ -4,6 +4,7 @@ that no journal can hold is made of it.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,7 +16,7 @@ from novate.chain.node import local_key
 from novate.errors import Rejected
 from novate.services import batch_call
 from novate.services.fees import FeePolicy
-from novate.services.flights import BatchTimer, SettlerOptions
+from novate.services.flights import BatchTimer, Flight, SettlerOptions
 from novate.services.settlement_loop import SettlementLoop
 from novate.services.settler import Settler
 from novate.services.watch import Watcher
@@ -41,8 +42,10 @@ class Node:
         self.says: dict[str, Any] = {}
         self.sent: list[str] = []
         self.known: set[str] = set()
+        self.asked: Counter[str] = Counter()
 
     def request(self, method: str, *parameters: Any) -> Any:
+        self.asked[method] += 1
         if method in self.says:
             return self.says[method]
         return {
@@ -171,6 +174,23 @@ def test_what_a_node_has_stays_where_it_is(loop: SettlementLoop) -> None:
     node.known.update(node.sent)
     turns(loop, 20, 14_000)
     assert len(node.sent) == len(written) == 1
+
+
+@pytest.mark.parametrize("answer", [None, "0x3"])
+def test_a_node_that_does_not_say_what_is_asked_is_asked_from_time_to_time(
+    loop: SettlementLoop, answer: Any
+) -> None:
+    """It answers nothing, or counts fewer than the watcher has seen mined."""
+    node, settler = node_of(loop), loop.settler
+    turns(loop, 0, 20)
+    (sent,) = written
+    assert isinstance(sent, BatchSubmitted)
+    before = Flight(6, sent, [sent], block=4)
+    settler.flights[6] = before
+    node.says["eth_getTransactionCount"] = answer
+    node.asked.clear()
+    turns(loop, 20, 10_000)
+    assert 4 <= node.asked["eth_getTransactionCount"] <= 6 and len(written) == 1
 
 
 def test_a_nonce_of_far_ahead_is_taken_back(loop: SettlementLoop) -> None:

@@ -110,11 +110,43 @@ def test_a_branch_that_comes_while_it_reads_is_told_next_time(node: Node, watche
     assert told == [ChainReorganised(gone)] and watcher.next_block == node.head + 1
 
 
-def test_a_chain_that_has_become_shorter_is_followed_back(node: Node, watcher: Watcher) -> None:
+def test_a_node_that_lags_on_the_same_branch_has_lost_nothing(node: Node, watcher: Watcher) -> None:
+    """As one of several behind one address may."""
+    before = node.head
     node.head -= DEPTH
-    assert watcher.poll() == [ChainReorganised(node.head + 1)]
-    node.head += DEPTH
-    assert watcher.poll() == [] and watcher.next_block == node.head + 1
+    assert watcher.poll() == [] and watcher.next_block == before + 1
+    node.head = before + 1
+    assert watcher.poll() == [] and watcher.next_block == before + 2
+
+
+def test_a_chain_that_has_become_shorter_is_told_with_its_next_block(
+    node: Node, watcher: Watcher
+) -> None:
+    before = node.head
+    node.head -= DEPTH
+    node.branch.append((node.head + 1, "b"))
+    assert watcher.poll() == []
+    node.head += 1
+    assert watcher.poll() == [ChainReorganised(before - DEPTH + 1)]
+    assert watcher.next_block == node.head + 1
+
+
+def test_before_its_first_block_it_waits(node: Node) -> None:
+    node.head = FIRST - 5
+    made = Watcher(node, deployed()[0], FIRST, confirmations=2)  # type: ignore[arg-type]
+    for _ in range(12):
+        node.head += 1
+        assert made.poll() == [] and made.next_block == max(FIRST, node.head - 1)
+
+
+def test_a_node_that_is_far_behind_is_a_fault(node: Node, watcher: Watcher) -> None:
+    before = node.head
+    for head in (before - REORG_BLOCKS_MAX - 2, FIRST, 0):
+        node.head = head
+        with pytest.raises(RpcFault):
+            watcher.poll()
+    node.head = before
+    assert watcher.poll() == [] and watcher.next_block == before + 1
 
 
 def started_again(node: Node, ours: set[int]) -> Watcher:

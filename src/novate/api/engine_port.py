@@ -52,12 +52,12 @@ class Engine(Protocol):
         """Whether an account has open orders."""
         ...
 
-    def protection(self, account: int, underlying: int) -> Protection:
-        """An account's market-maker protection in an underlying."""
-        ...
-
     def refusal(self, command: OracleRound) -> Exception | None:
         """Why a round would have no effect now; None if it would have."""
+        ...
+
+    def protection(self, account: int, underlying: int) -> Protection:
+        """An account's market-maker protection in an underlying."""
         ...
 
     def fold(self, command: AnyRecord) -> list[AnyRecord]:

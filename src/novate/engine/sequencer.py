@@ -85,6 +85,7 @@ class Sequencer:
     ) -> None:
         self.world = world
         self.settings = settings
+        self._apply_round = apply_round
         self.book = Ladders(make_book)
         self.batching = Batching(world, settings)
         self.matcher = Matcher(world, self.batching, self.book)
@@ -94,7 +95,7 @@ class Sequencer:
         settle = self.batching.settle
         self.ahead = Ahead(world, settings.executor, apply_round, apply_transaction, settle)
         self.receipts = Receipts(settings.key, settings.separator)
-        self._apply_round, self._read_sent = apply_round, read_sent
+        self._read_sent = read_sent
 
     def adopt(self, rules: int) -> None:
         """Read a journal by the rules that its first record names, as it was written."""

@@ -334,6 +334,8 @@ class Settler:
         ]
         if not late:
             return []
+        for flight in late:
+            flight.asked_ms = now_ms  # whatever comes of it: not at each turn
         try:
             return self._ask(late, now_ms, watched_block)
         except (RpcFault, CallReverted, Rejected) as fault:
@@ -355,7 +357,6 @@ class Settler:
         made: list[BatchSubmitted] = []
         lost: list[Flight] = []
         for flight, found in zip(late, known, strict=True):
-            flight.asked_ms = now_ms
             if flight.nonce < used:
                 lost.append(flight)  # mined, but not as one of ours
             else:

@@ -16,6 +16,7 @@ from collections.abc import Iterable
 from itertools import groupby
 
 from novate.chain.client import Client
+from novate.chain.connection import RpcFault
 from novate.chain.deployment import Deployment
 from novate.chain.rows import integer
 from novate.engine.ahead import REORG_BLOCKS_MAX
@@ -45,9 +46,9 @@ class Watcher:
         """
         chain_id = read("eth_chainId", lambda: integer(self._client.request("eth_chainId")))
         require(chain_id == self._chain_id, NodeOnWrongChain, f"it says {chain_id}")
-        found: list[ChainTransaction | ChainReorganised] = [*self._replaced()]
+        head = self._blocks.head() - self._confirmations
+        found: list[ChainTransaction | ChainReorganised] = [*self._replaced(head)]
         try:
-            head = self._blocks.head() - self._confirmations
             while self.next_block <= head:
                 rows = self._read(self.next_block)
                 if rows is None:
@@ -83,14 +84,20 @@ class Watcher:
             self._hashes.clear()
         return [] if gone is None else [ChainReorganised(gone)]
 
-    def _replaced(self) -> list[ChainReorganised]:
-        """Step back behind blocks that are no longer the chain's. Until they are told nothing is
-        forgotten: whoever asks again after a fault comes to the same.
+    def _replaced(self, head: int) -> list[ChainReorganised]:
+        """Step back behind blocks that are no longer the chain's; a node that lags has lost none.
+        Until they are told nothing is forgotten: whoever asks again after a fault comes to the
+        same.
         """
-        number = self.next_block - 1
+        last = self.next_block - 1
+        number = min(last, head)
+        if last not in self._hashes:
+            return []  # nothing was read yet
+        if number not in self._hashes:
+            raise RpcFault(f"the node stands at {head}, {last} was seen")
         while number in self._hashes and self._blocks.hash_of(number) != self._hashes[number]:
             number -= 1
-        if number == self.next_block - 1:
+        if number == min(last, head):
             return []
         require(number in self._hashes or number < self.first_block, ReorgTooDeep)
         for gone in range(number + 1, self.next_block):
