@@ -123,6 +123,22 @@ def test_accounts_are_looked_at_for_a_moment_at_a_time(
     assert len(looks) == 42 and pauses >= 42 / 3 - 1
 
 
+def test_nobody_is_judged_in_the_middle_of_a_block(venue: Venue) -> None:
+    async def run() -> None:
+        async with driven(venue) as drive, drive.follower() as one:
+            await begin(drive)
+            drive.api.margin_feeds.midway = True  # transactions of one block are told one by one
+            await one.follow("margin.watch")
+            await asyncio.sleep(0.2)
+            await one.client.result("public/test")
+            assert one.now("margin.watch") == []
+            await drive.round(PRICES)  # whose block has an end
+            assert (await one.told("margin.watch", 1))[0]["accounts"] == []
+            assert not drive.api.margin_feeds.midway
+
+    asyncio.run(run())
+
+
 def test_an_account_that_cannot_be_valued_hides_no_other(
     venue: Venue, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -122,6 +122,7 @@ def mining(venue: Venue) -> Iterator[None]:
     finally:
         stop.set()
         thread.join()
+        venue.now = max(venue.now, client.block().timestamp)
         client.close()
 
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.venue_api import Trader, Venue, served, venue_of
 
-from novate.sdk import ApiError, AsyncClient, Rounding, Unfit
+from novate.sdk import ApiError, AsyncClient, Client, Rounding, Unfit
 from novate.sdk.book import Book
 from novate.sdk.nonces import Nonces
 from novate.sdk.rounding import to_step
@@ -48,6 +50,44 @@ def test_a_maker_and_a_taker_trade_and_follow_the_book(venue: Venue) -> None:
             )
             assert await maker.cancel_all_orders() == 2
             assert await maker.fetch_open_orders() == []
+
+    asyncio.run(run())
+
+
+def test_a_refused_login_leaves_nothing_behind(venue: Venue) -> None:
+    strange = SigningKey(bytes(MAKER.key.key), TAKER.account)  # a key of somebody else's
+
+    async def run() -> None:
+        async with served(venue) as (_, url):
+            before = asyncio.all_tasks()
+            client = AsyncClient(url, strange)
+            with pytest.raises(ApiError, match="BadSignature"):
+                await client.__aenter__()
+            names = {task.get_coro().__qualname__ for task in asyncio.all_tasks() - before}
+            assert not {name for name in names if name.startswith("Transport")}
+            threads = threading.active_count()
+            for _ in range(2):
+                with pytest.raises(ApiError, match="BadSignature"):
+                    await asyncio.to_thread(Client(url, strange).__enter__)
+            assert threading.active_count() <= threads + 1  # that of to_thread
+
+    asyncio.run(run())
+
+
+def test_the_venues_channels_reach_the_sdk(venue: Venue) -> None:
+    async def run() -> None:
+        async with served(venue) as (_, url), AsyncClient(url, TAKER.signing_key) as taker:
+            told: dict[str, dict[str, Any]] = {}
+            channels = "oracle.feeds", "insurance", "user.margin", "user.settlement"
+            for channel in channels:
+                await taker.follow(channel, told.__setitem__)
+            await asyncio.sleep(0.1)
+            assert {name: data["type"] for name, data in told.items()} == dict.fromkeys(
+                channels, "snapshot"
+            )
+            await taker.login("read trade withdraw")
+            made = await taker.call("private/withdraw", currency="USDC", amount="1")
+            assert made["state"] == "unsigned"
 
     asyncio.run(run())
 

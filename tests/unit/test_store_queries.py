@@ -233,6 +233,41 @@ def test_the_history_of_orders_and_their_steps(store: Database) -> None:
     ]
 
 
+# Settlements as they come
+
+
+def test_settlements_after_a_place_come_in_order_and_of_their_accounts_alone(
+    connection: Connection,
+) -> None:
+    mine, other = "0x" + "1" * 64, "0x" + "2" * 64
+    nowhere = accounts.newest_settlement(connection)
+    assert accounts.settlements_after(connection, [mine], nowhere, 9) == []
+    places = [(5, 0, 0), (5, 0, 1), (5, 2, 0), (6, 0, 0), (10, 0, 0)]
+    for number, (block, position, part) in enumerate(reversed(places)):
+        put(
+            connection,
+            schema.settlements,
+            block=block,
+            position=position,
+            part=part,
+            account=other if number % 2 else mine,
+            instrument=1,
+            profit_loss=WAD * block,
+        )
+
+    def after(told: tuple[int, int, int], *who: str, most: int = 9) -> list[tuple[int, ...]]:
+        found = accounts.settlements_after(connection, who, told, most)
+        assert all(row.profit_loss == str(place[0]) for place, _, row in found)
+        return [place for place, _, _ in found]
+
+    assert accounts.newest_settlement(connection) == (10, 0, 0)
+    assert after(nowhere, mine, other) == places
+    assert after((5, 0, 1), mine, other) == places[2:]
+    assert after((5, 0, 1), mine, other, most=2) == places[2:4]
+    assert after(nowhere, mine) == places[::2] and after(nowhere, other) == places[1::2]
+    assert after((10, 0, 0), mine, other) == [] == after(nowhere)
+
+
 PRIVATE: list[Callable[..., Any]] = [
     lambda c, account, page: accounts.get_order_history_by_instrument(c, account, BTC, page),
     lambda c, account, page: accounts.get_settlement_history_by_instrument(c, account, BTC, page),

@@ -5,6 +5,7 @@ money, and who signs for it.
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from decimal import ROUND_HALF_EVEN, Decimal
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -162,9 +163,15 @@ def _timed(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     for row in rows:
         at_ms = row.get("timestamp", row.get("created_timestamp", 0))
         shown = {name: "" if value is None else value for name, value in row.items()}
-        found.append(shown | {"time": _time(at_ms // 1000)})  # division: to seconds
+        money = {n: _cents(shown[n]) for n in ("change", "balance") if n in shown}
+        found.append(shown | money | {"time": _time(at_ms // 1000)})  # division: to seconds
     return found
 
 
+def _cents(amount: str) -> str:
+    """US dollars as one reads them, to the cent (ties to even)."""
+    return str(Decimal(amount).quantize(Decimal("0.01"), ROUND_HALF_EVEN))
+
+
 def _time(second: int) -> str:
-    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%d %H:%M:%S")
+    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%d %H:%M")

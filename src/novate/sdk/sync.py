@@ -37,7 +37,11 @@ class Client:
         return future.result()
 
     def __enter__(self) -> Client:
-        self._run(self.client.__aenter__())
+        try:
+            self._run(self.client.__aenter__())
+        except BaseException:
+            self._stop()
+            raise
         return self
 
     def __exit__(
@@ -47,6 +51,10 @@ class Client:
         trace: TracebackType | None,
     ) -> None:
         self._run(self.client.__aexit__(kind, error, trace))
+        self._stop()
+
+    def _stop(self) -> None:
+        """End the thread."""
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(STOP_SECONDS)
         self._loop.close()

@@ -48,8 +48,8 @@ class Transport:
         self._http = aiohttp.ClientSession()
         try:
             await self._connect()
-        except BaseException:
-            await self._http.close()
+        except BaseException:  # a login that is refused leaves no connection behind
+            await self.close()
             raise
 
     async def close(self) -> None:
