@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import struct
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -11,9 +12,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from picows.picows import WSProtocol  # type: ignore[attr-defined]
 from support.venue_api import Trader, Venue, served, venue_of
 
-from novate.api import event_loop
+from novate.api import connection, event_loop
+from novate.api.handover import READ_BYTES_MAX
 from novate.api.server import Server
 from novate.wire.recover_many import Claim
 
@@ -234,6 +237,12 @@ def test_requests_of_a_connection_are_carried_out_in_their_order(venue: Venue, r
     run(main())
 
 
+def read_buffer(client: connection.Connection) -> int:
+    """Bytes that picows holds for what a client sends."""
+    assert client.transport is not None
+    return len(WSProtocol.get_buffer(client.transport.underlying_transport.get_protocol(), -1))
+
+
 def test_who_sends_and_never_reads_takes_little_memory(
     venue: Venue, run: Run, servers: list[Server]
 ) -> None:
@@ -251,24 +260,26 @@ def test_who_sends_and_never_reads_takes_little_memory(
                     await socket.writer.drain()
             underlying = client.transport.underlying_transport
             assert underlying.get_write_buffer_size() < 1 << 20
+            assert read_buffer(client) < 1 << 16
             raw.resume_reading()
             assert (await socket.frame())[0] == PONG
 
     run(main())
 
 
+class Slow:
+    """A desk that answers when it is told to."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[Claim, Callable[[str], None]]] = []
+
+    def ask(self, claim: Claim, heard: Callable[[str], None]) -> None:
+        self.asked.append((claim, heard))
+
+
 def test_an_order_whose_sender_has_left_before_its_signer_is_known_does_not_enter(
     venue: Venue, run: Run
 ) -> None:
-    class Slow:
-        """A desk that answers when it is told to."""
-
-        def __init__(self) -> None:
-            self.asked: list[tuple[Claim, Callable[[str], None]]] = []
-
-        def ask(self, claim: Claim, heard: Callable[[str], None]) -> None:
-            self.asked.append((claim, heard))
-
     async def main() -> None:
         async with served(venue) as (api, url):
             slow: Any = Slow()
@@ -288,5 +299,57 @@ def test_an_order_whose_sender_has_left_before_its_signer_is_known_does_not_ente
             await asyncio.sleep(0.1)
             assert len(slow.asked) == 1 and not api.orders.open_orders(ALICE.account)
             assert not api.placing
+
+    run(main())
+
+
+def test_who_sends_on_while_a_request_takes_long_is_read_no_further_and_not_taken_for_silent(
+    venue: Venue, run: Run, servers: list[Server], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "PING_SECONDS", 0.2)
+
+    async def main() -> None:
+        async with served(venue) as (api, url), opened(url) as socket:
+            slow: Any = Slow()
+            api.signatures = slow
+            socket.ask(0, "public/auth", **ALICE.login(api.separator))
+            assert "result" in await socket.answer()
+            socket.ask(1, "private/buy", **ALICE.order(api, "0.1", "90000"))
+            await until(lambda: bool(slow.asked))
+            (client,) = servers[0].clients
+            for _ in range(3_000):
+                socket.send(b"no request " * 50)
+            await asyncio.sleep(1)
+            # what was read together with the last that was to be read is there too
+            assert len(client._inbox) < connection.INBOX_MAX + READ_BYTES_MAX / 500
+            assert client._inbox_bytes < connection.INBOX_BYTES_MAX + READ_BYTES_MAX
+            ((_, heard),) = slow.asked
+            heard(ALICE.address)
+            found = [await socket.frame() for _ in range(200)]
+            assert {opcode for opcode, _ in found} <= {TEXT, PING}
+            replies = [json.loads(payload) for opcode, payload in found if opcode == TEXT]
+            assert replies[0]["result"]["order"]["order_state"] == "open"
+            assert {reply["error"]["code"] for reply in replies[1:]} == {-32700}
+
+    run(main())
+
+
+def test_who_goes_on_after_a_frame_that_is_refused_is_let_go_and_takes_little_memory(
+    venue: Venue, run: Run, servers: list[Server], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "CLOSE_SECONDS", 0.5)
+
+    async def main() -> None:
+        async with served(venue) as (api, url), opened(url) as socket:
+            (client,) = servers[0].clients
+            socket.writer.write(b"\x81\xff" + struct.pack(">Q", 1 << 30) + bytes(4))
+            with contextlib.suppress(ConnectionError, TimeoutError):
+                async with asyncio.timeout(3):
+                    while servers[0].clients:
+                        assert read_buffer(client) < 1 << 20
+                        socket.writer.write(bytes(100_000))
+                        await socket.writer.drain()
+            await until(lambda: not servers[0].clients)
+            assert api.faults == 0
 
     run(main())

@@ -56,7 +56,7 @@ class Connection(WSListener):
         self._inbox: deque[bytes] = deque()
         self._inbox_bytes = 0
         self._under_way: rpc.Cancellable | None = None
-        self._busy = self._ended = self._cut = self._full = False
+        self._busy = self._deaf = self.ended = self._cut = self._full = False
         self._outbox: deque[bytes] = deque()
         self._outbox_bytes = 0
         self._beats_s = 0
@@ -95,7 +95,7 @@ class Connection(WSListener):
         self._full = False
         transport, outbox = self.transport, self._outbox
         assert transport is not None
-        if self._pong is not None and not self._ended:
+        if self._pong is not None and not self.ended:
             transport.send_pong(self._pong)
             self._pong = None
         while outbox and not self._full:
@@ -110,7 +110,7 @@ class Connection(WSListener):
         self._heard = self._loop.time()
         if kind is WSMsgType.CLOSE:
             self._left(transport, frame)
-        elif self._ended or self._cut:
+        elif self.ended or self._cut:
             return
         elif frame.rsv1 or frame.rsv2 or frame.rsv3:
             self._close(_BROKEN)
@@ -153,16 +153,18 @@ class Connection(WSListener):
             return
         self._inbox.append(raw)
         self._inbox_bytes += len(raw)
-        if self._is_crowded():
-            self._reading(False)
+        if not self._deaf and self._is_beyond(INBOX_MAX, INBOX_BYTES_MAX):
+            self._listen(False)
 
-    def _is_crowded(self) -> bool:
-        return len(self._inbox) > INBOX_MAX or self._inbox_bytes > INBOX_BYTES_MAX
+    def _is_beyond(self, messages: int, size: int) -> bool:
+        """Whether the inbox holds more than this."""
+        return len(self._inbox) > messages or self._inbox_bytes > size
 
-    def _reading(self, goes_on: bool) -> None:
-        """Let the client go on sending, or not."""
+    def _listen(self, goes_on: bool) -> None:
+        """Read on, or leave what comes to the system, until it takes no more."""
         assert self.transport is not None
         raw = self.transport.underlying_transport
+        self._deaf = not goes_on
         if raw.is_closing() or raw.is_reading() == goes_on:
             return
         if goes_on:
@@ -196,15 +198,16 @@ class Connection(WSListener):
             return
         raw = self._inbox.popleft()
         self._inbox_bytes -= len(raw)
-        if not self._is_crowded():
-            self._reading(True)
+        # halves: constants, rounded down
+        if self._deaf and not self._is_beyond(INBOX_MAX // 2, INBOX_BYTES_MAX // 2):
+            self._listen(True)
         self._serve(raw)
 
     # Out
 
     def push(self, message: bytes) -> None:
         """Send a message, or queue it; a client whose outbox is full is cut off."""
-        if self._ended or self._cut:
+        if self.ended or self._cut:
             return
         if not self._full:
             assert self.transport is not None
@@ -223,7 +226,7 @@ class Connection(WSListener):
         """Ping who has been silent; let go of who has not answered."""
         assert self.transport is not None
         now, wait = self._loop.time(), PING_SECONDS
-        if self._is_crowded():
+        if self._deaf:
             self._heard = now  # it is we who do not listen
         if self.transport.is_close_frame_sent or self._pinged > self._heard:
             self.transport.disconnect(graceful=False)
@@ -255,7 +258,7 @@ class Connection(WSListener):
 
     def end(self, why: End) -> None:
         """Let go of the client, for this reason."""
-        if not self._ended:
+        if not self.ended:
             self.session.venue.cut_off[why[1].split(b":")[0].decode()] += 1
             self._close(why)
 
@@ -265,7 +268,15 @@ class Connection(WSListener):
         transport = self.transport
         if transport is not None and not transport.is_close_frame_sent:
             transport.send_close(*why)
-            self._reading(True)  # its answer is wanted
+            self._listen(True)  # its answer is wanted
+            self._loop.call_later(CLOSE_SECONDS, transport.disconnect, False)
+
+    def broke(self) -> None:
+        """picows has refused a frame, and said so: nothing more is read."""
+        transport = self.transport
+        if transport is not None and not self.ended:
+            self._finish()
+            self._listen(False)
             self._loop.call_later(CLOSE_SECONDS, transport.disconnect, False)
 
     def _left(self, transport: WSTransport, frame: WSFrame) -> None:
@@ -278,9 +289,9 @@ class Connection(WSListener):
 
     def _finish(self) -> None:
         """Nothing more is done for the client; what was to be cancelled with it is."""
-        if self._ended:
+        if self.ended:
             return
-        self._ended = True
+        self.ended = True
         if self._beat_at is not None:
             self._beat_at.cancel()
         if self._under_way is not None:

@@ -7,17 +7,20 @@ that came too early follow. aiohttp believes that it lost the connection, and ke
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import Any, cast
 
 from aiohttp import hdrs, web
 from aiohttp.http_websocket import WebSocketReader
-from picows import WSAutoPingStrategy, WSListener
+from picows import WSAutoPingStrategy
 from picows.picows import WSProtocol  # type: ignore[attr-defined] # its stub leaves it out
 
+from novate.api.connection import Connection
 from novate.api.rpc import MESSAGE_BYTES_MAX
 
-READ_BYTES = 2_048  # of a connection's buffer at first: it grows with what is sent
+READ_BYTES = 2_048  # of a connection's buffer at first: it grows with the messages
+READ_BYTES_MAX = 16_384  # at once
 # What a hostile client does is no event of ours; our own faults are caught before picows sees them.
 logging.getLogger("picows").setLevel(logging.CRITICAL)
 # an adapter: of a logger, picows would make one more for every connection
@@ -39,12 +42,25 @@ class _Early:
         """There is no more of it."""
 
 
+class _Protocol(WSProtocol):  # type: ignore[misc] # of no type, to mypy
+    """picows's, within bounds: by itself it reads as much as its buffer holds, and doubles one that
+    was full, up to all that the system has of a client who sends without end.
+    """
+
+    def get_buffer(self, size_hint: int) -> memoryview:
+        """Where the next bytes go. At most a message and one reading are in the buffer."""
+        if self.transport.is_close_frame_sent and not self.listener.ended:
+            asyncio.get_running_loop().call_soon(self.listener.broke)
+        room: memoryview = WSProtocol.get_buffer(self, size_hint)
+        return room if len(room) <= READ_BYTES_MAX else room[:READ_BYTES_MAX]
+
+
 def is_upgrade(request: web.Request) -> bool:
     """Whether a request asks for a WebSocket, and as it should."""
     return web.WebSocketResponse(compress=False).can_prepare(request).ok
 
 
-def hand_over(request: web.Request, listener: WSListener) -> None:
+def hand_over(request: web.Request, listener: Connection) -> None:
     """From here on the connection of a sound upgrade request (``is_upgrade``) is the listener's;
     nothing happens if the client has left.
     """
@@ -56,7 +72,7 @@ def hand_over(request: web.Request, listener: WSListener) -> None:
         transport.pause_reading()  # begun again, it reads into the new protocol's buffer
     handler.transport = None  # which it would close
     handler.connection_lost(None)
-    protocol = WSProtocol(
+    protocol = _Protocol(
         None,
         None,
         False,  # the server's side

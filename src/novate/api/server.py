@@ -238,9 +238,11 @@ class Server:
         self.connections[address] += 1
         client = Connection(self.venue, address, self._gone)
         self.clients.add(client)
-        hand_over(request, client)
-        if client.transport is None:
-            self._gone(client)
+        try:
+            hand_over(request, client)
+        finally:
+            if client.transport is None:
+                self._gone(client)
         return web.Response()
 
     def _gone(self, client: Connection) -> None:
