@@ -8,6 +8,7 @@ contract will do it.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from coincurve import PrivateKey
 
@@ -47,8 +48,7 @@ class Settings:
     fills_per_batch: int = FILLS_PER_BATCH
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """Why a side of a match fails, or nothing, and the taker's and the maker's fee (wad).
 
     A failed maker is evicted and matching goes on; a failed taker stops and its rest is cancelled.
@@ -57,11 +57,6 @@ class Verdict:
     maker: Error | None = None
     taker: Error | None = None
     fees: tuple[int, int] = (0, 0)
-
-    @property
-    def stands(self) -> bool:
-        """Whether the match stands."""
-        return self.maker is None and self.taker is None
 
 
 FULL = Verdict(taker=errors.TooManyItems)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from novate import errors, limits
 from novate.errors import Error, Rejected, require
@@ -26,8 +26,7 @@ if TYPE_CHECKING:
     from novate.model.state import World
 
 
-@dataclass(frozen=True, slots=True)
-class Trade:
+class Trade(NamedTuple):
     """One fill between two listed accounts (indices), price in wad a base unit, fees in wad."""
 
     taker: int
