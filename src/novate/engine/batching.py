@@ -236,9 +236,8 @@ class Batching:
         """Settle a batch on the world as the Exchange will: what settles, and the code of the first
         fill that does not.
         """
-        orders = {
-            d: terms_of(self.placed.orders[d].order) for fill in batch.fills for d in fill[:2]
-        }
+        digests = dict.fromkeys(digest for fill in batch.fills for digest in fill[:2])
+        orders = {d: terms_of(self.placed.orders[d].order) for d in digests}
         ranked = sorted(orders, key=lambda d: sort_key(orders[d]))
         accounts = sorted({terms.account for terms in orders.values()})
         instruments = sorted({terms.instrument for terms in orders.values()})
