@@ -198,9 +198,7 @@ class OrderTriggered(Base, frozen=True):
 
 
 class Matched(Base, frozen=True):
-    """Event: two orders traded, at ``mark`` and ``index`` (wad; zeros in records of releases that
-    did not say them); ``receipt`` is the executor's signature over the Match.
-    """
+    """Event: a trade at that ``mark`` and ``index`` (wad); the executor's ``receipt`` of it."""
 
     sequence: Unsigned
     maker: Digest
