@@ -4,15 +4,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from support.clearing import BUYER, SELLER
 from support.expiries import BITCOIN, Dated
 
 from novate.engine.judge import Judge
 from novate.engine.open_orders import OpenOrders
-from novate.engine.pending import PendingBatch
+from novate.engine.pending import PendingBatch, Rows
 from novate.model import novation, option_series
 from novate.model.novation import Trade
 from novate.model.option_id import future_id
@@ -96,7 +94,8 @@ def test_the_engine_matches_no_more_than_settles(core: Dated) -> None:
     core.refresh(BITCOIN, slot)
     core.limits(BITCOIN, 20, 0)
     pending, judge = PendingBatch(), Judge(core.world, OpenOrders(core.world))
-    half = room(core, ids[0]) // 2
+    half, rows = room(core, ids[0]) // 2, Rows(core.world)
+    rows.begin(pending)
 
     def match(id: int, lots: int) -> bool:
         price, end = whole(core, id) * WAD, core.world.now + 60
@@ -104,7 +103,7 @@ def test_the_engine_matches_no_more_than_settles(core: Dated) -> None:
             Order(account, id, size, price, WAD, 1, end)
             for account, size in ((BUYER, lots), (SELLER, -lots))
         )
-        trade = pending.trade(core.world, taker, maker, lots, price, (0, 0))
+        trade = pending.trade(rows, taker, maker, lots, price, (0, 0))
         return pending.admit(judge, trade).admits
 
     assert match(ids[0], half)
@@ -114,7 +113,7 @@ def test_the_engine_matches_no_more_than_settles(core: Dated) -> None:
     assert novation.over_cap(pending.batch, pending.net) == []
     order = sorted(pending.batch.accounts)
     trades = [
-        replace(t, taker=order.index(BUYER), maker=order.index(SELLER))
+        t._replace(taker=order.index(BUYER), maker=order.index(SELLER))
         for t in pending.batch.trades
     ]
     assert core.batch(order, ids, trades) == ["settled"] * 2

@@ -8,6 +8,7 @@ contract will do it.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from coincurve import PrivateKey
 
@@ -48,8 +49,7 @@ class Settings:
     fills_per_batch: int = FILLS_PER_BATCH
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """Why a side of a match fails, or nothing, and the taker's and the maker's fee (wad).
 
     A failed maker is evicted and matching goes on; a failed taker stops and its rest is cancelled.
@@ -58,11 +58,6 @@ class Verdict:
     maker: Error | None = None
     taker: Error | None = None
     fees: tuple[int, int] = (0, 0)
-
-    @property
-    def stands(self) -> bool:
-        """Whether the match stands."""
-        return self.maker is None and self.taker is None
 
 
 FULL = Verdict(taker=errors.TooManyItems)
@@ -244,9 +239,8 @@ class Batching:
         """Settle a batch on the world as the Exchange will: what settles, and the code of the first
         fill that does not.
         """
-        orders = {
-            d: terms_of(self.placed.orders[d].order) for fill in batch.fills for d in fill[:2]
-        }
+        digests = dict.fromkeys(digest for fill in batch.fills for digest in fill[:2])
+        orders = {d: terms_of(self.placed.orders[d].order) for d in digests}
         ranked = sorted(orders, key=lambda d: sort_key(orders[d]))
         accounts = sorted({terms.account for terms in orders.values()})
         instruments = sorted({terms.instrument for terms in orders.values()})

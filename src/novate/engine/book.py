@@ -22,7 +22,9 @@ from novate.engine.book_layout import Words
 from novate.model.book_terms import Capacity, Command, Event
 
 FEW = 8  # orders that a look at a queue needs no new array for
-_OPEN, _BEST_BID, _BEST_ASK = map(int, (layout.OPEN, layout.BEST_BID, layout.BEST_ASK))
+_OPEN, _BEST_BID, _BEST_ASK, _EVENT_COUNT = map(
+    int, (layout.OPEN, layout.BEST_BID, layout.BEST_ASK, layout.EVENT_COUNT)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,7 @@ class FastBook:
         self.state: Words = _sparse() if sparse else np.zeros(layout.STATE_WORDS, np.int64)
         self._open_for_trading()
         self._words = self.state.data  # for single words
-        self._queue = np.empty((FEW, 3), np.int64)
+        self._looks = [np.empty(3 * count, np.int64) for count in range(FEW + 1)]
         self._events = self.state[int(layout.EVENTS_AT) :].reshape(-1, layout.EVENT_WORDS)
         self._results = self.state[int(layout.RESULTS_AT) : int(layout.EVENTS_AT)]
 
@@ -92,8 +94,8 @@ class FastBook:
 
     def last_events(self) -> list[Event]:
         """The events of the last call."""
-        rows = self._events[: self.state[layout.EVENT_COUNT]]
-        return list(map(Event._make, rows.tolist()))
+        rows = self._events[: self._words[_EVENT_COUNT]]
+        return [Event(*row) for row in rows.tolist()]
 
     @property
     def open_orders(self) -> int:
@@ -113,9 +115,13 @@ class FastBook:
 
     def walk(self, is_buy: bool, count: int) -> list[tuple[int, int, int]]:
         """(identity, price, lots left) of the first orders of one side, in priority order."""
-        out = self._queue[:count] if count <= FEW else np.empty((count, 3), np.int64)
-        rows = book_entry.queue(self.state, is_buy, out.reshape(-1))
-        return list(map(tuple, out[:rows].tolist()))
+        if count > FEW:
+            out = np.empty(3 * count, np.int64)
+        else:
+            out = self._looks[count]
+        rows = book_entry.queue(self.state, is_buy, out)
+        words = out.tolist()
+        return [(words[at], words[at + 1], words[at + 2]) for at in range(0, 3 * rows, 3)]
 
     def content(self) -> Words:
         """All that decides the book's future, as ``BookState.content`` has it."""

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import NamedTuple
 
 from novate import errors
 from novate.engine.batching import Batching
@@ -21,7 +22,7 @@ from novate.engine.ladder import Ladder, Ladders
 from novate.engine.open_orders import OpenOrder, OpenOrders
 from novate.engine.protection import Key, Protection, Protections, size_of
 from novate.errors import Error, Rejected, require
-from novate.model.order import POST_ONLY
+from novate.model.order import POST_ONLY, REDUCE_ONLY
 from novate.model.state import World
 from novate.wire import records
 from novate.wire.records import (
@@ -40,8 +41,7 @@ class SelfTrade(StrEnum):
     CANCEL_BOTH = "cancel_both"
 
 
-@dataclass(frozen=True, slots=True)
-class Filled:
+class Filled(NamedTuple):
     """A maker trades so many lots, for the taker's and the maker's fee (wad)."""
 
     maker: OpenOrder
@@ -49,16 +49,14 @@ class Filled:
     fees: tuple[int, int]
 
 
-@dataclass(frozen=True, slots=True)
-class Gone:
+class Gone(NamedTuple):
     """A maker is evicted."""
 
     maker: OpenOrder
     error: Error
 
 
-@dataclass(frozen=True, slots=True)
-class Tripped:
+class Tripped(NamedTuple):
     """A protection pulls its orders."""
 
     key: Key
@@ -130,7 +128,8 @@ class Matcher:
 
     def _meet(self, plan: Plan, maker: OpenOrder) -> None:
         taker = plan.taker
-        if maker.owner == taker.owner:
+        own, other = taker.terms, maker.terms
+        if own.account >> 96 == other.account >> 96:  # one owner
             mode = taker.placed.self_trade
             if mode != SelfTrade.REJECT_TAKER:
                 self._evict(plan, maker, errors.SelfMatch)
@@ -138,21 +137,21 @@ class Matcher:
                 plan.stop = errors.SelfMatch
             return
         lots = most = min(plan.lots_left, maker.lots_left)
-        if maker.terms.reduce_only or taker.terms.reduce_only:
+        if (own.flags | other.flags) & REDUCE_ONLY:
             lots = self._fitting(maker, taker, most)
-        price = maker.price_ticks * self.world.ledger.terms_of(taker.terms.instrument).tick
+        price = maker.price_ticks * self.world.ledger.terms_of(own.instrument).tick
         verdict = self.batching.judge(self.judge, maker, taker, lots, price)
-        if verdict.maker is not None:
-            self._evict(plan, maker, verdict.maker)
-        plan.stop = verdict.taker
-        if not verdict.stands:
+        if verdict.maker is not None or verdict.taker is not None:
+            if verdict.maker is not None:
+                self._evict(plan, maker, verdict.maker)
+            plan.stop = verdict.taker
             return
         plan.steps.append(Filled(maker, lots, verdict.fees))
         plan.lots_left -= lots
         if lots == maker.lots_left:
             plan.away.add(maker.number)
         for order in (maker, taker):
-            if order.is_protected:
+            if order.placed.mmp:
                 self._count(plan, order, lots)
         if lots < most:
             self._cut(plan, maker)

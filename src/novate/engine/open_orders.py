@@ -189,8 +189,11 @@ class OpenOrders:
             del self.reducing[key][order.number]
             if not self.reducing[key]:
                 del self.reducing[key]
-        if order.quote is not None and self.by_quote.get(order.quote) is order:
-            del self.by_quote[order.quote]
+        if order.quote_set is None:
+            return
+        quote = order.quote
+        if quote is not None and self.by_quote.get(quote) is order:
+            del self.by_quote[quote]
 
     def resize(self, order: OpenOrder, lots_left: int) -> None:
         """A resting order has other lots left."""

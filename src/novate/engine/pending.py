@@ -18,7 +18,7 @@ from novate.engine.judge import Judge
 from novate.errors import Error, Rejected, require
 from novate.limits import POSITIONS_PER_ACCOUNT_MAX
 from novate.model import novation
-from novate.model.account import Account, changed_positions, load
+from novate.model.account import IN_AUCTION, Account, changed_positions, load
 from novate.model.novation import Batch, Net, Side, Trade
 from novate.model.option_series import ROOM_MAX
 from novate.model.order import REDUCE_ONLY, Order
@@ -95,16 +95,20 @@ class PendingBatch:
             return self._blame(trade, found)
         listing, instrument = batch.listings[position], batch.instruments[position]
         both = novation.sides(listing, trade)
-        change = self.interest.get(position, 0)
-        for index, lots, _, _ in both:
-            held = _held(self.row(index), instrument)
-            change += max(held + lots, 0) - max(held, 0)  # open interest counts long lots
+        change, rows = (
+            self.interest.get(position, 0),
+            (self.row(trade.taker), self.row(trade.maker)),
+        )
+        held = _held(rows[0], instrument), _held(rows[1], instrument)
+        for before, (_, lots, _, _) in zip(held, both, strict=True):
+            change += max(before + lots, 0) - max(before, 0)  # open interest counts long lots
         crowded = change > 0 and change > listing.room
         if not crowded and listing.shared < ROOM_MAX:
             crowded = position in novation.crowded(batch, {**self.interest, position: change})
         if crowded and not any(novation.reductions(batch, self.net, trade)):
             return OVER_INTEREST
-        taker, maker = self._after(judge, trade, both[0]), self._after(judge, trade, both[1])
+        taker = self._after(judge, trade, both[0], rows[0], held[0])
+        maker = self._after(judge, trade, both[1], rows[1], held[1])
         if not isinstance(taker, Account) or not isinstance(maker, Account):
             return Judgement(
                 None if isinstance(taker, Account) else taker,
@@ -113,8 +117,8 @@ class PendingBatch:
         batch.trades.append(trade)
         novation.add_sides(self.net, position, both)
         self.interest[position] = change
-        for (index, lots, _, _), after in zip(both, (taker, maker), strict=True):
-            judge.filled(batch.accounts[index], instrument, lots, self.row(index), after)
+        for (index, lots, _, _), now, after in zip(both, rows, (taker, maker), strict=True):
+            judge.filled(batch.accounts[index], instrument, lots, now, after)
             self.rows[index] = after
         return ADMITTED
 
@@ -123,34 +127,38 @@ class PendingBatch:
         found = self.rows.get(index)
         return self.batch.loaded[index][0] if found is None else found
 
-    def _after(self, judge: Judge, trade: Trade, side: Side) -> Account | Error:
-        """An account's row with one match more; or why it may not."""
+    def _after(
+        self, judge: Judge, trade: Trade, side: Side, now: Account, held: int
+    ) -> Account | Error:
+        """An account's row, which is ``now`` and ``held`` of the instrument, with one match more;
+        or why it may not.
+        """
         index, lots, _, _ = side
         try:
-            after = self._applied(trade, side)
+            after = self._applied(trade, side, now, held)
         except Rejected as rejected:
             return rejected.error
-        account, start = self.batch.accounts[index], self.batch.loaded[index][0]
-        instrument = self.batch.instruments[trade.instrument]
-        passes = judge.passes(account, start, self.row(index), instrument, lots, after)
+        batch = self.batch
+        instrument, start = batch.instruments[trade.instrument], batch.loaded[index][0]
+        passes = judge.passes(batch.accounts[index], start, now, instrument, lots, after)
         return after if passes else errors.InsufficientMargin
 
-    def _applied(self, trade: Trade, side: Side) -> Account:
+    def _applied(self, trade: Trade, side: Side, now: Account, held: int) -> Account:
         """``novation.applied`` with one match more: from the row before it, as nothing else of the
         account has changed; from the batch's beginning where the number of positions could matter,
         which depends on their order. Errors: those of ``novation.applied``.
         """
         index, lots, variation, paid = side
-        batch, now = self.batch, self.row(index)
+        batch = self.batch
         if len(now.positions) + len(batch.instruments) > POSITIONS_PER_ACCOUNT_MAX:
             net = self.net
             trial = Net(dict(net.lots), dict(net.variation), dict(net.paid))
             novation.add_trade(batch, trial, trade)
             return novation.applied(batch, trial, index)
         start, instrument = batch.loaded[index][0], batch.instruments[trade.instrument]
-        require(not start.in_auction, errors.InAuction)
+        require(not start.flags & IN_AUCTION, errors.InAuction)
         positions = changed_positions(now.positions, instrument, lots)
-        after = _held(now, instrument) + lots
+        after = held + lots
         if abs(after) > batch.listings[trade.instrument].terms.position_cap:
             require(abs(after) <= abs(_held(start, instrument)), errors.PositionCap)
         return Account(

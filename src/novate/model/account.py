@@ -151,34 +151,50 @@ def sweep(world: World, row: Account, value_linear: int) -> Account:
     take shares first.
     """
     delta = row.variation + value_linear
-    swept = replace(row, variation=-value_linear)
     if delta > 0:
-        return _add_gain(world, swept, delta)
+        return _add_gain(world, row, delta, -value_linear)
     if delta < 0:
-        return _take_loss(world, swept, -delta)
-    return swept
+        return _take_loss(world, row, -delta, -value_linear)
+    return replace(row, variation=-value_linear)
 
 
-def _add_gain(world: World, row: Account, gain: int) -> Account:
+def _add_gain(world: World, row: Account, gain: int, variation: int) -> Account:
     epochs = world.ledger.epochs
     number = world.now // world.ledger.config.epoch_seconds  # division: calendar epoch
     epoch = epochs[number]
     shares = div_down(gain * PPM, epoch.scale)
-    entered = gain_value(row.gain_now + shares, epoch.scale) - gain_value(row.gain_now, epoch.scale)
-    if shares:
-        epochs[number] = replace(epoch, shares=epoch.shares + shares)
     held = row.gain_now + shares
-    # less than a share is cash at once, and no gain
-    moved = number if shares else row.epoch
-    return replace(row, gain_now=held, cash=row.cash + gain - entered, epoch=moved)
+    entered = gain_value(held, epoch.scale) - gain_value(row.gain_now, epoch.scale)
+    if shares:
+        epochs[number] = Epoch(epoch.shares + shares, epoch.cut)
+    return Account(
+        row.cash + gain - entered,
+        variation,
+        row.checkpoint,
+        held,
+        row.gain_previous,
+        # less than a share is cash at once, and no gain
+        number if shares else row.epoch,
+        row.flags,
+        row.positions,
+    )
 
 
-def _take_loss(world: World, row: Account, loss: int) -> Account:
+def _take_loss(world: World, row: Account, loss: int, variation: int) -> Account:
     now, loss = _remove_shares(world, row.epoch, row.gain_now, loss)
     previous = row.gain_previous
     if loss > 0:
         previous, loss = _remove_shares(world, row.epoch - 1, previous, loss)
-    return replace(row, gain_now=now, gain_previous=previous, cash=row.cash - loss)
+    return Account(
+        row.cash - loss,
+        variation,
+        row.checkpoint,
+        now,
+        previous,
+        row.epoch,
+        row.flags,
+        row.positions,
+    )
 
 
 def _remove_shares(world: World, number: int, shares: int, loss: int) -> tuple[int, int]:
@@ -190,7 +206,7 @@ def _remove_shares(world: World, number: int, shares: int, loss: int) -> tuple[i
     epoch = world.ledger.epochs[number]
     removed = min(shares, div_up(loss * PPM, epoch.scale))
     paid = gain_value(shares, epoch.scale) - gain_value(shares - removed, epoch.scale)
-    world.ledger.epochs[number] = replace(epoch, shares=epoch.shares - removed)
+    world.ledger.epochs[number] = Epoch(epoch.shares - removed, epoch.cut)
     return shares - removed, loss - paid
 
 
@@ -198,7 +214,9 @@ def store(world: World, account: int, row: Account, cash_before: int) -> None:
     """Write the row; the checkpoint is the interest index while cash is negative, else 0; debt
     follows cash.
     """
-    row = replace(row, checkpoint=borrow_index(world) if row.cash < 0 else 0)
+    checkpoint = borrow_index(world) if row.cash < 0 else 0
+    if checkpoint != row.checkpoint:
+        row = replace(row, checkpoint=checkpoint)
     world.ledger.accounts[account] = row
     change = max(0, -row.cash) - max(0, -cash_before)
     if change:

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from novate import errors, limits
 from novate.errors import Error, Rejected, require
 from novate.model import account as accounts_module
 from novate.model import ledger, margin, tradable
-from novate.model.account import Account, load, owner_of
+from novate.model.account import Account, changed_positions, load, owner_of
 from novate.model.instrument import OPTION, PERP
 from novate.model.option_id import SLOT_SHIFT, is_dated
 from novate.model.option_series import ROOM_MAX
@@ -26,8 +26,7 @@ if TYPE_CHECKING:
     from novate.model.state import World
 
 
-@dataclass(frozen=True, slots=True)
-class Trade:
+class Trade(NamedTuple):
     """One fill between two listed accounts (indices), price in wad a base unit, fees in wad."""
 
     taker: int
@@ -275,18 +274,26 @@ def applied(batch: Batch, net: Net, index: int) -> Account:
     """
     row = batch.loaded[index][0]
     require(not row.in_auction, errors.InAuction)
-    after = row
+    positions, before = row.positions, dict(row.positions)
     for position, instrument in enumerate(batch.instruments):
         change = net.lots.get((index, position), 0)
         if change == 0:
             continue
-        held = dict(row.positions).get(instrument, 0)
-        after = ledger.change_lots(after, instrument, change)
+        held = before.get(instrument, 0)
+        positions = changed_positions(positions, instrument, change)
         grows = abs(held + change) > abs(held)
         within = abs(held + change) <= batch.listings[position].terms.position_cap
         require(within or not grows, errors.PositionCap)
-    variation = after.variation + net.variation[index]
-    return replace(after, cash=after.cash - net.paid[index], variation=variation)
+    return Account(
+        row.cash - net.paid[index],
+        row.variation + net.variation[index],
+        row.checkpoint,
+        row.gain_now,
+        row.gain_previous,
+        row.epoch,
+        row.flags,
+        positions,
+    )
 
 
 def over_cap(batch: Batch, net: Net) -> list[int]:

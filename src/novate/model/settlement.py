@@ -103,9 +103,12 @@ class _Leg:
 
 @dataclass(frozen=True, slots=True)
 class _Batch:
+    """A batch under way; ``places``: where its accounts stand."""
+
     executor: str
     accounts: Sequence[int]
     instruments: Sequence[int]
+    places: dict[int, int]
     legs: list[_Leg]
     fills: Sequence[Fill]
     sequences: list[int]
@@ -143,7 +146,8 @@ def settle(
     else:
         require(0 <= first_sequence < SEQUENCE_MAX, errors.OutOfBounds)
         sequences = [first_sequence + index for index in range(len(fills))]
-    batch = _Batch(executor, accounts, instruments, legs, fills, sequences, receipts)
+    places = {account: at for at, account in enumerate(accounts)}
+    batch = _Batch(executor, accounts, instruments, places, legs, fills, sequences, receipts)
     settled = _novate(world, batch)
     for leg in legs:
         fill_state.record(world, leg.order, leg.settled, bool(receipts))
@@ -178,11 +182,15 @@ def _admit(world: World, item: Presented, executor: str, approved: bool, by_rece
     order, owner, leg = item.order, item.order.owner, _Leg(item.order)
     open_now = order.executor == ZERO_ADDRESS and world.now >= order.exclusive_until
     try:
-        require(order.size <= limits.LOTS_MAX, errors.MalformedOrder)
-        require(approved or open_now, errors.NotExecutor)
-        require(world.now <= order.expiry, errors.OrderExpired)
+        if order.size > limits.LOTS_MAX:
+            raise Rejected(errors.MalformedOrder)
+        if not (approved or open_now):
+            raise Rejected(errors.NotExecutor)
+        if world.now > order.expiry:
+            raise Rejected(errors.OrderExpired)
         leg.left = fill_state.left(world, order, by_receipt)
-        require(order.executor in (ZERO_ADDRESS, executor), errors.BadSignature)
+        if order.executor not in (ZERO_ADDRESS, executor):
+            raise Rejected(errors.BadSignature)
         if item.contract_wallet:
             standing = world.now < world.exchange.confirmed[owner, item.digest]
             require(standing or item.consents, errors.BadSignature)
@@ -235,8 +243,8 @@ def _trade(world: World, batch: _Batch, index: int, fill: Fill, taker: _Leg, mak
     fee_taker, fee_maker = _fees(world, fill, taker.order, maker.order, terms)
     _spend(world, fill, taker, maker, terms)
     return Trade(
-        taker=batch.accounts.index(taker.order.account),
-        maker=batch.accounts.index(maker.order.account),
+        taker=batch.places[taker.order.account],
+        maker=batch.places[maker.order.account],
         instrument=batch.instruments.index(taker.order.instrument),
         taker_buys=not taker.order.sells,
         lots=fill.lots,
@@ -250,21 +258,26 @@ def _trade(world: World, batch: _Batch, index: int, fill: Fill, taker: _Leg, mak
 
 def _check_terms(world: World, fill: Fill, taker: _Leg, maker: _Leg) -> None:
     """Reject a fill that the two orders' own terms bar."""
-    for leg in (taker, maker):
-        if leg.error is not None:
-            raise Rejected(leg.error)
-    require(fill.lots > 0, errors.ZeroLots)
-    require(taker.order.sells != maker.order.sells, errors.SameSide)
-    require(taker.order.instrument == maker.order.instrument, errors.InstrumentMismatch)
-    require(not taker.order.post_only, errors.PostOnly)
-    bid, ask = taker.order.price, maker.order.price
-    if taker.order.sells:
-        bid, ask = ask, bid
-    require(ask <= fill.price <= bid, errors.LimitPrice)
-    require(fill.lots <= min(taker.left, maker.left), errors.OverFilled)
-    ends = option_listing.ends_at(world, taker.order.instrument)
+    error = taker.error or maker.error
+    if error is not None:
+        raise Rejected(error)
+    one, other, lots = taker.order, maker.order, fill.lots
+    if lots <= 0:
+        raise Rejected(errors.ZeroLots)
+    if one.sells == other.sells:
+        raise Rejected(errors.SameSide)
+    if one.instrument != other.instrument:
+        raise Rejected(errors.InstrumentMismatch)
+    if one.post_only:
+        raise Rejected(errors.PostOnly)
+    bid, ask = (other.price, one.price) if one.sells else (one.price, other.price)
+    if not ask <= fill.price <= bid:
+        raise Rejected(errors.LimitPrice)
+    if lots > taker.left or lots > maker.left:
+        raise Rejected(errors.OverFilled)
+    ends = option_listing.ends_at(world, one.instrument)
     if ends is not None:
-        require(max(taker.order.expiry, maker.order.expiry) <= ends, errors.OutlivesInstrument)
+        require(max(one.expiry, other.expiry) <= ends, errors.OutlivesInstrument)
 
 
 def _check_receipt(world: World, receipt: Receipt, executor: str) -> None:
