@@ -59,11 +59,8 @@ def run(
     dry_run: bool = False,
 ) -> Any:
     """Do some work with a connected client; a fault ends the command with exit code 2."""
-    nonces = None
-    if key is not None:
-        nonces = Path.home() / ".local/state/novate" / f"nonces-{key.account:064x}"
     try:
-        with Client(url, key, nonce_file=nonces, rounding=rounding, dry_run=dry_run) as client:
+        with Client(url, key, rounding=rounding, dry_run=dry_run) as client:
             return work(client)
     except (ClientFault, ValueError) as fault:
         typer.echo(f"error: {type(fault).__name__}: {fault}", err=True)
