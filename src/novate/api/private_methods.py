@@ -18,6 +18,7 @@ from novate import errors
 from novate.api import positions
 from novate.api.core import Answer, heard
 from novate.api.orders import OrderState
+from novate.api.outcomes import orders_of
 from novate.api.rejections import bad
 from novate.api.rpc import Call, Parameters, method, now_us
 from novate.api.signed_orders import PlaceOrder, instructed, signed_order
@@ -92,7 +93,8 @@ async def place(
         command = replace(command, amends=True)
     known = venue.orders.by_digest.get(digest)
     if known is None:
-        await entered(venue, digest, command)
+        with orders_of(digest):
+            await entered(venue, digest, command)
         known = venue.orders.by_digest[digest]
     if known.state == "rejected":
         raise Rejected(REGISTRY[known.reason])
@@ -165,7 +167,8 @@ def require_cancels(call: Call) -> None:
 async def cancel_states(call: Call, states: list[OrderState]) -> int:
     """Cancel orders by their nonces; how many were open."""
     made = [cancel_for(call.session, "nonce", state.terms.nonce) for state in states]
-    await asyncio.gather(*made)
+    with orders_of(*[state.digest for state in states]):
+        await asyncio.gather(*made)
     return len(made)
 
 

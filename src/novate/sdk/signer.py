@@ -286,7 +286,9 @@ def _error(fault: ClientFault, number: int | str | None = None) -> dict[str, Any
     if isinstance(fault, ApiError):
         return _fault(number, fault.code, fault.name, fault.detail)
     if isinstance(fault, OutcomeUnknown):
-        return _fault(number, 13999, "outcome_unknown", str(fault))
+        reply = _fault(number, 13999, "outcome_unknown", str(fault))
+        reply["error"]["data"]["order_ids"] = fault.order_ids
+        return reply
     assert isinstance(fault, ConnectionLost)
     return _fault(number, -32000, "unavailable", f"the venue does not answer: {fault}")
 
