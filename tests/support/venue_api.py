@@ -206,8 +206,8 @@ def post(venue: Venue, timestamp: int) -> None:
 
 
 @asynccontextmanager
-async def served(venue: Venue, **bounds: int) -> AsyncIterator[tuple[VenueApi, str]]:
-    """The API of a venue on a free port; ``bounds`` (``most``, ``most_of_one``) of connections."""
+async def served(venue: Venue, port: int = 0, **bounds: int) -> AsyncIterator[tuple[VenueApi, str]]:
+    """The API of a venue on a port; ``bounds`` (``most``, ``most_of_one``) of connections."""
     core = Core(venue.journal, venue.sequencer)
     api = VenueApi(
         core=core,
@@ -220,7 +220,7 @@ async def served(venue: Venue, **bounds: int) -> AsyncIterator[tuple[VenueApi, s
     )
     server = Server(api, **bounds)
     running = asyncio.create_task(core.run())
-    port = await server.start()
+    port = await server.start(port=port)
     try:
         yield api, f"http://127.0.0.1:{port}"
     finally:

@@ -273,7 +273,7 @@ class AsyncClient(BlockRfqs, MoreOrders):
     async def _sent_again(
         self, method: str, order_id: str, params: dict[str, Any]
     ) -> dict[str, Any]:
-        """What became of an order whose answer was lost; sent again if the venue has not seen it."""
+        """What became of an order whose answer was lost; sent again if the venue has not got it."""
         state = "private/get_order_state"
         try:
             order = await self._transport.call(state, {"order_id": order_id}, order_id)
