@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pytest
 from support.venue_api import Trader, Venue, served, venue_of
 
 from novate.sdk import ApiError, AsyncClient, Client, Rounding, Unfit
-from novate.sdk.book import Book
-from novate.sdk.nonces import Nonces
 from novate.sdk.rounding import to_step
 from novate.sdk.signing import SigningKey
 from novate.sdk.symbols import to_name, to_symbol
@@ -181,27 +177,3 @@ def test_what_is_no_number_is_named(value: str | float) -> None:
 def test_what_is_no_key_is_refused(secret: str) -> None:
     with pytest.raises(ValueError, match=r"32 bytes|hexadecimal"):
         SigningKey(secret)
-
-
-def test_nonces_are_each_given_once_over_threads_and_allocators(tmp_path: Path) -> None:
-    allocators = [Nonces(tmp_path / "nonces") for _ in range(4)]
-    with ThreadPoolExecutor(8) as pool:
-        taken = list(pool.map(lambda i: allocators[i % 4].take(), range(4_000)))
-    assert len(set(taken)) == len(taken)
-
-
-def test_a_damaged_nonce_file_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "nonces").write_text("x17\n")
-    with pytest.raises(ValueError, match="holds no nonce"):
-        Nonces(tmp_path / "nonces").take()
-
-
-def test_a_gap_or_a_wrong_checksum_makes_a_book_stale() -> None:
-    book = Book(BTC)
-    snapshot = {"type": "snapshot", "change_id": 5, "bids": [["new", "1", "2"]], "asks": []}
-    book.apply(snapshot)
-    assert not book.stale
-    book.apply({"type": "change", "change_id": 7, "prev_change_id": 6, "bids": [], "asks": []})
-    assert book.stale
-    book.apply(snapshot | {"checksum": 1})
-    assert book.stale

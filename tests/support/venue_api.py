@@ -208,9 +208,9 @@ def post(venue: Venue, timestamp: int) -> None:
 
 @asynccontextmanager
 async def served(
-    venue: Venue, store: Database | None = None, **bounds: int
+    venue: Venue, store: Database | None = None, port: int = 0, **bounds: int
 ) -> AsyncIterator[tuple[VenueApi, str]]:
-    """The API of a venue on a free port; ``bounds`` (``most``, ``most_of_one``) of connections;
+    """The API of a venue on a port; ``bounds`` (``most``, ``most_of_one``) of connections;
     ``store``: its read side, and the journal's past is recalled as at a start.
     """
     core = Core(venue.journal, venue.sequencer)
@@ -229,7 +229,7 @@ async def served(
         api.recall(records.decode(entry.kind, entry.payload))
     server = Server(api, **bounds)
     running = asyncio.create_task(core.run())
-    port = await server.start()
+    port = await server.start(port=port)
     try:
         yield api, f"http://127.0.0.1:{port}"
     finally:

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Literal
 import msgspec
 
 from novate.api.numbers import Number, decimal
+from novate.api.outcomes import orders_of
 from novate.api.refusals import refusal
 from novate.api.rejections import error_object
 from novate.api.rpc import Call, Parameters, method
@@ -63,7 +64,8 @@ async def place_orders(call: Call, params: PlaceOrders) -> list[dict[str, Any]]:
     now_ms = call.us_in // 1_000  # division: to milliseconds
     placed = venue.gateway.tree(tree, now_ms, params.label)
     fresh = [one for one in placed if one.digest not in venue.orders.by_digest]
-    answers = await venue.core.submit_all([*fresh]) if fresh else []
+    with orders_of(*[one.digest for one in placed]):
+        answers = await venue.core.submit_all([*fresh]) if fresh else []
     refused = {
         one.digest: answer
         for one, answer in zip(fresh, answers, strict=True)

@@ -16,6 +16,7 @@ from msgspec.structs import replace
 
 from novate.api.core import Answer
 from novate.api.orders import OrderState
+from novate.api.outcomes import about
 from novate.api.refusals import refusal
 from novate.api.rpc import Call, Told
 from novate.api.signed_orders import PlaceOrder, instructed, order_of, signature_bytes
@@ -93,7 +94,7 @@ class Placing:
             known = venue.orders.by_digest[self._digest]
             outcome: object = outcome_of(venue, known, self._digest)
         except Exception as refused:
-            outcome = refused
+            outcome = about(refused, (self._digest,))
         told(outcome)
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from novate import errors
 from novate.api import positions
 from novate.api.orders import OrderState
+from novate.api.outcomes import orders_of
 from novate.api.placing import Placing, place
 from novate.api.rejections import bad
 from novate.api.rpc import Call, Parameters, method, now_us
@@ -106,7 +107,8 @@ def require_cancels(call: Call) -> None:
 async def cancel_states(call: Call, states: list[OrderState]) -> int:
     """Cancel orders by their nonces; how many were open."""
     made = [cancel_for(call.session, "nonce", state.terms.nonce) for state in states]
-    await asyncio.gather(*made)
+    with orders_of(*[state.digest for state in states]):
+        await asyncio.gather(*made)
     return len(made)
 
 

@@ -13,6 +13,7 @@ from typing import Any, Literal
 import msgspec
 
 from novate.api.numbers import Number, decimal, lots, positive_wad, price, wad
+from novate.api.outcomes import orders_of
 from novate.api.placing import entered
 from novate.api.private_methods import cancel_for, require_cancels
 from novate.api.refusals import refusal
@@ -133,7 +134,8 @@ async def mass_quote(call: Call, params: MassQuote) -> dict[str, Any]:
         self_trade=params.self_trading,
     )
     if any(one.digest not in venue.orders.by_digest for one in placed):
-        await entered(venue, placed[0].digest, command)
+        with orders_of(*[one.digest for one in placed]):
+            await entered(venue, placed[0].digest, command)
     return _answer(call, placed, params.detailed)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from novate import errors
+from novate.api.outcomes import UnknownOutcome
 from novate.errors import Error, InvalidField, Rejected
 
 # JSON-RPC's own codes
@@ -52,18 +53,17 @@ def deribit_code(error: Error) -> int:
 
 
 def error_object(rejected: Rejected) -> dict[str, Any]:
-    """The ``error`` of a reply: number, name, and what our registry says."""
+    """The ``error`` of a reply: number, name, what our registry says, and what to ask about."""
     error = rejected.error
-    return {
-        "code": deribit_code(error),
-        "message": error.name,
-        "data": {
-            "code": error.code,
-            "reason": error.sentence,
-            "detail": rejected.detail,
-            "retryable": error.retryable,
-        },
+    data: dict[str, Any] = {
+        "code": error.code,
+        "reason": error.sentence,
+        "detail": rejected.detail,
+        "retryable": error.retryable,
     }
+    if isinstance(rejected, UnknownOutcome):
+        data["order_ids"] = rejected.order_ids
+    return {"code": deribit_code(error), "message": error.name, "data": data}
 
 
 def bad(field: str, remedy: str) -> Rejected:

@@ -15,6 +15,7 @@ from typing import Any
 
 from novate import errors
 from novate.api.numbers import decimal, lots
+from novate.api.outcomes import orders_of
 from novate.api.public_methods import Nothing, parse_account
 from novate.api.rejections import bad
 from novate.api.rfq import SECONDS_MAX, SECONDS_MIN, Leg, Quote, Rfq, State
@@ -253,7 +254,8 @@ async def accept_block_rfq(call: Call, params: Accept) -> dict[str, Any]:
         room.desk.accepting(rfq, quote, command)
         venue.placing[first] = asyncio.ensure_future(_enter(venue, command))
     if not again:
-        await asyncio.shield(venue.placing[first])
+        with orders_of(*[placed.digest for placed in orders]):
+            await asyncio.shield(venue.placing[first])
     return _outcome(call, rfq, orders)
 
 

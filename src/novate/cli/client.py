@@ -73,13 +73,10 @@ def run(
 
     ``rounding`` is None where a command has no such option, and then exact.
     """
-    nonces = None
-    if key is not None:
-        nonces = Path.home() / ".local/state/novate" / f"nonces-{key.account:064x}"
     mode = rounding or Rounding.EXACT
     url = url if "://" in url else f"http://{url}"
     try:
-        with Client(url, key, nonce_file=nonces, rounding=mode, dry_run=dry_run) as client:
+        with Client(url, key, rounding=mode, dry_run=dry_run) as client:
             try:
                 return work(client)
             except ApiError as fault:

@@ -7,7 +7,6 @@ of a package can be traded by itself. Quotes and acceptances may be sent again a
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
@@ -66,7 +65,7 @@ class BlockRfqs(ClientPart):
         """Buy or sell a request's package at these prices, leg by leg, for so many seconds."""
         if len(prices) != len(rfq["legs"]):
             raise ValueError(f"a price for each of {len(rfq['legs'])} legs")
-        until = int(time.time()) + lasts
+        until = self._venue_s() + lasts
         sides = [(leg["direction"] == "sell") != (side == "sell") for leg in rfq["legs"]]
         made = [
             self._leg(leg, sells, price, until)

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
@@ -52,6 +51,8 @@ class AsyncClient(BlockRfqs, MoreOrders):
         self._transport = Transport(f"{socket_url}/ws/api/v1", self._pushed, self._begin)
         self._key, self._scope, self._rounding = key, scope, rounding
         self._nonces = Nonces(nonce_file)
+        if key is not None and nonce_file is None:
+            self._nonces = Nonces.of(key.account)
         self._listeners: dict[str, list[Listener]] = {}
         self._separator = b""
         self._skew_ms = 0
@@ -102,13 +103,14 @@ class AsyncClient(BlockRfqs, MoreOrders):
         """Log in anew with the client's key, for another scope from now on if one is given."""
         assert self._key is not None
         self._scope = scope or self._scope
-        stamp = now_ms() + self._skew_ms
+        stamp = self._venue_ms()
         login = self._key.login(self._separator, stamp, self._nonces.take(), self._scope)
         self.token = (await self._transport.direct("public/auth", login))["access_token"]
 
     def assume(self, key: SigningKey, scope: str, rounding: Rounding) -> None:
         """Sign with another key from now on; ``login`` makes the venue know it."""
         self._key, self._scope, self._rounding = key, scope, rounding
+        self._nonces = Nonces.of(key.account)
 
     def listen_all(self, listener: Callable[[bytes], Any]) -> None:
         """Hand every notification on as it came."""
@@ -198,18 +200,18 @@ class AsyncClient(BlockRfqs, MoreOrders):
         ``trigger_price``. In a dry run it is signed and returned, not sent. Errors: ``Unfit``,
         ``NotListed``, ``ValueError`` for what else does not fit, ``ApiError``, ``OutcomeUnknown``.
         """
-        order_id, params = self.sign_order(
-            symbol,
-            side,
-            amount,
-            price,
-            rounding=rounding,
-            max_fee=max_fee,
-            expiry=expiry,
-            **instructions,
-        )
+        terms = {"rounding": rounding, "max_fee": max_fee, "expiry": expiry, **instructions}
+        order_id, params = self.sign_order(symbol, side, amount, price, **terms)
         if self.dry_run:
             return {"order": {"order_id": order_id, "order_state": "dry_run"}, "request": params}
+        try:
+            return await self.send_order(side, order_id, params)
+        except ApiError as error:
+            if error.name != "NonceUsed":
+                raise
+        # another machine of the account's was there first, so this order never entered
+        self._nonces.leave()
+        order_id, params = self.sign_order(symbol, side, amount, price, **terms)
         return await self.send_order(side, order_id, params)
 
     def sign_order(
@@ -251,18 +253,35 @@ class AsyncClient(BlockRfqs, MoreOrders):
 
     async def send_order(self, side: str, order_id: str, params: dict[str, Any]) -> dict[str, Any]:
         """Send a signed order (``buy``, ``sell``, ``edit``); if its answer is lost, ask by its id,
-        and send the same one again only if the venue has not seen it.
+        and send the same one again only if the venue has not seen it. Errors: ``ApiError``;
+        ``OutcomeUnknown`` from the moment it may have been sent; ``ConnectionLost`` if it was not.
         """
-        method = f"private/{side}"
+        method, sent = f"private/{side}", False
         try:
             placed: dict[str, Any] = await self._transport.call(method, params, order_id)
             return placed
-        except (OutcomeUnknown, ConnectionLost):
+        except OutcomeUnknown:
+            sent = True
+        except ConnectionLost:
             pass
         try:
-            order = await self._transport.call("private/get_order_state", {"order_id": order_id})
+            return await self._sent_again(method, order_id, params)
+        except ConnectionLost:
+            if not sent:
+                raise
+            raise OutcomeUnknown(order_id) from None
+
+    async def _sent_again(
+        self, method: str, order_id: str, params: dict[str, Any]
+    ) -> dict[str, Any]:
+        """What became of an order whose answer was lost; sent again if the venue has not got it."""
+        state = "private/get_order_state"
+        try:
+            order = await self._transport.call(state, {"order_id": order_id}, order_id)
             return {"order": order, "trades": []}
         except ApiError as error:
+            if error.retryable:  # a refusal to look is no answer
+                raise OutcomeUnknown(order_id) from error
             if error.name != "OrderNotFound":
                 raise
         again: dict[str, Any] = await self._transport.call(method, params, order_id)
@@ -343,9 +362,9 @@ class AsyncClient(BlockRfqs, MoreOrders):
         return self.terms[name]
 
     def _until(self, symbol: str) -> int:
-        """A day from now, but no longer than the instrument lives (seconds)."""
+        """A day from now on the venue's clock, at most while the instrument lives (seconds)."""
         item = self.markets[to_symbol(to_name(symbol))]
-        return min(int(time.time()) + DAY_S, int(item["expiration_timestamp"]) // 1000)
+        return min(self._venue_s() + DAY_S, int(item["expiration_timestamp"]) // 1000)
 
     def _fee(self, terms: Terms, price: Decimal) -> Decimal:
         """Half more than the taker fee of a lot, or than an option's largest, in micro-dollars,

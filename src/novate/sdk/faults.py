@@ -36,9 +36,16 @@ class ConnectionLost(ClientFault):
 
 @dataclass
 class OutcomeUnknown(ClientFault):
-    """A request was sent and its answer did not come: ``order_id`` is what to ask about."""
+    """A request was sent and its answer did not come: ``order_id`` is what to ask about, the first
+    of ``order_ids``.
+    """
 
     order_id: str = ""
+    order_ids: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        self.order_ids = self.order_ids or (self.order_id,) * bool(self.order_id)
+        self.order_id = self.order_id or "".join(self.order_ids[:1])
 
     def __str__(self) -> str:
         return f"the outcome is not known; ask for {self.order_id or 'it'} again"
@@ -68,6 +75,6 @@ def fault_of(error: dict[str, Any], order_id: str = "") -> ClientFault:
     """The fault behind an ``error`` object."""
     data = error.get("data") or {}
     if error["code"] == OUTCOME_UNKNOWN:
-        return OutcomeUnknown(order_id)
+        return OutcomeUnknown(order_id, tuple(data.get("order_ids") or ()))
     detail = data.get("detail") or data.get("reason") or ""
     return ApiError(error["code"], error["message"], detail, bool(data.get("retryable")))

@@ -12,10 +12,12 @@ from decimal import Decimal
 from typing import Any
 
 from novate.model.order import POST_ONLY, Order
+from novate.sdk.faults import OutcomeUnknown
 from novate.sdk.parts import Amount, ClientPart
 from novate.sdk.rounding import Rounding, text, to_step
 from novate.sdk.signing import wad
 from novate.sdk.symbols import to_name
+from novate.wire.eip712 import order_digest
 
 # How far beyond the mark a closing order may trade, unless a price is given.
 CLOSE_REACH = Decimal("0.04")
@@ -99,7 +101,8 @@ class MoreOrders(ClientPart):
     ) -> dict[str, Any]:
         """Quote many instruments with one signature. Each quote: ``symbol``, ``bid`` and ``ask`` as
         (price, amount) or None, ``quote_set_id``; ``more`` are ``label``, ``reject_post_only``,
-        ``self_trading``, ``detailed``. What is refused stands in the answer's ``errors``.
+        ``self_trading``, ``detailed``. What is refused stands in the answer's ``errors``. Errors:
+        ``OutcomeUnknown`` with the ids of all sides.
         """
         lives = [self._until(quote["symbol"]) for quote in quotes]
         until = min(lives, default=0) if expiry is None else expiry
@@ -117,9 +120,14 @@ class MoreOrders(ClientPart):
             sent.append(row)
         signature = self._signing_key().bulk(self._separator, orders)
         method = "private/mass_quote"
-        found: dict[str, Any] = await self.call(
-            method, quotes=sent, signature=signature, expiry=until, **more
-        )
+        try:
+            found: dict[str, Any] = await self.call(
+                method, quotes=sent, signature=signature, expiry=until, **more
+            )
+        except OutcomeUnknown as unknown:
+            digests = [order_digest(self._separator, order) for order in orders]
+            ids = tuple("0x" + digest.hex() for digest in digests)
+            raise OutcomeUnknown(order_ids=ids) from unknown
         return found
 
     def _side(

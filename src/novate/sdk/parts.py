@@ -12,6 +12,7 @@ from typing import Any
 from novate.sdk.nonces import Nonces
 from novate.sdk.rounding import Rounding
 from novate.sdk.signing import SigningKey, Terms
+from novate.sdk.transport import now_ms
 
 Amount = Decimal | str | int | float
 
@@ -24,6 +25,7 @@ class ClientPart(ABC):
     _nonces: Nonces
     _rounding: Rounding
     _separator: bytes
+    _skew_ms: int
 
     @abstractmethod
     async def call(self, method: str, **params: Any) -> Any:
@@ -40,6 +42,14 @@ class ClientPart(ABC):
     @abstractmethod
     def _until(self, symbol: str) -> int:
         """When an order of an instrument expires, unless told otherwise (seconds)."""
+
+    def _venue_ms(self) -> int:
+        """The venue's clock in milliseconds, as it was compared at the last connection."""
+        return now_ms() + self._skew_ms
+
+    def _venue_s(self) -> int:
+        """The same in seconds: what is signed must not expire by a clock that is wrong."""
+        return self._venue_ms() // 1_000  # division: to seconds
 
     def _signing_key(self) -> SigningKey:
         if self._key is None:

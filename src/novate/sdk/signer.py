@@ -10,7 +10,8 @@ down), numbered, signed here, and sent. A market order is an immediate-or-cancel
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import logging
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -23,11 +24,15 @@ from novate.sdk.client import AsyncClient
 from novate.sdk.faults import ApiError, ClientFault, ConnectionLost, OutcomeUnknown
 from novate.sdk.rounding import Rounding
 from novate.sdk.signer_keys import KeyFault, Keyring, SignerKey
+from novate.sdk.signer_outbox import Outbox
 from novate.sdk.transport import now_ms
 
 BODY_BYTES_MAX = 65_536
 MARKET_REACH = Decimal("0.04")
-INVALID_PARAMS, UNAUTHORIZED, UNSUPPORTED = -32602, 13004, 11042
+INVALID_PARAMS, UNAUTHORIZED, INTERNAL = -32602, 13004, -32000
+AWAY = 502  # HTTP's status of a venue that does not answer
+VENUE_SECONDS = 15.0
+_LOG = logging.getLogger("novate.signer")
 PASSED_ON = ("post_only", "reduce_only", "time_in_force", "label", "reject_post_only", "mmp")
 FLAGS = ("post_only", "reduce_only", "reject_post_only", "mmp")
 SIGNED = ("buy", "sell", "edit", "close_position")
@@ -48,8 +53,9 @@ class Signer:
 
     async def start(self, port: int = 0) -> int:
         """Listen on the loopback interface; returns the port."""
-        self.http = aiohttp.ClientSession()
-        app = web.Application(client_max_size=BODY_BYTES_MAX)
+        timeout = aiohttp.ClientTimeout(total=VENUE_SECONDS)
+        self.http = aiohttp.ClientSession(timeout=timeout)
+        app = web.Application(client_max_size=BODY_BYTES_MAX, middlewares=[_named])
         for version in ("v1", "v2"):
             app.router.add_get(f"/ws/api/{version}", self.websocket)
             app.router.add_get(f"/api/{version}/public/{{name}}", self.public)
@@ -97,8 +103,6 @@ class Signer:
             name = request.match_info["name"]
             if name in SIGNED:
                 return web.json_response(_reply(await signed(client, name, dict(request.query))))
-        except ClientFault as fault:
-            return web.json_response(_error(fault), status=400)
         except ValueError as fault:
             return _refusal(INVALID_PARAMS, "Invalid params", str(fault), 400)
         return await self._forward(request, {"Authorization": f"Bearer {client.token}"})
@@ -106,12 +110,9 @@ class Signer:
     async def _forward(self, request: web.Request, headers: dict[str, str]) -> web.Response:
         assert self.http is not None
         base = self.url.rstrip("/")
-        try:
-            async with self.http.get(f"{base}{request.path_qs}", headers=headers) as reply:
-                body = await reply.read()
-                return web.Response(body=body, status=reply.status, content_type="application/json")
-        except aiohttp.ClientError as error:
-            return _refusal(-32000, "unavailable", f"the venue does not answer: {error}", 502)
+        async with self.http.get(f"{base}{request.path_qs}", headers=headers) as reply:
+            body = await reply.read()
+            return web.Response(body=body, status=reply.status, content_type="application/json")
 
     async def post(self, request: web.Request) -> web.Response:
         """A JSON-RPC body; basic authorization with id and secret for private methods."""
@@ -119,49 +120,73 @@ class Signer:
             message = msgspec.json.decode(await request.read(), type=Message)
             if not message.method.startswith("private/"):
                 return await self._passed(message)
-            login = aiohttp.BasicAuth.decode(request.headers.get("Authorization", ""))
-            key = self.keyring.by_secret(login.login, login.password)
-            client = await self.client_of(key)
+            key = self.keyring.by_basic(request.headers.get("Authorization", ""))
+        except msgspec.DecodeError as fault:
+            return _refusal(-32700, "Parse error", str(fault), 400)
         except (KeyFault, ValueError) as fault:
             return _refusal(UNAUTHORIZED, "unauthorized", str(fault), 401)
+        try:
+            client = await self.client_of(key)
+        except ClientFault as fault:
+            return web.json_response(_error(fault, message.id), status=_status(fault))
         return web.json_response(await _carry_out(client, message))
 
     async def _passed(self, message: Message) -> web.Response:
         assert self.http is not None
         body = msgspec.json.encode(message)
-        async with self.http.post(f"{self.url.rstrip('/')}/api/v1", data=body) as reply:
-            return web.Response(body=await reply.read(), content_type="application/json")
+        try:
+            async with self.http.post(f"{self.url.rstrip('/')}/api/v1", data=body) as reply:
+                return web.Response(body=await reply.read(), content_type="application/json")
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            fault = ConnectionLost(str(error))
+            return web.json_response(_error(fault, message.id), status=AWAY)
 
     # WebSocket
 
     async def websocket(self, request: web.Request) -> web.StreamResponse:
-        """A bot's connection, with a connection of its own to the venue."""
+        """A bot's connection, with a connection of its own to the venue, made when first needed."""
         socket = web.WebSocketResponse(max_msg_size=BODY_BYTES_MAX)
         await socket.prepare(request)
-        client: AsyncClient | None = AsyncClient(self.url)
-        assert client is not None
-        client.listen_all(lambda raw: asyncio.ensure_future(_send(socket, raw)))
-        await client.__aenter__()
+        outbox, client = Outbox(socket), AsyncClient(self.url)
+        client.listen_all(outbox.push)
         try:
-            async for frame in socket:
-                if frame.type is not WSMsgType.TEXT:
-                    break
-                try:
-                    message = msgspec.json.decode(frame.data, type=Message)
-                except msgspec.DecodeError as error:
-                    await socket.send_json(_fault(None, -32700, "Parse error", str(error)))
-                    continue
-                if message.method == "public/auth":
-                    reply, key = self._login(message)
-                    if key is not None:
-                        client.assume(key.key, key.scope, Rounding.PASSIVE)
-                        await client.login()
-                else:
-                    reply = await _carry_out(client, message)
-                await socket.send_json(reply)
+            await outbox.serve(request, asyncio.create_task(self._read(socket, outbox, client)))
         finally:
             await client.__aexit__(None, None, None)
         return socket
+
+    async def _read(
+        self, socket: web.WebSocketResponse, outbox: Outbox, client: AsyncClient
+    ) -> None:
+        """Answer requests in their order; what fails is answered by its name."""
+        opened = False
+        async for frame in socket:
+            if frame.type is not WSMsgType.TEXT:
+                return
+            try:
+                message = msgspec.json.decode(frame.data, type=Message)
+            except msgspec.DecodeError as error:
+                outbox.reply(_fault(None, -32700, "Parse error", str(error)))
+                continue
+            try:
+                if not opened:
+                    await client.__aenter__()
+                    opened = True
+                outbox.reply(await self._answer(client, message))
+            except ClientFault as fault:
+                outbox.reply(_error(fault, message.id))
+            except Exception:
+                outbox.reply(_internal(message.id))
+
+    async def _answer(self, client: AsyncClient, message: Message) -> dict[str, Any]:
+        """Errors: ``ClientFault``."""
+        if message.method != "public/auth":
+            return await _carry_out(client, message)
+        reply, key = self._login(message)
+        if key is not None:
+            client.assume(key.key, key.scope, Rounding.PASSIVE)
+            await client.login()
+        return reply
 
     def _login(self, message: Message) -> tuple[dict[str, Any], SignerKey | None]:
         params = {name: str(value) for name, value in message.params.items()}
@@ -266,11 +291,6 @@ async def _carry_out(client: AsyncClient, message: Message) -> dict[str, Any]:
     return _reply(result, message.id)
 
 
-async def _send(socket: web.WebSocketResponse, raw: bytes) -> None:
-    with contextlib.suppress(ConnectionError):
-        await socket.send_str(raw.decode())
-
-
 def _reply(result: Any, number: int | str | None = None) -> dict[str, Any]:
     stamp = now_ms() * 1_000
     times = {"usIn": stamp, "usOut": stamp, "usDiff": 0, "testnet": False}
@@ -286,10 +306,39 @@ def _error(fault: ClientFault, number: int | str | None = None) -> dict[str, Any
     if isinstance(fault, ApiError):
         return _fault(number, fault.code, fault.name, fault.detail)
     if isinstance(fault, OutcomeUnknown):
-        return _fault(number, 13999, "outcome_unknown", str(fault))
+        reply = _fault(number, 13999, "outcome_unknown", str(fault))
+        reply["error"]["data"]["order_ids"] = fault.order_ids
+        return reply
     assert isinstance(fault, ConnectionLost)
     return _fault(number, -32000, "unavailable", f"the venue does not answer: {fault}")
 
 
 def _refusal(code: int, message: str, reason: str, status: int) -> web.Response:
     return web.json_response(_fault(None, code, message, reason), status=status)
+
+
+def _internal(number: int | str | None = None) -> dict[str, Any]:
+    """The answer to what failed within the signer, which its log tells."""
+    _LOG.exception("a request failed")
+    return _fault(number, INTERNAL, "internal_fault", "the signer failed; its log says more")
+
+
+@web.middleware
+async def _named(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    """Whatever fails is answered as JSON-RPC has it, by its name."""
+    try:
+        return await handler(request)
+    except web.HTTPException:
+        raise
+    except ClientFault as fault:
+        return web.json_response(_error(fault), status=_status(fault))
+    except (aiohttp.ClientError, OSError, TimeoutError) as error:
+        return web.json_response(_error(ConnectionLost(str(error))), status=AWAY)
+    except Exception:
+        return web.json_response(_internal(), status=500)
+
+
+def _status(fault: ClientFault) -> int:
+    return AWAY if isinstance(fault, ConnectionLost | OutcomeUnknown) else 400

@@ -7,6 +7,7 @@ they find. Times in unix milliseconds.
 
 from __future__ import annotations
 
+import base64
 import hmac
 import tomllib
 from collections import OrderedDict
@@ -48,6 +49,18 @@ class Keyring:
         if not hmac.compare_digest(expected.encode(), secret.encode()) or found is None:
             raise KeyFault("unknown client_id, or another client_secret")
         return found
+
+    def by_basic(self, header: str) -> SignerKey:
+        """The key of an ``Authorization: Basic`` header. Errors: ``KeyFault``."""
+        scheme, _, rest = header.partition(" ")
+        try:
+            login = base64.b64decode(rest.strip(), validate=True).decode()
+        except ValueError:
+            login = ""
+        client_id, colon, secret = login.partition(":")
+        if scheme.lower() != "basic" or not colon:
+            raise KeyFault("Authorization must be Basic, of client_id:client_secret")
+        return self.by_secret(client_id, secret)
 
     def by_header(self, header: str, method: str, path: str, body: str, now_ms: int) -> SignerKey:
         """The key that made an ``Authorization: deri-hmac-sha256`` header. Errors: ``KeyFault``."""

@@ -22,6 +22,7 @@ from novate.sdk.faults import ApiError, ConnectionLost, OutcomeUnknown, fault_of
 ANSWER_SECONDS = 10.0
 RETRY_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 MESSAGE_BYTES_MAX = 2**24
+NOT_WRITTEN = "Cannot write to closing transport"  # aiohttp, before the first byte
 Push = Callable[[str, Any], None]
 
 
@@ -85,11 +86,16 @@ class Transport:
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._waiting[number] = future
         body = {"jsonrpc": "2.0", "id": number, "method": method, "params": params}
+        if self._socket.closed:
+            self._waiting.pop(number, None)
+            raise ConnectionLost(self._url)
         try:
             await self._socket.send_str(msgspec.json.encode(body).decode())
         except (ConnectionError, aiohttp.ClientError) as error:
             self._waiting.pop(number, None)
-            raise ConnectionLost(self._url) from error
+            if NOT_WRITTEN in str(error):
+                raise ConnectionLost(self._url) from error
+            raise OutcomeUnknown(order_id) from error  # some of it, or all, may have gone out
         try:
             reply = await asyncio.wait_for(future, ANSWER_SECONDS)
         except TimeoutError:
