@@ -179,9 +179,8 @@ class Writer:
     def write(self, group: Group) -> None:
         """Make the group that was taken durable; another thread may place meanwhile.
 
-        Errors: ``JournalFull`` and ``JournalReadOnly``, after which the same call may be made
-        again. It makes as few system calls as it can: behind each, a thread waits for Python's lock
-        anew.
+        Errors: ``JournalFull`` and ``JournalReadOnly``, after which it may be called again.
+        It makes as few system calls as it can: behind each, a thread waits for Python's lock anew.
         """
         while group.pieces:
             piece = group.pieces[0]
