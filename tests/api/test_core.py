@@ -9,7 +9,7 @@ import errno
 import gc
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -36,6 +36,7 @@ from novate.wire.records import (
     AnyRecord,
     BatchDue,
     ChainReorganised,
+    Matched,
     OrderPlaced,
     OrderRejected,
 )
@@ -191,6 +192,41 @@ def test_a_listener_that_fails_keeps_nobody_from_an_answer(journal: Journal) -> 
         assert venue.listener_faults == 2
 
     serve(journal, work)
+
+
+def test_receipts_of_many_commands_are_made_at_once_before_anything_is_written(
+    journal: Journal,
+) -> None:
+    """Each command is answered by its own events, in order."""
+    calls: list[int] = []
+
+    class Matching(Refusing):
+        def fold(self, command: AnyRecord) -> list[AnyRecord]:
+            assert isinstance(command, OrderPlaced)
+            self.seen.append(command.digest)
+            digest, number = command.digest, len(self.seen)
+            bare = Matched(
+                number, digest, digest, bytes(32), bytes(32), 1, True, 1, "1", "0", "0", 0, b"", 1
+            )
+            return [bare] * (number % 3)
+
+        def sealed(self, events: Iterable[AnyRecord]) -> list[AnyRecord]:
+            bare = list(events)
+            calls.append(len(bare))
+            return [replace(event, receipt=bytes(64)) for event in bare]
+
+    async def run() -> None:
+        venue = Core(journal, Matching())
+        running = asyncio.create_task(venue.run())
+        made = await venue.submit_all([order(number) for number in range(1, 6)])
+        answers = [one for one in made if not isinstance(one, Rejected)]
+        told = [[e.sequence for e in one if isinstance(e, Matched)] for one in answers]
+        assert told == [[1], [2, 2], [], [4], [5, 5]] and calls == [6]
+        running.cancel()
+
+    asyncio.run(run())
+    found = [records.decode(entry.kind, entry.payload) for entry in journal.read(1)]
+    assert [e.receipt for e in found if isinstance(e, Matched)] == [bytes(64)] * 6
 
 
 def test_an_engine_that_fails_stops_the_venue_at_once(journal: Journal) -> None:
