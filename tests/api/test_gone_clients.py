@@ -101,6 +101,16 @@ def test_what_was_asked_for_outlives_the_venue(up: Up, kill: bool) -> None:
     until(lambda: states(up, {3: again}) == {3: "cancelled"})
 
 
+def test_a_switch_that_falls_due_on_a_full_disk_cancels_once_there_is_room(up: Up) -> None:
+    with client_of(up, 0) as client:
+        orders = {0: ordered(client)}
+        client.call("private/enable_cancel_on_disconnect", scope="account")
+        orders[0] = ordered(client)
+        client.call("private/schedule_cancel", timeout=5)
+        up.fill_disk(7)
+        until(lambda: client.fetch_order(orders[0])["order_state"] == "cancelled")
+
+
 # What has fired is entered until it is durable
 
 

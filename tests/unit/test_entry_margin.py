@@ -267,7 +267,7 @@ def test_a_row_that_changed_by_more_than_its_fills_is_asked_about_anew(floor: Fl
 def test_an_edit_that_no_longer_only_reduces_is_held_for(floor: Floor) -> None:
     floor.place("maker", -20, 100_000)
     floor.take("small", 20, 100_000)
-    assert floor.place("small", -20, 101_000, flags=REDUCE_ONLY, nonce=5) == []
+    assert floor.place("small", -19, 101_000, flags=REDUCE_ONLY, nonce=5) == []
     assert floor.place("small", -1, 101_000, flags=REDUCE_ONLY) == []
     edit = {"amends": True}
     assert ends(floor.place("small", -20, 101_000, nonce=5, revision=1, command=edit))

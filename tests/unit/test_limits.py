@@ -37,7 +37,13 @@ TWINS = {
     "STALE_WIDENING_PPM_MAX": ("STALE_WIDENING_PPM_MAX", "rows.vy"),
 }
 # the chain's own bound, then the engine's
-NO_TWIN = {"CONTRACT_SIZE_BYTES_MAX", "BLOCK_LEGS_MAX", "ORDERS_WAITING_MAX", "EXPIRY_ROOM_S"}
+NO_TWIN = {
+    "BLOCK_LEGS_MAX",
+    "CONTRACT_SIZE_BYTES_MAX",
+    "EARLIER_EXPIRY_ROOM_S",
+    "EXPIRY_ROOM_S",
+    "ORDERS_WAITING_MAX",
+}
 _CONSTANT = re.compile(
     r"^(\w+): (?:public\()?constant\(u?int\d+\)\)? = (\d[\d_*+\- ]*)(?:#.*)?$", re.MULTILINE
 )

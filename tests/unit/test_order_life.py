@@ -68,7 +68,7 @@ def test_the_sdk_signs_until_a_day_or_the_instrument_s_own_end(
 ) -> None:
     client = AsyncClient("http://127.0.0.1:1", key=SigningKey(b"\x07" * 32))
     client._separator = Domain(1, "0x" + "22" * 20).separator()
-    monkeypatch.setattr("novate.sdk.client.time.time", lambda: NOW)
+    monkeypatch.setattr("novate.sdk.parts.now_ms", lambda: NOW * 1000)
     client._option_cap = Decimal("0.125")
     step = Decimal("0.001")
     for instrument, name, ends, until in (

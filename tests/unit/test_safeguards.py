@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import msgspec
 import pytest
-from support.engine import Floor, account_of, address_of
+from support.engine import EXECUTOR, Floor, account_of, address_of, deployed
+from support.journals import clock, opened
 
 from novate.engine import snapshot
 from novate.engine.safeguards import Leaver, Switch
+from novate.engine.sequencer import Sequencer
+from novate.engine.standby import Standby
 from novate.model.order import POST_ONLY
+from novate.services.boot import build_sequencer
 from novate.wire import records
 from novate.wire.records import AnyRecord, CancelRequested, OrderDone
 from novate.wire.safeguard_records import DisconnectSet, SwitchSet
@@ -81,6 +87,33 @@ def test_a_snapshot_holds_what_is_set(floor: Floor) -> None:
     snapshot.restore(other, content)
     assert other.safeguards == floor.sequencer.safeguards
     assert snapshot.content_of(other) == content
+
+
+def test_a_standby_knows_what_is_set_once_it_is_promoted(floor: Floor, tmp_path: Path) -> None:
+    set_switch(floor, 5, 1_000)
+    set_switch(floor, 20, 2_000)
+    assert fired(floor, 6_000) == []
+    floor.feed(DisconnectSet(RAW, "account", True, SIGNER, 1))
+    writer, follower = fresh(), fresh()
+    standby = Standby(tmp_path / "journal.bin", follower)
+    with opened(tmp_path / "journal.bin") as journal:
+        journal.append(*records.encode(records.Genesis(1, {}, bytes(32), version=records.RULES)))
+        for kind, payload in floor.commands:
+            journal.append(kind, payload)
+            for event in writer.handle(records.decode(kind, payload)):
+                journal.append(*records.encode(event))
+        journal.commit()
+        standby.poll()
+    standby.promote(clock).close()
+    assert follower.safeguards == floor.sequencer.safeguards
+    assert follower.safeguards.switches == {MAKER: Switch(20, 2_000, SIGNER)}
+    assert follower.safeguards.leavers == {MAKER: Leaver(True, False, SIGNER)}
+
+
+def fresh() -> Sequencer:
+    """A sequencer in the state of its genesis."""
+    deployment, parameters, now = deployed()
+    return build_sequencer(deployment, parameters, EXECUTOR, now)
 
 
 def test_a_cancel_of_an_older_journal_is_a_clients() -> None:

@@ -63,7 +63,7 @@ class Placing:
                 return
             outcome: object = outcome_of(venue, known, self._digest)
         except Exception as refused:
-            outcome = refused
+            outcome = about(refused, (self._digest,))
         told(outcome)
 
     def _command(self, signer: str) -> AnyRecord:

@@ -46,6 +46,7 @@ NEEDS = {
     "OrderDone": Need.ANSWER,
     "BatchClosed": Need.ANSWER,
     "Busted": Need.ANSWER,
+    "OrderShrunk": Need.ANSWER,
     "OrderSlid": Need.ANSWER,
     "OrderTriggered": Need.ANSWER,
     "ProtectionTriggered": Need.ANSWER,

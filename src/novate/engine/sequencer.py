@@ -67,6 +67,8 @@ _STAMPED = (
     CancelRequested,
     ProtectionSet,
     ProtectionReset,
+    DisconnectSet,
+    SwitchSet,
 )
 _LOG = logging.getLogger("novate.engine")
 

@@ -9,8 +9,6 @@ again is the same order.
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
@@ -19,11 +17,12 @@ from typing import Any
 
 from novate.model.option_id import is_option
 from novate.sdk.block_rfq import BlockRfqs
-from novate.sdk.book import Book
 from novate.sdk.faults import ApiError, ConnectionLost, NotListed, OutcomeUnknown
+from novate.sdk.following import Following, Reconnected
 from novate.sdk.more_orders import MoreOrders
 from novate.sdk.nonces import Nonces
 from novate.sdk.parts import Amount
+from novate.sdk.resync import Account
 from novate.sdk.rounding import Rounding, text, to_step
 from novate.sdk.signing import SigningKey, Terms
 from novate.sdk.symbols import to_name, to_symbol
@@ -32,10 +31,9 @@ from novate.wire.eip712 import Domain
 
 DAY_S = 86_400
 FEE_MARGIN = Decimal("1.5")
-Listener = Callable[[str, Any], None]
 
 
-class AsyncClient(BlockRfqs, MoreOrders):
+class AsyncClient(BlockRfqs, MoreOrders, Following):
     """One connection to one venue, for one key (or none: market data only)."""
 
     def __init__(
@@ -46,14 +44,15 @@ class AsyncClient(BlockRfqs, MoreOrders):
         nonce_file: Path | None = None,
         rounding: Rounding = Rounding.EXACT,
         dry_run: bool = False,
+        on_reconnect: Reconnected | None = None,
     ) -> None:
+        Following.__init__(self, on_reconnect)
         socket_url = url.replace("http", "ws", 1) if url.startswith("http") else url
         self._transport = Transport(f"{socket_url}/ws/api/v1", self._pushed, self._begin)
         self._key, self._scope, self._rounding = key, scope, rounding
         self._nonces = Nonces(nonce_file)
         if key is not None and nonce_file is None:
             self._nonces = Nonces.of(key.account)
-        self._listeners: dict[str, list[Listener]] = {}
         self._separator = b""
         self._skew_ms = 0
         self._taker_fee = Decimal(0)
@@ -61,9 +60,7 @@ class AsyncClient(BlockRfqs, MoreOrders):
         self.dry_run = dry_run
         self.executor = ""
         self.token = ""
-        self.markets: dict[str, dict[str, Any]] = {}
         self.terms: dict[str, Terms] = {}
-        self.books: dict[str, Book] = {}
 
     async def __aenter__(self) -> AsyncClient:
         await self._transport.open()
@@ -94,10 +91,10 @@ class AsyncClient(BlockRfqs, MoreOrders):
             self._learn(item)
         if self._key is not None:
             await self.login()
-        if self._listeners:
-            for book in self.books.values():
-                book.stale = True
-            await direct("public/subscribe", {"channels": list(self._listeners)})
+        await self._follow_again()
+
+    async def _direct(self, method: str, params: dict[str, Any]) -> Any:
+        return await self._transport.direct(method, params)
 
     async def login(self, scope: str = "") -> None:
         """Log in anew with the client's key, for another scope from now on if one is given."""
@@ -110,7 +107,7 @@ class AsyncClient(BlockRfqs, MoreOrders):
     def assume(self, key: SigningKey, scope: str, rounding: Rounding) -> None:
         """Sign with another key from now on; ``login`` makes the venue know it."""
         self._key, self._scope, self._rounding = key, scope, rounding
-        self._nonces = Nonces.of(key.account)
+        self._nonces, self._account = Nonces.of(key.account), Account()
 
     def listen_all(self, listener: Callable[[bytes], Any]) -> None:
         """Hand every notification on as it came."""
@@ -256,7 +253,13 @@ class AsyncClient(BlockRfqs, MoreOrders):
         and send the same one again only if the venue has not seen it. Errors: ``ApiError``;
         ``OutcomeUnknown`` from the moment it may have been sent; ``ConnectionLost`` if it was not.
         """
-        method, sent = f"private/{side}", False
+        with self._account.sending(order_id):
+            return await self._send_order(f"private/{side}", order_id, params)
+
+    async def _send_order(
+        self, method: str, order_id: str, params: dict[str, Any]
+    ) -> dict[str, Any]:
+        sent = False
         try:
             placed: dict[str, Any] = await self._transport.call(method, params, order_id)
             return placed
@@ -321,39 +324,6 @@ class AsyncClient(BlockRfqs, MoreOrders):
         """Cash, equity and margins."""
         found: dict[str, Any] = await self._read("private/get_account_summary")
         return found
-
-    # Channels
-
-    async def follow(self, channel: str, listener: Listener) -> None:
-        """Call ``listener(channel, data)`` for each message, also after reconnections."""
-        first = channel not in self._listeners
-        self._listeners.setdefault(channel, []).append(listener)
-        if first:
-            await self.call("public/subscribe", channels=[channel])
-
-    async def follow_order_book(self, symbol: str) -> Book:
-        """A book kept up to date; ``stale`` until its snapshot has come, and after a gap."""
-        name = to_name(symbol)
-        if name not in self.books:
-            self.books[name] = Book(symbol)
-            await self.follow(f"book.{name}.raw", self._book_changed)
-        return self.books[name]
-
-    def _book_changed(self, channel: str, data: dict[str, Any]) -> None:
-        book = self.books[data["instrument_name"]]
-        book.apply(data)
-        if book.stale:
-            # a gap, or a checksum that differs: begin again from a snapshot
-            self._again = asyncio.create_task(self._take_anew(channel))
-
-    async def _take_anew(self, channel: str) -> None:
-        with contextlib.suppress(ApiError, OutcomeUnknown, ConnectionLost):
-            await self.call("public/unsubscribe", channels=[channel])
-            await self.call("public/subscribe", channels=[channel])
-
-    def _pushed(self, channel: str, data: Any) -> None:
-        for listener in self._listeners.get(channel, ()):
-            listener(channel, data)
 
     def _terms(self, symbol: str) -> Terms:
         name = to_name(symbol)

@@ -13,7 +13,8 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from novate.sdk.book import Book
-from novate.sdk.client import AsyncClient, Listener
+from novate.sdk.client import AsyncClient
+from novate.sdk.following import Listener
 from novate.sdk.parts import Amount
 
 STOP_SECONDS = 30

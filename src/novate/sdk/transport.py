@@ -120,13 +120,34 @@ class Transport:
             )
         except (aiohttp.ClientError, OSError) as error:
             raise ConnectionLost(f"{self._url}: {error}") from error
-        self._reader = asyncio.create_task(self._read())
-        await self._on_connect()
+        socket = self._socket
+        reader = self._reader = asyncio.create_task(self._read(socket))
+        try:
+            await self._on_connect()
+            if reader.done():
+                raise ConnectionLost(self._url)
+        except BaseException:
+            reader.cancel()
+            await asyncio.gather(reader, return_exceptions=True)
+            await socket.close()
+            raise
         self._ready.set()
 
-    async def _read(self) -> None:
-        socket = self._socket
-        assert socket is not None
+    async def _read(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        """Take in what comes until the connection ends; who connects deals with its end before it
+        was ready.
+        """
+        with contextlib.suppress(ConnectionError, aiohttp.ClientError, msgspec.DecodeError):
+            await self._take_in(socket)
+        ready = self._ready.is_set()
+        self._ready.clear()
+        self._lose()
+        if ready and not self._closed:
+            # a task of its own: this one is what it replaces
+            self._again = asyncio.create_task(self._reconnect())
+        await socket.close()
+
+    async def _take_in(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         async for message in socket:
             if message.type is not aiohttp.WSMsgType.TEXT:
                 break
@@ -141,11 +162,6 @@ class Transport:
                     await socket.send_str(msgspec.json.encode(body).decode())
             elif (future := self._waiting.get(reply.get("id"))) and not future.done():
                 future.set_result(reply)
-        self._ready.clear()
-        self._lose()
-        if not self._closed:
-            # a task of its own: this one is what it replaces
-            self._again = asyncio.create_task(self._reconnect())
 
     async def _reconnect(self) -> None:
         attempt = 0

@@ -113,6 +113,7 @@ class Gateway:
 
         Errors: ``BadSignature`` unless that is its owner or a session key.
         """
+        require(signer != "", errors.BadSignature)  # whose words may not even fit
         if signed.blob is not None:
             signature = signed.blob
         elif signed.bulk is not None:
