@@ -129,7 +129,7 @@ class Maker:
         if draw < 0.6:
             price = mark - side * 5 * self.random.randint(1, 200)
         else:
-            price = mark - side * 1_500 if draw < 0.8 else mark + side * 100
+            price = mark - side * 1_500 if draw < 0.8 else mark + side * 1_000
         self.nonce += 1
         return Order(
             account=self.accounts[trader],
