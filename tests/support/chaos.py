@@ -39,8 +39,9 @@ FOREVER = resource.RLIM_INFINITY
 class Up:
     """``novate up`` in a folder, killed and begun again; ``acknowledged`` is what clients know."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *options: str) -> None:
         self.folder = folder
+        self.options = options
         self.settings = folder.with_suffix(".toml")
         self.settings.write_text(SETTINGS)
         self.process: subprocess.Popen[str]
@@ -54,7 +55,7 @@ class Up:
         """Begin the process; returns once it has said where it listens."""
         command = [sys.executable, "-m", "novate", "up", "--folder", str(self.folder), "--json"]
         port = self.said["url"].rsplit(":", 1)[1] if self.said else "0"
-        command += ["--config", str(self.settings), "--port", port]
+        command += ["--config", str(self.settings), "--port", port, *self.options]
         errors = self.folder.with_suffix(".err").open("a")
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True)
         errors.close()

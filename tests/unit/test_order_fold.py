@@ -9,9 +9,19 @@ from msgspec.structs import replace
 
 from novate.api.orders import KEEP_MS, PAST_KEPT, Orders
 from novate.engine.orders import terms_of
-from novate.model.order import POST_ONLY
+from novate.model.order import POST_ONLY, REDUCE_ONLY
 from novate.units import WAD
-from novate.wire.records import AnyRecord, OrderPlaced, Quote, QuotesPlaced
+from novate.wire.records import (
+    AnyRecord,
+    BatchDue,
+    BatchSubmitted,
+    CancelRequested,
+    OracleRound,
+    OrderPlaced,
+    ProtectionReset,
+    Quote,
+    QuotesPlaced,
+)
 from tests.support.blocks import RFQ, SPREAD, blocked
 from tests.support.engine import Floor, account_of, matches
 
@@ -40,7 +50,8 @@ class Told:
         return placed
 
     def revised(self, old: OrderPlaced, role: str, lots: int, dollars: float) -> OrderPlaced:
-        more = {"nonce": old.order.nonce, "revision": old.order.revision + 1}
+        order = old.order
+        more = {"nonce": order.nonce, "revision": order.revision + 1, "flags": order.flags}
         return self.place(role, lots, dollars, amends=True, **more)
 
 
@@ -161,3 +172,69 @@ def test_blocks_are_known_by_their_request(told: Told) -> None:
     told.orders.forget_old()
     assert told.orders.blocks == {} and told.orders.executed == {}
     assert terms_of(command.taker[0].order).block_only
+
+
+@pytest.mark.parametrize("seconds", [5, 23 * 3_600])
+def test_every_record_that_carries_time_moves_the_clock(told: Told, seconds: int) -> None:
+    """An order that a cancel, a round, a batch or the chain ends has ended then, not when the last
+    one was placed.
+    """
+    placed = told.place("maker", -10, 100_100)
+    state = told.orders.by_digest[placed.digest]
+    began = told.orders.now_ms
+    account, signer = placed.order.account, placed.signer
+    stamp = began + seconds * 1_000
+    told.feed(CancelRequested(account, "all", 0, signer, stamp))
+    assert (state.state, state.updated_ms) == ("cancelled", stamp)
+    told.orders.now_ms = stamp + KEEP_MS - 1
+    assert told.orders.forget_old() == 0
+    told.orders.now_ms += 2
+    assert told.orders.forget_old() == 1
+
+
+def test_rounds_batches_and_blocks_tell_the_time(told: Told) -> None:
+    orders, second = told.orders, told.floor.now + 50
+    for late, record in enumerate(
+        (
+            OracleRound(9, second, [], "0", []),
+            BatchDue(second * 1_000 + 1),
+            BatchSubmitted(bytes(32), 0, 0, 0, second * 1_000 + 2),
+            ProtectionReset(bytes(32), 1, bytes(20), second * 1_000 + 3),
+        )
+    ):
+        orders.follow(record)
+        assert orders.now_ms == second * 1_000 + late
+    orders.follow(told.floor.transaction("0x" + "11" * 20, "oracle", b""))  # of before
+    assert orders.now_ms == second * 1_000 + 3
+    orders.follow(OracleRound(10, second + 9, [], "0", []))
+    assert orders.now_ms == (second + 9) * 1_000
+
+
+def test_an_expired_order_ended_when_it_did(told: Told) -> None:
+    placed = told.place("maker", -10, 100_100, expiry=told.floor.now + 30)
+    state = told.orders.by_digest[placed.digest]
+    for _ in range(2):
+        second = told.floor.now + 12
+        number = told.floor.round + 1
+        for event in told.floor.prices(100_000, later=12):
+            told.orders.follow(OracleRound(number, second, [], "0", []))
+            told.orders.follow(event)
+    assert (state.reason, state.updated_ms) == ("OrderExpired", told.floor.now * 1_000)
+
+
+def test_a_reduce_only_order_shows_what_it_stands_for(told: Told) -> None:
+    told.place("maker", -9, 100_000)
+    told.place("taker", 9, 100_000)
+    first = told.place("taker", -20, 101_000, flags=REDUCE_ONLY)
+    state = told.orders.by_digest[first.digest]
+    assert (state.terms.size, state.size, state.left) == (20, 9, 9)
+    told.place("maker", 3, 101_000)
+    assert (state.size, state.filled, state.left) == (9, 3, 6)
+    second = told.revised(first, "taker", -20, 101_000)
+    state = told.orders.by_digest[second.digest]
+    assert (state.size, state.filled, state.left) == (9, 3, 6)
+    told.place("maker", 4, 99_000)
+    told.place("taker", -4, 99_000)
+    assert (state.size, state.left, state.state) == (5, 2, "open")
+    told.place("maker", 2, 101_000)
+    assert (state.left, state.state) == (0, "filled")

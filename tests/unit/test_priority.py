@@ -5,9 +5,10 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from novate.model.order import REDUCE_ONLY
 from novate.services.priority import OutOfOrder, Priority, _Entry
 from novate.wire import records
-from novate.wire.records import AnyRecord, Matched
+from novate.wire.records import AnyRecord, Matched, OrderShrunk
 from tests.support.engine import Floor
 from tests.support.flow import Flow
 
@@ -61,3 +62,24 @@ def test_a_match_with_any_other_resting_order_is_out_of_order(seed: int) -> None
                 tried += 1
         priority.follow(record)
     assert tried > 20
+
+
+def test_an_order_loses_lots_only_if_it_only_reduces_and_has_more() -> None:
+    floor = Floor()
+    for role in ("maker", "taker"):
+        floor.deposit(role, 100_000)
+    floor.place("maker", -9, 100_000)
+    sold = floor.last
+    floor.take("taker", 5, 100_000)
+    floor.place("taker", -7, 101_000, flags=REDUCE_ONLY)
+    reduces, priority = floor.last, Priority()
+    shrunk = 0
+    for record in told(floor):
+        priority.follow(record)
+        shrunk += isinstance(record, OrderShrunk)
+    assert shrunk == 1 and priority._open[reduces].left == 5
+    for digest, lots in ((sold, 1), (reduces, 0), (reduces, 5), (bytes(32), 1)):
+        with pytest.raises(OutOfOrder):
+            priority.follow(OrderShrunk(digest, lots, 0))
+    priority.follow(OrderShrunk(reduces, 4, 1))
+    priority.follow(records.OrderDone(reduces, "evicted", 1030, 1))

@@ -61,7 +61,7 @@ CANCEL_MAX = 40_000
 BATCH_MAX = 256
 AHEAD_MAX = 4_096  # commands carried out that the disk does not hold yet
 ANSWER_SECONDS_MAX = 5.0
-# They leave the engine's world as it is but for a batch that is full; all others change it.
+# They leave the engine's world but for its second and a batch that is over; all others change it.
 _ORDERLY = frozenset({OrderPlaced, CancelRequested, QuotesPlaced, *SAFEGUARDS})
 _NO_ROOM = (JournalFull, JournalReadOnly)
 _LOG = logging.getLogger("novate.core")
