@@ -45,6 +45,7 @@ from novate.wire.records import (
     ProtectionSet,
     QuotesPlaced,
 )
+from novate.wire.safeguard_records import DisconnectSet, SwitchSet
 
 UNTRIGGERED = "untriggered"
 # By how many of its last digests an edited order is still found.
@@ -343,6 +344,8 @@ _TIMES: dict[type, Callable[[Any], int]] = {
             CancelRequested,
             ProtectionSet,
             ProtectionReset,
+            DisconnectSet,
+            SwitchSet,
         ),
         attrgetter("received_ms"),
     ),
