@@ -128,6 +128,9 @@ class Entry:
             admission.require_signed(world, terms, signer)  # it still ends its former
         if not shares and nonce in self.nonces:
             raise Rejected(errors.NonceUsed)
+        if placed.client_order_id:
+            named = matcher.orders.by_name.get((terms.account, placed.client_order_id))
+            require(named is None or named is former, errors.ClientOrderIdUsed)
         if placed.mmp:
             matcher.protections.require_open((terms.account, listed.underlying), world.now)
         if former is not None and placed.amends:

@@ -129,6 +129,7 @@ class OpenOrders:
         self.by_number: dict[int, OpenOrder] = {}
         self.by_digest: dict[bytes, OpenOrder] = {}
         self.by_quote: dict[tuple[int, int, bool, str], OpenOrder] = {}
+        self.by_name: dict[tuple[int, str], OpenOrder] = {}  # account, its own id of the order
         self.waiting: dict[int, dict[int, OpenOrder]] = {}  # by instrument
         self._holders: dict[int, Holder] = {}
 
@@ -145,6 +146,8 @@ class OpenOrders:
         self.by_digest[order.placed.digest] = order
         if order.quote_set is not None:
             self.by_quote[terms.account, terms.instrument, order.is_buy, order.quote_set] = order
+        if order.placed.client_order_id:
+            self.by_name[terms.account, order.placed.client_order_id] = order
         holder = self._holders.get(terms.account)
         if holder is None:
             holder = self._holders[terms.account] = Holder()
@@ -177,6 +180,8 @@ class OpenOrders:
         del self.by_digest[order.placed.digest]
         if order.quote is not None and self.by_quote.get(order.quote) is order:
             del self.by_quote[order.quote]
+        if order.placed.client_order_id:
+            self.by_name.pop((order.terms.account, order.placed.client_order_id), None)
 
     def resize(self, order: OpenOrder, lots_left: int) -> None:
         """A resting order has other lots left."""

@@ -155,10 +155,7 @@ class Sequencer:
             case OrderPlaced():
                 return self._enter(command)
             case QuotesPlaced():
-                events: list[AnyRecord] = []
-                for quote, placed in zip(command.quotes, records.orders_in(command), strict=True):
-                    events += self._quote(command, placed, quote.quote_set)
-                return events
+                return self._quotes(command)
             case BlockAccepted():
                 crowded = not block_trade.has_room(self.batching, len(command.taker))
                 closed = self._close() if crowded else []
@@ -190,17 +187,41 @@ class Sequencer:
             return self._close() + self.entry.order(placed, nonce, quote_set)
         return self.entry.order(placed, nonce, quote_set)
 
+    def _quotes(self, command: QuotesPlaced) -> list[AnyRecord]:
+        """Quotes, one after the other. ``together``: what they replace, taken or not, counts for
+        none of them; so the margin of the last is that of all of them at their worst.
+        """
+        sides = list(zip(records.orders_in(command), command.quotes, strict=True))
+        left: dict[int, int] = {}  # lots of the formers that do not count, by number
+        for placed, quote in sides if command.together else ():
+            former = self._former(placed, quote.quote_set)
+            goes = self.entry.quote_refused(placed, command.account) is None
+            if former is not None and goes and placed.digest not in self.placed:
+                left.setdefault(former.number, former.lots_left)
+                self.matcher.resize(former, 0)
+        events: list[AnyRecord] = []
+        for placed, quote in sides:
+            former = self._former(placed, quote.quote_set)
+            if former is not None and former.number in left:
+                self.matcher.resize(former, left.pop(former.number))
+            events += self._quote(command, placed, quote.quote_set)
+        assert not left, "every former had its turn"
+        return events
+
+    def _former(self, placed: OrderPlaced, name: str) -> OpenOrder | None:
+        """The quote whose place another takes, whether or not that is taken itself."""
+        terms = placed.order
+        key = int.from_bytes(terms.account, "big"), terms.instrument, terms.lots > 0, name
+        return self.matcher.orders.by_quote.get(key)
+
     def _quote(self, mass: QuotesPlaced, placed: OrderPlaced, name: str) -> list[AnyRecord]:
         """One quote; if it is refused, what it was to replace goes all the same."""
-        orders = self.matcher.orders
         refusal = self.entry.quote_refused(placed, mass.account)
         if refusal is not None:
             return [refusal]
-        terms = placed.order
-        key = int.from_bytes(terms.account, "big"), terms.instrument, terms.lots > 0, name
-        former, known = orders.by_quote.get(key), placed.digest in self.placed
+        former, known = self._former(placed, name), placed.digest in self.placed
         events = self._enter(placed, name)
-        if not known and former is not None and former is orders.by_quote.get(key):
+        if not known and former is not None and former is self._former(placed, name):
             events.append(self.matcher.take_out(former, "cancelled"))
         return events
 
@@ -357,6 +378,8 @@ def _scope(command: CancelRequested, world: World) -> Callable[[OpenOrder], bool
         if quotes and order.quote_set is None:
             return False
         if command.quote_set and order.quote_set != command.quote_set:
+            return False
+        if command.own and order.placed.signer != command.signer:
             return False
         match scope:
             case "nonce":

@@ -19,11 +19,7 @@ from typing import Annotated
 import msgspec
 
 from novate.errors import JournalCorrupt, Rejected, require
-from novate.limits import (
-    BLOCK_LEGS_MAX,
-    OBSERVATIONS_PER_ROUND_MAX,
-    SIGNATURES_PER_ROUND_MAX,
-)
+from novate.limits import BLOCK_LEGS_MAX, OBSERVATIONS_PER_ROUND_MAX, SIGNATURES_PER_ROUND_MAX
 from novate.wire.record_types import BIG_CHARACTERS_MAX as BIG_CHARACTERS_MAX
 from novate.wire.record_types import (
     Account,
@@ -60,7 +56,8 @@ class OrderPlaced(Base, frozen=True):
     takes the place of the open order of its nonce by a higher revision and shares its fills.
     ``slides``: a post-only order that would take rests a tick from the other side instead.
     ``trigger`` (``stop``, ``take`` or none): it waits until the mark meets ``trigger_price`` (wad).
-    ``mmp``: it counts in its account's protection and goes with it.
+    ``mmp``: it counts in its account's protection and goes with it. ``client_order_id``: the
+    account's own id of the order, or "": no two of its open orders have the same.
     """
 
     digest: Digest
@@ -76,6 +73,7 @@ class OrderPlaced(Base, frozen=True):
     trigger: Name = ""
     trigger_price: Big = "0"
     mmp: bool = False
+    client_order_id: Name = ""
 
 
 class Quote(msgspec.Struct, frozen=True, array_like=True, gc=False, forbid_unknown_fields=True):
@@ -92,7 +90,8 @@ class Quote(msgspec.Struct, frozen=True, array_like=True, gc=False, forbid_unkno
 class QuotesPlaced(Base, frozen=True):
     """Command: a mass quote, each order's signature (by ``signer``) verified by the gateway.
 
-    Each is taken or refused by itself; a refused one still takes its forerunner out.
+    Each is taken or refused by itself; a refused one still takes its forerunner out. ``together``:
+    no forerunner of any of them counts in the margin of one.
     """
 
     account: Account
@@ -102,6 +101,7 @@ class QuotesPlaced(Base, frozen=True):
     slides: bool = False
     label: Name = ""
     self_trade: Name = "cancel_maker"
+    together: bool = False
 
 
 class OrderRejected(Base, frozen=True):
@@ -138,7 +138,7 @@ class CancelRequested(Base, frozen=True):
 
     ``scope``: ``nonce`` (``value`` is the nonce), ``below`` (all nonces below ``value``),
     ``instrument``, ``underlying`` (``value`` is its id) or ``all`` (``value`` is 0). ``quotes``:
-    quotes alone; ``quote_set``: those of one set alone, "" for all.
+    quotes alone; ``quote_set``: of one set alone, "" for all; ``own``: signed by ``signer`` alone.
     """
 
     account: Account
@@ -148,6 +148,7 @@ class CancelRequested(Base, frozen=True):
     received_ms: Unsigned
     quotes: bool = False
     quote_set: Name = ""
+    own: bool = False
 
 
 class ProtectionSet(Base, frozen=True):
