@@ -20,6 +20,7 @@ from novate.engine.orders import terms_of
 from novate.errors import BY_CODE
 from novate.model.order import Order
 from novate.services.flights import settled_by
+from novate.services.tape import Tape, ticked
 from novate.wire import records
 from novate.wire.records import (
     AnyRecord,
@@ -96,6 +97,8 @@ class Trade(msgspec.Struct, gc=False):
     block: int = 0
     reason: str = ""
     rfq: bytes = b""
+    number: int = 0  # in its instrument, from 1
+    tick_direction: int = 0
 
 
 @dataclass(slots=True)
@@ -119,6 +122,7 @@ class Orders:
     blocks: dict[bytes, bytes] = field(default_factory=dict)
     executed: dict[bytes, list[int]] = field(default_factory=dict)
     revisions: dict[tuple[int, bool, int], OrderState] = field(default_factory=dict)
+    tapes: dict[int, Tape] = field(default_factory=dict)
     now_ms: int = 0
 
     def follow(self, record: AnyRecord, prices: tuple[int, int] = (0, 0)) -> None:
@@ -146,7 +150,9 @@ class Orders:
                 state.state, state.triggered, state.updated_ms = "open", True, self.now_ms
             case BatchClosed():
                 for trade in self._span(record.first_sequence, record.count):
-                    trade.settlement, trade.batch = "batched", record.first_sequence
+                    trade.settlement = "batched"
+                    if trade.batch is None:  # what goes again by itself is of its first batch
+                        trade.batch = record.first_sequence
             case BatchSubmitted():
                 self.submitted[record.transaction] = record
             case ChainTransaction():
@@ -249,7 +255,9 @@ class Orders:
     def _matched(self, record: Matched, prices: tuple[int, int]) -> None:
         price = records.number(record.price)
         rfq = self.blocks.get(record.taker, b"")
+        tape = self.tapes[record.instrument] = ticked(self.tapes.get(record.instrument), price)
         trade = Trade(record, self.now_ms, price, *prices, rfq=rfq)
+        trade.number, _, trade.tick_direction = tape
         self.trades[record.sequence] = trade
         self.entries.matched(record, price)
         if rfq:
@@ -300,7 +308,7 @@ class Orders:
         settled = settled_by(record)
         for trade in self._span(batch.first_sequence, batch.count):
             if trade.match.sequence in settled:
-                trade.settlement, trade.batch = "settled", batch.first_sequence
+                trade.settlement, trade.reason = "settled", ""
                 trade.transaction, trade.block = record.transaction, record.block
 
     def _span(self, first: int, count: int) -> Iterator[Trade]:
