@@ -22,7 +22,11 @@ ORACLE_NODES_MAX = 19
 SIGNATURES_PER_ROUND_MAX = 13
 LOTS_MAX = 2**43 - 1
 ORDERS_WAITING_MAX = 10_000  # for a trigger, an instrument
-EXPIRY_ROOM_S = 5  # the engine matches no order with less left: it must still settle
+# The engine matches no order, and no session key's, with less left, for it must still settle: 2 s
+# that the batch may be open (engine/clock.py), 6 s to send it and for two or three blocks, 2 s by
+# which a block's clock may be ahead of the gateway's.
+EXPIRY_ROOM_S = 10
+EARLIER_EXPIRY_ROOM_S = 5  # the same in journals of rules 1
 INSTRUMENT_ID_MAX = 2**20 - 1
 SIGNATURE_BLOB_BYTES_MAX = 1024
 SIGNATURE_BLOBS_PER_BATCH_MAX = 4

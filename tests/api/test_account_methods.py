@@ -52,7 +52,7 @@ def test_the_dead_mans_switch_cancels_unless_renewed(venue: Venue) -> None:
             await asyncio.sleep(3)
             assert len(api.orders.open_orders(ONE.account)) == 1
             await asyncio.sleep(3)
-            assert api.orders.open_orders(ONE.account) == [] and api.switches == {}
+            assert api.orders.open_orders(ONE.account) == [] and api.keeper.held.switches == {}
 
     asyncio.run(run())
 

@@ -123,9 +123,7 @@ async def flood(venue: Venue, folder: Path, count: int, seed: int) -> Counter[st
                 check(await rpc.outcome(session, name, query, 0), (name, query), seen)
         assert resident() - at_first < 24 << 20, "memory grows with what is refused"
         assert api.faults == 0 and len(api.feeds.followers) < 100
-        for switch in api.switches.values():
-            switch.cancel()
-        api.switches.clear()
+        await api.keeper.stop()
         assert await trades_still(api)
         api.store.close()
     return seen

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from support.venue_api import PRICES, Trader, Venue, venue_of
-from support.venue_drive import Drive, driven
+from support.venue_drive import Drive, consecutive, driven, trade
 
 from novate.api.channels import ACCOUNT_CHANNELS, VENUE_CHANNELS
 from novate.chain.backend import abi_of
@@ -21,23 +21,6 @@ from novate.wire.records import Busted
 MAKER, TAKER = Trader("channel maker"), Trader("channel taker")
 BTC = "BTC-PERPETUAL"
 venue = venue_of(MAKER, TAKER)
-
-
-async def trade(drive: Drive, amount: str = "0.1") -> None:
-    """The taker buys of the maker."""
-    async with drive.follower(MAKER) as maker, drive.follower(TAKER) as taker:
-        order = MAKER.order(drive.api, amount, "100000", sells=True)
-        await maker.client.result("private/sell", **order)
-        order = TAKER.order(drive.api, amount, "100000", time_in_force="immediate_or_cancel")
-        placed = await taker.client.result("private/buy", **order)
-        assert placed["order"]["order_state"] == "filled"
-
-
-def consecutive(told: list[dict[str, Any]]) -> None:
-    """A snapshot, then one message after the other."""
-    assert told[0]["type"] == "snapshot"
-    first = told[0]["sequence"]
-    assert [m["sequence"] for m in told] == list(range(first, first + len(told)))
 
 
 @pytest.mark.parametrize("channel", [*VENUE_CHANNELS, *ACCOUNT_CHANNELS])
@@ -80,7 +63,7 @@ def test_a_batch_is_told_from_its_close_to_the_chain_and_back(venue: Venue) -> N
             channels = "settlement.batches", "user.settlement"
             await one.follow(*channels)
             assert (await one.told(channels[0], 1))[0]["batches"] == []
-            await trade(drive)
+            await trade(drive, MAKER, TAKER)
             await drive.settle()
             told = await one.told(channels[0], 4)
             rows = [message["batches"][0] for message in told[1:]]
@@ -121,7 +104,7 @@ def test_settlement_is_told_to_its_sides_alone(venue: Venue) -> None:
         stranger = Trader("channel stranger")
         async with driven(venue) as drive, drive.follower(stranger) as one:
             await one.follow("user.settlement", "user.margin", "settlement.batches")
-            await trade(drive)
+            await trade(drive, MAKER, TAKER)
             await drive.settle()
             await one.told("settlement.batches", 4)
             assert len(one.now("user.settlement")) == 1
@@ -154,7 +137,7 @@ def test_margin_is_told_when_a_trade_or_a_price_moves_it(venue: Venue) -> None:
         async with driven(venue) as drive, drive.follower(TAKER) as one:
             await one.follow("user.margin")
             [first] = await one.told("user.margin", 1)
-            await trade(drive)
+            await trade(drive, MAKER, TAKER)
             await drive.close()
             told = await one.told("user.margin", 2)
             margins = [float(m["initial_margin"]) for m in told]
@@ -180,7 +163,7 @@ def test_insurance_is_told_when_fees_reach_it(venue: Venue) -> None:
             await drive.round(PRICES)
             await asyncio.sleep(0.2)
             assert len(one.now("insurance")) == 1  # nothing came of that
-            await trade(drive, "1")
+            await trade(drive, MAKER, TAKER, "1")
             await drive.settle()
             venue.clearinghouse.send("distribute_fees", key=TAKER.key)
             await drive.mine()
@@ -206,7 +189,7 @@ def test_a_refused_trade_is_told_and_taken_back_once_it_settles(venue: Venue) ->
     async def run() -> None:
         async with driven(venue) as drive, drive.follower(TAKER) as one:
             await one.follow("trade_busts", "user.settlement")
-            await trade(drive)
+            await trade(drive, MAKER, TAKER)
             await drive.close()
             await pause(drive)
             [row] = (await one.told("trade_busts", 2))[1]["busts"]
@@ -243,7 +226,7 @@ def test_a_trade_that_is_given_up_says_so_for_good(venue: Venue) -> None:
     async def run() -> None:
         async with driven(venue) as drive, drive.follower(TAKER) as one:
             await one.follow("trade_busts")
-            await trade(drive)
+            await trade(drive, MAKER, TAKER)
             await drive.settle()
             sequence = max(drive.api.orders.trades)
             drive.api.follow(Busted(sequence, BatchReverted.code))
@@ -348,25 +331,3 @@ def counted(asked: list[str], name: str, function: Any) -> Any:
         return function(*arguments)
 
     return call
-
-
-def test_a_pause_is_announced_and_so_is_its_end(venue: Venue) -> None:
-    async def run() -> None:
-        async with driven(venue) as drive, drive.follower() as one:
-            await one.follow("platform_state")
-            [first] = await one.told("platform_state", 1)
-            assert (first["locked"], first["paused_until"]) == (False, None)
-            venue.clearinghouse.send("pause", 60, key=local_key("guardian"))
-            await drive.mine()
-            second = (await one.told("platform_state", 2))[1]
-            assert second["locked"] and second["paused_until"] == (venue.now + 60) * 1000
-            status = await one.client.result("public/status")
-            assert (status["locked"], status["paused_until"]) == ("true", second["paused_until"])
-            await drive.round(PRICES, later=61)
-            third = (await one.told("platform_state", 3))[2]
-            assert not third["locked"] and third["timestamp"] >= second["paused_until"]
-            assert (await one.client.result("public/status"))["paused_until"] is None
-            await drive.round(PRICES)
-            assert len(one.now("platform_state")) == 3, "nothing has changed"
-
-    asyncio.run(run())

@@ -258,6 +258,14 @@ def test_no_combination_of_open_orders_needs_more_than_the_worst(
         row = replace(changed(row, instrument, sign * fill), cash=row.cash - fee)
         row = replace(row, variation=row.variation - paid)
         assert room(world, row) >= worst
+        rest = [
+            (instrument, left[n] if lots > 0 else -left[n], reduces, percent)
+            for n, (instrument, lots, reduces, percent) in enumerate(orders)
+            if left[n]
+        ]
+        reaches, costs = sums(world, rest)
+        needed = open_margin.required(world, open_margin.ranges(row, reaches)) + costs
+        assert ledger.check_row(world, row).equity - needed >= worst, "a fill takes no spare"
 
 
 @given(worlds(), PORTFOLIOS, ORDERS, MONEY, st.none() | WEI)
@@ -283,6 +291,34 @@ def test_entry_is_judged_as_the_exact_bound_says(
     assert found in (TOO_CLOSE, exact)
     if beside is not None and abs(beside) <= 1:
         assert exact == (beside >= 0)
+
+
+@given(worlds(), PORTFOLIOS, ORDERS, ORDERS.filter(bool))
+@settings(max_examples=400)
+def test_an_order_more_takes_no_more_than_its_slope_and_one_less_takes_nothing(
+    world: World,
+    positions: dict[int, int],
+    orders: list[tuple[int, int, bool, int]],
+    more: list[tuple[int, int, bool, int]],
+) -> None:
+    """Of an instrument that was counted when the account was asked about."""
+    world.exchange.set_settings(RATES)
+    row = row_of(positions, 10**24)
+    lanes, _ = standing(world, row)
+    orders = [*orders, *((instrument, 1, False, 0) for instrument in PERPS)]
+
+    def needed(held: list[tuple[int, int, bool, int]]) -> int:
+        reaches, costs = sums(world, held)
+        return open_margin.required(world, open_margin.ranges(row, reaches)) + costs
+
+    before = needed(orders)
+    for instrument, lots, reduces, percent in more:
+        orders = [*orders, (instrument, lots, reduces, percent)]
+        after = needed(orders)
+        limit = price(world, instrument, percent)
+        most = lanes.round.slope(instrument).at_most(abs(lots), lots > 0, limit)
+        assert 0 <= after - before <= most
+        before = after
 
 
 def test_reach_of_orders_that_only_reduce_stops_at_zero() -> None:

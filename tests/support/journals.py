@@ -13,6 +13,7 @@ import pytest
 
 from novate.engine.journal import GENESIS_KIND, Journal, Record
 from novate.engine.protection import Protection
+from novate.engine.safeguards import Safeguards
 from novate.errors import Error, Rejected
 from novate.model.state import World
 from novate.wire import records
@@ -92,12 +93,13 @@ class Refusing:
         self.placed: dict[bytes, OrderPlaced] = {}
         self.world = World(clock() // 1000, {})
         self.book = Books()
+        self.safeguards = Safeguards()
 
     def protection(self, account: int, underlying: int) -> Protection:
         return Protection()
 
-    def handle(self, command: AnyRecord) -> list[AnyRecord]:
-        return self.sealed(self.fold(command))
+    def has_orders(self, account: int) -> bool:
+        return False
 
     def sealed(self, events: Iterable[AnyRecord]) -> list[AnyRecord]:
         return list(events)

@@ -32,8 +32,9 @@ from novate.services.boot import coincurve_key
 from novate.services.gateway import Gateway
 from novate.services.option_keeper import OptionKeeper, strikes_for
 from novate.services.oracle_node import NodePrice
+from novate.store.database import Database
 from novate.units import ORACLE_UNIT, WAD
-from novate.wire import eip712
+from novate.wire import eip712, records
 from novate.wire.login import login_digest
 
 BTC, ETH = 1, 2
@@ -206,8 +207,12 @@ def post(venue: Venue, timestamp: int) -> None:
 
 
 @asynccontextmanager
-async def served(venue: Venue, **bounds: int) -> AsyncIterator[tuple[VenueApi, str]]:
-    """The API of a venue on a free port; ``bounds`` (``most``, ``most_of_one``) of connections."""
+async def served(
+    venue: Venue, store: Database | None = None, **bounds: int
+) -> AsyncIterator[tuple[VenueApi, str]]:
+    """The API of a venue on a free port; ``bounds`` (``most``, ``most_of_one``) of connections;
+    ``store``: its read side, and the journal's past is recalled as at a start.
+    """
     core = Core(venue.journal, venue.sequencer)
     api = VenueApi(
         core=core,
@@ -218,7 +223,10 @@ async def served(venue: Venue, **bounds: int) -> AsyncIterator[tuple[VenueApi, s
         exchange=venue.deployment.addresses["exchange"],
         executor=venue.executor.address.lower(),
         deployment=venue.deployment,
+        store=store,
     )
+    for entry in venue.journal.read() if store is not None else ():
+        api.recall(records.decode(entry.kind, entry.payload))
     server = Server(api, **bounds)
     running = asyncio.create_task(core.run())
     port = await server.start()
@@ -231,14 +239,14 @@ async def served(venue: Venue, **bounds: int) -> AsyncIterator[tuple[VenueApi, s
 
 
 @contextmanager
-def served_in_background(venue: Venue) -> Iterator[str]:
+def served_in_background(venue: Venue, store: Database | None = None) -> Iterator[str]:
     """The API of a venue on a thread of its own, for clients that block."""
     started: Future[str] = Future()
     loop = asyncio.new_event_loop()
     stop = asyncio.Event()
 
     async def serve() -> None:
-        async with served(venue) as (_, url):
+        async with served(venue, store) as (_, url):
             started.set_result(url)
             await stop.wait()
 

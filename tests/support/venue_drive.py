@@ -119,3 +119,22 @@ async def driven(venue: Venue) -> AsyncIterator[Drive]:
         yield Drive(venue, api, url)
     venue.journal.commit()
     venue.cursor = venue.journal.head.sequence + 1
+
+
+async def trade(
+    drive: Drive, maker: Trader, taker: Trader, amount: str = "0.1", price: str = "100000"
+) -> None:
+    """The taker buys of the maker."""
+    async with drive.follower(maker) as sells, drive.follower(taker) as buys:
+        order = maker.order(drive.api, amount, price, sells=True)
+        await sells.client.result("private/sell", **order)
+        order = taker.order(drive.api, amount, price, time_in_force="immediate_or_cancel")
+        placed = await buys.client.result("private/buy", **order)
+        assert placed["order"]["order_state"] == "filled"
+
+
+def consecutive(told: list[dict[str, Any]]) -> None:
+    """A snapshot, then one message after the other."""
+    assert told[0]["type"] == "snapshot"
+    first = told[0]["sequence"]
+    assert [m["sequence"] for m in told] == list(range(first, first + len(told)))

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from novate.engine import plain, snapshot
+from novate.engine.judge import Judge
 from novate.engine.lanes import Lanes
 from novate.engine.lanes_layout import TOO_CLOSE
 from novate.engine.lanes_rows import Quote
 from novate.engine.open_orders import OpenOrders
+from novate.model import ledger, open_margin
+from novate.model.account import Account
 from novate.model.oracle import Feed
-from novate.model.order import REDUCE_ONLY
+from novate.model.order import POST_ONLY, REDUCE_ONLY, Order
 from novate.units import WAD
 from novate.wire.records import OrderRejected
 from tests.support.engine import BTC, ETH, Floor, account_of, ends, matches, rejection
@@ -80,7 +86,7 @@ def test_orders_that_only_reduce_need_nothing_of_their_own(floor: Floor) -> None
     floor.place("maker", -20, 100_000)
     floor.take("small", 20, 100_000)
     for dollars in (101_000, 102_000, 103_000, 104_000):
-        assert floor.place("small", -20, dollars, flags=REDUCE_ONLY) == []
+        assert floor.place("small", -5, dollars, flags=REDUCE_ONLY) == []
 
 
 def test_a_stale_price_or_the_grace_lets_orders_rest(floor: Floor) -> None:
@@ -140,12 +146,132 @@ def test_an_engine_that_always_asks_the_model_does_the_same(
     refused = [e for e in fast.events if isinstance(e, OrderRejected)]
     assert len(refused) > 10 and any(why == "InsufficientMargin" for _, why in ends(fast.events))
     monkeypatch.setattr(Lanes, "passes_from", lambda *_: TOO_CLOSE)
-    monkeypatch.setattr(Lanes, "holds", lambda *_: TOO_CLOSE)
+    monkeypatch.setattr(Lanes, "spare", lambda *_: 0.0)
     slow = played(seed)
     assert slow.sequencer.judge.exact > 100
     assert slow.events == fast.events
     assert snapshot.content_of(slow.sequencer) == snapshot.content_of(fast.sequencer)
     assert fast.replayed() == (fast.events, fast.world.state_hash())
+
+
+def asked(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """Every answer given from what was to spare, and every match, is held to the exact model."""
+    has_spare, passes, covers = Judge.has_spare, Judge.passes, Judge._covers
+    counts: Counter[str] = Counter()
+
+    def exact_spare(self: Judge, row: Account, order: Order, lots: int, stays: bool) -> bool:
+        found = has_spare(self, row, order, lots, stays)
+        counts[f"spare {found}"] += 1
+        if found:
+            quote = self.quote(order.instrument)
+            limit = order.price
+            limit = min(limit, quote.highest) if order.lots > 0 else max(limit, quote.lowest)
+            signed = lots if order.lots > 0 else -lots
+            costs = open_margin.cost(
+                quote.settings, quote.terms, quote.mark, quote.forward, signed, limit
+            )
+            assert self._holds(row, order, lots, self.costs(order.account) + costs)
+        return found
+
+    def exact_covers(self: Judge, account: int, now: Account) -> bool:
+        found = covers(self, account, now)
+        counts[f"covers {found}"] += 1
+        return found
+
+    def exact_passes(self: Judge, account: int, start: Account, now: Account, *rest: Any) -> bool:
+        found = passes(self, account, start, now, *rest)
+        assert found == ledger.passes_gate(
+            self.world, start, ledger.check_row(self.world, rest[-1])
+        )
+        return found
+
+    monkeypatch.setattr(Judge, "has_spare", exact_spare)
+    monkeypatch.setattr(Judge, "passes", exact_passes)
+    monkeypatch.setattr(Judge, "_covers", exact_covers)
+    return counts
+
+
+@pytest.mark.parametrize("seed", [1, 5, 9])
+def test_what_is_let_in_from_spare_the_exact_model_lets_in(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts = asked(monkeypatch)
+    played(seed)
+    asked_for = [f"{what} {found}" for what in ("spare", "covers") for found in (True, False)]
+    assert min(counts[kind] for kind in asked_for) > 9, counts
+
+
+def test_spare_is_asked_for_anew_when_anything_was_written_or_an_instrument_is_new(
+    floor: Floor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts = asked(monkeypatch)
+
+    def place(lots: int, dollars: int, instrument: int = BTC) -> bool:
+        before = counts["spare True"]
+        assert floor.place("maker", lots, dollars, instrument=instrument) == []
+        return counts["spare True"] > before
+
+    assert [place(1, 99_000) for _ in range(3)] == [False, True, True]
+    assert [place(1, 3_900, ETH) for _ in range(2)] == [False, True]
+    assert place(-1, 101_000)
+    floor.prices(100_010)
+    assert [place(1, 99_000) for _ in range(2)] == [False, True]
+    assert place(1, 3_900, ETH), "it is among the open orders"
+    floor.deposit("small", 1)
+    assert [place(1, 99_000) for _ in range(2)] == [False, True]
+
+
+def test_spare_is_used_up_by_orders_that_rest_and_made_anew_from_those_that_are_left(
+    floor: Floor,
+) -> None:
+    for _ in range(3):
+        for nonce in range(700, 720):
+            assert floor.place("small", 1, 99_000, nonce=nonce + 100 * floor.nonce) == []
+        assert rejection(floor.place("small", 4, 99_000)) == "InsufficientMargin"
+        floor.cancel("small", "all")
+
+
+def test_an_immediate_order_that_trades_takes_of_what_is_to_spare(floor: Floor) -> None:
+    """16 lots need 300 of 400, another seven 131.25 more."""
+    floor.place("maker", -15, 100_000)
+    assert floor.place("small", 1, 99_000) == []
+    for _ in range(3):
+        assert len(matches(floor.take("small", 5, 100_000))) == 1
+    assert rejection(floor.place("small", 7, 99_000)) == "InsufficientMargin"
+
+
+def test_a_refused_edit_leaves_its_forerunner_counted(floor: Floor) -> None:
+    floor.place("maker", -1, 100_500)
+    assert floor.place("small", 16, 99_000, nonce=5) == []
+    floor.prices(100_010)
+    edit = {"amends": True}
+    refused = floor.place("small", 1, 101_000, nonce=5, revision=1, flags=POST_ONLY, command=edit)
+    assert rejection(refused) == "PostOnly"
+    assert rejection(floor.place("small", 6, 99_000)) == "InsufficientMargin"
+
+
+def test_a_row_that_changed_by_more_than_its_fills_is_asked_about_anew(floor: Floor) -> None:
+    """As a block changes it, which meets no book."""
+    floor.chain_follows = False
+    assert len(matches(floor.place("small", 1, 100_000) + floor.take("maker", -1, 100_000))) == 1
+    assert floor.place("small", 2, 99_000) == []
+    batching = floor.sequencer.batching
+    index = batching.rows.place(account_of("small"))
+    assert index is not None
+    row = batching.open.pending.row(index)
+    batching.open.pending.rows[index] = replace(row, cash=row.cash - 260 * WAD)
+    assert len(matches(floor.take("maker", -2, 99_000))) == 1
+    assert rejection(floor.place("small", 5, 99_000)) == "InsufficientMargin"
+
+
+def test_an_edit_that_no_longer_only_reduces_is_held_for(floor: Floor) -> None:
+    floor.place("maker", -20, 100_000)
+    floor.take("small", 20, 100_000)
+    assert floor.place("small", -20, 101_000, flags=REDUCE_ONLY, nonce=5) == []
+    assert floor.place("small", -1, 101_000, flags=REDUCE_ONLY) == []
+    edit = {"amends": True}
+    assert ends(floor.place("small", -20, 101_000, nonce=5, revision=1, command=edit))
+    assert rejection(floor.place("small", -25, 101_000)) == "InsufficientMargin"
 
 
 class Fixed:

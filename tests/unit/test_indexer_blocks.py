@@ -114,6 +114,47 @@ def test_malformed_receipts_are_a_fault(receipts: Any) -> None:
         chain(node).block(7)
 
 
+@pytest.mark.parametrize("journal", [True, False])
+@pytest.mark.parametrize(
+    ("part", "field", "value"),
+    [
+        ("block", "timestamp", "0x" + "f" * 16),
+        ("block", "timestamp", "-0x1"),
+        ("block", "timestamp", "0x" + "1" * 65),
+        ("row", "from", "0x12"),
+        ("row", "to", OURS + "00"),
+        ("row", "hash", "0x12"),
+        ("row", "input", 7),
+        ("receipt", "gasUsed", "0x" + "f" * 16),
+        ("receipt", "gasUsed", "1"),
+        ("log", "address", "0x12"),
+        ("log", "topics", ["11"]),
+        ("log", "topics", [None]),
+        ("log", "data", "0x1"),
+        ("log", "data", {}),
+    ],
+)
+def test_what_no_journal_could_give_back_is_a_fault(
+    part: str, field: str, value: Any, journal: bool
+) -> None:
+    """It would be written, and then no engine started from it any more."""
+    node = Node()
+    node.receipts[1] = receipt(1, OURS)
+    node.receipts[1]["logs"].append(dict(receipt(1, OURS)["logs"][0]))
+    parts = {
+        "block": node.block,
+        "row": node.block["transactions"][1],
+        "receipt": node.receipts[1],
+        "log": node.receipts[1]["logs"][1],
+    }
+    if (part, field) == ("row", "hash"):
+        node.receipts[1]["transactionHash"] = value
+    parts[part][field] = value
+    reader = BlockReader(node, DEPLOYMENT, traced=False)  # type: ignore[arg-type]
+    with pytest.raises(RpcFault):
+        (reader if journal else chain(node)).block(7)
+
+
 def test_receipts_of_another_block_are_a_fault() -> None:
     node = Node()
     node.receipts = [receipt(n, block=PARENT) for n in range(4)]

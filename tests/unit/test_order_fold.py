@@ -64,6 +64,27 @@ def test_an_edited_order_is_one_order_under_its_last_ids(told: Told) -> None:
     told.floor.cancel("maker")
 
 
+def test_a_trade_keeps_the_mark_and_index_at_which_it_was_made(told: Told) -> None:
+    first = told.place("maker", -10, 100_100)
+    told.place("taker", 4, 100_100, flags=4)
+    for event in told.floor.prices(100_050):
+        told.orders.follow(event)
+    told.place("taker", 2, 100_100, flags=4)
+    made = list(told.orders.trades.values())
+    marks = [(trade.mark // WAD, trade.index // WAD) for trade in made]
+    assert marks == [(100_000, 100_000), (100_050, 100_050)]
+    again = Orders()
+    again.follow(first)
+    for trade in made:
+        taker = told.orders.by_digest[trade.match.taker].placed
+        assert taker is not None
+        again.follow(taker)
+        again.follow(trade.match)
+    assert [(trade.mark, trade.index) for trade in again.trades.values()] == [
+        (trade.mark, trade.index) for trade in made
+    ], "a fold needs the records alone"
+
+
 def test_only_the_last_ids_are_kept(told: Told) -> None:
     chain = [told.place("maker", -10, 100_100)]
     for number in range(PAST_KEPT + 5):

@@ -206,7 +206,7 @@ def test_waiting_orders_enter_by_trigger_and_are_cancelled_edited_and_expire(flo
         return floor.last
 
     late, early, gone = wait(1, 103_000), wait(1, 102_000), wait(1, 101_000, nonce=700)
-    expires = wait(1, 101_000, expiry=floor.now + 10)
+    expires = wait(1, 101_000, expiry=floor.now + 15)
     assert ends(floor.cancel("taker", "nonce", 700)) == [("cancelled", "")]
     waits = {"trigger": "stop", "trigger_price": records.big(101_500 * WAD)}
     assert ends(floor.edit("taker", late, 1, 99_000, command=waits)) == [("replaced", "")]

@@ -39,28 +39,28 @@ def order(instrument: int, expiry: int) -> Order:
 @pytest.mark.parametrize("instrument", DATED)
 def test_what_outlives_its_instrument_is_not_taken(world: World, instrument: int) -> None:
     assert ends_at(world, instrument) == ENDS
-    require_settles(world, order(instrument, ENDS), Signer(OWNER))
+    require_settles(world, order(instrument, ENDS), Signer(OWNER), world.now + 5)
     with pytest.raises(Rejected) as caught:
-        require_settles(world, order(instrument, ENDS + 1), Signer(OWNER))
+        require_settles(world, order(instrument, ENDS + 1), Signer(OWNER), world.now + 5)
     assert caught.value.error == errors.OutlivesInstrument
     # what takes its slot does not revive it
     world.now = ENDS + 1
     world.options.listed[PLACE] = Listed(ENDS + 86_400, (3,))
     with pytest.raises(Rejected) as caught:
-        require_settles(world, order(instrument, ENDS), Signer(OWNER))
+        require_settles(world, order(instrument, ENDS), Signer(OWNER), world.now + 5)
     assert caught.value.error == errors.OrderExpired
 
 
 def test_a_perp_and_an_unused_number_never_end(world: World) -> None:
     for instrument in (1, 2, CALL | 4):
         assert ends_at(world, instrument) is None
-    require_settles(world, order(1, 2**40 - 1), Signer(OWNER))
+    require_settles(world, order(1, 2**40 - 1), Signer(OWNER), world.now + 5)
 
 
 def test_where_nothing_is_listed_every_order_outlives(world: World) -> None:
     other = OptionId(2, 6, 0, True).pack()
     with pytest.raises(Rejected, match="OutlivesInstrument"):
-        require_settles(world, order(other, NOW + 6), Signer(OWNER))
+        require_settles(world, order(other, NOW + 6), Signer(OWNER), world.now + 5)
 
 
 def test_the_sdk_signs_until_a_day_or_the_instrument_s_own_end(

@@ -33,6 +33,7 @@ from novate.wire.records import (
     ProtectionSet,
     QuotesPlaced,
 )
+from novate.wire.safeguard_records import DisconnectSet, SwitchSet
 from tests.support.blocks import blocked
 from tests.support.engine import BTC, Floor, account_of, address_of, deployed, matches
 
@@ -167,6 +168,9 @@ def sound(floor: Floor, random: Random) -> AnyRecord:
         lambda: CancelRequested(account, random.choice(("nonce", "all", "x")), 1, signer, now),
         lambda: ProtectionSet(account, 1, 5, 5, "100", "100", signer, now),
         lambda: ProtectionReset(account, 1, signer, now),
+        lambda: SwitchSet(account, 5, signer, now),
+        lambda: DisconnectSet(account, random.choice(("account", "x")), True, signer, now),
+        lambda: CancelRequested(account, "all", 0, signer, now, cause="switch"),
         lambda: blocked(floor),
         lambda: last_round(floor),
         lambda: BatchSubmitted(random.randbytes(32), 1, 1, 1, now),

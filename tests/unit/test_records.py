@@ -11,6 +11,7 @@ from novate.engine.journal import GENESIS_KIND
 from novate.errors import InsufficientMargin, JournalCorrupt, MalformedOrder, Rejected
 from novate.wire import records
 from novate.wire.records import big, decode, encode, number
+from novate.wire.safeguard_records import DisconnectSet, SwitchSet
 
 ACCOUNT = bytes(range(32))
 DIGEST = b"\xaa" * 32
@@ -56,6 +57,8 @@ EXAMPLES: list[records.AnyRecord] = [
         matched_at=1_760_000_000,
         receipt=SIGNATURE,
         oracle_round=77,
+        mark=big(10**23 + 1),
+        index=big(10**23 - 1),
     ),
     records.OrderDone(DIGEST, "evicted", InsufficientMargin.code, 12),
     records.OracleRound(9, 1_760_000_000, [big(2**200), big(1)], big(0x030201), [SIGNATURE] * 3),
@@ -84,6 +87,9 @@ EXAMPLES: list[records.AnyRecord] = [
     records.ProtectionTriggered(ACCOUNT, 2, 1_760_000_000),
     records.OrderSlid(DIGEST, big(10**23)),
     records.OrderTriggered(DIGEST),
+    DisconnectSet(ACCOUNT, "account", True, ADDRESS, 5),
+    SwitchSet(ACCOUNT, 20, ADDRESS, 1_760_000_000_000),
+    records.OrderShrunk(DIGEST, 5, 2**43 - 1),
 ]
 
 
@@ -127,6 +133,13 @@ def _refused(kind: str, payload: bytes) -> None:
     with pytest.raises(Rejected) as caught:
         decode(kind, payload)
     assert caught.value.error is JournalCorrupt
+
+
+def test_a_match_of_a_release_that_did_not_say_its_mark_is_read() -> None:
+    match = next(record for record in EXAMPLES if isinstance(record, records.Matched))
+    kind, payload = encode(match)
+    before = msgspec.msgpack.encode(msgspec.msgpack.decode(payload)[:-2])
+    assert decode(kind, before) == msgspec.structs.replace(match, mark="0", index="0")
 
 
 def test_a_payload_of_another_kind_is_refused() -> None:

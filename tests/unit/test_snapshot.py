@@ -11,9 +11,10 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from novate.engine import plain, snapshot
-from novate.engine.journal import GENESIS_KIND, Journal
+from novate.engine.journal import Journal, Record
 from novate.engine.matching import SelfTrade
 from novate.engine.recovery import Diverged, Follower, Recovered, recover
 from novate.engine.sequencer import Sequencer
@@ -21,6 +22,7 @@ from novate.errors import JournalFull, Rejected, SnapshotUnusable
 from novate.model.book_terms import Kind
 from novate.model.option_listing import Listed
 from novate.model.oracle import Feed
+from novate.services.boot import genesis_of
 from novate.wire import records
 from tests.support.engine import EXECUTOR, Floor, build_sequencer, deployed
 from tests.support.journals import clock, rejection
@@ -38,7 +40,8 @@ class Desk(Floor):
 
     def __init__(self, path: Path) -> None:
         self.journal = Journal.open(path, clock, segment_bytes=1 << 16)
-        self.journal.append(GENESIS_KIND, b"")
+        deployment, parameters, _ = deployed()
+        self.journal.append(*records.encode(genesis_of(deployment, parameters)))
         super().__init__()
 
     def tell(self, command: records.AnyRecord) -> list[records.AnyRecord]:
@@ -277,6 +280,34 @@ def test_an_answer_that_the_engine_would_not_give_stops_the_start(desk: Desk) ->
     desk.journal.commit()
     with pytest.raises(Diverged, match="that nothing caused"):
         recover(desk.journal, fresh)
+
+
+def told_otherwise(desk: Desk, **fields: str) -> list[Record]:
+    """The desk's journal with other fields in its matches."""
+    found = []
+    for entry in desk.journal.read(1):
+        record = records.decode(entry.kind, entry.payload)
+        if isinstance(record, records.Matched):
+            assert record.mark != "0" != record.index
+            _, payload = records.encode(replace(record, **fields))
+            entry = replace(entry, payload=payload)
+        found.append(entry)
+    return found
+
+
+def test_matches_of_a_release_that_did_not_say_the_mark_are_followed(desk: Desk) -> None:
+    follower = Follower(fresh())
+    follower.follow(told_otherwise(desk, mark="0", index="0"))
+    assert snapshot.content_of(follower.engine) == snapshot.content_of(desk.sequencer)
+
+
+@pytest.mark.parametrize("field", ["mark", "index"])
+@pytest.mark.parametrize("value", ["0", "1"])
+def test_a_match_with_another_mark_or_index_stops_the_start(
+    desk: Desk, field: str, value: str
+) -> None:
+    with pytest.raises(Diverged, match="another Matched"):
+        Follower(fresh()).follow(told_otherwise(desk, **{field: value}))
 
 
 def test_a_follower_takes_no_record_twice_and_misses_none(desk: Desk) -> None:

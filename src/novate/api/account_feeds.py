@@ -24,6 +24,7 @@ from novate.wire.records import (
     Matched,
     OracleRound,
     OrderDone,
+    OrderShrunk,
     OrderSlid,
     OrderTriggered,
     ProtectionTriggered,
@@ -70,7 +71,7 @@ class AccountFeeds:
         match record:
             case Matched():
                 self._traded(record)
-            case OrderDone() | OrderSlid() | OrderTriggered():
+            case OrderDone() | OrderShrunk() | OrderSlid() | OrderTriggered():
                 self._order(record.digest)
             case OracleRound():
                 self._portfolios(0)

@@ -1,23 +1,20 @@
 """Safety and insight: cancel on disconnect, the dead man's switch, margins, limits, what is signed.
 
-Owns: the timers of ``schedule_cancel``, one an account, kept by the venue and not by the
-connection.
+What cancels without its client is journaled and kept in ``keeper.py``.
 """
 
 from __future__ import annotations
 
-import asyncio
-import logging
 from typing import Any, Literal
 
 import msgspec
 
 from novate.api import risk_views
 from novate.api.numbers import Number, decimal, lots, price
-from novate.api.private_methods import cancel_for, held_by
+from novate.api.private_methods import held_by
 from novate.api.public_methods import Nothing
 from novate.api.rejections import bad
-from novate.api.rpc import Call, Parameters, method, now_us
+from novate.api.rpc import Call, Parameters, method
 from novate.api.signed_orders import PlaceOrder, signed_order
 from novate.errors import NotAuthenticated, OrderNotFound, Rejected, require
 from novate.model import ledger
@@ -25,13 +22,12 @@ from novate.model.margin import evaluate
 from novate.services.batch_call import exit_data
 from novate.wire import eip712
 
-_LOG = logging.getLogger("novate.api")
 SWITCH_SECONDS_MIN, SWITCH_SECONDS_MAX = 5, 3_600
 
 
 class Scope(Parameters):
     """Of this connection (the default), or of every connection of the account that does not say
-    otherwise, until the venue restarts.
+    otherwise, from now on.
     """
 
     scope: Literal["connection", "account"] = "connection"
@@ -81,28 +77,30 @@ class Digest(PlaceOrder):
 @method("private/enable_cancel_on_disconnect", Scope, scope="trade")
 async def enable_cancel_on_disconnect(call: Call, params: Scope) -> str:
     """Cancel the account's orders when this connection, or any of the account's, ends."""
+    keeper = call.session.venue.keeper
     if params.scope == "account":
-        call.session.venue.cancels_with.add(call.session.account)
+        await keeper.cancel_always(call.session, True)
         return "ok"
     require(call.session.send is not None, NotAuthenticated, "only a WebSocket can be left")
-    call.session.cancel_on_disconnect = True
+    await keeper.guard(call.session)
     return "ok"
 
 
 @method("private/disable_cancel_on_disconnect", Scope, scope="trade")
 async def disable_cancel_on_disconnect(call: Call, params: Scope) -> str:
     """Leave the orders when this connection, or any of the account's, ends."""
+    keeper = call.session.venue.keeper
     if params.scope == "account":
-        call.session.venue.cancels_with.discard(call.session.account)
+        await keeper.cancel_always(call.session, False)
     else:
-        call.session.cancel_on_disconnect = False
+        await keeper.unguard(call.session)
     return "ok"
 
 
 @method("private/get_cancel_on_disconnect", Scope, scope="read")
 async def get_cancel_on_disconnect(call: Call, params: Scope) -> dict[str, Any]:
     """Whether this connection's end, or that of the account's others, cancels."""
-    of_all = call.session.account in call.session.venue.cancels_with
+    of_all = call.session.venue.keeper.cancels_always(call.session.account)
     enabled = of_all if params.scope == "account" else call.session.cancels_at_end
     return {"scope": params.scope, "enabled": enabled}
 
@@ -110,28 +108,10 @@ async def get_cancel_on_disconnect(call: Call, params: Scope) -> dict[str, Any]:
 @method("private/schedule_cancel", Switch, scope="trade")
 async def schedule_cancel(call: Call, params: Switch) -> dict[str, Any]:
     """Set, renew or take back the dead man's switch of the account."""
-    switches, account = call.session.venue.switches, call.session.account
     if params.timeout != 0 and not SWITCH_SECONDS_MIN <= params.timeout <= SWITCH_SECONDS_MAX:
         raise bad("timeout", f"must be 0, or {SWITCH_SECONDS_MIN} to {SWITCH_SECONDS_MAX} seconds")
-    running = switches.pop(account, None)
-    if running is not None:
-        running.cancel()
-    if params.timeout:
-        switches[account] = asyncio.create_task(_cancel_later(call, params.timeout))
-    return {
-        "timeout": params.timeout,
-        "cancels_at": now_us() // 1_000 + params.timeout * 1_000,
-    }  # division: ms
-
-
-async def _cancel_later(call: Call, seconds: int) -> None:
-    await asyncio.sleep(seconds)
-    venue = call.session.venue
-    del venue.switches[call.session.account]
-    try:
-        await cancel_for(call.session, "all", 0)
-    except Rejected as rejected:
-        _LOG.error("a dead man's switch: %s", rejected)
+    due_ms = await call.session.venue.keeper.set_switch(call.session, params.timeout)
+    return {"timeout": params.timeout, "cancels_at": due_ms}
 
 
 @method("private/get_margins", Margins, scope="read")

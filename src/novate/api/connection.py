@@ -16,7 +16,7 @@ from collections.abc import Callable
 
 from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport
 
-from novate.api import private_methods, rpc
+from novate.api import rpc
 from novate.api.rpc import MESSAGE_BYTES_MAX, now_us
 from novate.api.session import OUTBOX_BYTES_MAX, OUTBOX_MAX, Session
 from novate.api.venue import VenueApi
@@ -46,7 +46,6 @@ class Connection(WSListener):
     def __init__(self, venue: VenueApi, address: str, gone: Callable[[Connection], None]) -> None:
         self.session = Session(venue, self.push, address=address)
         self.transport: WSTransport | None = None
-        self.leaving: asyncio.Task[None] | None = None
         self._gone = gone
         self._loop = asyncio.get_running_loop()
         self._heard = self._spoke = self._loop.time()  # the last frame; the last request
@@ -290,12 +289,4 @@ class Connection(WSListener):
             queue.clear()
         session = self.session
         session.venue.feeds.leave(session)
-        if session.cancels_at_end and session.account:
-            self.leaving = asyncio.ensure_future(self._leave())
-
-    async def _leave(self) -> None:
-        """Cancel what was to be cancelled with the connection."""
-        try:
-            await private_methods.cancel_for(self.session, "all", 0)
-        except Rejected as rejected:
-            _LOG.error("cancel on disconnect: %s", rejected)
+        session.venue.keeper.left(session)

@@ -28,10 +28,12 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import islice
 
 from novate.api.deadlines import Deadlines
 from novate.api.engine_port import Engine
 from novate.api.group_commit import ROOM_SECONDS, GroupCommit
+from novate.api.shedding import CANCEL, NEW, REDUCE, class_of
 from novate.engine.journal import Journal
 from novate.errors import (
     JournalFull,
@@ -41,7 +43,6 @@ from novate.errors import (
     Rejected,
     require,
 )
-from novate.model.order import REDUCE_ONLY
 from novate.model.state import World
 from novate.wire.records import (
     AnyRecord,
@@ -51,6 +52,7 @@ from novate.wire.records import (
     QuotesPlaced,
     encode,
 )
+from novate.wire.safeguard_records import SAFEGUARDS
 
 # Commands waiting for their turn, beyond which a class is refused: new orders first, cancels last.
 NEW_MAX = 10_000
@@ -60,7 +62,7 @@ BATCH_MAX = 256
 AHEAD_MAX = 4_096  # commands carried out that the disk does not hold yet
 ANSWER_SECONDS_MAX = 5.0
 # They leave the engine's world as it is but for a batch that is full; all others change it.
-_ORDERLY = frozenset({OrderPlaced, CancelRequested, QuotesPlaced})
+_ORDERLY = frozenset({OrderPlaced, CancelRequested, QuotesPlaced, *SAFEGUARDS})
 _NO_ROOM = (JournalFull, JournalReadOnly)
 _LOG = logging.getLogger("novate.core")
 
@@ -153,12 +155,13 @@ class Core:
 
     def _require_taken(self, commands: list[AnyRecord]) -> None:
         """Shed what cannot be taken. Errors: those of ``begin``."""
-        kind, most = _class_of(commands[0])
+        kind = class_of(commands)
+        most = {NEW: NEW_MAX, REDUCE: REDUCE_MAX, CANCEL: CANCEL_MAX}[kind]
         if self.failed or self._waiting >= most:
             self.shed[kind] += len(commands)
             raise Rejected(Overloaded, f"{self._waiting} commands wait")
         refused = self.refusing
-        if refused is not None and kind != "cancel":
+        if refused is not None and kind != CANCEL:
             self.shed[kind] += len(commands)
             raise Rejected(refused.error)
 
@@ -198,8 +201,8 @@ class Core:
         require(not self.failed, Overloaded)
         self._ended = asyncio.get_running_loop().create_future()
         self._disk.open()
-        self._disk.begin()
         try:
+            self._disk.begin()
             await self._ended
         except Exception as fault:
             self.failed = True
@@ -270,17 +273,13 @@ class Core:
         """Take the commands into the journal, carry them out, and their events in behind them;
         yields whenever an event, which has happened, finds no room.
         """
-        append, handle = self.journal.append, self.engine.handle
-        refusals = iter(self._admit(taken))
+        append = self.journal.append
+        folded = iter(self._folded(taken))
         for commands, future in taken:
             answers: list[list[AnyRecord] | Rejected] = []
-            for command in commands:
-                refusal = next(refusals)
-                if refusal is not None:
-                    answers.append(refusal)
-                    continue
-                events = handle(command)
-                for event in events:
+            for answer in islice(folded, len(commands)):
+                answers.append(answer)
+                for event in () if isinstance(answer, Rejected) else answer:
                     kind, payload = encode(event)
                     while True:
                         try:
@@ -289,9 +288,22 @@ class Core:
                             yield refused
                         else:
                             break
-                answers.append(events)
             self._ahead += len(commands)
             self._done.append((commands, answers, future, self.journal.sequence))
+
+    def _folded(self, taken: list[Asked]) -> list[list[AnyRecord] | Rejected]:
+        """What comes of each command; the receipts of all are made in one call."""
+        refusals, fold = iter(self._admit(taken)), self.engine.fold
+        made: list[list[AnyRecord] | Rejected] = [
+            fold(command) if (refusal := next(refusals)) is None else refusal
+            for commands, _ in taken
+            for command in commands
+        ]
+        bare = [event for one in made if not isinstance(one, Rejected) for event in one]
+        events = iter(self.engine.sealed(bare))
+        return [
+            one if isinstance(one, Rejected) else list(islice(events, len(one))) for one in made
+        ]
 
     def _admit(self, taken: list[Asked]) -> list[Rejected | None]:
         """Take commands into the journal; for each why it was refused and has no trace, or None."""
@@ -363,12 +375,3 @@ class Core:
         for future in waiting:
             if not future.done():
                 future.set_exception(Rejected(OutcomeUnknown))
-
-
-def _class_of(command: AnyRecord) -> tuple[str, int]:
-    """A client's command's class, and how many may wait before it is refused."""
-    if isinstance(command, CancelRequested):
-        return "cancel", CANCEL_MAX
-    if isinstance(command, OrderPlaced) and command.order.flags & REDUCE_ONLY:
-        return "reduce", REDUCE_MAX
-    return "new", NEW_MAX

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Protocol
 
 from novate.engine.protection import Protection
+from novate.engine.safeguards import Safeguards
 from novate.model.state import World
 from novate.wire.records import AnyRecord, OracleRound, OrderPlaced
 
@@ -29,6 +31,7 @@ class Engine(Protocol):
     """The sequencer: a deterministic fold of the journal."""
 
     world: World
+    safeguards: Safeguards
 
     @property
     def book(self) -> Book:
@@ -45,6 +48,10 @@ class Engine(Protocol):
         """The first match that its world does not hold: that of the open batch."""
         ...
 
+    def has_orders(self, account: int) -> bool:
+        """Whether an account has open orders."""
+        ...
+
     def protection(self, account: int, underlying: int) -> Protection:
         """An account's market-maker protection in an underlying."""
         ...
@@ -53,6 +60,10 @@ class Engine(Protocol):
         """Why a round would have no effect now; None if it would have."""
         ...
 
-    def handle(self, command: AnyRecord) -> list[AnyRecord]:
-        """Apply one command; the events it causes."""
+    def fold(self, command: AnyRecord) -> list[AnyRecord]:
+        """Apply one command; the events it causes, matches without receipts."""
+        ...
+
+    def sealed(self, events: Iterable[AnyRecord]) -> list[AnyRecord]:
+        """The same events with receipts, as the journal holds them."""
         ...

@@ -34,6 +34,7 @@ from novate.wire.records import (
     OracleRound,
     OrderDone,
     OrderPlaced,
+    OrderShrunk,
     OrderSlid,
     OrderTriggered,
     QuotesPlaced,
@@ -144,7 +145,7 @@ class Feeds:
                 for placed in orders_in(record):
                     if not placed.amends:  # an edit is told once it has taken its order's place
                         self._moved(placed.digest)
-            case OrderDone() | OrderSlid() | OrderTriggered():
+            case OrderDone() | OrderShrunk() | OrderSlid() | OrderTriggered():
                 self._moved(record.digest)
             case OracleRound():
                 for item in self.market.by_id.values():

@@ -54,6 +54,12 @@ class PagedLog(Paged):
     query: str = ""
 
 
+class PagedAuctions(Paged):
+    """A page of liquidations, of one account if given."""
+
+    account: str | None = None
+
+
 class Span(Parameters):
     """One instrument over a time."""
 
@@ -119,10 +125,11 @@ async def get_last_settlements_by_instrument(call: Call, params: PagedInstrument
     return rows(found, "settlements")
 
 
-@method("public/get_auctions", Paged)
-async def get_auctions(call: Call, params: Paged) -> Any:
-    """Liquidation auctions."""
-    return rows(await ask(call, history.get_auctions, params.page()), "auctions")
+@method("public/get_auctions", PagedAuctions)
+async def get_auctions(call: Call, params: PagedAuctions) -> Any:
+    """Liquidation auctions, of all accounts or one."""
+    found = await ask(call, history.get_auctions, params.page(), params.account)
+    return rows(found, "auctions")
 
 
 @method("public/get_batches", Paged)

@@ -128,6 +128,7 @@ class Host:
             raise
         self._wire(held)
         self.supervisor.start("core", self.core.run)
+        await self.api.keeper.begin()
         if self.kept is not None and self.sequencer.world.oracle.statuses[0].round == 0:
             await self._warm_up()
             await asyncio.to_thread(self.kept.dump)  # a chain without these rounds begins in grace
@@ -272,15 +273,17 @@ class Host:
         self.core = Core(self.journal, self.sequencer)
         domain = separator(self.deployment)
 
-        def may_sign(order: Order, signer: str) -> bool:
-            return world.exchange.keys[order.account, signer].live(world.now)
-
         def is_key(account: int, signer: str) -> bool:
-            return world.exchange.keys[account, signer].live(world.now)
+            # the engine's second stands while nothing comes
+            now = max(world.now, clock_ms() // 1_000)  # division: to seconds
+            return world.exchange.keys[account, signer].live(now)
+
+        def may_sign(order: Order, signer: str) -> bool:
+            return is_key(order.account, signer)
 
         def may_cancel(account: int, signer: str) -> bool:
-            key = world.exchange.keys[account, signer]
-            return key.live(world.now) and bool(key.scope & session.CANCEL)
+            scope = world.exchange.keys[account, signer].scope
+            return is_key(account, signer) and bool(scope & session.CANCEL)
 
         self.api = VenueApi(
             core=self.core,

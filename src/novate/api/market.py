@@ -19,9 +19,9 @@ from novate.api.option_views import OptionViews, cut, percent, quotient, scaled
 from novate.api.orders import Orders, OrderState, Trade
 from novate.api.rejections import bad
 from novate.config import Parameters
-from novate.model import margin
 from novate.model.instrument import PERP
-from novate.model.option_id import is_dated, place_of
+from novate.model.marks import mark_and_index
+from novate.model.option_id import place_of
 from novate.naming import QUOTE, future_name
 from novate.store.trades import RESOLUTIONS_S
 from novate.units import ORACLE_UNIT, PPB, PPM, WAD, div_down, div_zero
@@ -76,14 +76,10 @@ class Market:
 
     def prices(self, instrument: int) -> tuple[int, int]:
         """Mark and index in wad; zeros before the first round."""
-        world = self.core.world
-        if is_dated(instrument):
-            item = self.by_id[instrument]
-            view = self.options.of(item) if item.is_option else None
-            mark = view.mark if view else margin.quoted(world, instrument)[0]
-            return mark, self.index(item.underlying)
-        feed = world.oracle.feeds[world.ledger.terms[instrument].feed]
-        return feed.mark * ORACLE_UNIT, feed.index * ORACLE_UNIT
+        item = self.by_id.get(instrument)
+        if item is not None and item.is_option:
+            return self.options.of(item).mark, self.index(item.underlying)
+        return mark_and_index(self.core.world, instrument)
 
     def index(self, underlying: int) -> int:
         """The index of an underlying with options (wad)."""
@@ -345,39 +341,44 @@ class Market:
 
     def order(self, state: OrderState) -> dict[str, Any]:
         """One order as clients see it."""
-        item = self.item_of(state)
-        average = state.cost // state.filled if state.filled else 0  # division: reported, floored
-        placed = state.placed
-        return {
+        item, terms, placed = self.item_of(state), state.terms, state.placed
+        lot, filled = item.lot_size, state.filled
+        average = state.cost // filled if filled else 0  # division: reported, floored
+        found = {
             "order_id": "0x" + state.digest.hex(),
             "order_state": state.state,
             "order_type": order_type(state),
             "instrument_name": item.name,
-            "direction": "sell" if state.terms.sells else "buy",
+            "direction": "sell" if terms.lots < 0 else "buy",
             "price": decimal(state.resting_price),
-            "signed_price": decimal(state.terms.price),
-            "amount": decimal(state.terms.size * item.lot_size),
-            "filled_amount": decimal(state.filled * item.lot_size),
+            "signed_price": decimal(terms.price),
+            "amount": decimal(state.size * lot),
+            "signed_amount": decimal(abs(terms.lots) * lot),
+            "filled_amount": decimal(filled * lot),
             "average_price": decimal(average),
             "time_in_force": state.time_in_force,
-            "post_only": state.terms.post_only,
-            "reduce_only": state.terms.reduce_only,
+            "post_only": terms.post_only,
+            "reduce_only": terms.reduce_only,
             "label": state.label,
             "client_order_id": placed.client_order_id if placed is not None else "",
             "signer": "0x" + placed.signer.hex() if placed is not None else None,
             "creation_timestamp": state.created_ms,
             "last_update_timestamp": state.updated_ms,
             "cancel_reason": state.reason,
-            "nonce": state.terms.nonce,
-            "expiry": state.terms.expiry,
+            "nonce": terms.nonce,
+            "expiry": terms.expiry,
             "commission": decimal(state.fee),
             "api": True,
             "web": False,
-            "revision": state.terms.revision,
+            "revision": terms.revision,
             "replaced": state.edits > 0,
             "mmp": placed is not None and placed.mmp,
-            **trigger_of(state),
         }
+        if placed is not None and placed.trigger:
+            found["trigger"] = "mark_price"
+            found["trigger_price"] = decimal(records.number(placed.trigger_price))
+            found["triggered"] = state.triggered
+        return found
 
 
 def order_type(state: OrderState) -> str:
@@ -386,12 +387,3 @@ def order_type(state: OrderState) -> str:
     if not trigger:
         return "limit"
     return f"{trigger}_{'market' if state.terms.immediate else 'limit'}"
-
-
-def trigger_of(state: OrderState) -> dict[str, Any]:
-    """What an order waits for, or has waited for; nothing of others."""
-    placed = state.placed
-    if placed is None or not placed.trigger:
-        return {}
-    wanted = decimal(records.number(placed.trigger_price))
-    return {"trigger": "mark_price", "trigger_price": wanted, "triggered": state.triggered}

@@ -9,9 +9,11 @@ prices in wad, times in milliseconds of the venue's clock.
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice, takewhile
+from operator import attrgetter
+from typing import Any
 
 import msgspec
 
@@ -25,6 +27,7 @@ from novate.wire import records
 from novate.wire.records import (
     AnyRecord,
     BatchClosed,
+    BatchDue,
     BatchSubmitted,
     BlockAccepted,
     Busted,
@@ -36,8 +39,11 @@ from novate.wire.records import (
     OrderDone,
     OrderPlaced,
     OrderRejected,
+    OrderShrunk,
     OrderSlid,
     OrderTriggered,
+    ProtectionReset,
+    ProtectionSet,
     QuotesPlaced,
 )
 
@@ -67,6 +73,7 @@ class OrderState(msgspec.Struct, gc=False):
     reason: str = ""
     again: int = 0
     placed: OrderPlaced | None = None
+    lost: int = 0
     resting_price: int = 0
     triggered: bool = False
     edits: int = 0
@@ -79,8 +86,13 @@ class OrderState(msgspec.Struct, gc=False):
 
     @property
     def left(self) -> int:
-        """Lots not filled."""
-        return self.terms.size - self.filled
+        """Lots that may still be filled."""
+        return self.size - self.filled
+
+    @property
+    def size(self) -> int:
+        """The signed lots, less those that an order which only reduces has lost."""
+        return self.terms.size - self.lost
 
 
 class Trade(msgspec.Struct, gc=False):
@@ -125,15 +137,18 @@ class Orders:
     tapes: dict[int, Tape] = field(default_factory=dict)
     now_ms: int = 0
 
-    def follow(self, record: AnyRecord, prices: tuple[int, int] = (0, 0)) -> None:
-        """Take in one durable record; ``prices``: mark and index of a match's instrument (wad)."""
+    def follow(self, record: AnyRecord) -> None:
+        """Take in one durable record."""
+        told = _TIMES.get(type(record))
+        if told is not None:
+            self.now_ms = max(self.now_ms, told(record))
         match record:
             case OrderPlaced():
                 self._placed(record)
             case OrderDone():
                 self._done(record)
             case Matched():
-                self._matched(record, prices)
+                self._matched(record)
             case QuotesPlaced():
                 for placed in records.orders_in(record):
                     self._placed(placed, is_quote=True)
@@ -145,6 +160,10 @@ class Orders:
                 self._rejected(record)
             case OrderSlid():
                 self.by_digest[record.digest].resting_price = records.number(record.price)
+            case OrderShrunk():
+                state = self.by_digest[record.digest]
+                state.lost += record.lots
+                state.updated_ms = self.now_ms
             case OrderTriggered():
                 state = self.by_digest[record.digest]
                 state.state, state.triggered, state.updated_ms = "open", True, self.now_ms
@@ -167,8 +186,6 @@ class Orders:
                 for trade in self._span(record.sequence, 1):
                     self.entries.busted(trade.match)
                     trade.settlement, trade.reason = "busted", BY_CODE[record.code].name
-            case CancelRequested() | OracleRound():
-                pass
             case _:
                 pass
 
@@ -211,7 +228,6 @@ class Orders:
         self._forget_revision(state)
 
     def _placed(self, record: OrderPlaced, is_quote: bool = False) -> None:
-        self.now_ms = max(self.now_ms, record.received_ms)
         terms = terms_of(record.order)
         force = "good_til_date"
         if terms.immediate:
@@ -252,11 +268,12 @@ class Orders:
         if self.revisions.get(_nonce(state.terms)) is state:
             del self.revisions[_nonce(state.terms)]
 
-    def _matched(self, record: Matched, prices: tuple[int, int]) -> None:
+    def _matched(self, record: Matched) -> None:
         price = records.number(record.price)
         rfq = self.blocks.get(record.taker, b"")
         tape = self.tapes[record.instrument] = ticked(self.tapes.get(record.instrument), price)
-        trade = Trade(record, self.now_ms, price, *prices, rfq=rfq)
+        mark, index = records.number(record.mark), records.number(record.index)
+        trade = Trade(record, self.now_ms, price, mark, index, rfq=rfq)
         trade.number, _, trade.tick_direction = tape
         self.trades[record.sequence] = trade
         self.entries.matched(record, price)
@@ -322,3 +339,22 @@ class Orders:
 def _nonce(terms: Order) -> tuple[int, bool, int]:
     """What an order and its edits share."""
     return terms.account, terms.immediate, terms.nonce
+
+
+# When a record says that it was (ms); what is not here is of its forerunner's time.
+_TIMES: dict[type, Callable[[Any], int]] = {
+    **dict.fromkeys(
+        (
+            OrderPlaced,
+            QuotesPlaced,
+            BlockAccepted,
+            CancelRequested,
+            ProtectionSet,
+            ProtectionReset,
+        ),
+        attrgetter("received_ms"),
+    ),
+    BatchDue: attrgetter("due_ms"),
+    BatchSubmitted: attrgetter("submitted_ms"),
+    **dict.fromkeys((OracleRound, ChainTransaction), lambda record: record.timestamp * 1_000),
+}

@@ -97,7 +97,8 @@ async def cancel_for(
         own=not venue.gateway.cancels_all_of(session.account, session.signer),
     )
     events = await venue.core.submit(command)
-    return sum(isinstance(event, OrderDone) for event in events)
+    ends = [event.end for event in events if isinstance(event, OrderDone)]
+    return ends.count("cancelled")  # others may have expired
 
 
 def may_cancel(call: Call, state: OrderState) -> bool:

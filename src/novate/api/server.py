@@ -78,9 +78,6 @@ class Server:
     most_of_one: int = CONNECTIONS_PER_ADDRESS_MAX
     connections: Counter[str] = field(default_factory=Counter)
     clients: set[Connection] = field(default_factory=set)  # WebSockets: aiohttp counts them no more
-    leaving: set[asyncio.Task[None]] = field(
-        default_factory=set
-    )  # their orders are being cancelled
     runner: web.AppRunner | None = None
     spoken: WeakKeyDictionary[asyncio.BaseTransport, float] = field(
         default_factory=WeakKeyDictionary
@@ -116,9 +113,9 @@ class Server:
         return int(self.runner.addresses[0][1])
 
     async def stop(self) -> None:
-        """Close every connection and stop listening; timers end without having cancelled."""
-        for switch in self.venue.switches.values():
-            switch.cancel()
+        """Close every connection and stop listening. Who cancels on disconnect is left without
+        orders; dead man's switches wait for the next start.
+        """
         if self.sweeper is not None:
             self.sweeper.cancel()
         for client in tuple(self.clients):
@@ -126,12 +123,13 @@ class Server:
         if self.runner is not None:
             await self.runner.cleanup()
         await self._until_left()
+        await self.venue.keeper.stop()
 
     async def _until_left(self) -> None:
-        """Until every client is gone, and its orders with it where it wanted that."""
+        """Until every client is gone."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(STOP_SECONDS):
-                while self.clients or self.leaving:
+                while self.clients:
                     await asyncio.sleep(LOOK_SECONDS)
 
     async def _sweep(self) -> None:
@@ -259,6 +257,3 @@ class Server:
         self.connections[address] -= 1
         if not self.connections[address]:
             del self.connections[address]
-        if client.leaving is not None:
-            self.leaving.add(client.leaving)
-            client.leaving.add_done_callback(self.leaving.discard)

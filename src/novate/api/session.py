@@ -88,6 +88,7 @@ class Session:
     subscriptions: set[str] = field(default_factory=set)
     told: dict[str, int] = field(default_factory=dict)  # messages, of each channel that is followed
     cancel_on_disconnect: bool | None = None  # None: as for the account
+    guarded: set[int] = field(default_factory=set)  # accounts whose orders go with it
     heartbeat_s: int = 0
     address: str = ""
 
@@ -100,7 +101,7 @@ class Session:
     def cancels_at_end(self) -> bool:
         """Whether the account's orders go with this connection."""
         if self.cancel_on_disconnect is None:
-            return self.account in self.venue.cancels_with
+            return self.venue.keeper.cancels_always(self.account)
         return self.cancel_on_disconnect
 
     def tell(self, channel: str, opened: bytes) -> None:

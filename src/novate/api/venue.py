@@ -14,12 +14,14 @@ from typing import Any
 from novate.api.account_feeds import AccountFeeds
 from novate.api.core import Core
 from novate.api.feeds import Feeds
+from novate.api.keeper import Keeper
 from novate.api.margin_feeds import MarginFeeds
 from novate.api.market import Market
 from novate.api.metrics import Part
 from novate.api.orders import Orders
 from novate.api.outlet import Outlet
 from novate.api.pending_changes import PendingChanges
+from novate.api.profit_feed import ProfitFeed
 from novate.api.rfq_room import Room
 from novate.api.session import Limits, Session
 from novate.api.settlement_fold import Settlements
@@ -74,15 +76,15 @@ class VenueApi:
     market: Market = field(init=False)
     feeds: Feeds = field(init=False)
     rfqs: Room = field(init=False)
+    keeper: Keeper = field(init=False)
     account_feeds: AccountFeeds = field(init=False)
     volatility: VolatilityIndex = field(init=False)
     pending_changes: PendingChanges = field(init=False)
     venue_feeds: VenueFeeds = field(init=False)
     margin_feeds: MarginFeeds = field(init=False)
-    cancels_with: set[int] = field(default_factory=set)
+    profit_feed: ProfitFeed = field(init=False)
     tokens: Tokens = field(default_factory=Tokens)
     limits: Limits = field(default_factory=Limits)
-    switches: dict[int, asyncio.Task[None]] = field(default_factory=dict)
     placing: dict[bytes, asyncio.Future[Any]] = field(default_factory=dict)
     signatures: Signatures = field(default_factory=Signatures)
     cut_off: Counter[str] = field(default_factory=Counter)
@@ -95,6 +97,7 @@ class VenueApi:
     def __post_init__(self) -> None:
         self.market = Market(self.core, self.parameters, self.orders)
         self.feeds = Feeds(self.market)
+        self.keeper = Keeper(self.core)
         self.rfqs = Room(self.market, self.feeds.followers)
         self.account_feeds = AccountFeeds(self.market, self.feeds.followers, self.feeds.kinds)
         if self.deployment is not None:
@@ -116,24 +119,27 @@ class VenueApi:
         settlements = Settlements(self.orders, contracts)
         self.venue_feeds = VenueFeeds(self.market, outlet, settlements, self.pending_changes)
         self.margin_feeds = MarginFeeds(self.market, outlet)
+        self.profit_feed = ProfitFeed(self.market, outlet, lambda: self.store)
 
     def greet(self, session: Session, channel: str) -> None:
         """Begin a subscription to a channel whose messages are numbered."""
         self.venue_feeds.greet(session, channel)
         self.margin_feeds.greet(session, channel)
+        self.profit_feed.greet(channel)
 
     def recall(self, record: AnyRecord) -> None:
         """Take in a record from before the start; nobody is told."""
         self.orders.follow(record)
         self.volatility.follow(record)
-        self.venue_feeds.recall(record)
+        if type(record) in _OF_VENUE:
+            self.venue_feeds.recall(record)
 
     def follow(self, record: AnyRecord) -> None:
         """Take in one durable record, then tell who follows it."""
-        prices, kind = (0, 0), type(record)
+        kind = type(record)
         if kind not in _ORDERS:
-            prices = self._take_in(record)
-        self.orders.follow(record, prices)
+            self._take_in(record)
+        self.orders.follow(record)
         if self.feeds.followers:
             self.feeds.follow(record)
             self.account_feeds.follow(record)
@@ -142,18 +148,19 @@ class VenueApi:
         if kind in _OF_VENUE:
             self.venue_feeds.follow(record)
             self.margin_feeds.follow(record)
+            self.profit_feed.follow(record)
         if kind in _OF_CHAIN:
             self.volatility.follow(record)
 
-    def _take_in(self, record: AnyRecord) -> tuple[int, int]:
-        """What is listed and priced by a record; mark and index of a match."""
+    def _take_in(self, record: AnyRecord) -> None:
+        """What is listed and priced by a record."""
         if isinstance(record, Matched):
             self.market.judged(record)
-            return self.market.prices(record.instrument)
+            return
         self.market.listings.follow(record)
+        self.keeper.follow(record)
         if isinstance(record, OracleRound):
             self.market.history.sample(self.market.by_id.values())
-        return 0, 0
 
     @property
     def now_ms(self) -> int:

@@ -23,6 +23,7 @@ from novate.chain.rows import raw_bytes
 from novate.errors import Error, NodeLied, NodeSilent, Rejected
 
 BATCH_MAX = 1_000
+TEXT_MAX = 2_000  # of what a node gives for a reason
 
 
 class RpcFault(Exception):
@@ -131,7 +132,9 @@ def _result(method: str, response: dict[str, Any]) -> Any:
         if "result" not in response:
             raise RpcFault(f"{method}: neither a result nor an error", NodeLied)
         return response["result"]
-    text = str(error.get("message", error))
+    if not isinstance(error, dict):
+        raise RpcFault(f"{method}: {repr(error)[:TEXT_MAX]}", NodeLied)
+    text = str(error.get("message", error))[:TEXT_MAX]
     data = error.get("data")
     if error.get("code") == 3 or "revert" in text:
         raise reverted(data if isinstance(data, str) else "0x", text)
@@ -139,6 +142,9 @@ def _result(method: str, response: dict[str, Any]) -> Any:
 
 
 def reverted(output: str, text: str) -> Exception:
-    """What a revert with this output means."""
-    found = decode_revert(raw_bytes(output))
+    """What a revert with this output means; one that is malformed has no name."""
+    try:
+        found = decode_revert(raw_bytes(output))
+    except ValueError:
+        found, output = None, ""
     return Rejected(found) if found is not None else CallReverted(f"{text} {output}".strip())

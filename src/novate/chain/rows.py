@@ -5,8 +5,12 @@ Addresses are lower-case 0x strings, hashes 32 raw bytes, amounts wei, time seco
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
+
+COUNTED_MAX = 2**63 - 1
+_NUMBER = re.compile(r"0x[0-9a-fA-F]{1,64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +58,26 @@ class Receipt:
 
 
 def integer(text: str) -> int:
-    """A number in hexadecimal."""
+    """A number in hexadecimal, of 256 bits at most. Raises ``ValueError``, also for what is no text
+    (anybody may run the node).
+    """
+    if not isinstance(text, str) or not _NUMBER.fullmatch(text):
+        raise ValueError(f"no number: {repr(text)[:80]}")
     return int(text, 16)
 
 
+def counted(text: str) -> int:
+    """A number that a record can hold: a count, a height, a second. Raises ``ValueError``."""
+    found = integer(text)
+    if found > COUNTED_MAX:
+        raise ValueError(f"{text[:80]} is too many")
+    return found
+
+
 def raw_bytes(text: str) -> bytes:
-    """Bytes behind a 0x text."""
+    """Bytes behind a 0x text. Raises ``ValueError``, also for what is no text."""
+    if not isinstance(text, str) or not text.startswith("0x"):
+        raise ValueError(f"no bytes: {repr(text)[:80]}")
     return bytes.fromhex(text[2:])
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from novate.cli import account_money
 from novate.cli import client as shared
 from novate.cli.client import DEFAULT_URL, AccountId, AsJson, KeyFile, Url
 
@@ -43,3 +44,6 @@ def show(
     if not as_json:
         row = row | {name: shared.cents(row[name]) for name in IN_DOLLARS}
     shared.show_one(row, FIELDS, as_json)
+
+
+account_money.add_to(app)

@@ -71,24 +71,25 @@ def require_sound(world: World, executor: str, order: Order, block: bool = False
     return listed
 
 
-def require_settles(world: World, order: Order, signer: Signer) -> None:
-    """The Exchange would let the order into a batch now, and until the match can have settled.
+def require_settles(world: World, order: Order, signer: Signer, until: int) -> None:
+    """The Exchange would let the order into a batch now, and until the second ``until``, by which
+    the match has settled.
 
     Errors: OrderExpired, OutlivesInstrument, those of ``fills.left`` (cancelled on chain, stale,
     used), those of ``require_signed``.
     """
-    if order.expiry <= world.now + limits.EXPIRY_ROOM_S:
+    if order.expiry <= until:
         raise Rejected(errors.OrderExpired)
     if order.instrument >= DATED:
         ends = option_listing.ends_at(world, order.instrument)
         require(ends is None or order.expiry <= ends, errors.OutlivesInstrument)
     if fills.left(world, order, by_receipt=False) <= 0:
         raise Rejected(errors.OverFilled)
-    require_signed(world, order, signer)
+    require_signed(world, order, signer, until)
 
 
-def require_signed(world: World, order: Order, signer: Signer) -> None:
-    """The order's signer is the account's owner, or a session key of its that does not end now.
+def require_signed(world: World, order: Order, signer: Signer, until: int) -> None:
+    """The order's signer is the account's owner, or a session key of its that lives ``until`` then.
 
     Errors: BadSignature, SessionKeyScope.
     """
@@ -98,7 +99,7 @@ def require_signed(world: World, order: Order, signer: Signer) -> None:
         underlying = world.ledger.terms_of(order.instrument).underlying
         session.require_may_sign(world, order, signer.address, underlying)
         key = world.exchange.keys[order.account, signer.address]
-        require(key.live(world.now + limits.EXPIRY_ROOM_S), errors.BadSignature)
+        require(key.live(until), errors.BadSignature)
 
 
 @dataclass(slots=True)

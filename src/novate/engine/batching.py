@@ -14,18 +14,22 @@ from coincurve import PrivateKey
 from novate import errors, limits
 from novate.engine import admission
 from novate.engine.ahead import Pending
+from novate.engine.clock import Clock
 from novate.engine.judge import Judge
 from novate.engine.open_orders import OpenOrder
 from novate.engine.orders import terms_of
-from novate.engine.pending import OpenBatch
+from novate.engine.pending import OpenBatch, Rows
 from novate.engine.placed import Placed
 from novate.engine.receipts import UNSEALED
 from novate.errors import Error, Rejected
 from novate.model import fees, settlement
+from novate.model.instrument import OPTION, Terms
+from novate.model.marks import mark_and_index
 from novate.model.order import Order as SignedTerms
 from novate.model.settlement import Fill, Presented
 from novate.model.state import World
 from novate.wire import records
+from novate.wire.bulk import COMPACT_BYTES
 from novate.wire.order import sort_key
 from novate.wire.records import Matched
 
@@ -70,9 +74,12 @@ class Batching:
     def __init__(self, world: World, settings: Settings) -> None:
         self.world = world
         self.settings = settings
+        self.clock = Clock(world)
         self.placed = Placed()
         self.next_sequence = 0
         self.open = OpenBatch()
+        self.rows = Rows(world)
+        self.rows.begin(self.open.pending)
         self._crowded: bool | None = None  # None: the open batch has changed since it was asked
 
     # Matches
@@ -84,18 +91,19 @@ class Batching:
         taker has been asked at its entry whether it would settle.
         """
         self._crowded = None
-        terms, held = taker.terms, self.open
-        paid = self.fees(terms.instrument, lots, price)
-        taker_error, taker_spent = self._leg(taker, lots, price, paid[0])
-        maker_error = self._barred(maker)
-        maker_spent = None
+        terms, held, world = taker.terms, self.open, self.world
+        listed = world.ledger.terms_of(terms.instrument)
+        forward = fees.forward_of(world, terms.instrument) if listed.kind == OPTION else 0
+        paid = fees.of_fill(world.exchange.settings, listed, lots, price, forward)
+        taker_error, taker_spent = self._leg(taker, listed, lots, price, paid[0])
+        maker_error, maker_spent = self._barred(maker), None
         if maker_error is None:
-            maker_error, maker_spent = self._leg(maker, lots, price, paid[1])
+            maker_error, maker_spent = self._leg(maker, listed, lots, price, paid[1])
         if maker_error or taker_error:
             return Verdict(maker_error, taker_error)
         if self._full(maker, taker):
             return FULL
-        trade = held.pending.trade(self.world, terms, maker.terms, lots, price, paid)
+        trade = held.pending.trade(self.rows, terms, maker.terms, lots, price, paid)
         judgement = held.pending.admit(judge, trade)
         if not judgement.admits:
             return Verdict(judgement.maker, judgement.taker)
@@ -116,7 +124,7 @@ class Batching:
             taker, maker = (self.placed.orders[digest] for digest in (taker_digest, maker_digest))
             terms = terms_of(taker.order), terms_of(maker.order)
             paid = self.fees(terms[0].instrument, lots, price)
-            made.pending.keep(made.pending.trade(self.world, *terms, lots, price, paid))
+            made.pending.keep(made.pending.trade(self.rows, *terms, lots, price, paid))
             for placed, order in zip((taker, maker), terms, strict=True):
                 made.add(placed.digest, placed.signature)
                 signer = admission.signer_of(placed)
@@ -134,18 +142,21 @@ class Batching:
     def _barred(self, order: OpenOrder) -> Error | None:
         """Why the Exchange would not let an order into a batch now."""
         try:
-            admission.require_settles(self.world, order.terms, order.signer)
+            until = self.clock.settles_by
+            admission.require_settles(self.world, order.terms, order.signer, until)
         except Rejected as rejected:
             return rejected.error
         return None
 
     def _leg(
-        self, order: OpenOrder, lots: int, price: int, fee: int
+        self, order: OpenOrder, listed: Terms, lots: int, price: int, fee: int
     ) -> tuple[Error | None, tuple[int, int] | None]:
         """Why the Exchange would bar one side of a match, and what its session key spends."""
         terms = order.terms
-        if fees.with_room(self.world.ledger.terms_of(terms.instrument), fee) > terms.max_fee * lots:
+        if fees.with_room(listed, fee) > terms.max_fee * lots:
             return errors.FeeAboveMax, None
+        if order.signer.address == terms.owner:
+            return None, None
         try:
             return None, self.open.budgets.after(self.world, terms, order.signer, lots, price)
         except Rejected as rejected:
@@ -164,6 +175,7 @@ class Batching:
         held.count += 1
         held.fills.append((one.digest, other.digest, lots, price))
         fee_taker, fee_maker = paid
+        mark, index = mark_and_index(self.world, taker.terms.instrument)
         return Matched(
             sequence=sequence,
             maker=other.digest,
@@ -179,6 +191,8 @@ class Batching:
             matched_at=now,
             receipt=UNSEALED,
             oracle_round=self.world.oracle.statuses[0].round,
+            mark=records.big(mark),
+            index=records.big(index),
         )
 
     # Batches
@@ -212,8 +226,8 @@ class Batching:
         new = [o.placed for o in (maker, taker) if o.placed.digest not in held.orders]
         if len(held.orders) + len(new) > limits.ORDERS_PER_BATCH_MAX:
             return True
-        blobs = held.blobs([placed.signature for placed in new])
-        return blobs > limits.SIGNATURE_BLOBS_PER_BATCH_MAX
+        signatures = [p.signature for p in new if len(p.signature) != COMPACT_BYTES]
+        return bool(signatures) and held.blobs(signatures) > limits.SIGNATURE_BLOBS_PER_BATCH_MAX
 
     def taken(self) -> OpenBatch:
         """The open batch, a new one in its place."""
@@ -224,6 +238,7 @@ class Batching:
     def resume(self, batch: OpenBatch) -> None:
         """Go on with this batch."""
         self._crowded, self.open = None, batch
+        self.rows.begin(batch.pending)
 
     def settle(self, batch: Pending) -> tuple[int, int]:
         """Settle a batch on the world as the Exchange will: what settles, and the code of the first

@@ -124,7 +124,8 @@ def _sound_legs(batching: Batching, nonces: Nonces, command: BlockAccepted) -> l
     keys = set()
     for leg in legs:
         for placed, terms in leg.sides:
-            admission.require_settles(batching.world, terms, signer_of(placed))
+            until = batching.clock.settles_by
+            admission.require_settles(batching.world, terms, signer_of(placed), until)
             key = terms.account, terms.immediate, terms.nonce
             require(key not in keys and key not in nonces, errors.NonceUsed)
             keys.add(key)

@@ -22,18 +22,20 @@ from novate.engine.lanes_rows import Quote
 from novate.engine.matching import Matcher, Plan, SelfTrade
 from novate.engine.open_orders import OpenOrder
 from novate.engine.orders import terms_of
+from novate.engine.reducing import Reducing
 from novate.errors import Rejected, require
 from novate.limits import ORDERS_WAITING_MAX
 from novate.model.order import IMMEDIATE, POST_ONLY, Order
 from novate.model.state import World
 from novate.wire import records
-from novate.wire.records import AnyRecord, OrderDone, OrderPlaced, OrderRejected
+from novate.wire.records import AnyRecord, OrderDone, OrderPlaced, OrderRejected, OrderShrunk
 
 STOP, TAKE = "stop", "take"
 # Of an order: account, whether it is immediate, nonce. One order at a time is known by it.
 Nonce = tuple[int, bool, int]
 _LOG = logging.getLogger("novate.engine")
 _MODES = frozenset(SelfTrade)
+_POSTS_NOW = POST_ONLY | IMMEDIATE
 
 
 @dataclass(slots=True)
@@ -63,7 +65,9 @@ class Entry:
         self.next_number = 1
         self.nonces: dict[Nonce, bytes] = {}
         self.expiries: list[tuple[int, int]] = []  # a heap of (second, number)
+        self.reducing = Reducing(matcher)
         self._executor = executor
+        self._placed = matcher.batching.placed
 
     def restore(self, orders: Iterable[OpenOrder]) -> None:
         """Hold these orders, the oldest first, in their books and lists."""
@@ -76,7 +80,7 @@ class Entry:
             if not order.waits_for:
                 lots = order.lots_left if order.is_buy else -order.lots_left
                 ladder = matcher.ladders[order.terms.instrument]
-                ladder.place(order.number, lots, order.price_ticks, [])
+                ladder.rest(order.number, lots, order.price_ticks)
         heapify(self.expiries)
 
     # New ones
@@ -87,7 +91,8 @@ class Entry:
         """An order, an edit or (with a set) a quote; ``nonce``: its ``nonce_of``."""
         try:
             entering = self._admissible(placed, nonce, quote_set)
-            self._decide(entering, placed.fill_or_kill)
+            if entering.order.lots_left:
+                self._decide(entering, placed.fill_or_kill)
         except Exception as fault:
             self.matcher.batching.undo()
             return [OrderRejected(placed.digest, code_of(fault, placed))]
@@ -110,34 +115,34 @@ class Entry:
 
     def _admissible(self, placed: OrderPlaced, nonce: Nonce, quote_set: str | None) -> Entering:
         """What can be refused before prices and margin, cheapest first."""
-        world, matcher, terms = self.world, self.matcher, terms_of(placed.order)
-        if placed.digest in matcher.batching.placed.orders:
+        world, terms, amends = self.world, terms_of(placed.order), placed.amends
+        if placed.digest in self._placed.orders:
             raise Rejected(errors.NonceUsed)
         waits_for = _instructed(placed, terms)
         listed = admission.require_sound(world, self._executor, terms)
-        former, shares = None, False
-        if placed.amends or quote_set is not None:
+        former, shares, left = None, False, abs(terms.lots)
+        if amends or quote_set is not None:
             former, shares = self._former(placed, terms, nonce, quote_set)
-        left = abs(terms.lots)
-        if shares and former is not None:
-            left -= former.filled
+            left = max(left - former.filled, 0) if shares and former is not None else left
         signer = signer_of(placed)
+        until = self.matcher.batching.clock.settles_by
         if left > 0:
-            admission.require_settles(world, terms, signer)
+            admission.require_settles(world, terms, signer, until)
         else:
-            admission.require_signed(world, terms, signer)  # it still ends its former
+            admission.require_signed(world, terms, signer, until)  # it still ends its former
         if not shares and nonce in self.nonces:
             raise Rejected(errors.NonceUsed)
         if placed.client_order_id:
-            named = matcher.orders.by_name.get((terms.account, placed.client_order_id))
+            named = self.matcher.orders.by_name.get((terms.account, placed.client_order_id))
             require(named is None or named is former, errors.ClientOrderIdUsed)
         if placed.mmp:
-            matcher.protections.require_open((terms.account, listed.underlying), world.now)
-        if former is not None and placed.amends:
+            protections = self.matcher.protections
+            protections.require_open((terms.account, listed.underlying), world.now)
+        if former is not None and amends:
             quote_set = former.quote_set
         ticks = terms.price // listed.tick  # division: exact, on tick
         order = OpenOrder(
-            self.next_number, placed, terms, signer, ticks, max(left, 0), waits_for, quote_set
+            self.next_number, placed, terms, signer, ticks, left, waits_for, quote_set
         )
         return Entering(order, nonce, former, shares)
 
@@ -165,8 +170,6 @@ class Entry:
     def _decide(self, entering: Entering, kills: bool) -> None:
         """Everything that rests on prices and margin."""
         order = entering.order
-        if order.lots_left == 0:
-            return
         quote = self.matcher.judge.quote(order.terms.instrument)
         if order.waits_for:
             require(not is_met(order, quote.mark), errors.WouldTrigger)
@@ -190,26 +193,32 @@ class Entry:
                 raise Rejected(errors.PriceOutOfLadder)
             if ladder.is_full and (former is None or former.waits_for):
                 raise Rejected(errors.BookFull)
+            if order.terms.reduce_only:
+                self.reducing.limit(order, former)
             entering.rests = True
-        self._require_margin(order, former, quote)
+        self._require_margin(entering, quote)
         if entering.shares:
             entering.keeps = _keeps_place(order, former)
         if not entering.keeps:
             entering.plan = matcher.plan(order, ladder, kills)
 
-    def _require_margin(self, order: OpenOrder, former: OpenOrder | None, quote: Quote) -> None:
+    def _require_margin(self, entering: Entering, quote: Quote) -> None:
         """The account can hold its open orders with this one, without the former. Errors: those of
         ``Judge.require_margin``.
         """
-        matcher, terms = self.matcher, order.terms
-        row = matcher.batching.open.pending.row(self.world, terms.account)
+        matcher, order = self.matcher, entering.order
+        terms, judge, lots = order.terms, matcher.judge, order.lots_left
+        row = matcher.batching.rows.row(terms.account)
+        if judge.has_spare(row, terms, lots, entering.rests):
+            return
+        former = entering.former
         if former is None or former.waits_for:
-            matcher.judge.require_margin(row, terms, order.lots_left, quote)
+            judge.require_margin(row, terms, lots, quote)
             return
         left = former.lots_left
         matcher.resize(former, 0)
         try:
-            matcher.judge.require_margin(row, terms, order.lots_left, quote)
+            judge.require_margin(row, terms, lots, quote, alone=False)
         finally:
             matcher.resize(former, left)
 
@@ -218,10 +227,13 @@ class Entry:
     def let_in(self, entering: Entering) -> list[AnyRecord]:
         """Take its nonce and its former's place; then it trades, rests, waits or ends."""
         order, former, ladder = entering.order, entering.former, entering.ladder
-        if entering.keeps and former is not None and ladder is not None:
-            return [self._revise(order, former, ladder, entering.nonce)]
-        self._keep(order, entering.nonce)
         events: list[AnyRecord] = []
+        if order.cut:
+            events.append(OrderShrunk(order.digest, order.cut, order.lots_left))
+        if entering.keeps and former is not None and ladder is not None:
+            events.append(self._revise(order, former, ladder, entering.nonce))
+            return events + self.reducing.after(order, None)
+        self._keep(order, entering.nonce)
         if former is not None:
             events.append(self.matcher.take_out(former, "replaced"))
         if order.lots_left == 0:  # an edit that leaves nothing
@@ -238,7 +250,7 @@ class Entry:
             events += self.matcher.stay(order, ladder, entering.rests)
         else:
             events += self.matcher.carry_out(entering.plan, ladder, entering.rests)
-        return events
+        return events + self.reducing.after(order, entering.plan)
 
     def _revise(
         self, order: OpenOrder, former: OpenOrder, ladder: Ladder, nonce: Nonce
@@ -254,7 +266,7 @@ class Entry:
         return OrderDone(former.digest, "replaced", 0, former.lots_left)
 
     def _keep(self, order: OpenOrder, nonce: Nonce) -> None:
-        self.matcher.batching.placed.keep(order.placed)
+        self._placed.keep(order.placed)
         self.nonces[nonce] = order.placed.digest
 
 
@@ -280,6 +292,11 @@ def _instructed(placed: OrderPlaced, terms: Order) -> int:
     """
     price = 0 if placed.trigger_price == "0" else records.number(placed.trigger_price)
     now = placed.fill_or_kill or terms.immediate
+    if not (placed.trigger or placed.fill_or_kill or placed.amends or placed.mmp or price):
+        # the usual one
+        require(placed.self_trade in _MODES, errors.MalformedOrder)
+        require(terms.flags & _POSTS_NOW != _POSTS_NOW, errors.MalformedOrder)
+        return 0
     sound = (
         placed.self_trade in _MODES
         and (placed.trigger in (STOP, TAKE) if price > 0 else price == 0 and not placed.trigger)

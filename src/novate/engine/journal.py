@@ -222,15 +222,19 @@ class Journal:
 
     def begin_commit(self) -> Group | None:
         """What a commit has to ``write`` next, one group after the other; None if all is durable.
-        What is appended from now on is none of it.
+        What is appended from now on is none of it. Errors: ``JournalFenced``.
         """
         assert self._usable, "the journal failed or is closed: reopen it"
-        return self._writer.take(self.head)
+        try:
+            return self._writer.take(self.head)
+        except BaseException:
+            self._usable = False
+            raise
 
     def write(self, group: Group) -> None:
         """Write a group and wait for the disk; the one thing that another thread may call.
 
-        Errors: those of ``commit``, for ``committing`` to see.
+        Errors: ``JournalFull``, ``JournalReadOnly``, for ``committing`` to see.
         """
         self._writer.write(group)
 
@@ -242,13 +246,13 @@ class Journal:
         """
         try:
             yield
+            self._writer.written()
         except Rejected as refused:
             self._refused = self._usable = refused.error.retryable
             raise
         except BaseException:
             self._usable = False
             raise
-        self._writer.written()
         self._durable, self._refused = group.head, False
 
     def read(self, from_sequence: int = 0, limit: int | None = None) -> Iterator[Record]:

@@ -38,6 +38,8 @@ NEEDS = {
     "BatchDue": Need.UPKEEP,
     "ChainReorganised": Need.UPKEEP,
     "ChainTransaction": Need.UPKEEP,
+    "DisconnectSet": Need.UPKEEP,
+    "SwitchSet": Need.UPKEEP,
     "CancelRequested": Need.CANCEL,
     "OrderRejected": Need.ANSWER,
     "Matched": Need.ANSWER,
@@ -163,20 +165,24 @@ class Writer:
         """What is to be written next: the group under way, if it has been refused, or everything
         placed since the last one; None if that is nothing. ``head`` is the last record placed.
         What is placed from now on goes behind it, into a group of its own.
+
+        Errors: ``JournalFenced``.
         """
         if self._taken is None and (len(self._pieces) > 1 or self._pieces[0].frames):
             last = self._pieces[-1]
             self._taken = Group(self._pieces, head)
             self._pieces = [_Piece(last.file, last.offset + last.bytes, head)]
+        if self._taken is not None:
+            self.lock.require_held()
         return self._taken
 
     def write(self, group: Group) -> None:
         """Make the group that was taken durable; another thread may place meanwhile.
 
-        Errors: ``JournalFenced``; ``JournalFull`` and ``JournalReadOnly``, after which the same
-        call may be made again.
+        Errors: ``JournalFull`` and ``JournalReadOnly``, after which the same call may be made
+        again. It makes as few system calls as it can: behind each, a thread waits for Python's lock
+        anew.
         """
-        self.lock.require_held()
         while group.pieces:
             piece = group.pieces[0]
             if piece.file is not self._last:
@@ -187,11 +193,15 @@ class Writer:
                 disk.sync_data(piece.file.descriptor)
                 piece.file.offset = piece.offset + piece.bytes
             del group.pieces[0]
-        self.lock.require_held()
-        self._make_spare()
+        if not self._spares:
+            self._make_spare()
 
     def written(self) -> None:
-        """The group is durable: the next one may be taken."""
+        """The group is durable, and counts if the lock is still held: the next one may be taken.
+
+        Errors: ``JournalFenced``.
+        """
+        self.lock.require_held()
         self._taken = None
 
     def _begin(self, piece: _Piece) -> None:

@@ -7,13 +7,12 @@ wad.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from novate import errors
 from novate.engine.lanes import Lanes
 from novate.engine.lanes_layout import (
     BUYS,
-    FAILS,
     NOBODY,
     PASSES,
     REDUCING_BUYS,
@@ -33,10 +32,23 @@ from novate.model.state import World
 
 @dataclass(slots=True)
 class Held:
-    """An account's number in the lanes, and the positions there (None: not loaded yet)."""
+    """An account's number in the lanes, and the positions there (None: not loaded yet), but for
+    fills ``filled`` since; ``stale`` are instruments whose open orders are others by now.
+
+    ``spare``: what ``row`` has beyond what its open orders in ``counted`` instruments take at their
+    worst (wei), at least, at that ``moment`` (None: not known); ``left``: what of it is left under
+    the order that was asked for last.
+    """
 
     number: int
     positions: tuple[tuple[int, int], ...] | None = None
+    filled: list[tuple[int, int]] = field(default_factory=list)
+    stale: set[int] = field(default_factory=set)
+    row: Account | None = None
+    moment: object = None
+    spare: float = 0.0
+    left: float = 0.0
+    counted: frozenset[int] = frozenset()
 
 
 class Judge:
@@ -64,8 +76,11 @@ class Judge:
         """
         world, pot = self.world, self.world.ledger.pot
         self.lanes.round.refresh()
-        number, money = self._number(account, now), _money(world, after)
-        question = number, instrument, lots, money, pot.debt <= pot.debt_cap
+        allowed = pot.debt <= pot.debt_cap
+        if allowed and self._covers(account, now):
+            return True
+        number, money = self._loaded(account, now).number, _money(world, after)
+        question = number, instrument, lots, money, allowed
         answer = self.lanes.passes_from(ALONE, *question)
         if answer != PASSES:
             begun = self._beginning(account, start), _money(world, start)
@@ -75,23 +90,43 @@ class Judge:
         self.exact += 1
         return ledger.passes_gate(world, start, ledger.check_row(world, after))
 
-    def filled(self, account: int, instrument: int, lots: int, after: Account) -> None:
-        """The match stands: the account's row is ``after`` now."""
-        held = self._held[account]
-        self.lanes.fill(held.number, instrument, lots)
-        held.positions = after.positions
-
-    def _number(self, account: int, row: Account) -> int:
-        """Where the lanes hold an account, with its open orders; it is loaded if its positions are
-        others there.
+    def _covers(self, account: int, now: Account) -> bool:
+        """Whether an order of a row's that fills, one of its open ones or that asked for last,
+        leaves it its initial margin, as it was held to the worst of them all with something to
+        spare; and no price is stale.
         """
+        held, prices = self._held.get(account), self.lanes.round
+        if held is None or held.row is not now or held.moment is not prices.moment:
+            return False
+        held.spare = min(held.spare, held.left)
+        return prices.is_fresh
+
+    def filled(
+        self, account: int, instrument: int, lots: int, now: Account, after: Account
+    ) -> None:
+        """The match stands: the account's row was ``now`` and is ``after``. What it had to spare is
+        not less for it: what the fill costs was counted, and where it leads to, too.
+        """
+        held = self._held[account]
+        held.filled.append((instrument, lots))
+        held.positions = after.positions
+        if held.row is now:
+            held.row = after
+
+    def _loaded(self, account: int, row: Account) -> Held:
+        """Where the lanes hold an account; it is loaded if its positions are others there."""
         held = self._held.get(account)
         if held is None:
             held = self._held[account] = Held(self.lanes.add())
         if held.positions != row.positions:
             self.lanes.load(held.number, row.positions, self.open_orders.reaches(account))
             held.positions = row.positions
-        return held.number
+            held.stale.clear()
+        else:
+            for instrument, lots in held.filled:
+                self.lanes.fill(held.number, instrument, lots)
+        held.filled.clear()
+        return held
 
     def _beginning(self, account: int, row: Account) -> int:
         """The same for an account as its batch began."""
@@ -109,8 +144,16 @@ class Judge:
         """An account's open orders in an instrument are others now."""
         held = self._held.get(account)
         if held is not None and held.positions is not None:
+            held.stale.add(instrument)
+
+    def _with_orders(self, account: int, row: Account) -> Held:
+        """Where the lanes hold an account, its open orders as they are now."""
+        held = self._loaded(account, row)
+        for instrument in held.stale:
             reach = self.open_orders.reach(account, instrument)
             self.lanes.reach(held.number, instrument, reach)
+        held.stale.clear()
+        return held
 
     def quote(self, instrument: int) -> Quote:
         """What an instrument trades at now.
@@ -119,33 +162,66 @@ class Judge:
         """
         prices = self.lanes.round
         prices.refresh()
-        quote = prices.quote(instrument)
+        quote = prices.quotes.get(instrument) or prices.quote(instrument)
         if isinstance(quote, Error):
             raise Rejected(quote)
         return quote
 
-    def require_margin(self, row: Account, order: Order, size: int, quote: Quote) -> None:
+    def has_spare(self, row: Account, order: Order, lots: int, stays: bool) -> bool:
+        """Whether the account of a loaded row surely holds ``lots`` of one more order from what was
+        left to spare when its margin was last asked; ``stays``: the order may rest.
+
+        Never wrong, and mostly right: what an order takes is bounded (``lanes_layout.py``), and
+        orders that have left since only make room.
+        """
+        held, prices = self._held.get(order.account), self.lanes.round
+        if held is None or held.row is not row or held.moment is not prices.moment:
+            return False
+        instrument = order.instrument
+        if instrument not in held.counted:
+            return False
+        slope = prices.slopes.get(instrument) or prices.slope(instrument)
+        left = held.spare - slope.at_most(lots, order.lots > 0, order.price)
+        if not left > 0.0:  # nor if it is no number
+            return False
+        held.left = left
+        if stays:
+            held.spare = left
+        return True
+
+    def require_margin(
+        self, row: Account, order: Order, size: int, quote: Quote, alone: bool = True
+    ) -> None:
         """The account of a loaded ``row`` can hold all its open orders and ``size`` lots of this
         one at their worst, or they reduce and leave it no worse. Orders that cannot trade now count
-        nothing; ``quote``: what this one's instrument trades at now.
+        nothing; ``quote``: what this one's instrument trades at now; ``alone``: what is open stays
+        so, and what is left to spare may be kept.
 
         Errors: InsufficientMargin.
         """
         world, account, terms, settings = self.world, order.account, quote.terms, quote.settings
-        is_buy = order.lots > 0
+        is_buy, instrument = order.lots > 0, order.instrument
         price = min(order.price, quote.highest) if is_buy else max(order.price, quote.lowest)
         lots = size if is_buy else -size
         costs = self.costs(account)
         costs += open_margin.cost(settings, terms, quote.mark, quote.forward, lots, price)
         money = float(_exact_money(world, row) - costs)
-        number = self._number(account, row)
+        held = self._with_orders(account, row)
         column = _COLUMNS[is_buy, bool(order.flags & REDUCE_ONLY)]
-        answer = self.lanes.holds(number, order.instrument, column, size, money)
-        if answer == TOO_CLOSE:
-            answer = PASSES if self._holds(row, order, size, costs) else FAILS
-        if answer == FAILS:
-            fee = max(fees.of_fill(settings, terms, size, price, quote.forward))
-            require(self._reduces(row, order, lots, price, fee), errors.InsufficientMargin)
+        spare = self.lanes.spare(held.number, instrument, column, size, money)
+        held.moment = None
+        if spare > 0.0:
+            if alone:
+                held.row, held.moment = row, self.lanes.round.moment
+                held.spare = held.left = spare
+                held.counted = self.open_orders.instruments(account).union(
+                    (instrument,), [i for i, _ in row.positions]
+                )
+            return
+        if spare == 0.0 and self._holds(row, order, size, costs):
+            return
+        fee = max(fees.of_fill(settings, terms, size, price, quote.forward))
+        require(self._reduces(row, order, lots, price, fee), errors.InsufficientMargin)
 
     def _holds(self, row: Account, order: Order, size: int, costs: int) -> bool:
         """The exact model's answer."""

@@ -70,21 +70,18 @@ class Ladder:
         self.capacity = Capacity(price_base=base, owners=2, accounts=2)
         self.base, self.top = base, base + self.capacity.levels - 1  # the prices it has
         self.book = make(self.capacity)
+        self.best = self.book.best_price  # of a side
         self._drift = 0
         self._entered: dict[int, int] = {}  # lots of each order, as the book counts them
 
     @property
     def is_full(self) -> bool:
         """Whether no further order can rest."""
-        return self.book.open_orders >= self.capacity.orders
+        return len(self._entered) >= self.capacity.orders
 
     def holds(self, price: int) -> bool:
         """Whether an order can rest at a price."""
         return self.base <= price <= self.top
-
-    def best(self, is_buy: bool) -> int | None:
-        """The best price of a side."""
-        return self.book.best_price(is_buy)
 
     def walk(self, is_buy: bool) -> Iterator[tuple[int, int, int]]:
         """(number, price, lots left) of one side in priority order; the book stays as it is."""
@@ -98,14 +95,16 @@ class Ladder:
 
     # Changes
 
+    def rest(self, number: int, lots: int, price: int) -> None:
+        """Rest an order that meets nobody."""
+        party = 0 if lots > 0 else 1
+        code = self.book.one(Command(PLACE, number, party, party, lots, price))
+        assert code == 0, _refused(code)
+        self._entered[number] = abs(lots)
+
     def place(self, number: int, lots: int, price: int, fills: list[tuple[int, int]]) -> None:
         """Fill exactly ``fills`` (number of the maker, lots) and rest the remainder."""
-        party = 0 if lots > 0 else 1
-        command = Command(PLACE, number, party, party, lots, price)
-        if fills:
-            self._trade(command, fills)
-        else:
-            self._do(command)
+        self._trade(Command(PLACE, number, *_party(lots), lots, price), fills)
         self._entered[number] = abs(lots)
 
     def take(self, number: int, lots: int, price: int, fills: list[tuple[int, int]]) -> None:
@@ -141,7 +140,11 @@ class Ladder:
 
     def _do(self, command: Command) -> None:
         code = self.book.one(command)
-        assert code == 0, f"the book refused what it was asked after every check: {code}"
+        assert code == 0, _refused(code)
+
+
+def _refused(code: int) -> str:
+    return f"the book refused what it was asked after every check: {code}"
 
 
 def _party(lots: int) -> tuple[int, int]:
@@ -162,8 +165,8 @@ class Ladders:
         many seconds, for which the first order would wait.
         """
         ladder = Ladder(self._make, 1)
-        ladder.place(1, 5, 100, [])
-        ladder.place(2, -5, 200, [])
+        ladder.rest(1, 5, 100)
+        ladder.rest(2, -5, 200)
         ladder.shrink(1, 5, 4, 100)
         ladder.take(3, 5, 200, [(2, 5)])
         ladder.cancel(1, True)

@@ -18,7 +18,7 @@ import numpy as np
 
 from novate.engine import lanes_entry as entry
 from novate.engine import lanes_layout as layout
-from novate.engine.lanes_layout import Reals, Words
+from novate.engine.lanes_layout import FAILS, PASSES, TOO_CLOSE, Reals, Words
 from novate.engine.lanes_rows import Round
 from novate.model.open_margin import Reach
 from novate.model.state import World
@@ -202,8 +202,15 @@ class Lanes:
         """Whether an account can hold its open orders at their worst, and ``lots`` more in one
         column of them; ``money`` is less what they cost.
         """
+        found = self.spare(account, instrument, column, lots, money)
+        return TOO_CLOSE if found == 0.0 else PASSES if found > 0.0 else FAILS
+
+    def spare(self, account: int, instrument: int, column: int, lots: int, money: float) -> float:
+        """The same: what it surely has to spare (wei), or surely lacks (below zero); 0 is too
+        close.
+        """
         self._find(account, instrument)
-        answer: int = entry.holds_one(
+        answer: float = entry.spare(
             *self.round.tables(),
             self.positions,
             self.orders,

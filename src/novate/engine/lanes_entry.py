@@ -33,6 +33,7 @@ from novate.engine.lanes_layout import (
     PASSES,
     STANDING_COLUMNS,
     SUMS,
+    TOO_CLOSE,
     Reals,
     Words,
 )
@@ -104,7 +105,7 @@ def _holds(
             soon = _span(accounts, questions[number + AHEAD, ASKED_ACCOUNT])
             _look(positions, orders, soon)
         span = _span(accounts, questions[number, ASKED_ACCOUNT])
-        answers[number] = worst.worst(
+        beyond, error = worst.worst(
             tables,
             positions,
             orders,
@@ -115,6 +116,7 @@ def _holds(
             money[number],
             sums,
         )
+        answers[number] = kernel.sign(beyond, error)
 
 
 @inlined
@@ -212,7 +214,7 @@ def _single_entries(sources: int) -> tuple[Callable[..., Any], ...]:
             tables, positions, accounts, start, start_money, question, money, debt_allowed, work
         )
 
-    def holds_one(
+    def spare(
         instruments: Reals,
         words: Words,
         underlyings: Reals,
@@ -226,14 +228,21 @@ def _single_entries(sources: int) -> tuple[Callable[..., Any], ...]:
         column: int,
         lots: int,
         money: float,
-    ) -> int:
-        """``holds`` for one account."""
+    ) -> float:
+        """``holds`` for one account: what it surely has to spare, or surely lacks (below zero); 0
+        is too close.
+        """
         tables = instruments, words, underlyings, venue
         span = _span(accounts, account)
-        answer = worst.worst(tables, positions, orders, span, place, column, lots, money, work)
-        return sources * 0 + answer
+        beyond, error = worst.worst(
+            tables, positions, orders, span, place, column, lots, money, work
+        )
+        answer = kernel.sign(beyond, error)
+        if answer == TOO_CLOSE:
+            return sources * 0.0
+        return beyond - error if answer == PASSES else beyond + error
 
-    return _compiled(passes_from, holds_one)
+    return _compiled(passes_from, spare)
 
 
 def _compiled(*entries: Callable[..., Any]) -> tuple[Callable[..., Any], ...]:
@@ -242,4 +251,4 @@ def _compiled(*entries: Callable[..., Any]) -> tuple[Callable[..., Any], ...]:
 
 _SOURCES = fingerprint(Path(__file__).parent, "lanes*.py")
 revalue, passes, holds = _entries(_SOURCES)
-passes_from, holds_one = _single_entries(_SOURCES)
+passes_from, spare = _single_entries(_SOURCES)

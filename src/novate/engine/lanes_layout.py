@@ -35,6 +35,24 @@ For a million USD that is about 1e-5 USD, so almost nothing is too close. A wors
 orders (``model/open_margin.py``) takes the same steps with both ends in place of one delta; its
 gross is that of both ends.
 
+**What is left to spare.** Once an account was found to hold the worst of its open orders with S to
+spare, the next orders are taken from S without asking again, until prices, parameters or its row
+change by anything but its own fills (``Judge.has_spare``):
+
+1. Of n lots more one end of an underlying moves by d = n·notional at most, orders that only reduce
+   included. Scan rises by psr·d, and the saving falls by credit·psr·d at most (its last term is the
+   larger of two sums, each of slope credit·psr); liquidity rises by L·d, doubt and the penalty by
+   their rates, as they were counted when S was found, charges by theirs; all but the penalty count
+   times the initial ratio. Equity falls by what the order costs. ``Slope`` adds these up, for the
+   highest doubt and penalty of any instrument of the underlying, with a billionth on top for its
+   own floats and 8,192 wei for the model's rounded shares.
+2. An order that leaves only lowers what is required (the figures rise with every end), and what
+   orders cost in all is below the sum of what each costs.
+3. A fill of an order that was counted moves lots from its end into the position: no end moves
+   outwards, and equity falls by no more than was counted as its cost. So S stays, and the row after
+   it holds initial margin at the worst prices: the gate passes it unless a price is stale, there is
+   grace, or the venue's debt stands at its cap.
+
 Compiled kernels freeze these constants.
 """
 

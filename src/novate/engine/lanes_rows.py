@@ -7,7 +7,7 @@ model's own, rounded once; a ramp's state (rates, credits, haircuts) is computed
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -24,7 +24,7 @@ from novate.model.option_id import DATED
 from novate.model.settlement import mark_of
 from novate.model.state import World
 from novate.model.venue import Settings
-from novate.units import DAY_S, PPM
+from novate.units import DAY_S, PPM, WAD
 
 # Tables that a row of an instrument or an underlying is made from, or a fee, by how their names
 # begin
@@ -38,6 +38,9 @@ SOURCES = (
     "surfaces.",
     "exchange.settings",
 )
+
+# what a slope's own roundings are below: of a share, and of the model's shares in wei
+ROUNDING, ROUNDED_WEI = 1e-9, 8192.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,19 +57,42 @@ class Quote:
     forward: int = 0
 
 
+class Slope(NamedTuple):
+    """By how much at most a lot more of an instrument's open orders raises what must be held, apart
+    from what it costs (wei); and what the latter is made from: a lot's value per price and at the
+    mark (wei), the higher fee's rate, the lowest price that counts.
+    """
+
+    required: float
+    lot: float
+    mark: float
+    rate: float
+    lowest: int
+
+    def at_most(self, lots: int, is_buy: bool, price: int) -> float:
+        """What ``lots`` of an order at ``price`` (wad) take of what an account has to spare."""
+        value = self.lot * (price if is_buy or price > self.lowest else self.lowest)
+        worse = value - self.mark if is_buy else self.mark - value
+        cost = value * (self.rate + ROUNDING) + (worse if worse > 0.0 else 0.0)
+        return lots * (self.required + cost) * (1 + ROUNDING) + lots + ROUNDED_WEI
+
+
 class Round:
     """The prices and parameters in force, kept up with the world."""
 
     def __init__(self, world: World) -> None:
         self.world = world
         self.stamp = object()  # another whenever any price or parameter has changed
+        self.moment = object()  # another whenever anything was written, or the second has changed
         self.places: dict[int, int] = {}
         self.instruments: Reals = np.zeros((64, layout.INSTRUMENT_COLUMNS))
         self.words: Words = np.zeros(64, np.int64)
         self.underlyings: Reals = np.zeros((limits.UNDERLYINGS_MAX, layout.UNDERLYING_COLUMNS))
         self.venue: Reals = np.zeros(layout.VENUE_COLUMNS)
-        self._quotes: dict[int, Quote | Error] = {}
+        self.quotes: dict[int, Quote | Error] = {}
         self._dated: dict[int, DatedRow] = {}
+        self.slopes: dict[int, Slope] = {}
+        self.is_fresh = False  # no price is stale, and there is no grace
         self._tables = [t for name, t in world.store.tables.items() if name.startswith(SOURCES)]
         self._seen: tuple[int, ...] = ()
         self._latest = self._latest_second = -1
@@ -82,6 +108,7 @@ class Round:
                 self.instruments = np.concatenate((self.instruments, 0 * self.instruments))
                 self.words = np.concatenate((self.words, 0 * self.words))
             self._write(instrument)
+            self.is_fresh = self.is_fresh and not self.words[found] & layout.STALE_BIT
         return found
 
     def tables(self) -> Tables:
@@ -94,12 +121,14 @@ class Round:
         if world.store.version == self._latest and world.now == self._latest_second:
             return False
         self._latest, self._latest_second = world.store.version, world.now
+        self.moment = object()
         versions = (world.now, *[table.version for table in self._tables])
         if versions == self._seen:
             return False
         self._seen, self.stamp = versions, object()
-        self._quotes.clear()
+        self.quotes.clear()
         self._dated.clear()
+        self.slopes.clear()
         shared = world.risk.globals
         cap = shared.credit_cap_now(world.now)
         late = world.in_restart_grace() or world.oracle_is_silent()
@@ -111,13 +140,14 @@ class Round:
             self.underlyings[underlying, : layout.WEIGHT + 1] = _underlying(ramped, world.now)
         for instrument in self.places:
             self._write(instrument)
+        self.is_fresh = not late and not np.any(self.words & layout.STALE_BIT)
         return True
 
     def quote(self, instrument: int) -> Quote | Error:
         """What an instrument trades at, or why it cannot be traded; at the last ``refresh``."""
-        found = self._quotes.get(instrument)
+        found = self.quotes.get(instrument)
         if found is None:
-            found = self._quotes[instrument] = self._quote(instrument)
+            found = self.quotes[instrument] = self._quote(instrument)
         return found
 
     def _quote(self, instrument: int) -> Quote | Error:
@@ -130,6 +160,37 @@ class Round:
         mark = mark_of(self.world, instrument)
         settings = self.world.exchange.settings
         return Quote(mark, listed.lowest, listed.highest, listed.terms, settings, forward)
+
+    def slope(self, instrument: int) -> Slope:
+        """How steeply margin rises with an instrument's open orders, at the last ``refresh``; no
+        number for what the lanes cannot judge. The bound and its proof: ``lanes_layout.py``.
+        """
+        found = self.slopes.get(instrument)
+        if found is None:
+            found = self.slopes[instrument] = self._slope(instrument)
+        return found
+
+    def _slope(self, instrument: int) -> Slope:
+        quote, place = self.quote(instrument), self.place(instrument)
+        assert isinstance(quote, Quote), "an order enters what has a price"
+        row, underlying = self.instruments[place], self.words[place] & layout.UNDERLYING_MASK
+        beside = self.words[: len(self.places)] & layout.UNDERLYING_MASK == underlying
+        rows = self.instruments[: len(self.places)][beside]
+        doubt, fall, rise = np.nanmax(
+            rows[:, [layout.CONFIDENCE, layout.FALL, layout.RISE]], axis=0, initial=0.0
+        )
+        rates = self.underlyings[underlying]
+        scan = rates[layout.PSR_I] * (1 + rates[layout.CREDIT_I])
+        margin_share = scan + rates[layout.WEIGHT] - 1 + doubt + row[layout.CHARGE]
+        share = self.venue[layout.RATIO] * margin_share + max(doubt, fall, rise)
+        settings, lot = quote.settings, quote.terms.lot_size / WAD  # division: a float's
+        return Slope(
+            float(row[layout.NOTIONAL] * share),
+            lot,
+            lot * quote.mark,
+            max(settings.taker_ppm, settings.maker_ppm) / PPM,  # division: a float's
+            quote.lowest,
+        )
 
     def dated(self, instrument: int) -> DatedRow:
         """The exact row of an option or a dated future, at the last ``refresh``."""

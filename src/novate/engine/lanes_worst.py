@@ -17,7 +17,6 @@ from novate.engine.lanes_kernel import (
     begin,
     inlined,
     liquidity,
-    sign,
     tolerance,
     widen,
 )
@@ -126,9 +125,10 @@ def worst(
     more: int,
     money: float,
     sums: Reals,
-) -> int:
-    """Whether an account can hold the worst of its open orders and ``more`` lots of them in one
-    column of ``place``, which it has a position or order in; ``money`` is less what they cost.
+) -> tuple[float, float]:
+    """What an account has beyond the worst of its open orders and ``more`` lots of them in one
+    column of ``place``, which it has a position or order in, and how far that may err; ``money`` is
+    less what they cost.
     """
     underlyings, venue = tables[2], tables[3]
     seen, value, worth, charges = _gather_ends(
@@ -155,4 +155,4 @@ def worst(
         weighed += sums[at + U(GROSS)] * underlyings[underlying, U(WEIGHT)]
     saving = min(max(base - max(abs(highs), abs(lows)), 0.0), venue[U(CAP_I)])
     initial = (scan - saving + added) * venue[U(RATIO)] + haircut
-    return sign(money + value - initial - penalty, tolerance(weighed, worth, money))
+    return money + value - initial - penalty, tolerance(weighed, worth, money)

@@ -21,6 +21,7 @@ from novate.engine.ladder import Ladder, Ladders
 from novate.engine.open_orders import OpenOrder, OpenOrders
 from novate.engine.protection import Key, Protection, Protections, size_of
 from novate.errors import Error, Rejected, require
+from novate.model.order import POST_ONLY
 from novate.model.state import World
 from novate.wire import records
 from novate.wire.records import (
@@ -99,14 +100,16 @@ class Matcher:
         """Whom an order meets; None: nobody. Errors: ``PostOnly``; for fill-or-kill ``FillOrKill``
         or what stopped it.
         """
-        if taker.terms.post_only:
+        terms = taker.terms
+        if terms.flags & POST_ONLY:
             self._post(taker, ladder)
-        best = ladder.best(not taker.is_buy)
-        if best is None or not _crosses(taker, best):
+        is_buy, limit = terms.lots > 0, taker.price_ticks
+        best = ladder.best(not is_buy)
+        if best is None or (best > limit if is_buy else best < limit):
             require(not kills, errors.FillOrKill)
             return None
         plan = Plan(taker, taker.lots_left)
-        for number, price, _ in ladder.walk(not taker.is_buy):
+        for number, price, _ in ladder.walk(not is_buy):
             if plan.lots_left == 0 or plan.stop is not None or not _crosses(taker, price):
                 break
             if number not in plan.away:
@@ -159,21 +162,21 @@ class Matcher:
         to reduce fails as a whole.
         """
         for order in (maker, taker):
-            held = self._held(order)
+            held = self.held(order)
             if order.terms.reduce_only and held * order.terms.lots < 0:
                 lots = min(lots, abs(held))
         return lots
 
-    def _held(self, order: OpenOrder) -> int:
+    def held(self, order: OpenOrder) -> int:
         """Lots of an order's account in its instrument, with all that the open batch holds."""
-        row = self.batching.open.pending.row(self.world, order.terms.account)
+        row = self.batching.rows.row(order.terms.account)
         return dict(row.positions).get(order.terms.instrument, 0)
 
     def _cut(self, plan: Plan, maker: OpenOrder) -> None:
         """Whose order was cut has nothing left to reduce: its rest goes."""
-        if maker.terms.reduce_only and self._held(maker) == 0 and maker.number not in plan.away:
+        if maker.terms.reduce_only and self.held(maker) == 0 and maker.number not in plan.away:
             self._evict(plan, maker, errors.ReduceOnly)
-        if plan.taker.terms.reduce_only and self._held(plan.taker) == 0 and plan.stop is None:
+        if plan.taker.terms.reduce_only and self.held(plan.taker) == 0 and plan.stop is None:
             plan.stop = errors.ReduceOnly
 
     def _evict(self, plan: Plan, maker: OpenOrder, error: Error) -> None:
@@ -216,14 +219,12 @@ class Matcher:
         if not rests:
             return [OrderDone(order.placed.digest, "unfilled", 0, left)]
         signed = left if order.terms.lots > 0 else -left
-        ladder.place(order.number, signed, order.price_ticks, [])
-        return self._rest(order)
-
-    def _rest(self, order: OpenOrder) -> list[AnyRecord]:
-        """It rests; at another price than signed only if it slid."""
+        ladder.rest(order.number, signed, order.price_ticks)
         self.add(order)
-        if not order.placed.slides:
-            return []
+        return self._slid(order) if order.placed.slides else []
+
+    def _slid(self, order: OpenOrder) -> list[AnyRecord]:
+        """It rests, and may have slid: then at another price than signed."""
         price = order.price_ticks * self.world.ledger.terms_of(order.terms.instrument).tick
         slid = price != order.terms.price
         return [OrderSlid(order.placed.digest, records.big(price))] if slid else []
@@ -242,7 +243,8 @@ class Matcher:
         if not rests:
             events.append(self._end(plan))
             return events
-        return events + self._rest(taker)
+        self.add(taker)
+        return events + self._slid(taker) if taker.placed.slides else events
 
     def _move(self, plan: Plan, ladder: Ladder, signed: int, rests: bool) -> None:
         """The book's part: first who goes, then the order itself."""

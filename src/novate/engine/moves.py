@@ -15,7 +15,6 @@ from novate.engine import admission
 from novate.engine.entry import Entering, Entry, code_of, is_met, nonce_of, rises
 from novate.engine.open_orders import OpenOrder
 from novate.errors import Rejected
-from novate.limits import EXPIRY_ROOM_S
 from novate.model.option_id import DATED
 from novate.wire.records import AnyRecord, OrderDone
 
@@ -31,7 +30,7 @@ class Moves:
     def expire(self) -> list[AnyRecord]:
         """Take out what expires before it could settle, earliest first."""
         events: list[AnyRecord] = []
-        expiries, last = self.entry.expiries, self.world.now + EXPIRY_ROOM_S
+        expiries, last = self.entry.expiries, self.matcher.batching.clock.settles_by
         while expiries and expiries[0][0] <= last:
             expiry, number = heappop(expiries)
             order = self.matcher.orders.by_number.get(number)
@@ -66,7 +65,7 @@ class Moves:
         for order in self._resting(instrument):
             if ladder.holds(order.price_ticks):
                 lots = order.lots_left if order.is_buy else -order.lots_left
-                ladder.place(order.number, lots, order.price_ticks, [])
+                ladder.rest(order.number, lots, order.price_ticks)
             else:
                 events.append(self.matcher.forget(order, "evicted", errors.PriceOutOfLadder))
         return events
@@ -97,7 +96,8 @@ class Moves:
         self.matcher.forget(order, "triggered")
         fired = replace(order, number=self.entry.next_number, waits_for=0)
         try:
-            admission.require_settles(self.world, order.terms, order.signer)
+            until = self.matcher.batching.clock.settles_by
+            admission.require_settles(self.world, order.terms, order.signer, until)
             quote = self.matcher.judge.quote(order.terms.instrument)
             entering = Entering(fired, nonce_of(order.placed))
             self.entry.match(entering, quote, kills=False)

@@ -27,7 +27,8 @@ from novate.wire.records import OrderPlaced
 @dataclass(slots=True, eq=False)
 class OpenOrder:
     """An order that may still trade; ``price_ticks`` is what it rests at, which may be better for
-    it than signed; ``waits_for`` the mark (wad) it waits for, or 0; ``quote_set`` None for none.
+    it than signed; ``waits_for`` the mark (wad) it waits for, or 0; ``quote_set`` None for none;
+    ``cut`` the lots that it has lost because it only reduces (``reducing.py``).
     """
 
     number: int
@@ -38,6 +39,7 @@ class OpenOrder:
     lots_left: int
     waits_for: int = 0
     quote_set: str | None = None
+    cut: int = 0
 
     @property
     def digest(self) -> bytes:
@@ -52,7 +54,7 @@ class OpenOrder:
     @property
     def filled(self) -> int:
         """Lots traded, over all its revisions."""
-        return abs(self.terms.lots) - self.lots_left
+        return abs(self.terms.lots) - self.cut - self.lots_left
 
     @property
     def owner(self) -> int:
@@ -76,7 +78,8 @@ class OpenOrder:
 class Exposure:
     """One account's orders in an instrument: sums, and lots by price of each side.
 
-    ``beyond`` and ``cost`` are at ``quote``, kept up with every order; none counts without one.
+    ``beyond`` and ``cost`` are at ``quote``; the former is kept up with every order, the latter
+    made when it is asked for (None: to be made). None counts without a quote.
     """
 
     terms: Terms
@@ -87,7 +90,7 @@ class Exposure:
     quote: Quote | None = None
     mark_lot: int = 0
     beyond: int = 0
-    cost: int = 0
+    cost: int | None = 0
 
     @property
     def is_open(self) -> bool:
@@ -97,12 +100,13 @@ class Exposure:
 
 @dataclass(slots=True)
 class Holder:
-    """One account's orders; what they cost at the prices of ``stamp``."""
+    """One account's orders; what they cost at the prices of ``stamp``, but for ``uncounted``."""
 
     orders: dict[int, OpenOrder] = field(default_factory=dict)
     exposures: dict[int, Exposure] = field(default_factory=dict)
     stamp: object = None
     cost: int = 0
+    uncounted: list[Exposure] = field(default_factory=list)
 
 
 class Prices(Protocol):
@@ -131,6 +135,8 @@ class OpenOrders:
         self.by_quote: dict[tuple[int, int, bool, str], OpenOrder] = {}
         self.by_name: dict[tuple[int, str], OpenOrder] = {}  # account, its own id of the order
         self.waiting: dict[int, dict[int, OpenOrder]] = {}  # by instrument
+        # those that rest and only reduce, by account and instrument
+        self.reducing: dict[tuple[int, int], dict[int, OpenOrder]] = {}
         self._holders: dict[int, Holder] = {}
 
     def restore(self, orders: Iterable[OpenOrder]) -> None:
@@ -156,6 +162,9 @@ class OpenOrders:
             self.waiting.setdefault(terms.instrument, {})[order.number] = order
         else:
             self._count(holder, order, order.lots_left)
+            if terms.reduce_only:
+                key = terms.account, terms.instrument
+                self.reducing.setdefault(key, {})[order.number] = order
 
     def drop(self, order: OpenOrder) -> None:
         """Forget an order that rests or waits no more."""
@@ -178,6 +187,11 @@ class OpenOrders:
 
     def _unname(self, order: OpenOrder) -> None:
         del self.by_digest[order.placed.digest]
+        if order.terms.reduce_only and not order.waits_for:
+            key = order.terms.account, order.terms.instrument
+            del self.reducing[key][order.number]
+            if not self.reducing[key]:
+                del self.reducing[key]
         if order.quote is not None and self.by_quote.get(order.quote) is order:
             del self.by_quote[order.quote]
         if order.placed.client_order_id:
@@ -211,9 +225,10 @@ class OpenOrders:
             worse = value - exposure.mark_lot if is_buy else exposure.mark_lot - value
             if worse > 0:
                 exposure.beyond += change * worse
-            holder.cost -= exposure.cost
-            exposure.cost = _cost(exposure, exposure.quote)
-            holder.cost += exposure.cost
+            if exposure.cost is not None:
+                holder.cost -= exposure.cost
+                exposure.cost = None
+                holder.uncounted.append(exposure)
 
     def of(self, account: int) -> list[OpenOrder]:
         """An account's open orders, the oldest first."""
@@ -227,6 +242,12 @@ class OpenOrders:
         holder = self._holders.get(account)
         found = {} if holder is None else holder.exposures
         return {instrument: one.reach for instrument, one in found.items() if one.is_open}
+
+    def instruments(self, account: int) -> frozenset[int]:
+        """The instruments that an account has open orders in."""
+        holder = self._holders.get(account)
+        found = {} if holder is None else holder.exposures
+        return frozenset(instrument for instrument, one in found.items() if one.is_open)
 
     def reach(self, account: int, instrument: int) -> Reach:
         """The same for one instrument."""
@@ -246,14 +267,18 @@ class OpenOrders:
             holder.exposures = {i: one for i, one in holder.exposures.items() if one.is_open}
             for instrument, exposure in holder.exposures.items():
                 _price(exposure, prices.quote(instrument))
-                holder.cost += exposure.cost
+            holder.uncounted = list(holder.exposures.values())
+        for exposure in holder.uncounted:
+            exposure.cost = _cost(exposure)
+            holder.cost += exposure.cost
+        holder.uncounted.clear()
         return holder.cost
 
 
 def _price(exposure: Exposure, quote: Quote | Error) -> None:
     """Count an exposure at what its instrument trades at."""
     if isinstance(quote, Error):
-        exposure.quote, exposure.cost = None, 0
+        exposure.quote = None
         return
     terms, mark = quote.terms, quote.terms.price_lot(quote.mark)
     if exposure.quote is None or mark != exposure.mark_lot:
@@ -264,12 +289,13 @@ def _price(exposure: Exposure, quote: Quote | Error) -> None:
                 if worse > 0:
                     exposure.beyond += worse * lots
     exposure.quote, exposure.terms = quote, terms
-    exposure.cost = _cost(exposure, quote)
 
 
-def _cost(exposure: Exposure, quote: Quote) -> int:
+def _cost(exposure: Exposure) -> int:
     """What an exposure's orders lose at most against the mark, fees included."""
-    reach = exposure.reach
+    reach, quote = exposure.reach, exposure.quote
+    if quote is None:
+        return 0
     lots = reach.buys + reach.sells + reach.reducing_buys + reach.reducing_sells
     fee = fees.at_most(quote.settings, exposure.terms, lots, exposure.notional, quote.forward)
     return fee + exposure.beyond

@@ -9,23 +9,25 @@ KNOWN = 8_192
 
 
 class _Known:
-    """The last orders, from ``KNOWN`` to twice as many: the gateway makes a record of an order, and
-    the engine and the fold of what clients see ask for the order again.
+    """The last orders, from ``KNOWN`` to twice as many, by the very record: the gateway makes a
+    record of an order, and the engine and the fold of what clients see ask for the order again.
     """
 
     def __init__(self) -> None:
-        self._young: dict[records.Order, Order] = {}
-        self._old: dict[records.Order, Order] = {}
+        # by the record's identity, which is nobody else's for as long as the record is held
+        self._young: dict[int, tuple[records.Order, Order]] = {}
+        self._old: dict[int, tuple[records.Order, Order]] = {}
 
     def find(self, record: records.Order) -> Order | None:
         """The order behind a record, if it is known."""
-        return self._young.get(record) or self._old.get(record)
+        found = self._young.get(id(record)) or self._old.get(id(record))
+        return None if found is None else found[1]
 
     def keep(self, record: records.Order, order: Order) -> None:
         """Know an order; the oldest are forgotten."""
         if len(self._young) >= KNOWN:
             self._old, self._young = self._young, {}
-        self._young[record] = order
+        self._young[id(record)] = record, order
 
 
 _known = _Known()
@@ -68,6 +70,6 @@ def record_of(order: Order) -> records.Order:
         flags=order.flags,
         executor=bytes.fromhex(order.executor[2:]),
     )
-    if order.executor.islower():  # as a record says it, so that a replay finds the same
+    if order.executor.islower():  # as a record says it, so that a replay makes the same
         _known.keep(record, order)
     return record

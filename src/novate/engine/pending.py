@@ -21,7 +21,7 @@ from novate.model import novation
 from novate.model.account import Account, changed_positions, load
 from novate.model.novation import Batch, Net, Side, Trade
 from novate.model.option_series import ROOM_MAX
-from novate.model.order import Order
+from novate.model.order import REDUCE_ONLY, Order
 from novate.model.state import World
 from novate.wire import bulk
 from novate.wire.bulk import COMPACT_BYTES
@@ -52,12 +52,6 @@ class PendingBatch:
     rows: dict[int, Account] = field(default_factory=dict)
     interest: dict[int, int] = field(default_factory=dict)
 
-    def row(self, world: World, account: int) -> Account:
-        """An account as it is now: loaded, with what the batch holds for it."""
-        if account not in self.batch.accounts:
-            return load(world, world.ledger.accounts[account])[0]
-        return self._row(self.batch.accounts.index(account))
-
     def keep(self, trade: Trade) -> None:
         """Take in a match that was admitted before."""
         novation.add_trade(self.batch, self.net, trade)
@@ -75,23 +69,21 @@ class PendingBatch:
             self.interest[position] = self.interest.get(position, 0) + risen
 
     def trade(
-        self, world: World, taker: Order, maker: Order, lots: int, price: int, paid: tuple[int, int]
+        self, rows: Rows, taker: Order, maker: Order, lots: int, price: int, paid: tuple[int, int]
     ) -> Trade:
-        """The trade of two orders as this batch has it; ``paid``: the taker's and the maker's fee.
-
-        Price and fees in wad, lots positive.
+        """The trade of two orders as this batch has it, whose ``rows`` those are; ``paid``: the
+        taker's and the maker's fee. Price and fees in wad, lots positive.
         """
-        batch = self.batch
         return Trade(
-            batch.add_account(world, taker.account),
-            batch.add_account(world, maker.account),
-            batch.add_instrument(world, taker.instrument),
+            rows.added(taker.account),
+            rows.added(maker.account),
+            self.batch.add_instrument(rows.world, taker.instrument),
             taker.lots > 0,
             lots,
             price,
             *paid,
-            taker.reduce_only,
-            maker.reduce_only,
+            bool(taker.flags & REDUCE_ONLY),
+            bool(maker.flags & REDUCE_ONLY),
         )
 
     def admit(self, judge: Judge, trade: Trade) -> Judgement:
@@ -105,7 +97,7 @@ class PendingBatch:
         both = novation.sides(listing, trade)
         change = self.interest.get(position, 0)
         for index, lots, _, _ in both:
-            held = _held(self._row(index), instrument)
+            held = _held(self.row(index), instrument)
             change += max(held + lots, 0) - max(held, 0)  # open interest counts long lots
         crowded = change > 0 and change > listing.room
         if not crowded and listing.shared < ROOM_MAX:
@@ -122,11 +114,11 @@ class PendingBatch:
         novation.add_sides(self.net, position, both)
         self.interest[position] = change
         for (index, lots, _, _), after in zip(both, (taker, maker), strict=True):
+            judge.filled(batch.accounts[index], instrument, lots, self.row(index), after)
             self.rows[index] = after
-            judge.filled(batch.accounts[index], instrument, lots, after)
         return ADMITTED
 
-    def _row(self, index: int) -> Account:
+    def row(self, index: int) -> Account:
         """An account with all that the batch holds for it."""
         found = self.rows.get(index)
         return self.batch.loaded[index][0] if found is None else found
@@ -140,7 +132,7 @@ class PendingBatch:
             return rejected.error
         account, start = self.batch.accounts[index], self.batch.loaded[index][0]
         instrument = self.batch.instruments[trade.instrument]
-        passes = judge.passes(account, start, self._row(index), instrument, lots, after)
+        passes = judge.passes(account, start, self.row(index), instrument, lots, after)
         return after if passes else errors.InsufficientMargin
 
     def _applied(self, trade: Trade, side: Side) -> Account:
@@ -149,7 +141,7 @@ class PendingBatch:
         which depends on their order. Errors: those of ``novation.applied``.
         """
         index, lots, variation, paid = side
-        batch, now = self.batch, self._row(index)
+        batch, now = self.batch, self.row(index)
         if len(now.positions) + len(batch.instruments) > POSITIONS_PER_ACCOUNT_MAX:
             net = self.net
             trial = Net(dict(net.lots), dict(net.variation), dict(net.paid))
@@ -185,6 +177,51 @@ class PendingBatch:
         if found is errors.PriceOutOfBand:
             return Judgement(maker=found)
         return Judgement(taker=found)
+
+
+class Rows:
+    """Accounts as they are now, found by their number; nothing that is not in world and batch. One
+    that nothing was written to is the same object again.
+    """
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self._loaded: dict[int, Account] = {}  # those that the batch has not
+        self._version = self._second = -1
+        self.begin(PendingBatch())
+
+    def begin(self, pending: PendingBatch) -> None:
+        """This is the open batch now."""
+        self._pending, self._accounts = pending, pending.batch.accounts
+        self._places: dict[int, int] = {}  # of its accounts
+
+    def place(self, account: int) -> int | None:
+        """The index of an account in the batch, if it has one."""
+        places, accounts = self._places, self._accounts
+        for index in range(len(places), len(accounts)):
+            places[accounts[index]] = index
+        return places.get(account)
+
+    def added(self, account: int) -> int:
+        """The index of an account in the batch, which takes it in on first sight."""
+        index = self.place(account)
+        if index is None:
+            index = self._pending.batch.add_account(self.world, account)
+        return index
+
+    def row(self, account: int) -> Account:
+        """An account, loaded, with what the open batch holds for it."""
+        index = self.place(account)
+        if index is not None:
+            return self._pending.row(index)
+        world = self.world
+        if self._version != world.store.version or self._second != world.now:
+            self._version, self._second = world.store.version, world.now
+            self._loaded.clear()
+        found = self._loaded.get(account)
+        if found is None:
+            found = self._loaded[account] = load(world, world.ledger.accounts[account])[0]
+        return found
 
 
 ADMITTED, OVER_INTEREST = Judgement(), Judgement(taker=errors.OpenInterestCap)

@@ -45,6 +45,8 @@ class Receipts:
         """The same events, each match with its receipt."""
         made = list(events)
         found = [(n, e) for n, e in enumerate(made) if type(e) is Matched and not e.receipt]
+        if not found:
+            return made
         digests = [digest_of(self._separator, matched) for _, matched in found]
         for (number, matched), receipt in zip(found, sign_many(self._key, digests), strict=True):
             made[number] = replace(matched, receipt=receipt)

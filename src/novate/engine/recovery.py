@@ -18,9 +18,9 @@ from msgspec.structs import replace
 from novate.engine import snapshot
 from novate.engine.journal import Journal, Record
 from novate.engine.sequencer import Sequencer
-from novate.errors import Rejected
+from novate.errors import JournalCorrupt, Rejected, require
 from novate.wire import records
-from novate.wire.records import EVENTS, AnyRecord, Matched
+from novate.wire.records import EVENTS, RULES, AnyRecord, Genesis, Matched
 
 _ANSWERS = frozenset(EVENTS)
 
@@ -74,7 +74,7 @@ class Follower:
             raise Diverged(f"record {sequence}: {type(record).__name__} that nothing caused")
         expected = self.pending.popleft()
         if isinstance(record, Matched) and isinstance(expected, Matched):
-            expected = replace(expected, receipt=record.receipt)
+            expected = as_told(expected, record)
         if records.encode(expected) != records.encode(record):
             name = type(expected).__name__
             raise Diverged(f"record {sequence}: the engine comes to another {name}")
@@ -87,6 +87,15 @@ class Follower:
         journal.commit()
         self.follow(journal.read(self.next_sequence))
         return missing
+
+
+def as_told(made: Matched, told: Matched) -> Matched:
+    """A match as it is made again, to be compared with the one that a journal holds: a receipt is
+    another with another key, and releases that did not say mark and index said zeros.
+    """
+    if told.mark == told.index == "0":
+        made = replace(made, mark="0", index="0")
+    return replace(made, receipt=told.receipt)
 
 
 @dataclass(slots=True)
@@ -105,6 +114,19 @@ class Recovered:
     unused: tuple[snapshot.Unused, ...]
 
 
+def adopt(engine: Engine, first: Record) -> None:
+    """Have a sequencer read a journal by the rules that its first record names.
+
+    Errors: ``JournalCorrupt``, also for rules that this release does not know.
+    """
+    if isinstance(engine, Sequencer):
+        genesis = records.decode(first.kind, first.payload)
+        assert isinstance(genesis, Genesis), "the journal's own rule"
+        known = 1 <= genesis.version <= RULES
+        require(known, JournalCorrupt, f"its rules {genesis.version} are not known here")
+        engine.adopt(genesis.version)
+
+
 def recover(journal: Journal, build: Callable[[], Sequencer]) -> Recovered:
     """The engine of a journal: the newest snapshot that holds, and the records after it.
 
@@ -112,14 +134,22 @@ def recover(journal: Journal, build: Callable[[], Sequencer]) -> Recovered:
     in ``unused``; without any, everything is replayed. Raises ``Diverged``.
     """
     unused: list[snapshot.Unused] = []
-    sequencer, start = build(), None
+    rules = next(iter(journal.read()), None)
+
+    def begin() -> Sequencer:
+        made = build()
+        if rules is not None:
+            adopt(made, rules)
+        return made
+
+    sequencer, start = begin(), None
     for path in snapshot.files(journal.path):
         try:
             start = snapshot.load(path, journal.read(), sequencer)
             break
         except Rejected as rejected:
             unused.append(snapshot.Unused(path, str(rejected)))
-            sequencer = build()
+            sequencer = begin()
     follower = Follower(sequencer, 1 if start is None else start + 1)
     replayed = follower.follow(journal.read(follower.next_sequence))
     completed = follower.complete(journal) if journal.head.sequence >= 0 else 0

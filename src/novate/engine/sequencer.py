@@ -5,16 +5,16 @@ A deterministic fold of the journal: commands (orders, edits, quotes, cancels, o
 transactions, batch ticks) in, events (rejections, matches, ends of orders, closed batches) out. The
 matches' receipts are no part of the fold (``receipts.py``). Orders enter in ``entry.py``. The world
 here runs ahead of the chain by the rounds and batches that are not there yet, and is rebased on
-whatever the chain did (``engine/ahead.py``). Time is the chain's, carried by the commands.
+whatever the chain did (``engine/ahead.py``). Time is carried by the commands (``clock.py``).
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 from novate import errors
-from novate.engine import block_trade
+from novate.engine import block_trade, quoting
 from novate.engine.ahead import (
     Ahead,
     AheadState,
@@ -25,6 +25,7 @@ from novate.engine.ahead import (
 )
 from novate.engine.batching import Batching, Settings
 from novate.engine.book import SparseBook
+from novate.engine.cancels import cancelled
 from novate.engine.entry import Entry, Nonce, nonce_of
 from novate.engine.judge import Judge
 from novate.engine.ladder import Ladders, MakeBook
@@ -35,6 +36,7 @@ from novate.engine.pending import OpenBatch
 from novate.engine.placed import HOUR_S
 from novate.engine.protection import Key, Protection
 from novate.engine.receipts import Receipts
+from novate.engine.safeguards import Leaver, Safeguards, Switch
 from novate.errors import Rejected
 from novate.model.state import World
 from novate.wire import records
@@ -46,6 +48,7 @@ from novate.wire.records import (
     CancelRequested,
     ChainReorganised,
     ChainTransaction,
+    Genesis,
     OracleRound,
     OrderPlaced,
     OrderTriggered,
@@ -53,9 +56,18 @@ from novate.wire.records import (
     ProtectionSet,
     QuotesPlaced,
 )
+from novate.wire.safeguard_records import DisconnectSet, SwitchSet
 
 __all__ = ["Sequencer", "Settings"]
 
+_STAMPED = (
+    OrderPlaced,
+    QuotesPlaced,
+    BlockAccepted,
+    CancelRequested,
+    ProtectionSet,
+    ProtectionReset,
+)
 _LOG = logging.getLogger("novate.engine")
 
 
@@ -78,10 +90,15 @@ class Sequencer:
         self.matcher = Matcher(world, self.batching, self.book)
         self.entry = Entry(world, settings.executor, self.matcher)
         self.moves = Moves(self.entry)
+        self.safeguards = Safeguards()
         settle = self.batching.settle
         self.ahead = Ahead(world, settings.executor, apply_round, apply_transaction, settle)
         self.receipts = Receipts(settings.key, settings.separator)
         self._apply_round, self._read_sent = apply_round, read_sent
+
+    def adopt(self, rules: int) -> None:
+        """Read a journal by the rules that its first record names, as it was written."""
+        self.batching.clock.by_commands = self.entry.reducing.bounded = rules > 1
 
     @property
     def judge(self) -> Judge:
@@ -96,6 +113,10 @@ class Sequencer:
     def protection(self, account: int, underlying: int) -> Protection:
         """An account's market-maker protection in an underlying."""
         return self.matcher.protections[account, underlying]
+
+    def has_orders(self, account: int) -> bool:
+        """Whether an account has open orders."""
+        return bool(self.matcher.orders.of(account))
 
     @property
     def next_sequence(self) -> int:
@@ -125,8 +146,10 @@ class Sequencer:
         """Apply one command of the journal; the events it causes, in order, matches without
         receipts.
         """
-        if type(command) is OrderPlaced and self.ahead.state.lifted is None:
-            return self._enter(command)  # the usual one
+        if type(command) is OrderPlaced and self.ahead.state.lifted is None:  # the usual one
+            if command.received_ms // 1_000 <= self.world.now:  # division: whole seconds
+                return self._enter(command)
+            return self._pass(command.received_ms) + self._enter(command)
         hour = self.world.now // HOUR_S  # division: whole hours
         events = self._carry_out(command)
         if self.world.now // HOUR_S != hour:  # division: whole hours
@@ -147,34 +170,53 @@ class Sequencer:
                 return rested + self._command(command)
 
     def _follow(self, moved: bool, events: list[AnyRecord]) -> list[AnyRecord]:
-        """Close the open batch if the world has moved beneath it."""
-        return [*events, *self._close(judged=False)] if moved else events
+        """Close the open batch if the world has moved beneath it; then positions may be others."""
+        if not moved:
+            return events
+        return [*events, *self._close(judged=False), *self.entry.reducing.fit_all()]
 
     def _command(self, command: AnyRecord) -> list[AnyRecord]:
+        if isinstance(command, _STAMPED):
+            return self._pass(command.received_ms) + self._carry_out_now(command)
+        return self._carry_out_now(command)
+
+    def _carry_out_now(self, command: AnyRecord) -> list[AnyRecord]:
         match command:
             case OrderPlaced():
                 return self._enter(command)
             case QuotesPlaced():
-                return self._quotes(command)
+                return quoting.entered(self.entry, command, self._enter)
             case BlockAccepted():
                 crowded = not block_trade.has_room(self.batching, len(command.taker))
                 closed = self._close() if crowded else []
-                return closed + block_trade.enter(self.matcher, self.entry.nonces, command)
+                traded = block_trade.enter(self.matcher, self.entry.nonces, command)
+                return closed + traded + self.entry.reducing.after_block(command)
             case CancelRequested():
-                return self._cancel(command)
+                if not self.safeguards.fires(command):
+                    return []
+                return cancelled(self.matcher, self.entry.nonces, command)
             case OracleRound():
                 closed = self._close()
                 self._take_round(command)
-                return closed + self.ahead.retry() + self._watch()
+                retried = self.ahead.retry()
+                shrunk = self.entry.reducing.fit_all() if retried else []
+                return closed + retried + shrunk + self._watch()
             case BatchDue():
                 closed = self._close()
-                self.world.now = max(self.world.now, command.due_ms // 1000)  # division: seconds
+                chain_now = self.ahead.state.now
+                self.world.now = self.batching.clock.at_tick(command.due_ms, chain_now)
                 return closed + self._watch()
             case ProtectionSet():
                 self._protect(command)
             case ProtectionReset():
                 account = int.from_bytes(command.account, "big")
                 self.matcher.protections.reset((account, command.underlying))
+            case DisconnectSet():
+                self.safeguards.set_disconnect(command)
+            case SwitchSet():
+                self.safeguards.set_switch(command)
+            case Genesis():
+                self.adopt(command.version)
             case _:
                 pass
         return []
@@ -186,58 +228,6 @@ class Sequencer:
         if self.batching.is_crowded or self.entry.meets_its_revision(nonce):
             return self._close() + self.entry.order(placed, nonce, quote_set)
         return self.entry.order(placed, nonce, quote_set)
-
-    def _quotes(self, command: QuotesPlaced) -> list[AnyRecord]:
-        """Quotes, one after the other. ``together``: what they replace, taken or not, counts for
-        none of them; so the margin of the last is that of all of them at their worst.
-        """
-        sides = list(zip(records.orders_in(command), command.quotes, strict=True))
-        left: dict[int, int] = {}  # lots of the formers that do not count, by number
-        for placed, quote in sides if command.together else ():
-            former = self._former(placed, quote.quote_set)
-            goes = self.entry.quote_refused(placed, command.account) is None
-            if former is not None and goes and placed.digest not in self.placed:
-                left.setdefault(former.number, former.lots_left)
-                self.matcher.resize(former, 0)
-        events: list[AnyRecord] = []
-        for placed, quote in sides:
-            former = self._former(placed, quote.quote_set)
-            if former is not None and former.number in left:
-                self.matcher.resize(former, left.pop(former.number))
-            events += self._quote(command, placed, quote.quote_set)
-        assert not left, "every former had its turn"
-        return events
-
-    def _former(self, placed: OrderPlaced, name: str) -> OpenOrder | None:
-        """The quote whose place another takes, whether or not that is taken itself."""
-        terms = placed.order
-        key = int.from_bytes(terms.account, "big"), terms.instrument, terms.lots > 0, name
-        return self.matcher.orders.by_quote.get(key)
-
-    def _quote(self, mass: QuotesPlaced, placed: OrderPlaced, name: str) -> list[AnyRecord]:
-        """One quote; if it is refused, what it was to replace goes all the same."""
-        refusal = self.entry.quote_refused(placed, mass.account)
-        if refusal is not None:
-            return [refusal]
-        former, known = self._former(placed, name), placed.digest in self.placed
-        events = self._enter(placed, name)
-        if not known and former is not None and former is self._former(placed, name):
-            events.append(self.matcher.take_out(former, "cancelled"))
-        return events
-
-    def _cancel(self, command: CancelRequested) -> list[AnyRecord]:
-        inside = _scope(command, self.world)
-        found = self._meant(command, int.from_bytes(command.account, "big"))
-        return [self.matcher.take_out(order, "cancelled") for order in found if inside(order)]
-
-    def _meant(self, command: CancelRequested, account: int) -> list[OpenOrder]:
-        """An account's open orders, the oldest first; of a nonce only those that it knows."""
-        orders = self.matcher.orders
-        if command.scope != "nonce":
-            return orders.of(account)
-        digests = (self.entry.nonces.get((account, now, command.value)) for now in (False, True))
-        found = [orders.by_digest[d] for d in digests if d is not None and d in orders.by_digest]
-        return sorted(found, key=lambda order: order.number)
 
     def _protect(self, command: ProtectionSet) -> None:
         """Set a protection; one that means nothing has no effect."""
@@ -290,6 +280,19 @@ class Sequencer:
             self.world.now = before
             ours = None if isinstance(fault, Rejected) else fault
             _LOG.error("round %d has no effect: %s", command.round, fault, exc_info=ours)
+        self.batching.clock.after_round(before)
+
+    def _pass(self, stamp_ms: int) -> list[AnyRecord]:
+        """Let time pass before a client's command enters: what is about to expire goes."""
+        now, held = self.world.now, self.batching.open.count > 0
+        second = self.batching.clock.at_command(stamp_ms, self.ahead.state.now, held)
+        if second == now:
+            return []
+        closed = self._close()
+        self.world.now = second
+        if second // HOUR_S != now // HOUR_S:  # division: whole hours
+            self._forget_expired()
+        return closed + self.moves.expire()
 
     def _watch(self) -> list[AnyRecord]:
         """The time or prices have moved: what expires, strays from its ladder, or triggers."""
@@ -332,6 +335,7 @@ class Sequencer:
         return {
             "ahead": self.ahead.state,
             "bases": self.book.bases,
+            "leavers": self.safeguards.leavers,
             "next_number": self.entry.next_number,
             "next_sequence": self.batching.next_sequence,
             "nonces": self.entry.nonces,
@@ -339,12 +343,14 @@ class Sequencer:
             "open_orders": list(self.matcher.orders.by_number.values()),
             "placed": self.batching.placed.orders,
             "protections": self.matcher.protections.rows,
+            "switches": self.safeguards.switches,
         }
 
     def restore(
         self,
         ahead: AheadState,
         bases: dict[int, int],
+        leavers: dict[int, Leaver],
         next_number: int,
         next_sequence: int,
         nonces: dict[Nonce, bytes],
@@ -352,6 +358,7 @@ class Sequencer:
         open_orders: list[OpenOrder],
         placed: dict[bytes, OrderPlaced],
         protections: dict[Key, Protection],
+        switches: dict[int, Switch],
     ) -> None:
         """Go on from ``state``; what follows from it is made again."""
         self.ahead.state = ahead
@@ -359,6 +366,7 @@ class Sequencer:
         self.batching.placed.restore(placed)
         self.batching.resume(open_batch)
         self.matcher.protections.rows = protections
+        self.safeguards = Safeguards(switches, leavers)
         self.book.restore(bases)
         self.entry.next_number, self.entry.nonces = next_number, nonces
         self.entry.restore(open_orders)
@@ -366,31 +374,3 @@ class Sequencer:
 
 class _TakenBack(Exception):
     """Undoes a trial."""
-
-
-def _scope(command: CancelRequested, world: World) -> Callable[[OpenOrder], bool]:
-    """Which orders a cancel covers."""
-    scope, value = command.scope, command.value
-    quotes = command.quotes or command.quote_set != ""
-
-    def covers(order: OpenOrder) -> bool:
-        terms = order.terms
-        if quotes and order.quote_set is None:
-            return False
-        if command.quote_set and order.quote_set != command.quote_set:
-            return False
-        if command.own and order.placed.signer != command.signer:
-            return False
-        match scope:
-            case "nonce":
-                return terms.nonce == value
-            case "below":
-                return terms.nonce < value
-            case "instrument":
-                return terms.instrument == value
-            case "underlying":
-                return world.ledger.terms_of(terms.instrument).underlying == value
-            case _:
-                return scope == "all"
-
-    return covers

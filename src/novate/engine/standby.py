@@ -8,13 +8,13 @@ it is the writer, and nothing that was acknowledged is lost.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from novate.engine.journal import Journal
+from novate.engine.journal import Journal, Record
 from novate.engine.journal_scan import Tail
 from novate.engine.journal_writer import SEGMENT_BYTES
-from novate.engine.recovery import Engine, Follower
+from novate.engine.recovery import Engine, Follower, adopt
 
 
 class Standby:
@@ -29,7 +29,15 @@ class Standby:
 
         Errors: ``JournalCorrupt``; raises ``Diverged``.
         """
-        return self.follower.follow(entry for entry in self.tail.poll() if entry.sequence > 0)
+        return self.follower.follow(self._behind_genesis())
+
+    def _behind_genesis(self) -> Iterator[Record]:
+        """What is new behind the first record, by whose rules the rest is read."""
+        for entry in self.tail.poll():
+            if entry.sequence > 0:
+                yield entry
+            else:
+                adopt(self.follower.engine, entry)
 
     def promote(
         self,

@@ -54,12 +54,16 @@ def lowest(world: World, account: int) -> int:
 def left(world: World, order: Order, by_receipt: bool) -> int:
     """Lots the order may still trade; rejects what bars it."""
     account, nonce, immediate = order.account, order.nonce, order.immediate
+    exchange, key = world.exchange, (account, immediate, nonce)
+    seen = account in exchange.floors.rows or key in exchange.lanes.rows
+    if not seen and not (immediate and (account, nonce) in exchange.immediates.rows):
+        return order.size  # where nothing was written, nothing was settled or cancelled
     require(nonce >= lowest(world, account), errors.OrderCancelled)
     if immediate:
-        flags = world.exchange.immediates[account, nonce]
+        flags = exchange.immediates[account, nonce]
         standing = not flags & SPENT or (bool(flags & PARTLY) and by_receipt)
         require(standing, errors.NonceUsed)
-    lane = world.exchange.lanes[account, immediate, nonce]
+    lane = exchange.lanes[key]
     cancelled = lane.cancelled_from is not None and world.now >= lane.cancelled_from
     require(not cancelled, errors.OrderCancelled)
     require(order.revision >= lane.revision, errors.StaleRevision)

@@ -98,9 +98,10 @@ class AsyncClient(BlockRfqs, MoreOrders):
                 book.stale = True
             await direct("public/subscribe", {"channels": list(self._listeners)})
 
-    async def login(self) -> None:
-        """Log in anew with the client's key."""
+    async def login(self, scope: str = "") -> None:
+        """Log in anew with the client's key, for another scope from now on if one is given."""
         assert self._key is not None
+        self._scope = scope or self._scope
         stamp = now_ms() + self._skew_ms
         login = self._key.login(self._separator, stamp, self._nonces.take(), self._scope)
         self.token = (await self._transport.direct("public/auth", login))["access_token"]

@@ -60,6 +60,10 @@ class Client:
         """Any method of the API."""
         return self._run(self.client.call(method, **params))
 
+    def login(self, scope: str = "") -> None:
+        """Log in anew, for another scope if one is given."""
+        self._run(self.client.login(scope))
+
     def fetch_ticker(self, symbol: str) -> dict[str, Any]:
         """Best prices, mark, index."""
         return self._run(self.client.fetch_ticker(symbol))

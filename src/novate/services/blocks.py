@@ -18,9 +18,10 @@ from msgspec.structs import replace
 from novate.chain.client import Client
 from novate.chain.connection import CallReverted, RpcFault
 from novate.chain.deployment import Deployment
-from novate.chain.rows import hexed, integer, raw_bytes
+from novate.chain.rows import counted, hexed, raw_bytes
 from novate.errors import NodeLied, NoTwin, Rejected, require
 from novate.services import routed
+from novate.wire import records
 from novate.wire.record_types import RoutedCall
 from novate.wire.records import ChainTransaction
 
@@ -52,12 +53,27 @@ class BlockReader:
 
     def head(self) -> int:
         """Number of the newest block. Raises ``RpcFault``."""
-        return read("eth_blockNumber", lambda: integer(self._client.request("eth_blockNumber")))
+        return read("eth_blockNumber", lambda: counted(self._client.request("eth_blockNumber")))
 
     def hash_of(self, number: int) -> str | None:
         """A block's hash; None where there is no such block. Raises ``RpcFault``."""
         found = self._client.request("eth_getBlockByNumber", hex(number), False)
         return None if found is None else read("hash", lambda: _hash(found))
+
+    def before(self, number: int, name: str, count: int) -> dict[int, str]:
+        """Hashes of the blocks before one that is named, by number, as far as each is the parent of
+        the next. Raises ``RpcFault``.
+        """
+        numbers = range(number, max(number - count, 0) - 1, -1)
+        rows = [(hex(one), False) for one in numbers]
+        headers = self._client.request_many("eth_getBlockByNumber", rows)
+        links = read("headers", lambda: [(_hash(h), h["parentHash"].lower()) for h in headers])
+        found: dict[int, str] = {}
+        for one, (held, parent) in zip(numbers, links, strict=True):
+            if held != name:
+                break
+            found[one], name = held, parent
+        return {one: held for one, held in found.items() if one != number}
 
     def block(self, number: int, parent: str | None = None) -> Block | None:
         """A whole block; None where there is no such block (any more), or it follows another than
@@ -77,15 +93,14 @@ class BlockReader:
             receipts = read("receipts", lambda: {r["transactionHash"]: r for r in answer})
         made = read("block", lambda: self._block(number, found, rows, receipts))
         strange = [t for t in made.transactions if hexed(t.contract) not in self._ours]
-        if not strange:
-            return made
         calls = {t.transaction: self._calls(t) for t in strange if t.succeeded}
         told = (replace(t, calls=calls.get(t.transaction, [])) for t in made.transactions)
-        return Block(number, made.hash, made.parent, made.timestamp, tuple(told))
+        held = read("transactions", lambda: tuple(map(_held, told)))
+        return Block(number, made.hash, made.parent, made.timestamp, held)
 
     def _block(self, number: int, found: Any, rows: list[Any], receipts: dict[str, Any]) -> Block:
-        name, timestamp = _hash(found), integer(found["timestamp"])
-        if integer(found.get("number", hex(number))) != number:
+        name, timestamp = _hash(found), counted(found["timestamp"])
+        if counted(found.get("number", hex(number))) != number:
             raise RpcFault(f"block {number} has another number", NodeLied)
         ours = []
         for row in rows:
@@ -122,13 +137,13 @@ def _transaction(
     return ChainTransaction(
         block=block,
         timestamp=timestamp,
-        position=integer(receipt["transactionIndex"]),
+        position=counted(receipt["transactionIndex"]),
         transaction=raw_bytes(row["hash"]),
         sender=raw_bytes(row["from"]),
         contract=raw_bytes(row["to"]) if row["to"] else NOBODY,
         calldata=raw_bytes(row["input"]),
         succeeded=receipt["status"] == "0x1",
-        gas_used=integer(receipt["gasUsed"]),
+        gas_used=counted(receipt["gasUsed"]),
         events=[
             (
                 raw_bytes(log["address"]),
@@ -138,6 +153,18 @@ def _transaction(
             for log in receipt["logs"]
         ],
     )
+
+
+def _held(record: ChainTransaction) -> ChainTransaction:
+    """The record as a journal gives it back. Raises ``ValueError`` for one that it would not: which
+    stood there, and nothing could be started from it any more.
+    """
+    try:
+        again = records.decode(*records.encode(record))
+    except (Rejected, OverflowError) as fault:
+        raise ValueError(fault) from None
+    assert isinstance(again, ChainTransaction)
+    return again
 
 
 def read(what: str, action: Callable[[], T]) -> T:

@@ -14,7 +14,7 @@ from novate.engine.sequencer import Sequencer, Settings
 from novate.services import settle_call
 from novate.services.batch_call import round_arguments
 from novate.services.replica import Replica
-from novate.wire.records import ChainTransaction, Genesis, OracleRound
+from novate.wire.records import RULES, ChainTransaction, Genesis, OracleRound
 
 
 def coincurve_key(account: LocalAccount) -> PrivateKey:
@@ -61,4 +61,4 @@ def genesis_of(deployment: Deployment, parameters: Parameters) -> Genesis:
     """The first record of a deployment's journal."""
     contracts = {n: bytes.fromhex(a[2:]) for n, a in deployment.addresses.items()}
     digest = bytes.fromhex(configuration_hash(parameters))
-    return Genesis(deployment.chain_id, contracts, digest)
+    return Genesis(deployment.chain_id, contracts, digest, RULES)

@@ -20,7 +20,7 @@ from novate.errors import IndexInconsistent, Rejected, UnknownRecord, require
 from novate.model.oracle import Observation
 from novate.services.tape import Tape, ticked
 from novate.store import database, schema
-from novate.wire import records
+from novate.wire import records, safeguard_records
 from novate.wire.records import (
     AnyRecord,
     BatchClosed,
@@ -51,7 +51,7 @@ MAKER, TAKER = "maker", "taker"
 # What leaves no row here: the chain's transactions have tables of their own.
 _OF_CHAIN = (Genesis, CancelRequested, BatchDue, ChainReorganised, ChainTransaction)
 _OF_BOOK = (OrderSlid, OrderTriggered, ProtectionReset, ProtectionSet, ProtectionTriggered)
-WITHOUT_ROWS = (*_OF_CHAIN, *_OF_BOOK)
+WITHOUT_ROWS = (*_OF_CHAIN, *_OF_BOOK, records.OrderShrunk, *safeguard_records.SAFEGUARDS)
 _KINDS = {kind.__name__ for kind in get_args(AnyRecord)}
 
 Order = dict[str, Any]

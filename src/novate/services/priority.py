@@ -29,6 +29,7 @@ from novate.wire.records import (
     OrderDone,
     OrderPlaced,
     OrderRejected,
+    OrderShrunk,
     OrderSlid,
     OrderTriggered,
     QuotesPlaced,
@@ -65,7 +66,8 @@ class _Entry:
     buys: bool
     price: int
     size: int
-    left: int
+    left: int  # of its size, less what is filled and what it has lost
+    lost: int = field(default=0, kw_only=True)
     immediate: bool
     waits: bool
     blocks_only: bool
@@ -137,6 +139,8 @@ class Priority:
                 self._reject(record.digest)
             case OrderSlid():
                 self._slide(record)
+            case OrderShrunk():
+                self._shrink(record)
             case OrderTriggered():
                 entry = self._entry(record.digest)
                 with self._moving(entry):
@@ -231,6 +235,13 @@ class Priority:
         if best is not None and _crosses(entry, best):
             raise OutOfOrder("slid to a price at which it would trade")
 
+    def _shrink(self, record: OrderShrunk) -> None:
+        entry = self._entry(record.digest)
+        if not entry.reduces_only or not 0 < record.lots < entry.left:
+            raise OutOfOrder(f"an order of {entry.left} lots lost {record.lots}")
+        with self._moving(entry):
+            entry.left, entry.lost = entry.left - record.lots, entry.lost + record.lots
+
     def _match(self, record: Matched) -> None:
         taker, maker = self._entry(record.taker), self._entry(record.maker)
         if taker.block is not None or maker.block is not None:
@@ -296,7 +307,8 @@ class Priority:
         new = self._entry(digest)
         self._by_nonce[new.nonce] = digest
         with self._moving(new):
-            new.left = max(new.size - (old.size - old.left), 0)
+            filled = old.size - old.lost - old.left
+            new.left = max(new.size - new.lost - filled, 0)
             if new.price == old.price and new.left <= old.left and not new.waits and not old.waits:
                 new.arrival = old.arrival
 

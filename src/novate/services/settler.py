@@ -20,7 +20,6 @@ one lane of nonces: the Exchange takes a batch only from the executor that its o
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from typing import Any
 
 from eth_account.signers.local import LocalAccount
@@ -29,10 +28,11 @@ from msgspec.structs import replace
 from novate.chain.client import Client
 from novate.chain.connection import CallReverted, RpcFault
 from novate.chain.deployment import Deployment
-from novate.chain.rows import Fees, hexed, integer, raw_bytes
+from novate.chain.rows import Fees, counted, hexed, integer
 from novate.engine.ahead import REORG_BLOCKS_MAX
 from novate.errors import NodeLied, NodeOnWrongChain, Rejected
 from novate.services import batch_call
+from novate.services.blocks import read
 from novate.services.flights import (
     Flight,
     SettlerOptions,
@@ -268,8 +268,12 @@ class Settler:
 
     def _nonce(self) -> int:
         """The nonce behind those in flight and those that the chain has seen used."""
-        used = integer(self.client.request("eth_getTransactionCount", self._sender, "latest"))
-        return max(used, self._behind)
+        return max(self._used("latest"), self._behind)
+
+    def _used(self, block: str) -> int:
+        """How many nonces were used up to a block, by the node's word. Raises ``RpcFault``."""
+        found = self.client.request("eth_getTransactionCount", self._sender, block)
+        return read("nonces", lambda: counted(found))
 
     @property
     def _behind(self) -> int:
@@ -277,44 +281,33 @@ class Settler:
         return max(self.flights, default=-1) + 1
 
     def _base_fee(self) -> int:
-        return self.client.block().base_fee if self.options.fees.maximum else 0
+        return read("fee", self.client.block).base_fee if self.options.fees.maximum else 0
 
     # Sending
 
     def transmit(self) -> None:
         """Send what the journal holds and the node has not been given. A fault is counted; what it
-        concerns is sent at the next call.
+        concerns is asked about, and sent again if the node does not have it (``check``): a node
+        that refuses is not offered the same at each turn.
         """
         fresh = [f for _, f in sorted(self.flights.items()) if f.block is None and not f.sent]
         for flight in fresh:
-            flight.sent = True  # unless the answer says otherwise
+            flight.sent = True
         if fresh:
             self.post.offer([(f.last.transaction, self._bytes(f.last)) for f in fresh])
         for hashes, answers in self.post.replies():
             if isinstance(answers, RpcFault):
                 self.count(answers)
-                self._unsent(hashes)
                 continue
             for transaction, answer in zip(hashes, answers, strict=True):
                 self._answered(transaction, answer)
 
     def _answered(self, transaction: bytes, answer: Any) -> None:
         if isinstance(answer, Exception):
-            if is_known(answer):
-                return
-            self.count(answer)
-        elif raw_bytes(answer) == transaction:
-            return
-        else:
+            if not is_known(answer):
+                self.count(answer)
+        elif str(answer).lower() != hexed(transaction):
             self.count(RpcFault("another hash than the transaction's", NodeLied))
-        self._unsent([transaction])
-
-    def _unsent(self, hashes: Sequence[bytes]) -> None:
-        """The node does not have these: send them again, unless they were replaced meanwhile."""
-        for transaction in hashes:
-            flight = self.flights.get(self._by_hash.get(transaction, -1))
-            if flight is not None and flight.last.transaction == transaction:
-                flight.sent = False
 
     def _bytes(self, attempt: BatchSubmitted) -> bytes:
         raw = self._raw.get(attempt.transaction)
@@ -348,11 +341,10 @@ class Settler:
             return []
 
     def _ask(self, late: list[Flight], now_ms: int, watched_block: int) -> list[BatchSubmitted]:
-        if integer(self.client.request("eth_chainId")) != self.deployment.chain_id:
+        named = read("chain", lambda: integer(self.client.request("eth_chainId")))
+        if named != self.deployment.chain_id:
             raise RpcFault("another chain answers", NodeOnWrongChain)
-        used = integer(
-            self.client.request("eth_getTransactionCount", self._sender, hex(watched_block))
-        )
+        used = self._used(hex(watched_block))
         rows = [(hexed(flight.last.transaction),) for flight in late]
         known = self.client.request_many("eth_getTransactionByHash", rows)
         if any(n >= used for n, f in self.flights.items() if f.block is not None):

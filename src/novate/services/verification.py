@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import msgspec
 from coincurve import PrivateKey
 
 from novate.chain.client import Client
@@ -23,6 +22,7 @@ from novate.chain.deployment import CONTRACT_OF, Deployment, configuration_hash
 from novate.chain.mirror import mirror_world
 from novate.config import Parameters
 from novate.engine.journal import Head, Record, Scanner, verify_chain
+from novate.engine.recovery import as_told
 from novate.engine.sequencer import Sequencer
 from novate.errors import Rejected
 from novate.model import invariants
@@ -298,7 +298,7 @@ def _require_expected(
     expected, cause = pending.popleft()
     if isinstance(record, Matched) and isinstance(expected, Matched):
         _require_receipt(case, number, record)
-        expected = msgspec.structs.replace(expected, receipt=record.receipt)
+        expected = as_told(expected, record)
     if records.encode(expected) != records.encode(record):
         name = type(expected).__name__
         fields = [

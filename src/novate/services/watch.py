@@ -17,9 +17,10 @@ from itertools import groupby
 
 from novate.chain.client import Client
 from novate.chain.deployment import Deployment
+from novate.chain.rows import integer
 from novate.engine.ahead import REORG_BLOCKS_MAX
 from novate.errors import NodeOnWrongChain, ReorgTooDeep, require
-from novate.services.blocks import BlockReader
+from novate.services.blocks import BlockReader, read
 from novate.wire.records import AnyRecord, ChainReorganised, ChainTransaction
 
 
@@ -42,7 +43,7 @@ class Watcher:
         Errors: ``NodeOnWrongChain``, ``NoTwin``, ``ReorgTooDeep``; raises ``RpcFault``. Then
         nothing is lost: the next poll begins where this one ended.
         """
-        chain_id = int(self._client.request("eth_chainId"), 16)
+        chain_id = read("eth_chainId", lambda: integer(self._client.request("eth_chainId")))
         require(chain_id == self._chain_id, NodeOnWrongChain, f"it says {chain_id}")
         found: list[ChainTransaction | ChainReorganised] = [*self._replaced()]
         try:
@@ -74,22 +75,26 @@ class Watcher:
             self.next_block = number
             if self._read(number, linked=False) == rows:
                 self.next_block = number + 1
+                # what leaves the chain from now on may reach further back than this block
+                name = self._hashes[number]
+                self._hashes |= self._blocks.before(number, name, REORG_BLOCKS_MAX)
                 break
             gone = number
             self._hashes.clear()
         return [] if gone is None else [ChainReorganised(gone)]
 
     def _replaced(self) -> list[ChainReorganised]:
-        """Step back behind blocks that are no longer the chain's."""
+        """Step back behind blocks that are no longer the chain's. Until they are told nothing is
+        forgotten: whoever asks again after a fault comes to the same.
+        """
         number = self.next_block - 1
-        while number in self._hashes:
-            if self._blocks.hash_of(number) == self._hashes[number]:
-                break
-            del self._hashes[number]
+        while number in self._hashes and self._blocks.hash_of(number) != self._hashes[number]:
             number -= 1
         if number == self.next_block - 1:
             return []
         require(number in self._hashes or number < self.first_block, ReorgTooDeep)
+        for gone in range(number + 1, self.next_block):
+            del self._hashes[gone]
         self.next_block = number + 1
         return [ChainReorganised(self.next_block)]
 

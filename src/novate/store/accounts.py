@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, Row, literal, select, tuple_
 
 from novate.errors import BadQuery, require
 from novate.model.order import IMMEDIATE, POST_ONLY, REDUCE_ONLY
@@ -22,6 +22,7 @@ from novate.store.answers import (
     Settlement,
     Transfer,
 )
+from novate.store.database import chunks
 from novate.store.decimals import amount, exact, oracle_price
 from novate.store.names import Instruments, Listed, Money
 from novate.store.pages import Answer, Page, fetch
@@ -38,6 +39,8 @@ LOG_TYPES = (
     "interest",
 )
 REQUESTED, CANCELLED, WITHDRAWN, DEPOSITED = "requested", "cancelled", "withdrawn", "deposited"
+# Block, position in it, part of that.
+Place = tuple[int, int, int]
 # Deribit's words: in the queue, executed, given up, and replaced after its window had passed
 STATES = {WITHDRAWN: "completed", CANCELLED: "cancelled", REQUESTED: "interrupted"}
 
@@ -193,21 +196,50 @@ def get_settlement_history_by_instrument(
     query = query.where(table.c.instrument == listed.instrument)
     query = query.where(listed.within(table.c.timestamp))
     rows, more = fetch(connection, query, _place(table), table.c.timestamp, page, 1000)
-    made = [
-        Settlement(
-            type="settlement",
-            timestamp=row.timestamp * 1000,
-            instrument_name=listed.name,
-            position=amount(row.lots, listed.lot_size),
-            mark_price=oracle_price(row.mark_price),
-            index_price=oracle_price(row.index_price),
-            funding=exact(row.funding),
-            profit_loss=exact(row.profit_loss),
-            transaction=row.transaction,
-        )
-        for row in rows
+    return Answer([_settlement(row, listed) for row in rows], more)
+
+
+def _settlement(row: Row[Any], listed: Listed) -> Settlement:
+    return Settlement(
+        type="settlement",
+        timestamp=row.timestamp * 1000,
+        instrument_name=listed.name,
+        position=amount(row.lots, listed.lot_size),
+        mark_price=oracle_price(row.mark_price),
+        index_price=oracle_price(row.index_price),
+        funding=exact(row.funding),
+        profit_loss=exact(row.profit_loss),
+        transaction=row.transaction,
+    )
+
+
+def newest_settlement(connection: Connection) -> Place:
+    """The place of the last settlement of anybody's; before the first if there is none."""
+    place = _place(schema.settlements)
+    query = select(*place).order_by(*(column.desc() for column in place)).limit(1)
+    row = connection.execute(query).first()
+    return (-1, -1, -1) if row is None else (row[0], row[1], row[2])
+
+
+def settlements_after(
+    connection: Connection, holders: Sequence[str], told: Place, most: int
+) -> list[tuple[Place, str, Settlement]]:
+    """The first settlements of some accounts behind a place, each with its place and account.
+
+    Errors: ``BadQuery``.
+    """
+    table, (block, position, part) = schema.settlements, _place(schema.settlements)
+    found: list[Row[Any]] = []
+    for some in chunks([names.account(holder) for holder in holders]):
+        query = select(table).where(table.c.account.in_(some))
+        query = query.where(tuple_(block, position, part) > tuple_(*map(literal, told)))
+        found += connection.execute(query.order_by(block, position, part).limit(most))
+    listed = names.instruments(connection)
+    rows = sorted((((r.block, r.position, r.part), r) for r in found), key=lambda pair: pair[0])
+    return [
+        (place, row.account, _settlement(row, listed.at(row.instrument, row.timestamp)))
+        for place, row in rows[:most]
     ]
-    return Answer(made, more)
 
 
 def get_deposits(connection: Connection, account: str, page: Page) -> Answer[Transfer]:

@@ -76,3 +76,14 @@ def number(text: str) -> int:
         value = -1
     require(str(value) == text, MalformedOrder, "not a canonical decimal number")
     return value
+
+
+class Quote(msgspec.Struct, frozen=True, array_like=True, gc=False, forbid_unknown_fields=True):
+    """A signed post-only order of a mass quote; it takes the place of the open quote of its
+    account, instrument, side and ``quote_set``.
+    """
+
+    digest: Digest
+    order: Order
+    signature: Signature
+    quote_set: Name = ""

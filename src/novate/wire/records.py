@@ -20,6 +20,9 @@ import msgspec
 
 from novate.errors import JournalCorrupt, Rejected, require
 from novate.limits import BLOCK_LEGS_MAX, OBSERVATIONS_PER_ROUND_MAX, SIGNATURES_PER_ROUND_MAX
+from novate.wire.protection_records import ProtectionReset as ProtectionReset
+from novate.wire.protection_records import ProtectionSet as ProtectionSet
+from novate.wire.protection_records import ProtectionTriggered as ProtectionTriggered
 from novate.wire.record_types import BIG_CHARACTERS_MAX as BIG_CHARACTERS_MAX
 from novate.wire.record_types import (
     Account,
@@ -34,14 +37,20 @@ from novate.wire.record_types import (
     Unsigned,
 )
 from novate.wire.record_types import Order as Order
+from novate.wire.record_types import Quote as Quote
 from novate.wire.record_types import big as big
 from novate.wire.record_types import number as number
+from novate.wire.safeguard_records import DisconnectSet, SwitchSet
 
 QUOTES_MAX = 256
+RULES = 2  # of new journals
 
 
 class Genesis(Base, frozen=True):
-    """The first record: what this journal is about."""
+    """The first record: what this journal is about.
+
+    ``version``: the engine's rules, by which the journal is read for ever (docs/journal.md).
+    """
 
     chain_id: Unsigned
     contracts: dict[Name, Address]
@@ -74,17 +83,6 @@ class OrderPlaced(Base, frozen=True):
     trigger_price: Big = "0"
     mmp: bool = False
     client_order_id: Name = ""
-
-
-class Quote(msgspec.Struct, frozen=True, array_like=True, gc=False, forbid_unknown_fields=True):
-    """A signed post-only order of a mass quote; it takes the place of the open quote of its
-    account, instrument, side and ``quote_set``.
-    """
-
-    digest: Digest
-    order: Order
-    signature: Signature
-    quote_set: Name = ""
 
 
 class QuotesPlaced(Base, frozen=True):
@@ -139,6 +137,8 @@ class CancelRequested(Base, frozen=True):
     ``scope``: ``nonce`` (``value`` is the nonce), ``below`` (all nonces below ``value``),
     ``instrument``, ``underlying`` (``value`` is its id) or ``all`` (``value`` is 0). ``quotes``:
     quotes alone; ``quote_set``: of one set alone, "" for all; ``own``: signed by ``signer`` alone.
+    ``cause``: why the venue asks and no client: ``switch`` (void unless due by ``received_ms``),
+    ``disconnect``, ``restart``.
     """
 
     account: Account
@@ -148,43 +148,8 @@ class CancelRequested(Base, frozen=True):
     received_ms: Unsigned
     quotes: bool = False
     quote_set: Name = ""
+    cause: Name = ""
     own: bool = False
-
-
-class ProtectionSet(Base, frozen=True):
-    """Command: limits on what an account's protected orders in an underlying may fill within
-    ``interval_s`` (0: protection off); over them they are pulled for ``frozen_s`` (0: until reset).
-
-    ``quantity_limit`` bounds base units filled, ``delta_limit`` their net, ``vega_limit`` the net
-    vega of options, in USD a point of volatility; all in wad (0: none).
-    """
-
-    account: Account
-    underlying: Unsigned
-    interval_s: Unsigned
-    frozen_s: Unsigned
-    quantity_limit: Big
-    delta_limit: Big
-    signer: Address
-    received_ms: Unsigned
-    vega_limit: Big = "0"
-
-
-class ProtectionReset(Base, frozen=True):
-    """Command: protection counts anew, and the account may quote again."""
-
-    account: Account
-    underlying: Unsigned
-    signer: Address
-    received_ms: Unsigned
-
-
-class ProtectionTriggered(Base, frozen=True):
-    """Event: a limit was reached; ``frozen_until`` in seconds (0: until reset)."""
-
-    account: Account
-    underlying: Unsigned
-    frozen_until: Unsigned
 
 
 class OrderSlid(Base, frozen=True):
@@ -200,8 +165,16 @@ class OrderTriggered(Base, frozen=True):
     digest: Digest
 
 
+class OrderShrunk(Base, frozen=True):
+    """Event: an order that only reduces has lost ``lots``, which its position does not hold."""
+
+    digest: Digest
+    lots: Unsigned
+    lots_left: Unsigned
+
+
 class Matched(Base, frozen=True):
-    """Event: two orders traded; ``receipt`` is the executor's signature over the Match."""
+    """Event: a trade at that ``mark`` and ``index`` (wad); the executor's ``receipt`` of it."""
 
     sequence: Unsigned
     maker: Digest
@@ -217,6 +190,8 @@ class Matched(Base, frozen=True):
     matched_at: Unsigned
     receipt: CompactSignature
     oracle_round: Unsigned
+    mark: Big = "0"
+    index: Big = "0"
 
 
 class OrderDone(Base, frozen=True):
@@ -340,6 +315,9 @@ AnyRecord = (
     | ProtectionTriggered
     | OrderSlid
     | OrderTriggered
+    | DisconnectSet
+    | SwitchSet
+    | OrderShrunk
 )
 
 # What an engine answers commands with; everything else is a command.
@@ -352,6 +330,7 @@ EVENTS = (
     ProtectionTriggered,
     OrderSlid,
     OrderTriggered,
+    OrderShrunk,
 )
 
 _ENCODER = msgspec.msgpack.Encoder(order="deterministic")
