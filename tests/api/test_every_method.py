@@ -83,7 +83,7 @@ async def compared(taker: Client) -> None:
         found = await taker.result(f"private/{method}", currency="BTC")
         assert [t["trade_seq"] for t in found["trades"]] == [2, 1]
         assert {(t["direction"], t["liquidity"]) for t in found["trades"]} == {("buy", "T")}
-        assert await refusal(taker, f"private/{method}", currency="XXX") == "InvalidField"
+        assert await refusal(taker, f"private/{method}", currency="NONE") == "InvalidField"
     assert (await taker.result("private/get_user_trades_by_currency", currency="any"))["trades"]
     none = await taker.result(
         "private/get_user_trades_by_currency_and_time",
@@ -117,7 +117,7 @@ async def looked_back(maker: Client) -> None:
     settled = await maker.result("public/get_last_settlements_by_instrument", **by_name)
     assert all(row["instrument_name"] == BTC for row in settled["settlements"])
     for method in ("get_funding_rate_history", "get_last_settlements_by_instrument"):
-        unknown = {"instrument_name": "XXX-PERPETUAL"} | (span if "rate" in method else {})
+        unknown = {"instrument_name": "SOL-PERPETUAL"} | (span if "rate" in method else {})
         assert await refusal(maker, f"public/{method}", **unknown) == "UnknownInstrument"
     for method in (
         "public/get_batches",
@@ -169,7 +169,7 @@ def test_open_orders_are_found_by_what_they_are_of(venue: Venue) -> None:
             by_name = {"instrument_name": ETH}
             found = await client.result("private/get_open_orders_by_instrument", **by_name)
             assert [o["order_id"] for o in found] == [ids[ETH]]
-            wrong = {"instrument_name": "XXX"}
+            wrong = {"instrument_name": "NONE"}
             assert await refusal(client, "private/get_open_orders_by_instrument", **wrong) == (
                 "UnknownInstrument"
             )
