@@ -132,6 +132,9 @@ WouldTrigger = _r(1031, "WouldTrigger", 400, True, "The mark already meets the o
 QuotesFrozen = _r(
     1032, "QuotesFrozen", 409, True, "The maker's protection froze its quotes until it is reset."
 )
+ClientOrderIdUsed = _r(
+    1033, "ClientOrderIdUsed", 409, False, "Another open order of the account has this id."
+)
 OutlivesInstrument = _r(
     1040, "OutlivesInstrument", 400, False, "The order expires after what it trades has expired."
 )

@@ -214,11 +214,11 @@ def test_whoever_leaves_gets_the_document_of_his_match(said: dict[str, Any]) -> 
         done = taker.create_order(
             BTC, "buy", "0.1", price + 20, time_in_force="immediate_or_cancel"
         )
-        number = done["trades"][0]["trade_seq"]
+        number = done["trades"][0]["trade_id"]
         for client, side in ((maker, "maker"), (taker, "taker")):
-            found = client.call("private/get_forced_exit_data", trade_seq=number)
+            found = client.call("private/get_forced_exit_data", trade_id=number)
             account = said["accounts"][0 if side == "maker" else 1]["account"]
-            assert found["sequence"] == number and found[side]["account"] == account
+            assert found["sequence"] == int(number) and found[side]["account"] == account
             assert len(found["receipt"]) == 130
 
 

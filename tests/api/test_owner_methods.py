@@ -249,7 +249,7 @@ def test_a_bid_counts_only_for_what_the_bidder_has_seen(
             price = str(PRICES[1])
             await client.result("private/buy", **LIQUIDATOR.order(api, "0.1", price))
             sold = OWNER.order(api, "0.1", price, sells=True, time_in_force="immediate_or_cancel")
-            traded = (await owner.result("private/sell", **sold))["trades"][0]["trade_seq"]
+            traded = int((await owner.result("private/sell", **sold))["trades"][0]["trade_id"])
             seen = {"account": f"0x{OWNER.account:064x}"}
             early = seen | {"last_seen_trade": traded - 1}
             assert await refused(client, "private/liquidate", **early) == "TradedSince"

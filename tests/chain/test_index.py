@@ -275,13 +275,13 @@ def test_a_real_reorganisation_takes_trades_back_and_settles_them_once(
         indexer.follow(chain)
         (trade,) = trades(store)
         assert trade.settlement_state == "settled" and trade.mark_price == "100000"
-        raw = client.request("eth_getRawTransactionByHash", trade.settlement_transaction)
+        raw = client.request("eth_getRawTransactionByHash", trade.transaction)
         client.request("anvil_rollback", 1)
         client.mine(market.ts + 3)
         client.mine(market.ts + 4)
         indexer.follow(chain)
         (back,) = trades(store)
-        assert back.settlement_state == "batched" and back.settlement_block is None
+        assert back.settlement_state == "batched" and back.block is None
         with store.begin() as connection:
             log = get_transaction_log(connection, taker(market), ALL, "trade").rows
         assert log == [], "its fee and its position went with the block"
@@ -290,8 +290,8 @@ def test_a_real_reorganisation_takes_trades_back_and_settles_them_once(
         indexer.follow(chain)
         (again,) = trades(store)
         assert again.settlement_state == "settled"
-        assert again.settlement_transaction == trade.settlement_transaction
-        assert (again.settlement_block or 0) > (trade.settlement_block or 0)
+        assert again.transaction == trade.transaction
+        assert (again.block or 0) > (trade.block or 0)
         assert len([r for r in rows(store, schema.outcomes) if r["settled"]]) == 1
         with store.begin() as connection:
             log = get_transaction_log(connection, taker(market), ALL, "trade").rows

@@ -89,7 +89,7 @@ class Up:
         path = f"/api/v1/public/get_last_trades_by_instrument?instrument_name={BTC}&count=1"
         with urllib.request.urlopen(self.said["url"] + path, timeout=5) as reply:
             trades = json.load(reply)["result"]["trades"]
-        return int(trades[0]["trade_seq"]) if trades else -1
+        return int(trades[0]["trade_id"]) if trades else -1
 
     def trades_on(self) -> None:
         """Everything is ready, and there are new trades."""

@@ -45,11 +45,12 @@ from novate.services.indexer_journal import text
 from novate.store import names, schema
 from novate.store.accounts import get_deposits, get_withdrawals
 from novate.store.answers import Batch, Trade
+from novate.store.busts import get_trade_busts
 from novate.store.database import NOWHERE, Database
 from novate.store.history import get_auctions
 from novate.store.pages import Page
-from novate.store.trades import get_batches, get_last_trades_by_instrument, get_trade_busts
-from novate.wire.records import BatchClosed, BatchSubmitted, ChainTransaction
+from novate.store.trades import get_batches, get_last_trades_by_instrument
+from novate.wire.records import BatchClosed, BatchSubmitted, Busted, ChainTransaction
 
 ALL = Page(count=1000, sorting="asc")
 USDC = next(iter(DEPLOYMENT.tokens.values())).lower()
@@ -104,17 +105,17 @@ def test_a_trade_is_matched_then_batched_then_settled(store: Database) -> None:
     block = chain.mine(fill_log(0, 1), fill_log(1, 2), batch_log(0, 2, 3))
     assert indexer.follow(chain) == 1
     first, second, third = trades(store)
-    assert (first.settlement_state, first.settlement_block, first.batch) == ("settled", block, 0)
-    assert first.settlement_transaction == text(transaction(block).transaction)
+    assert (first.settlement_state, first.block, first.batch) == ("settled", block, 0)
+    assert first.transaction == text(transaction(block).transaction)
     assert second.settlement_state == "settled" and third.settlement_state == "matched"
     (batch,) = batches(store)
     assert (batch.state, batch.settled, batch.block) == ("settled", 2, block)
 
 
-def test_a_trade_that_settlement_refuses_is_busted_with_the_reason(store: Database) -> None:
+def test_a_trade_that_settlement_refuses_is_busted_once_it_is_given_up(store: Database) -> None:
     chain = Branches()
-    indexer = index(store, BY_NODE)
-    indexer.take(journal().entries)
+    indexer, pen = index(store, BY_NODE), journal()
+    indexer.take(pen.entries)
     expired, margin = errors.OrderExpired, errors.InsufficientMargin
     ledger_says = log(
         "clearinghouse", "TradeSkipped", index=1, code=margin.selector.to_bytes(4, "big")
@@ -124,25 +125,29 @@ def test_a_trade_that_settlement_refuses_is_busted_with_the_reason(store: Databa
         skipped_log(0, expired.selector), ledger_says, fill_log(1, 2), batch_log(0, 3, 0b010)
     )
     indexer.follow(chain)
-    found = [(t.settlement_state, t.bust_reason) for t in trades(store)]
-    assert found == [
-        ("busted", "OrderExpired"),
-        ("settled", None),
-        ("busted", "InsufficientMargin"),
-    ]
+    assert states(store) == ["batched", "settled", "batched"], "they are tried again"
+    assert [(t.transaction is None, t.block) for t in trades(store)][0::2] == [(True, None)] * 2
     assert [(b.state, b.settled) for b in batches(store)] == [("partly_settled", 1)]
     with store.begin() as connection:
         busts = get_trade_busts(connection, ALL).rows
-    assert [(b.trade_id, b.reason, b.block) for b in busts] == [
-        ("0", "OrderExpired", block),
-        ("2", "InsufficientMargin", block),
+    assert [(b.trade_id, b.reason, b.block, b.state) for b in busts] == [
+        ("0", "OrderExpired", block, "refused"),
+        ("2", "InsufficientMargin", block, "refused"),
+    ]
+    pen.write(Busted(0, expired.code), Busted(2, margin.code))
+    indexer.take(pen.entries)
+    assert [(t.settlement_state, t.bust_reason) for t in trades(store)] == [
+        ("busted", "OrderExpired"),
+        ("settled", None),
+        ("busted", "InsufficientMargin"),
     ]
     chain.mine(fill_log(0, 1), batch_log(0, 1, 1), calldata=settle_calldata(1))
     indexer.follow(chain)
     assert states(store) == ["settled", "settled", "busted"], "a receipt settles it after all"
     assert trades(store)[0].bust_reason is None
     with store.begin() as connection:
-        assert [b.trade_id for b in get_trade_busts(connection, ALL).rows] == ["2"]
+        found = get_trade_busts(connection, ALL).rows
+        assert [(b.trade_id, b.state) for b in found] == [("2", "given_up")]
 
 
 def test_a_batch_sent_twice_does_not_bust_what_it_settled(store: Database) -> None:
@@ -248,7 +253,7 @@ def test_a_trade_whose_block_leaves_is_batched_and_settles_once_in_another(store
     assert states(store) == ["batched"] * 3 and [b.state for b in batches(store)] == ["submitted"]
     again = chain.mine(*all_settled(), branch="b")
     indexer.follow(chain)
-    assert {t.settlement_block for t in trades(store)} == {again} != {gone}
+    assert {t.block for t in trades(store)} == {again} != {gone}
     assert len([r for r in rows(store, schema.outcomes) if r["settled"]]) == 3
     rebuilt_equals(store, chain, journal())
 

@@ -95,23 +95,18 @@ class AccountFeeds:
 
     def _traded(self, record: Matched) -> None:
         item = self.market.by_id[record.instrument]
-        for raw, digest in (
-            (record.maker_account, record.maker),
-            (record.taker_account, record.taker),
-        ):
+        for raw, makes in ((record.maker_account, True), (record.taker_account, False)):
             account = int.from_bytes(raw, "big")
             for channel, interval in self._followed(item):
                 if self._is_followed_by(channel, account):
-                    changes = self._trade(record, item, account, digest)
+                    changes = self._trade(record, item, account, makes)
                     self._tell(channel, interval, account, changes)
             self._portfolios(account)
 
-    def _trade(self, record: Matched, item: Listed, account: int, digest: bytes) -> Changes:
+    def _trade(self, record: Matched, item: Listed, account: int, makes: bool) -> Changes:
         market = self.market
-        state = market.orders.by_digest[digest]
-        own = market.trade(market.orders.trades[record.sequence]) | {
-            "order_id": "0x" + digest.hex()
-        }
+        state = market.orders.by_digest[record.maker if makes else record.taker]
+        own = market.own_trade(market.orders.trades[record.sequence], makes)
         held = positions.held(market.core.engine, market.orders, account)
         row = positions.position(market, account, item.id, held.get(item.id, 0))
         return Changes({state.digest.hex(): market.order(state)}, [own], {item.name: row})
@@ -144,9 +139,9 @@ class AccountFeeds:
         """Money and margins of one account, or of all that are followed."""
         for channel in [name for name in self.followers if name.startswith(PORTFOLIO)]:
             for session in list(self.followers[channel].values()):
-                if account in (0, session.account) and session.send is not None:
+                if account in (0, session.account):
                     found = positions.summary(self.market.core.world, session.account)
-                    session.send(notification(channel, found))
+                    session.tell(channel, notification(channel, found))
 
     def _protection(self, record: ProtectionTriggered) -> None:
         names = {u.id: u.name for u in self.market.parameters.underlyings}
@@ -168,5 +163,5 @@ class AccountFeeds:
     def _send(self, channel: str, account: int, data: object) -> None:
         message = notification(channel, data)
         for session in list(self.followers.get(channel, {}).values()):
-            if session.send is not None and session.account == account:
-                session.send(message)
+            if session.account == account:
+                session.tell(channel, message)

@@ -62,9 +62,9 @@ class Underwater(Parameters):
 
 
 class ExitRequest(Parameters):
-    """A match of the account's by its number, or else its last one."""
+    """A match of the account's by its ``trade_id``, or else its last one."""
 
-    trade_seq: int | None = None
+    trade_id: str | None = None
 
 
 class Digest(PlaceOrder):
@@ -230,6 +230,13 @@ async def get_liquidatable(call: Call, params: Underwater) -> list[dict[str, Any
     return [risk_views.liquidatable(account, check) for _, account, check in found[: params.count]]
 
 
+def match_number(trade_id: str) -> int:
+    """The number of a match in the journal. Errors: ``InvalidField``."""
+    if not (trade_id.isascii() and trade_id.isdecimal() and len(trade_id) <= 19):
+        raise bad("trade_id", "must be a trade's, a whole number as text")
+    return int(trade_id)
+
+
 @method("private/get_forced_exit_data", ExitRequest, scope="read")
 async def get_forced_exit_data(call: Call, params: ExitRequest) -> Any:
     """A match's document: with it, a key and an RPC one settles and leaves without this venue.
@@ -239,7 +246,7 @@ async def get_forced_exit_data(call: Call, params: ExitRequest) -> Any:
     """
     venue, account = call.session.venue, call.session.account.to_bytes(32, "big")
     trades = venue.orders.trades
-    wanted = reversed(trades) if params.trade_seq is None else [params.trade_seq]
+    wanted = reversed(trades) if params.trade_id is None else [match_number(params.trade_id)]
     for sequence in wanted:
         match = trades[sequence].match if sequence in trades else None
         if match is None or account not in (match.taker_account, match.maker_account):

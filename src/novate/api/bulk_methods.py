@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any, ClassVar, Literal
 
 import msgspec
+from msgspec.structs import replace
 
 from novate.api.numbers import Number, decimal
 from novate.api.outcomes import orders_of
@@ -39,6 +40,7 @@ class BulkOrder(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     post_only: bool = False
     reduce_only: bool = False
     executor: str = ZERO_ADDRESS
+    client_order_id: str = ""
 
 
 class PlaceOrders(Parameters):
@@ -60,9 +62,12 @@ async def place_orders(call: Call, params: PlaceOrders) -> list[dict[str, Any]]:
     market, account = venue.market, call.session.account
     made = [order_sent(market, account, o, o.direction == "sell") for o in params.orders]
     checked_label(params.label)
+    named = [checked_label(order.client_order_id, "client_order_id") for order in params.orders]
     tree = BulkOrders(tuple(made), *signature_words("signature", params.signature))
     now_ms = call.us_in // 1_000  # division: to milliseconds
     placed = venue.gateway.tree(tree, now_ms, params.label)
+    if any(named):
+        placed = [replace(one, client_order_id=n) for one, n in zip(placed, named, strict=True)]
     fresh = [one for one in placed if one.digest not in venue.orders.by_digest]
     with orders_of(*[one.digest for one in placed]):
         answers = await venue.core.submit_all([*fresh]) if fresh else []

@@ -71,7 +71,18 @@ async def replace(call: Call, params: Replace) -> dict[str, Any]:
     """The same by nonce: the old order goes and the new one comes, or neither."""
     if params.direction not in ("buy", "sell"):
         raise bad("direction", "must be buy or sell")
+    if not params.client_order_id:
+        params.client_order_id = _named(call, params)
     return await place(call, params, params.direction == "sell", amends=True)
+
+
+def _named(call: Call, params: Replace) -> str:
+    """What its account calls the open order of a nonce, if anything."""
+    open_orders = call.session.venue.orders.open_orders(call.session.account)
+    same = (
+        s.placed for s in open_orders if s.terms.nonce == params.nonce and not s.terms.immediate
+    )
+    return next((placed.client_order_id for placed in same if placed is not None), "")
 
 
 async def _sent_before(call: Call, params: PlaceOrder) -> dict[str, Any] | None:
@@ -92,4 +103,6 @@ async def _revised(call: Call, params: PlaceOrder, state: OrderState) -> dict[st
         raise bad("nonce", f"must be the order's, {state.terms.nonce}")
     newer = params.revision > state.terms.revision
     require(newer, errors.StaleRevision, f"revision: must be above {state.terms.revision}")
+    if not params.client_order_id and state.placed is not None:
+        params.client_order_id = state.placed.client_order_id  # an order keeps its id
     return await place(call, params, state.terms.sells, amends=True)

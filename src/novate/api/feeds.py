@@ -21,11 +21,15 @@ from novate.api.channels import Channel, parse
 from novate.api.market import Market
 from novate.api.names import Listed
 from novate.api.numbers import decimal
+from novate.api.risk_views import pause_of
 from novate.api.rpc import notification
 from novate.api.session import CHANNELS_MAX
 from novate.errors import InvalidField, require
 from novate.wire.records import (
     AnyRecord,
+    BatchDue,
+    ChainReorganised,
+    ChainTransaction,
     Matched,
     OracleRound,
     OrderDone,
@@ -42,6 +46,9 @@ if TYPE_CHECKING:
 
 QUOTE = ("best_bid_price", "best_bid_amount", "best_ask_price", "best_ask_amount")
 VIEWS = ("ticker", "perpetual")
+PLATFORM = "platform_state"
+# What may pause the venue, and what its clock moves with.
+MOVES = frozenset((BatchDue, ChainReorganised, ChainTransaction, OracleRound))
 
 
 @dataclass(slots=True)
@@ -54,6 +61,7 @@ class Feeds:
     books: dict[str, BookFeed] = field(default_factory=dict)
     charts: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     grouped: dict[str, dict[str, Channel]] = field(default_factory=lambda: defaultdict(dict))
+    platform: tuple[bool, int] = (False, 0)  # as it was last told
     later: Aggregator = field(init=False)
 
     def __post_init__(self) -> None:
@@ -80,11 +88,14 @@ class Feeds:
             self.charts[item.name].add(channel.resolution)
         elif item is not None and channel.kind == "grouped":
             self.grouped[item.name][name] = channel
-        if session.send is not None and first is not None:
-            session.send(notification(name, first))
+        if first is not None:
+            session.tell(name, notification(name, first))
 
     def _first(self, channel: Channel, followed: bool) -> dict[str, Any] | None:
         """The message that a subscription begins with."""
+        if channel.kind == PLATFORM:
+            self.platform = pause_of(self.market.core.world)
+            return self._platform()
         if channel.item is None:
             return None
         if channel.kind == "book":
@@ -108,6 +119,7 @@ class Feeds:
     def unsubscribe(self, session: Session, channel: str) -> None:
         """Follow a channel no more."""
         session.subscriptions.discard(channel)
+        session.told.pop(channel, None)
         followers = self.followers.get(channel, {})
         followers.pop(id(session), None)
         if not followers and self.followers.pop(channel, None) is not None:
@@ -141,6 +153,8 @@ class Feeds:
                 self._rounds()
             case _:
                 pass
+        if type(record) in MOVES and PLATFORM in self.followers:
+            self._pauses()
         for state_name, item in self.market.listings.take_changes():
             self._state_of(item, state_name)
 
@@ -153,6 +167,19 @@ class Feeds:
                     self._send(f"{kind}.{index}", 0, self._index(index))
             if f"markprice.options.{index}" in self.followers:
                 self._send(f"markprice.options.{index}", 0, self.market.marks(currency))
+
+    def _pauses(self) -> None:
+        """Tell that the venue is paused, or no more, or until another moment."""
+        found = pause_of(self.market.core.world)
+        if found != self.platform:
+            self.platform = found
+            self._send(PLATFORM, 0, self._platform())
+
+    def _platform(self) -> dict[str, Any]:
+        """Whether the venue is paused, and until when it was last."""
+        locked, until = self.platform
+        now_ms = self.market.core.world.now * 1000
+        return {"locked": locked, "paused_until": until * 1000 or None, "timestamp": now_ms}
 
     def _state_of(self, item: Listed, state: str) -> None:
         data = {
@@ -173,9 +200,7 @@ class Feeds:
     def _trade(self, record: Matched) -> None:
         item = self.market.by_id[record.instrument]
         if self.kinds["trades"] or self.kinds["user"]:
-            self._rows_of(
-                record, item, self.market.trade(self.market.orders.trades[record.sequence])
-            )
+            self._rows_of(record, item)
         for digest in (record.maker, record.taker):
             self._order(digest)
         for resolution in self.charts.get(item.name, ()) if self.kinds["chart"] else ():
@@ -183,14 +208,15 @@ class Feeds:
             if channel in self.followers:
                 self._send(channel, 0, self.market.candle(item, resolution))
 
-    def _rows_of(self, record: Matched, item: Listed, trade: dict[str, Any]) -> None:
-        """Tell a trade to everybody, and to its sides with their orders."""
-        for scope in (item.name, *scopes(item)):
-            self._rows(f"trades.{scope}", 0, [trade])
-        sides = (record.maker_account, record.maker), (record.taker_account, record.taker)
-        for account, digest in sides:
-            own = trade | {"order_id": "0x" + digest.hex()}
-            owner = int.from_bytes(account, "big")
+    def _rows_of(self, record: Matched, item: Listed) -> None:
+        """Tell a trade to everybody, and to its sides as theirs."""
+        market, trade = self.market, self.market.orders.trades[record.sequence]
+        for scope in (item.name, *scopes(item)) if self.kinds["trades"] else ():
+            self._rows(f"trades.{scope}", 0, [market.trade(trade)])
+        for account, makes in ((record.maker_account, True), (record.taker_account, False)):
+            if not self.kinds["user"]:
+                break
+            own, owner = market.own_trade(trade, makes), int.from_bytes(account, "big")
             for scope in (item.name, "any", *scopes(item)):
                 self._rows(f"user.trades.{scope}", owner, [own])
 
@@ -288,8 +314,8 @@ class Feeds:
             return
         message = notification(channel, data)
         for session in list(followers.values()):
-            if session.send is not None and account in (0, session.account):
-                session.send(message)
+            if account in (0, session.account):
+                session.tell(channel, message)
 
 
 def scopes(item: Listed) -> list[str]:

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from novate.api.rpc import Call, Parameters, method, now_us
 from novate.errors import IndexUnavailable, require
-from novate.store import accounts, history, trades
+from novate.store import accounts, busts, history, trades
 from novate.store.pages import Answer, Page
 
 DAY_MS = 86_400_000
@@ -146,8 +146,8 @@ async def get_batch(call: Call, params: BatchNumber) -> Any:
 
 @method("public/get_trade_busts", Paged)
 async def get_trade_busts(call: Call, params: Paged) -> Any:
-    """Trades that were given up, and why."""
-    return rows(await ask(call, trades.get_trade_busts, params.page()), "busts")
+    """Trades that settlement refused, and why; whether they are tried again."""
+    return rows(await ask(call, busts.get_trade_busts, params.page()), "busts")
 
 
 @method("private/get_user_trades_by_instrument", PagedInstrument, scope="read")

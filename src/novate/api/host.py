@@ -138,6 +138,7 @@ class Host:
                 await self.chain.step()
         self.api.store = await asyncio.to_thread(self.index.open)
         self.supervisor.start("index", self.index.run)
+        self.supervisor.start("index lag", partial(self.index.watch, self.api.store))
         await self._until_indexed()
         self.port = await self.server.start(self.config.host, self.config.port)
         if self.kept is not None:
@@ -294,6 +295,7 @@ class Host:
             executor=self.executor.address.lower(),
             testnet=self.rpc is None,
             deployment=self.deployment,
+            limits=self.config.limits,
         )
         wanted, of_one = self.config.connections, self.config.connections_of_an_address
         room = room_for(wanted)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from novate.api.host import Host
 
 SILENT_SECONDS = 15
+STILL_SECONDS = 30
 
 
 def parts(host: Host) -> list[Callable[[], Part]]:
@@ -49,11 +50,15 @@ def _surface_part(host: Host) -> Part:
 
 
 def _index_part(host: Host) -> Part:
-    """The read side's process."""
+    """The read side's process: what it has not read yet, and whether it stands still."""
     child = host.index.child
     lives = child is not None and child.returncode is None
     pid = child.pid if child is not None else None
-    return Part("index", lives, "" if lives else "ended", pid, host.supervisor.restarts["index"])
+    behind, still = host.index.lag(host.journal.durable.sequence)
+    moves = behind == 0 or still < STILL_SECONDS
+    detail = f"{behind} records behind" + ("" if moves else f", still for {int(still)} s")
+    restarts = host.supervisor.restarts["index"]
+    return Part("index", lives and moves, detail if lives else "ended", pid, restarts)
 
 
 def figures(host: Host) -> dict[str, Figure]:
@@ -68,6 +73,11 @@ def figures(host: Host) -> dict[str, Figure]:
             "Batches and rounds not on the chain.",
             "kind",
             {"all": float(host.chain.waiting)},
+        ),
+        "index_behind": (
+            "Durable records that the read side has not read.",
+            "source",
+            {"journal": float(host.index.lag(host.journal.durable.sequence)[0])},
         ),
         "oracle_skipped": ("Rounds without a quorum.", "node", {"all": host.oracle.skipped}),
         "surface_skipped": (

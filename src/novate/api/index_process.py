@@ -9,12 +9,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from novate.store.database import Database
+from novate.services.indexer import JOURNAL
+from novate.store.database import Database, place
 
 STOP_SECONDS = 10
+LOOK_SECONDS = 1.0
 
 
 @dataclass(slots=True)
@@ -25,6 +28,8 @@ class IndexProcess:
     url: str
     rpc: str | None
     child: asyncio.subprocess.Process | None = None
+    position: int = -1  # of the journal, up to which it has read
+    moved_at: float = field(default_factory=time.monotonic)
 
     def open(self) -> Database:
         """The database, brought to this release's schema before the child writes to it."""
@@ -51,6 +56,28 @@ class IndexProcess:
                 await self._end()
                 raise
         raise RuntimeError(f"the index ended with code {code}; see {self.folder}/index.log")
+
+    async def watch(self, store: Database) -> None:
+        """See how far it has read, again and again."""
+
+        def read() -> int:
+            with store.begin() as connection:
+                return place(connection, JOURNAL).position
+
+        while True:
+            found = await asyncio.to_thread(read)
+            if found != self.position:
+                self.position, self.moved_at = found, time.monotonic()
+            await asyncio.sleep(LOOK_SECONDS)
+
+    def lag(self, head: int) -> tuple[int, float]:
+        """How many records of a journal that ends at ``head`` it has not read, and for how many
+        seconds it has not moved although there were some.
+        """
+        behind = max(head - self.position, 0)
+        if behind == 0:
+            self.moved_at = time.monotonic()
+        return behind, time.monotonic() - self.moved_at
 
     async def _end(self) -> None:
         assert self.child is not None

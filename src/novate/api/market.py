@@ -292,14 +292,14 @@ class Market:
         item = self.listings.at(match.instrument, match.matched_at)
         found = {
             "trade_id": str(match.sequence),
-            "trade_seq": match.sequence,
+            "trade_seq": trade.number,
             "instrument_name": item.name,
             "timestamp": trade.timestamp_ms,
             "price": decimal(trade.price),
             "amount": decimal(match.lots * item.lot_size),
             "contracts": match.lots,
             "direction": "buy" if match.taker_buys else "sell",
-            "tick_direction": 0,
+            "tick_direction": trade.tick_direction,
             "mark_price": decimal(trade.mark),
             "index_price": decimal(trade.index),
             "settlement_state": trade.settlement,
@@ -310,6 +310,20 @@ class Market:
             "block_rfq_id": "0x" + trade.rfq.hex() if trade.rfq else None,
         }
         return found | {"iv": self.ivs.get(match.sequence)} if item.is_option else found
+
+    def own_trade(self, trade: Trade, makes: bool) -> dict[str, Any]:
+        """One trade as its maker, or its taker, sees it."""
+        match = trade.match
+        digest = match.maker if makes else match.taker
+        state = self.orders.by_digest.get(digest)
+        return self.trade(trade) | {
+            "order_id": "0x" + digest.hex(),
+            "direction": "buy" if match.taker_buys != makes else "sell",
+            "liquidity": "M" if makes else "T",
+            "fee": decimal(records.number(match.fee_maker if makes else match.fee_taker)),
+            "fee_currency": QUOTE,
+            "label": state.label if state is not None else "",
+        }
 
     def judged(self, match: Matched) -> None:
         """Keep the volatility of an option's trade, at the forward of now."""
@@ -346,6 +360,8 @@ class Market:
             "post_only": terms.post_only,
             "reduce_only": terms.reduce_only,
             "label": state.label,
+            "client_order_id": placed.client_order_id if placed is not None else "",
+            "signer": "0x" + placed.signer.hex() if placed is not None else None,
             "creation_timestamp": state.created_ms,
             "last_update_timestamp": state.updated_ms,
             "cancel_reason": state.reason,

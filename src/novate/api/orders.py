@@ -22,6 +22,7 @@ from novate.engine.orders import terms_of
 from novate.errors import BY_CODE
 from novate.model.order import Order
 from novate.services.flights import settled_by
+from novate.services.tape import Tape, ticked
 from novate.wire import records
 from novate.wire.records import (
     AnyRecord,
@@ -109,6 +110,8 @@ class Trade(msgspec.Struct, gc=False):
     block: int = 0
     reason: str = ""
     rfq: bytes = b""
+    number: int = 0  # in its instrument, from 1
+    tick_direction: int = 0
 
 
 @dataclass(slots=True)
@@ -132,6 +135,7 @@ class Orders:
     blocks: dict[bytes, bytes] = field(default_factory=dict)
     executed: dict[bytes, list[int]] = field(default_factory=dict)
     revisions: dict[tuple[int, bool, int], OrderState] = field(default_factory=dict)
+    tapes: dict[int, Tape] = field(default_factory=dict)
     now_ms: int = 0
 
     def follow(self, record: AnyRecord) -> None:
@@ -166,7 +170,9 @@ class Orders:
                 state.state, state.triggered, state.updated_ms = "open", True, self.now_ms
             case BatchClosed():
                 for trade in self._span(record.first_sequence, record.count):
-                    trade.settlement, trade.batch = "batched", record.first_sequence
+                    trade.settlement = "batched"
+                    if trade.batch is None:  # what goes again by itself is of its first batch
+                        trade.batch = record.first_sequence
             case BatchSubmitted():
                 self.submitted[record.transaction] = record
             case ChainTransaction():
@@ -266,8 +272,10 @@ class Orders:
     def _matched(self, record: Matched) -> None:
         price = records.number(record.price)
         rfq = self.blocks.get(record.taker, b"")
+        tape = self.tapes[record.instrument] = ticked(self.tapes.get(record.instrument), price)
         mark, index = records.number(record.mark), records.number(record.index)
         trade = Trade(record, self.now_ms, price, mark, index, rfq=rfq)
+        trade.number, _, trade.tick_direction = tape
         self.trades[record.sequence] = trade
         self.entries.matched(record, price)
         if rfq:
@@ -318,7 +326,7 @@ class Orders:
         settled = settled_by(record)
         for trade in self._span(batch.first_sequence, batch.count):
             if trade.match.sequence in settled:
-                trade.settlement, trade.batch = "settled", batch.first_sequence
+                trade.settlement, trade.reason = "settled", ""
                 trade.transaction, trade.block = record.transaction, record.block
 
     def _span(self, first: int, count: int) -> Iterator[Trade]:

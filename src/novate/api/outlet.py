@@ -45,7 +45,7 @@ class Outlet:
         """Begin a subscription with what there is now."""
         if session.send is not None:
             head = {"type": "snapshot", "sequence": self.sequences.get((channel, account), 0)}
-            session.send(notification(channel, head | data))
+            session.tell(channel, notification(channel, head | data))
 
     def tell(self, channel: str, data: Data, account: int = 0, kind: str = "change") -> None:
         """Send to all who follow a channel, or to one account's of them (0: all)."""
@@ -59,8 +59,7 @@ class Outlet:
         self.sequences[channel, account] = number
         message = notification(channel, {"type": kind, "sequence": number} | data)
         for session in meant:
-            if session.send is not None:
-                session.send(message)
+            session.tell(channel, message)
 
     def _make_room(self) -> None:
         """Forget the numbers of accounts that follow no more, the oldest first."""

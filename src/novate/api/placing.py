@@ -20,7 +20,7 @@ from novate.api.outcomes import about
 from novate.api.refusals import refusal
 from novate.api.rpc import Call, Told
 from novate.api.signed_orders import PlaceOrder, instructed, order_of, signature_bytes
-from novate.errors import Rejected
+from novate.errors import BadSignature, Rejected, require
 from novate.wire.records import AnyRecord
 
 if TYPE_CHECKING:
@@ -70,6 +70,7 @@ class Placing:
         """What enters the journal. Errors: those of the gateway, ``InvalidField``."""
         call, params = self._call, self._params
         venue = call.session.venue
+        require(not params.signer or params.signer.lower() == signer, BadSignature)
         command = venue.gateway.placed(
             self._order,
             self._digest,

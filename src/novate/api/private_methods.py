@@ -28,9 +28,10 @@ if TYPE_CHECKING:
 
 
 class OrderId(Parameters):
-    """One order by its digest."""
+    """One order by its digest, or by the id that its account gave it."""
 
-    order_id: str
+    order_id: str = ""
+    client_order_id: str = ""
 
 
 class Label(Parameters):
@@ -82,7 +83,9 @@ async def sell(call: Call, params: PlaceOrder) -> dict[str, Any]:
 async def cancel_for(
     session: Session, scope: str, value: int, quotes: bool = False, quote_set: str = ""
 ) -> int:
-    """Cancel what a scope covers, in one command; how many orders it took out."""
+    """Cancel what a scope covers, in one command; how many orders it took out. A session key
+    without the cancel scope takes out what it has signed itself.
+    """
     venue = session.venue
     command = CancelRequested(
         session.account.to_bytes(32, "big"),
@@ -92,16 +95,18 @@ async def cancel_for(
         now_us() // 1_000,  # division: to milliseconds
         quotes,
         quote_set,
+        own=not venue.gateway.cancels_all_of(session.account, session.signer),
     )
     events = await venue.core.submit(command)
     ends = [event.end for event in events if isinstance(event, OrderDone)]
     return ends.count("cancelled")  # others may have expired
 
 
-def require_cancels(call: Call) -> None:
-    """The session's signer may cancel. Errors: ``SessionKeyScope``."""
-    session = call.session
-    session.venue.gateway.require_cancels_for(session.account, session.signer)
+def may_cancel(call: Call, state: OrderState) -> bool:
+    """Whether the session's signer may take an order of its account out."""
+    session, placed = call.session, state.placed
+    own = placed is not None and placed.signer == bytes.fromhex(session.signer[2:])
+    return own or session.venue.gateway.cancels_all_of(session.account, session.signer)
 
 
 async def cancel_states(call: Call, states: list[OrderState]) -> int:
@@ -114,9 +119,11 @@ async def cancel_states(call: Call, states: list[OrderState]) -> int:
 
 @method("private/cancel", OrderId, scope="trade")
 async def cancel(call: Call, params: OrderId) -> dict[str, Any]:
-    """Take an order out of the book. Errors: ``OrderNotFound``, ``OrderNotOpen``."""
-    require_cancels(call)
-    state = own_order(call, params.order_id)
+    """Take an order out of the book. Errors: ``OrderNotFound``, ``SessionKeyScope`` (another has
+    signed it, and the session key may not cancel that), ``OrderNotOpen``.
+    """
+    state = meant_order(call, params)
+    require(may_cancel(call, state), errors.SessionKeyScope)
     require(state.is_open, errors.OrderNotOpen)
     await cancel_states(call, [state])
     return call.session.venue.market.order(state)
@@ -125,14 +132,12 @@ async def cancel(call: Call, params: OrderId) -> dict[str, Any]:
 @method("private/cancel_all", Nothing, scope="trade")
 async def cancel_all(call: Call, params: Nothing) -> int:
     """Take every order out of the book."""
-    require_cancels(call)
     return await cancel_for(call.session, "all", 0)
 
 
 @method("private/cancel_all_by_instrument", InstrumentOnly, scope="trade")
 async def cancel_all_by_instrument(call: Call, params: InstrumentOnly) -> int:
     """Take every order of an instrument out of the book."""
-    require_cancels(call)
     item = call.session.venue.market.named(params.instrument_name)
     return await cancel_for(call.session, "instrument", item.id)
 
@@ -140,9 +145,9 @@ async def cancel_all_by_instrument(call: Call, params: InstrumentOnly) -> int:
 @method("private/cancel_by_label", Label, scope="trade")
 async def cancel_by_label(call: Call, params: Label) -> int:
     """Take the orders of a label out of the book."""
-    require_cancels(call)
     orders = call.session.venue.orders.open_orders(call.session.account)
-    return await cancel_states(call, [state for state in orders if state.label == params.label])
+    meant = [state for state in orders if state.label == params.label and may_cancel(call, state)]
+    return await cancel_states(call, meant)
 
 
 @method("private/get_open_orders", OpenOrders, scope="read")
@@ -165,7 +170,7 @@ async def get_open_orders(call: Call, params: OpenOrders) -> list[dict[str, Any]
 @method("private/get_order_state", OrderId, scope="read")
 async def get_order_state(call: Call, params: OrderId) -> dict[str, Any]:
     """One order, up to a day after its end. Errors: ``OrderNotFound``."""
-    return call.session.venue.market.order(own_order(call, params.order_id))
+    return call.session.venue.market.order(meant_order(call, params))
 
 
 @method("private/get_order_state_by_label", Label, scope="read")
@@ -201,6 +206,21 @@ async def get_position(call: Call, params: InstrumentOnly) -> dict[str, Any]:
 async def get_account_summary(call: Call, params: AccountOnly) -> dict[str, Any]:
     """Equity and margins at the engine's present prices."""
     return positions.summary(call.session.venue.core.world, call.session.account)
+
+
+def meant_order(call: Call, params: OrderId) -> OrderState:
+    """The order that is meant; of several of one ``client_order_id`` the open one, or else the
+    newest. Errors: ``InvalidField``, ``OrderNotFound``.
+    """
+    if bool(params.order_id) == bool(params.client_order_id):
+        raise bad("order_id", "or client_order_id is needed, and not both")
+    if params.order_id:
+        return own_order(call, params.order_id)
+    states = call.session.venue.orders.by_account.get(call.session.account, {}).values()
+    found = [s for s in states if s.placed and s.placed.client_order_id == params.client_order_id]
+    if not found:
+        raise Rejected(OrderNotFound)
+    return next((state for state in found if state.is_open), found[-1])
 
 
 def own_order(call: Call, order_id: str) -> OrderState:

@@ -8,6 +8,7 @@ import novate
 from novate.api.market import DEPTH_MAX
 from novate.api.numbers import Number, decimal, wad
 from novate.api.rejections import bad
+from novate.api.risk_views import pause_of
 from novate.api.rpc import Call, Parameters, method, now_us
 from novate.api.session import SCOPES
 from novate.api.tokens import LIFE_MS
@@ -133,9 +134,12 @@ async def get_time(call: Call, params: Nothing) -> int:
 @method("public/status", Nothing)
 async def status(call: Call, params: Nothing) -> dict[str, Any]:
     """Whether trading is open."""
-    world = call.session.venue.core.world
-    paused = world.now < world.ledger.config.paused_until
-    return {"locked": "true" if paused else "false", "locked_indices": []}
+    paused, until = pause_of(call.session.venue.core.world)
+    return {
+        "locked": "true" if paused else "false",
+        "locked_indices": [],
+        "paused_until": until * 1000 if paused else None,
+    }
 
 
 @method("public/get_currencies", Nothing)
@@ -205,7 +209,7 @@ async def get_last_trades_by_instrument(call: Call, params: Trades) -> dict[str,
     found = [
         trade
         for trade in reversed(market.trades(item))
-        if low <= trade.match.sequence <= high and since <= trade.timestamp_ms <= until
+        if low <= trade.number <= high and since <= trade.timestamp_ms <= until
     ]
     if params.sorting == "asc":
         found.reverse()

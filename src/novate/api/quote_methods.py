@@ -15,7 +15,7 @@ import msgspec
 from novate.api.numbers import Number, decimal, lots, positive_wad, price, wad
 from novate.api.outcomes import orders_of
 from novate.api.placing import entered
-from novate.api.private_methods import cancel_for, require_cancels
+from novate.api.private_methods import cancel_for
 from novate.api.refusals import refusal
 from novate.api.rejections import bad, error_object
 from novate.api.rpc import Call, Parameters, method, now_us
@@ -108,7 +108,7 @@ class SetProtection(Protected, kw_only=True):
 # Quotes
 
 
-@method("private/mass_quote", MassQuote, scope="trade", cost=5)
+@method("private/mass_quote", MassQuote, scope="trade", cost=5, of_quotes=True)
 async def mass_quote(call: Call, params: MassQuote) -> dict[str, Any]:
     """Quote many instruments at once. Errors: ``BadSignature``, those of numbers and names; each
     quote's own are in ``errors``.
@@ -132,6 +132,7 @@ async def mass_quote(call: Call, params: MassQuote) -> dict[str, Any]:
         slides=not params.reject_post_only,
         label=checked_label(params.label),
         self_trade=params.self_trading,
+        together=True,
     )
     if any(one.digest not in venue.orders.by_digest for one in placed):
         with orders_of(*[one.digest for one in placed]):
@@ -202,10 +203,9 @@ def _answer(call: Call, placed: list[OrderPlaced], detailed: bool) -> dict[str, 
     return {"orders": orders, "errors": refused, "trades": []}
 
 
-@method("private/cancel_quotes", CancelQuotes, scope="trade")
+@method("private/cancel_quotes", CancelQuotes, scope="trade", of_quotes=True)
 async def cancel_quotes(call: Call, params: CancelQuotes) -> int:
-    """Take quotes out of the books; how many were open."""
-    require_cancels(call)
+    """Take quotes out of the books; how many were open. As ``cancel_all`` of whose orders."""
     venue = call.session.venue
     scope, value, name = "all", 0, ""
     match params.cancel_type:

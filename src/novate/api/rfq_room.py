@@ -173,8 +173,7 @@ class Room:
         return list(self.followers.get(channel, {}).values())
 
     def _send(self, session: Session, channel: str, data: object) -> None:
-        if session.send is not None:
-            session.send(notification(channel, data))
+        session.tell(channel, notification(channel, data))
 
     # Time, and the journal
 

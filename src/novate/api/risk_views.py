@@ -1,7 +1,8 @@
 """What limits, margin and safety rest on, as methods answer and channels tell it.
 
 Owns: the shapes of ``get_risk_parameters``, ``get_insurance``, ``get_signed_feeds`` and of an
-account in ``get_liquidatable``. Rates are fractions, money in USD; decimal strings, exact.
+account in ``get_liquidatable``; whether the venue is paused. Rates are fractions, money in USD;
+decimal strings, exact.
 """
 
 from __future__ import annotations
@@ -151,3 +152,9 @@ def margins(account: int, check: Check) -> dict[str, Any]:
         "in_auction": check.in_auction,
         "positions": check.positions,
     }
+
+
+def pause_of(world: World) -> tuple[bool, int]:
+    """Whether the venue is paused, so that only reductions trade, and until which second."""
+    until = world.ledger.config.paused_until
+    return world.now < until, until

@@ -92,9 +92,11 @@ class Method:
     cost: int
     begin: Begin | None = None
     is_cancel: bool = False  # it has credits of its own
+    of_quotes: bool = False  # a login for quotes alone may call it, too
 
 
 METHODS: dict[str, Method] = {}
+QUOTE = "quote"  # the scope of logins for quotes alone
 _DECODER = msgspec.json.Decoder(Request)
 _ENCODER = msgspec.json.Encoder()
 
@@ -105,13 +107,15 @@ def method(
     scope: str = "",
     cost: int = 1,
     begin: Begin | None = None,
+    of_quotes: bool = False,
 ) -> Callable[[Handler], Handler]:
     """Register the function below as a method."""
 
     def keep(handler: Handler) -> Handler:
         assert name not in METHODS, name
         is_cancel = name.startswith(("private/cancel", "private/disable_cancel"))
-        METHODS[name] = Method(name, parameters, handler, scope, cost, begin, is_cancel)
+        given = scope, cost, begin, is_cancel, of_quotes
+        METHODS[name] = Method(name, parameters, handler, *given)
         return handler
 
     return keep
@@ -283,7 +287,7 @@ def admitted(session: Session, name: str) -> Method:
     if found.scope:
         if session.account == 0:
             raise Rejected(NotAuthenticated)
-        if found.scope not in session.scopes:
+        if found.scope not in session.scopes and not (found.of_quotes and QUOTE in session.scopes):
             raise Rejected(ScopeMissing, found.scope)
         # a session key may have expired or been removed since the login
         session.venue.gateway.require_signs_for(session.account, session.signer)
@@ -303,9 +307,12 @@ def refused(session: Session, rejected: Rejected, us_in: int) -> bytes:
 
 
 def notification(channel: str, data: object) -> bytes:
-    """A message of a subscription."""
-    params = {"channel": channel, "data": data}
-    return _ENCODER.encode({"jsonrpc": "2.0", "method": "subscription", "params": params})
+    """A message of a subscription, encoded once for all its followers, up to the number that it has
+    for each of them: ``Session.tell`` ends it.
+    """
+    params = {"channel": channel, "data": data, "sequence": 0}
+    found = _ENCODER.encode({"jsonrpc": "2.0", "method": "subscription", "params": params})
+    return found[: -len(b"0}}")]
 
 
 def heartbeat(kind: str) -> bytes:

@@ -92,6 +92,7 @@ class Server:
             app.router.add_post(f"/api/{version}", self.post)
             app.router.add_post(f"/api/{version}/{{scope}}/{{name}}", self.post)
             app.router.add_get(f"/api/{version}/{{scope}}/{{name}}", self.get)
+        app.router.add_get("/live", self.live)
         app.router.add_get("/health", self.health)
         app.router.add_get("/metrics", self.metrics)
         return app
@@ -161,6 +162,10 @@ class Server:
             return self._reply(rpc.refused(self._session(request), refused, now_us()), 413)
 
     # HTTP
+
+    async def live(self, request: web.Request) -> web.Response:
+        """That the process serves, whatever its parts say; who gets no answer may restart it."""
+        return web.json_response({"live": True})
 
     async def health(self, request: web.Request) -> web.Response:
         """Whether the venue is ready; 503 and the parts that are not if it is not."""

@@ -86,6 +86,7 @@ class Session:
     signer: str = ""
     scopes: frozenset[str] = frozenset()
     subscriptions: set[str] = field(default_factory=set)
+    told: dict[str, int] = field(default_factory=dict)  # messages, of each channel that is followed
     cancel_on_disconnect: bool | None = None  # None: as for the account
     guarded: set[int] = field(default_factory=set)  # accounts whose orders go with it
     heartbeat_s: int = 0
@@ -102,6 +103,14 @@ class Session:
         if self.cancel_on_disconnect is None:
             return self.venue.keeper.cancels_always(self.account)
         return self.cancel_on_disconnect
+
+    def tell(self, channel: str, opened: bytes) -> None:
+        """Send a message of a channel that is followed, under its number here: from 1, one more
+        than the message before.
+        """
+        if self.send is not None:
+            number = self.told[channel] = self.told.get(channel, 0) + 1
+            self.send(b"%b%d}}" % (opened, number))
 
     def spend(self, method: Method) -> None:
         """Take a method's cost. Errors: ``TooManyRequests``."""

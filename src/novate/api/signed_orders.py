@@ -57,6 +57,8 @@ class PlaceOrder(Parameters):
     reject_post_only: bool = True
     reduce_only: bool = False
     label: str = ""
+    client_order_id: str = ""
+    signer: str = ""
     self_trading: SelfTrading = "cancel_maker"
     trigger: Literal["", "mark_price"] = ""
     trigger_price: Number | None = None
@@ -100,13 +102,16 @@ def order_of(call: Call, params: PlaceOrder, sells: bool, own: bool = True) -> O
     account = parse_account(params.account) if params.account else session.account
     require(account == session.account or not own, errors.NotOwner)
     checked_label(params.label)
+    checked_label(params.client_order_id, "client_order_id")
+    if params.signer and not is_address(params.signer.lower()):
+        raise bad("signer", "must be 0x and 40 hexadecimal digits")
     return order_sent(session.venue.market, account, params, sells)
 
 
-def checked_label(text: str) -> str:
+def checked_label(text: str, field: str = "label") -> str:
     """A client's own words. Errors: ``InvalidField``."""
     if len(text) > LABEL_MAX or not text.isprintable():
-        raise bad("label", f"must be at most {LABEL_MAX} printable characters")
+        raise bad(field, f"must be at most {LABEL_MAX} printable characters")
     return text
 
 
@@ -187,8 +192,7 @@ def instructed(command: OrderPlaced, params: PlaceOrder, tick: int) -> OrderPlac
     elif params.trigger or params.trigger_price is not None:
         raise bad("trigger", "needs a type such as stop_limit")
     slides = params.post_only and not params.reject_post_only
-    if not (slides or trigger or params.mmp):
+    if not (slides or trigger or params.mmp or params.client_order_id):
         return command
-    return replace(
-        command, slides=slides, trigger=trigger, trigger_price=str(wanted), mmp=params.mmp
-    )
+    said = {"slides": slides, "trigger": trigger, "trigger_price": str(wanted), "mmp": params.mmp}
+    return replace(command, **said, client_order_id=params.client_order_id)

@@ -11,8 +11,10 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from novate.api.door import CONNECTIONS_MAX, CONNECTIONS_PER_ADDRESS_MAX
+from novate.api.session import Limits
 from novate.config.reader import Section, invalid, number, text
 
+COST_MAX = 20  # of the dearest method: with fewer credits nobody could call it
 UNSET = "index.db in the folder"
 
 
@@ -31,6 +33,21 @@ class UpConfig:
     database: str = text()
     connections: int = number(1, 100_000)
     connections_of_an_address: int = number(1, 100_000)
+    request_credits: int = number(COST_MAX, 1_000_000)
+    requests_per_second: int = number(1, 1_000_000)
+    cancel_credits: int = number(COST_MAX, 1_000_000)
+    cancels_per_second: int = number(1, 1_000_000)
+    anonymous_credits: int = number(COST_MAX, 1_000_000)
+    anonymous_per_second: int = number(1, 1_000_000)
+
+    @property
+    def limits(self) -> Limits:
+        """Credits of an account, and of an address that has not logged in."""
+        return Limits(
+            (self.request_credits, self.requests_per_second),
+            (self.cancel_credits, self.cancels_per_second),
+            (self.anonymous_credits, self.anonymous_per_second),
+        )
 
 
 DEFAULTS = UpConfig(
@@ -45,6 +62,12 @@ DEFAULTS = UpConfig(
     database="",
     connections=CONNECTIONS_MAX,
     connections_of_an_address=CONNECTIONS_PER_ADDRESS_MAX,
+    request_credits=1_000,
+    requests_per_second=500,
+    cancel_credits=2_000,
+    cancels_per_second=1_000,
+    anonymous_credits=4_000,
+    anonymous_per_second=2_000,
 )
 
 

@@ -9,12 +9,10 @@ from __future__ import annotations
 from typing import Any
 
 from novate.api.history_methods import Paged, account_of, ask, rows
-from novate.api.numbers import decimal
 from novate.api.private_methods import own_order
 from novate.api.rejections import bad
 from novate.api.rpc import Call, Parameters, method
 from novate.store import accounts, trades
-from novate.wire import records
 
 TRADES_MAX = 1_000
 
@@ -72,17 +70,6 @@ async def get_user_trades_by_order(call: Call, params: OrderTrades) -> list[dict
     ]
     own = []
     for trade in found[-TRADES_MAX:]:
-        makes = trade.match.maker in names
-        fee = trade.match.fee_maker if makes else trade.match.fee_taker
-        own.append(
-            venue.market.trade(trade)
-            | {
-                "order_id": "0x" + state.digest.hex(),
-                "direction": "sell" if state.terms.sells else "buy",
-                "liquidity": "M" if makes else "T",
-                "fee": decimal(records.number(fee)),
-                "fee_currency": "USDC",
-                "label": state.label,
-            }
-        )
+        of_order = {"order_id": "0x" + state.digest.hex(), "label": state.label}
+        own.append(venue.market.own_trade(trade, trade.match.maker in names) | of_order)
     return own

@@ -236,10 +236,9 @@ class VenueFeeds:
             if trade is None:
                 continue
             match = trade.match
-            sides = (match.maker_account, match.maker), (match.taker_account, match.taker)
-            for raw, digest in sides:
+            for raw, makes in ((match.maker_account, True), (match.taker_account, False)):
                 if raw in meant:
-                    own = self.market.trade(trade) | {"order_id": "0x" + digest.hex()}
+                    own = self.market.own_trade(trade, makes)
                     found.setdefault(meant[raw], []).append(own)
                     most = None if most is None else most - 1
             if most is not None and most <= 0:

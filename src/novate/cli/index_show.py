@@ -13,7 +13,7 @@ from rich.table import Table
 from sqlalchemy import Connection, func, select
 
 from novate.errors import BadQuery, require
-from novate.store import accounts, database, history, schema, trades
+from novate.store import accounts, busts, database, history, schema, trades
 from novate.store.database import Database
 from novate.store.pages import COUNT_DEFAULT, Answer, Page
 
@@ -61,7 +61,7 @@ QUESTIONS: dict[str, Question] = {
         c, a.instrument, *a.span(), a.resolution
     ),
     "batches": lambda c, a: trades.get_batches(c, a.page),
-    "busts": lambda c, a: trades.get_trade_busts(c, a.page),
+    "busts": lambda c, a: busts.get_trade_busts(c, a.page),
     "funding": lambda c, a: history.get_funding_rate_history(c, a.instrument, *a.span()),
     "settlements": lambda c, a: history.get_last_settlements_by_instrument(c, a.instrument, a.page),
     "delivery_prices": lambda c, a: history.get_delivery_prices(c, a.index, a.page.count),

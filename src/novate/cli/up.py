@@ -74,7 +74,9 @@ def command(
     it, it shows what is listed on that chain. A second start in the same folder goes on where the
     first ended. Fields of \\[venue]: host, port,
     batch_ms, block_ms, confirmations, snapshot_minutes, traders, trader_usdc, database,
-    connections, connections_of_an_address.
+    connections, connections_of_an_address; and the credits that requests cost (docs/api.md):
+    request_credits, requests_per_second, cancel_credits, cancels_per_second, anonymous_credits,
+    anonymous_per_second.
 
     Example:  novate up --port 8080
     """

@@ -46,6 +46,8 @@ def _scope(command: CancelRequested, world: World) -> Callable[[OpenOrder], bool
             return False
         if command.quote_set and order.quote_set != command.quote_set:
             return False
+        if command.own and order.placed.signer != command.signer:
+            return False
         match scope:
             case "nonce":
                 return terms.nonce == value

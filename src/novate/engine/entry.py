@@ -132,6 +132,9 @@ class Entry:
             admission.require_signed(world, terms, signer, until)  # it still ends its former
         if not shares and nonce in self.nonces:
             raise Rejected(errors.NonceUsed)
+        if placed.client_order_id:
+            named = self.matcher.orders.by_name.get((terms.account, placed.client_order_id))
+            require(named is None or named is former, errors.ClientOrderIdUsed)
         if placed.mmp:
             protections = self.matcher.protections
             protections.require_open((terms.account, listed.underlying), world.now)

@@ -133,6 +133,7 @@ class OpenOrders:
         self.by_number: dict[int, OpenOrder] = {}
         self.by_digest: dict[bytes, OpenOrder] = {}
         self.by_quote: dict[tuple[int, int, bool, str], OpenOrder] = {}
+        self.by_name: dict[tuple[int, str], OpenOrder] = {}  # account, its own id of the order
         self.waiting: dict[int, dict[int, OpenOrder]] = {}  # by instrument
         # those that rest and only reduce, by account and instrument
         self.reducing: dict[tuple[int, int], dict[int, OpenOrder]] = {}
@@ -151,6 +152,8 @@ class OpenOrders:
         self.by_digest[order.placed.digest] = order
         if order.quote_set is not None:
             self.by_quote[terms.account, terms.instrument, order.is_buy, order.quote_set] = order
+        if order.placed.client_order_id:
+            self.by_name[terms.account, order.placed.client_order_id] = order
         holder = self._holders.get(terms.account)
         if holder is None:
             holder = self._holders[terms.account] = Holder()
@@ -189,6 +192,8 @@ class OpenOrders:
             del self.reducing[key][order.number]
             if not self.reducing[key]:
                 del self.reducing[key]
+        if order.placed.client_order_id:
+            self.by_name.pop((order.terms.account, order.placed.client_order_id), None)
         if order.quote_set is None:
             return
         quote = order.quote

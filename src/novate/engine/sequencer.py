@@ -14,7 +14,7 @@ import logging
 from collections.abc import Iterable
 
 from novate import errors
-from novate.engine import block_trade
+from novate.engine import block_trade, quoting
 from novate.engine.ahead import (
     Ahead,
     AheadState,
@@ -188,10 +188,7 @@ class Sequencer:
             case OrderPlaced():
                 return self._enter(command)
             case QuotesPlaced():
-                events: list[AnyRecord] = []
-                for quote, placed in zip(command.quotes, records.orders_in(command), strict=True):
-                    events += self._quote(command, placed, quote.quote_set)
-                return events
+                return quoting.entered(self.entry, command, self._enter)
             case BlockAccepted():
                 crowded = not block_trade.has_room(self.batching, len(command.taker))
                 closed = self._close() if crowded else []
@@ -234,20 +231,6 @@ class Sequencer:
         if self.batching.is_crowded or self.entry.meets_its_revision(nonce):
             return self._close() + self.entry.order(placed, nonce, quote_set)
         return self.entry.order(placed, nonce, quote_set)
-
-    def _quote(self, mass: QuotesPlaced, placed: OrderPlaced, name: str) -> list[AnyRecord]:
-        """One quote; if it is refused, what it was to replace goes all the same."""
-        orders = self.matcher.orders
-        refusal = self.entry.quote_refused(placed, mass.account)
-        if refusal is not None:
-            return [refusal]
-        terms = placed.order
-        key = int.from_bytes(terms.account, "big"), terms.instrument, terms.lots > 0, name
-        former, known = orders.by_quote.get(key), placed.digest in self.placed
-        events = self._enter(placed, name)
-        if not known and former is not None and former is orders.by_quote.get(key):
-            events.append(self.matcher.take_out(former, "cancelled"))
-        return events
 
     def _protect(self, command: ProtectionSet) -> None:
         """Set a protection; one that means nothing has no effect."""

@@ -173,10 +173,11 @@ class Gateway:
         known = signer == owner_address(account) or self._is_key(account, signer)
         require(known, errors.BadSignature)
 
-    def require_cancels_for(self, account: int, signer: str) -> None:
-        """The owner, or a live session key with the cancel scope. Errors: ``SessionKeyScope``."""
-        known = signer == owner_address(account) or self._may_cancel(account, signer)
-        require(known, errors.SessionKeyScope)
+    def cancels_all_of(self, account: int, signer: str) -> bool:
+        """Whether a signer may cancel every order of an account: its owner, or a live session key
+        with the cancel scope. Other keys cancel what they have signed themselves.
+        """
+        return signer == owner_address(account) or self._may_cancel(account, signer)
 
     def _require_known(self, order: Order, signer: str) -> None:
         known = signer != "" and (signer == order.owner or self._may_sign(order, signer))

@@ -18,6 +18,7 @@ from novate import errors
 from novate.engine.journal_frame import Record
 from novate.errors import IndexInconsistent, Rejected, UnknownRecord, require
 from novate.model.oracle import Observation
+from novate.services.tape import Tape, ticked
 from novate.store import database, schema
 from novate.wire import records, safeguard_records
 from novate.wire.records import (
@@ -48,7 +49,7 @@ RESOLUTIONS_S = (60, 3_600, 86_400)
 OPEN, FILLED, CANCELLED, REJECTED = "open", "filled", "cancelled", "rejected"
 MAKER, TAKER = "maker", "taker"
 # What leaves no row here: the chain's transactions have tables of their own.
-_OF_CHAIN = (Genesis, CancelRequested, BatchDue, Busted, ChainReorganised, ChainTransaction)
+_OF_CHAIN = (Genesis, CancelRequested, BatchDue, ChainReorganised, ChainTransaction)
 _OF_BOOK = (OrderSlid, OrderTriggered, ProtectionReset, ProtectionSet, ProtectionTriggered)
 WITHOUT_ROWS = (*_OF_CHAIN, *_OF_BOOK, records.OrderShrunk, *safeguard_records.SAFEGUARDS)
 _KINDS = {kind.__name__ for kind in get_args(AnyRecord)}
@@ -92,7 +93,7 @@ class JournalFold:
         newest = select(batches.first_sequence, batches.size)
         found = connection.execute(newest.order_by(batches.first_sequence.desc()).limit(1)).first()
         self._next_batch = found.first_sequence + found.size if found else None
-        self._tapes: dict[int, tuple[int, int, int]] = {}
+        self._tapes: dict[int, Tape | None] = {}
         self._handlers: dict[type, Callable[[Any], None]] = {
             OrderPlaced: self._placed,
             QuotesPlaced: self._several,
@@ -102,6 +103,7 @@ class JournalFold:
             OrderDone: self._done,
             BatchClosed: self._closed,
             BatchSubmitted: self._submitted,
+            Busted: self._busted,
             OracleRound: self._round,
         }
 
@@ -164,8 +166,7 @@ class JournalFold:
 
     def _event(self, order: Order, event: str, lots: int, code: int = 0, **more: Any) -> None:
         found = self._rows.setdefault(schema.order_events, [])
-        same = bool(found) and found[-1]["record"] == self._entry.sequence
-        part = found[-1]["part"] + 1 if same else 0
+        part = found[-1]["part"] + 1 if found and found[-1]["record"] == self._entry.sequence else 0
         self._add(
             schema.order_events,
             record=self._entry.sequence,
@@ -224,6 +225,7 @@ class JournalFold:
             "executor": text(terms.executor),
             "self_trade": clean(record.self_trade),
             "label": clean(record.label),
+            "client_order_id": clean(record.client_order_id),
             "state": OPEN,
         }
 
@@ -293,21 +295,15 @@ class JournalFold:
             self._candle(resolution, record.instrument, record.lots, price)
 
     def _tape(self, instrument: int, price: int) -> tuple[int, int]:
-        """Number of the trade in its instrument and, as Deribit counts, its tick direction: 0 up,
-        1 level after up, 2 down, 3 level after down."""
+        """Number of the trade in its instrument, and its tick direction."""
         if instrument not in self._tapes:
             table = schema.trades.c
             query = select(table.trade_seq, table.price, table.tick_direction)
             query = query.where(table.instrument == instrument)
             last = self._connection.execute(query.order_by(table.sequence.desc()).limit(1)).first()
-            self._tapes[instrument] = (0, price, 0) if last is None else tuple(last)
-        count, before, direction = self._tapes[instrument]
-        if price == before:
-            direction = direction // 2 * 2 + 1
-        else:
-            direction = 0 if price > before else 2
-        self._tapes[instrument] = count + 1, price, direction
-        return count + 1, direction
+            self._tapes[instrument] = None if last is None else (last[0], last[1], last[2])
+        tape = self._tapes[instrument] = ticked(self._tapes[instrument], price)
+        return tape[0], tape[2]
 
     def _candle(self, resolution: int, instrument: int, lots: int, price: int) -> None:
         start = self._entry.timestamp_ms // (1000 * resolution) * 1000 * resolution
@@ -377,6 +373,10 @@ class JournalFold:
             submitted_ms=self._entry.timestamp_ms,
             transaction=text(record.transaction),
         )
+
+    def _busted(self, record: Busted) -> None:
+        place = {"sequence": record.sequence, "record": self._entry.sequence}
+        self._add(schema.busts, **place, code=record.code, given_up_ms=self._entry.timestamp_ms)
 
     def _round(self, record: OracleRound) -> None:
         """One row a feed. A number that comes again changes nothing: the oracle takes one once."""

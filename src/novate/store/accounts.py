@@ -110,6 +110,7 @@ def _order(row: Row[Any], listed: Listed) -> Order:
         post_only=bool(row.flags & POST_ONLY),
         reduce_only=bool(row.flags & REDUCE_ONLY),
         label=row.label,
+        client_order_id=row.client_order_id,
         nonce=str(row.nonce),
         revision=row.revision,
         creation_timestamp=row.placed_ms,

@@ -29,8 +29,8 @@ class Trade(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     mark_price: str | None = None
     index_price: str | None = None
     batch: int | None = None
-    settlement_transaction: str | None = None
-    settlement_block: int | None = None
+    transaction: str | None = None
+    block: int | None = None
     bust_reason: str | None = None
 
 
@@ -61,6 +61,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     post_only: bool
     reduce_only: bool
     label: str
+    client_order_id: str
     nonce: str
     revision: int
     creation_timestamp: int
@@ -189,7 +190,7 @@ class BatchDetail(Batch, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Bust(msgspec.Struct, frozen=True, kw_only=True):
-    """A trade that settlement refused."""
+    """A trade that settlement refused; ``state``: ``refused`` (it is tried again), ``given_up``."""
 
     trade_id: str
     timestamp: int
@@ -197,6 +198,7 @@ class Bust(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
     transaction: str
     block: int
+    state: str
 
 
 class AuctionEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

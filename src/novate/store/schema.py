@@ -75,7 +75,7 @@ orders = _table(
     "record instrument lots revision expiry flags fill_or_kill waiting placed_ms changed_ms"
     " lots_filled code",
     "nonce price max_fee notional fees",
-    "account signer executor self_trade label state",
+    "account signer executor self_trade label client_order_id state",
 )
 order_events = _table(
     "order_events",
@@ -102,6 +102,7 @@ batches = _table("batches", "first_sequence", "record size oracle_round judged_a
 submissions = _table(
     "submissions", "record", "first_sequence size oracle_round submitted_ms", "", "transaction"
 )
+busts = _table("busts", "sequence", "record code given_up_ms")
 rounds = _table(
     "rounds", "round feed", "record timestamp index_price mark_price confidence_ppm signatures"
 )

@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Row, exists, func, or_, select
+from sqlalchemy import Connection, Row, func, or_, select
 
 from novate.errors import BadQuery, require
 from novate.store import names, schema
-from novate.store.answers import Batch, BatchDetail, Bust, Candles, Trade, UserTrade
+from novate.store.answers import Batch, BatchDetail, Candles, Trade, UserTrade
 from novate.store.database import chunks
 from novate.store.decimals import amount, exact, notional, oracle_price
 from novate.store.names import Listed
@@ -160,20 +160,20 @@ def settlement_states(
         sequence: {"settlement_state": "matched" if batch is None else "batched", "batch": batch}
         for sequence, batch in batches.items()
     }
-    table = schema.outcomes
+    table, busts = schema.outcomes, schema.busts
     for part in chunks(batches):
-        query = select(table).where(table.c.ours == 1, table.c.sequence.in_(part))
-        order = table.c.settled, table.c.block, table.c.position, table.c.part
+        lost = select(busts.c.sequence, busts.c.code).where(busts.c.sequence.in_(part))
+        for sequence, code in connection.execute(lost):
+            told = {"settlement_state": "busted", "bust_reason": names.reason(code)}
+            made[sequence] |= told
+        ours = table.c.ours == 1, table.c.settled == 1
+        query = select(table).where(*ours, table.c.sequence.in_(part))
+        order = table.c.block, table.c.position, table.c.part
         for row in connection.execute(query.order_by(*order)):
             state = made[row.sequence]
-            if row.settled:
-                state.pop("bust_reason", None)
-                state["settlement_state"] = "settled"
-            else:
-                state["settlement_state"] = "busted"
-                state["bust_reason"] = names.reason(row.code)
-            state["settlement_transaction"] = row.transaction
-            state["settlement_block"] = row.block
+            state.pop("bust_reason", None)
+            state["settlement_state"] = "settled"
+            state["transaction"], state["block"] = row.transaction, row.block
     return made
 
 
@@ -364,35 +364,3 @@ def _batch(
         transaction=own.transaction if own is not None else submitted.get(first),
         block=own.block if own is not None else block,
     )
-
-
-def get_trade_busts(connection: Connection, page: Page) -> Answer[Bust]:
-    """Trades that settlement refused and that no other transaction settled.
-
-    Errors: ``BadQuery``.
-    """
-    table, trades, times = schema.outcomes, schema.trades, schema.transactions
-    again = table.alias()
-    settled = select(again.c.sequence).where(again.c.settled == 1, again.c.ours == 1)
-    query = (
-        select(table, times.c.timestamp, trades.c.instrument.label("traded"))
-        .join(trades, trades.c.sequence == table.c.sequence)
-        .join(times, (times.c.block == table.c.block) & (times.c.position == table.c.position))
-        .where(table.c.ours == 1, table.c.settled == 0)
-        .where(~exists(settled.where(again.c.sequence == table.c.sequence)))
-    )
-    keys = table.c.block, table.c.position, table.c.part
-    rows, more = fetch(connection, query, keys, times.c.timestamp, page, 1000)
-    listed = names.instruments(connection)
-    made = [
-        Bust(
-            trade_id=str(row.sequence),
-            timestamp=row.timestamp * 1000,
-            instrument_name=listed.at(row.traded, row.timestamp).name,
-            reason=names.reason(row.code) or "",
-            transaction=row.transaction,
-            block=row.block,
-        )
-        for row in rows
-    ]
-    return Answer(made, more)

@@ -19,11 +19,7 @@ from typing import Annotated
 import msgspec
 
 from novate.errors import JournalCorrupt, Rejected, require
-from novate.limits import (
-    BLOCK_LEGS_MAX,
-    OBSERVATIONS_PER_ROUND_MAX,
-    SIGNATURES_PER_ROUND_MAX,
-)
+from novate.limits import BLOCK_LEGS_MAX, OBSERVATIONS_PER_ROUND_MAX, SIGNATURES_PER_ROUND_MAX
 from novate.wire.protection_records import ProtectionReset as ProtectionReset
 from novate.wire.protection_records import ProtectionSet as ProtectionSet
 from novate.wire.protection_records import ProtectionTriggered as ProtectionTriggered
@@ -69,7 +65,8 @@ class OrderPlaced(Base, frozen=True):
     takes the place of the open order of its nonce by a higher revision and shares its fills.
     ``slides``: a post-only order that would take rests a tick from the other side instead.
     ``trigger`` (``stop``, ``take`` or none): it waits until the mark meets ``trigger_price`` (wad).
-    ``mmp``: it counts in its account's protection and goes with it.
+    ``mmp``: it counts in its account's protection and goes with it. ``client_order_id``: the
+    account's own id of the order, or "": no two of its open orders have the same.
     """
 
     digest: Digest
@@ -85,12 +82,14 @@ class OrderPlaced(Base, frozen=True):
     trigger: Name = ""
     trigger_price: Big = "0"
     mmp: bool = False
+    client_order_id: Name = ""
 
 
 class QuotesPlaced(Base, frozen=True):
     """Command: a mass quote, each order's signature (by ``signer``) verified by the gateway.
 
-    Each is taken or refused by itself; a refused one still takes its forerunner out.
+    Each is taken or refused by itself; a refused one still takes its forerunner out. ``together``:
+    no forerunner of any of them counts in the margin of one.
     """
 
     account: Account
@@ -100,6 +99,7 @@ class QuotesPlaced(Base, frozen=True):
     slides: bool = False
     label: Name = ""
     self_trade: Name = "cancel_maker"
+    together: bool = False
 
 
 class OrderRejected(Base, frozen=True):
@@ -136,8 +136,9 @@ class CancelRequested(Base, frozen=True):
 
     ``scope``: ``nonce`` (``value`` is the nonce), ``below`` (all nonces below ``value``),
     ``instrument``, ``underlying`` (``value`` is its id) or ``all`` (``value`` is 0). ``quotes``:
-    quotes alone; ``quote_set``: those of one set alone, "" for all. ``cause``: why the venue asks
-    and no client: ``switch`` (void unless due by ``received_ms``), ``disconnect``, ``restart``.
+    quotes alone; ``quote_set``: of one set alone, "" for all; ``own``: signed by ``signer`` alone.
+    ``cause``: why the venue asks and no client: ``switch`` (void unless due by ``received_ms``),
+    ``disconnect``, ``restart``.
     """
 
     account: Account
@@ -148,6 +149,7 @@ class CancelRequested(Base, frozen=True):
     quotes: bool = False
     quote_set: Name = ""
     cause: Name = ""
+    own: bool = False
 
 
 class OrderSlid(Base, frozen=True):
