@@ -240,6 +240,18 @@ def test_an_immediate_order_that_trades_takes_of_what_is_to_spare(floor: Floor) 
     assert rejection(floor.place("small", 7, 99_000)) == "InsufficientMargin"
 
 
+def test_it_takes_of_it_also_while_the_venues_debt_stands_at_its_cap(floor: Floor) -> None:
+    """Then each match is judged by itself, and none by what is to spare."""
+    floor.chain_follows = False
+    floor.place("maker", -15, 100_000)
+    state = floor.world.ledger
+    state.set_pot(replace(state.pot, debt=1, debt_cap=0))
+    assert floor.place("small", 1, 99_000) == []
+    for _ in range(3):
+        assert len(matches(floor.take("small", 5, 100_000))) == 1
+    assert rejection(floor.place("small", 7, 99_000)) == "InsufficientMargin"
+
+
 def test_a_refused_edit_leaves_its_forerunner_counted(floor: Floor) -> None:
     floor.place("maker", -1, 100_500)
     assert floor.place("small", 16, 99_000, nonce=5) == []

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from novate import errors
-from novate.engine import snapshot
+from novate.engine import reducing, snapshot
+from novate.engine.open_orders import OpenOrder
 from novate.engine.sequencer import Sequencer
 from novate.model.account import account_of as account_at
 from novate.model.order import IMMEDIATE, POST_ONLY, REDUCE_ONLY
@@ -110,6 +111,27 @@ def test_its_own_fills_leave_it_as_it_is(floor: Floor) -> None:
     events = floor.take("other", 3, 101_000)
     assert len(matches(events)) == 1 and ends(events) == [("filled", "")]
     assert asks(floor) == [(101_000, 2), (102_000, 4)]
+
+
+def test_while_they_fit_none_is_looked_at(floor: Floor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So a thousand of one lot cost an entry, and each of its makers, no more than one."""
+    turns, looked = reducing._turn, []
+
+    def counted(order: OpenOrder) -> tuple[int, int]:
+        looked.append(order.number)
+        return turns(order)
+
+    long(floor, 30)
+    monkeypatch.setattr(reducing, "_turn", counted)
+    for _ in range(30):
+        reduce(floor, -1, 101_000)
+    assert len(looked) == 30, "each entering one, by itself"
+    assert len(matches(floor.take("other", 20, 101_000))) == 20
+    floor.close()
+    assert len(looked) == 30 and sum(lots for _, lots in asks(floor)) == floor.held("taker") == 10
+    floor.place("maker", 5, 99_000)
+    assert len(matches(floor.take("taker", -5, 99_000))) == 1
+    assert len(asks(floor)) == 5
 
 
 def test_a_maker_s_position_counts_too(floor: Floor) -> None:

@@ -96,22 +96,21 @@ class Judge:
         spare; and no price is stale.
         """
         held, prices = self._held.get(account), self.lanes.round
-        if held is None or held.row is not now or held.moment is not prices.moment:
-            return False
-        held.spare = min(held.spare, held.left)
-        return prices.is_fresh
+        covered = held is not None and held.row is now and held.moment is prices.moment
+        return covered and prices.is_fresh
 
     def filled(
         self, account: int, instrument: int, lots: int, now: Account, after: Account
     ) -> None:
-        """The match stands: the account's row was ``now`` and is ``after``. What it had to spare is
-        not less for it: what the fill costs was counted, and where it leads to, too.
+        """The match stands: the account's row was ``now`` and is ``after``, however it was judged.
+        What it had to spare under the order that was asked for last is not less for it: what the
+        fill costs was counted, and where it leads to, too.
         """
         held = self._held[account]
         held.filled.append((instrument, lots))
         held.positions = after.positions
         if held.row is now:
-            held.row = after
+            held.row, held.spare = after, min(held.spare, held.left)
 
     def _loaded(self, account: int, row: Account) -> Held:
         """Where the lanes hold an account; it is loaded if its positions are others there."""

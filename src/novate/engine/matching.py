@@ -168,8 +168,11 @@ class Matcher:
 
     def held(self, order: OpenOrder) -> int:
         """Lots of an order's account in its instrument, with all that the open batch holds."""
-        row = self.batching.rows.row(order.terms.account)
-        return dict(row.positions).get(order.terms.instrument, 0)
+        return self.position(order.terms.account, order.terms.instrument)
+
+    def position(self, account: int, instrument: int) -> int:
+        """The same, of any account and instrument."""
+        return dict(self.batching.rows.row(account).positions).get(instrument, 0)
 
     def _cut(self, plan: Plan, maker: OpenOrder) -> None:
         """Whose order was cut has nothing left to reduce: its rest goes."""

@@ -41,10 +41,11 @@ class Reducing:
             turn = _turn(former)  # it may keep its place
         held = self.matcher.held(order)
         room = abs(held) if held * terms.lots < 0 else 0
-        others = self.matcher.orders.reducing.get((terms.account, terms.instrument), {})
-        for other in others.values():
-            if other is not former and other.is_buy == order.is_buy and _turn(other) < turn:
-                room -= other.lots_left
+        if self._lots(terms.account, terms.instrument, order.is_buy) + order.lots_left > room:
+            others = self.matcher.orders.reducing.get((terms.account, terms.instrument), {})
+            for other in others.values():
+                if other is not former and other.is_buy == order.is_buy and _turn(other) < turn:
+                    room -= other.lots_left
         require(room > 0, errors.ReduceOnly)
         if room < order.lots_left:
             order.cut, order.lots_left = order.lots_left - room, room
@@ -73,9 +74,20 @@ class Reducing:
         events: list[AnyRecord] = []
         reducing = self.matcher.orders.reducing
         for key in keys if self.bounded and reducing else ():
-            if key in reducing:
+            if key in reducing and self._is_beyond(*key):
                 events += self._fit(list(reducing[key].values()))
         return events
+
+    def _lots(self, account: int, instrument: int, is_buy: bool) -> int:
+        """What such orders of a side have left, without looking at each."""
+        reach = self.matcher.orders.reach(account, instrument)
+        return reach.reducing_buys if is_buy else reach.reducing_sells
+
+    def _is_beyond(self, account: int, instrument: int) -> bool:
+        """Whether some of them are beyond their position."""
+        held = self.matcher.position(account, instrument)
+        buys, sells = (self._lots(account, instrument, is_buy) for is_buy in (True, False))
+        return buys > max(-held, 0) or sells > max(held, 0)
 
     def _fit(self, orders: list[OpenOrder]) -> list[AnyRecord]:
         held = self.matcher.held(orders[0])
