@@ -44,9 +44,9 @@ def servers(monkeypatch: pytest.MonkeyPatch) -> list[Server]:
     made: list[Server] = []
     start = Server.start
 
-    async def kept(self: Server) -> int:
+    async def kept(self: Server, **where: Any) -> int:
         made.append(self)
-        return await start(self)
+        return await start(self, **where)
 
     monkeypatch.setattr(Server, "start", kept)
     return made
@@ -147,14 +147,23 @@ def test_a_connection_that_has_asked_over_http_may_become_a_websocket(
 
 
 @pytest.mark.parametrize(
-    "request_", [UPGRADE.format(key="x"), UPGRADE.format(key=KEY).replace("Upgrade: W", "A: ")]
+    "request_",
+    [
+        UPGRADE.format(key="x"),
+        UPGRADE.format(key=KEY[:9] + ":" + KEY[9:]),  # a lenient decoder reads over it
+        UPGRADE.format(key=KEY[:9] + "\udcff" + KEY[9:]),
+        UPGRADE.format(key=KEY).replace("Upgrade: W", "A: "),
+        UPGRADE.format(key=KEY).replace("HTTP/1.1", "HTTP/1.0"),
+        UPGRADE.format(key=KEY).replace("Host: x", "Host: x\r\nContent-Length: 5") + "hello",
+        UPGRADE.format(key=KEY).replace("Host: x", "Host: x\r\nTransfer-Encoding: chunked"),
+    ],
 )
 def test_what_is_no_sound_upgrade_is_refused_and_counts_nowhere(
     venue: Venue, run: Run, servers: list[Server], request_: str
 ) -> None:
     async def main() -> None:
         async with served(venue) as (_, url), plain(url) as socket:
-            socket.writer.write(request_.encode())
+            socket.writer.write(request_.encode("utf-8", "surrogateescape"))
             assert b" 400 " in await socket.reader.readuntil(b"\r\n")
             assert not servers[0].clients and not servers[0].connections
             async with opened(url) as sound:
@@ -249,7 +258,8 @@ def test_who_sends_and_never_reads_takes_little_memory(
     """Pings want pongs, requests replies: neither may pile up beyond the bounds."""
 
     async def main() -> None:
-        async with served(venue) as (_, url), opened(url) as socket:
+        async with served(venue) as (api, url), opened(url) as socket:
+            api.limits.frames = (1_000_000, 1_000_000)
             raw: Any = socket.writer.transport
             raw.pause_reading()
             (client,) = servers[0].clients
@@ -263,6 +273,40 @@ def test_who_sends_and_never_reads_takes_little_memory(
             assert read_buffer(client) < 1 << 16
             raw.resume_reading()
             assert (await socket.frame())[0] == PONG
+
+    run(main())
+
+
+@pytest.mark.parametrize("frame", [b"\x89\x80" + bytes(4), b"\x81\x81" + bytes(4) + b"{"])
+def test_who_sends_faster_than_he_may_is_read_later_and_holds_nobody_up(
+    venue: Venue, run: Run, servers: list[Server], frame: bytes
+) -> None:
+    """Pings and what is no request cost no credits: they are counted all the same."""
+
+    async def main() -> None:
+        async with served(venue) as (api, url), opened(url) as fast, opened(url) as other:
+            api.limits.frames = (100, 100)
+            fast.writer.write(frame * 100_000)
+            fast.ask(1, "public/test")
+            for number in range(20):
+                other.ask(number, "public/test")
+                async with asyncio.timeout(1):
+                    assert (await other.answer())["id"] == number
+            sockets = [c.transport for c in servers[0].clients]
+            reading = [s is not None and s.underlying_transport.is_reading() for s in sockets]
+            assert sorted(reading) == [False, True]
+
+    run(main())
+
+
+def test_who_has_been_fast_is_read_on(venue: Venue, run: Run) -> None:
+    async def main() -> None:
+        async with served(venue) as (api, url), opened(url) as socket:
+            api.limits.frames = (100, 1_000)
+            for number in range(400):
+                socket.ask(number, "public/test")
+            for number in range(400):
+                assert (await socket.answer())["id"] == number
 
     run(main())
 

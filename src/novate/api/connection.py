@@ -27,6 +27,7 @@ PING_SECONDS = 30.0  # a connection that does not answer a ping within half of i
 INBOX_MAX = 64  # messages, beyond which no more are read
 INBOX_BYTES_MAX = MESSAGE_BYTES_MAX
 PARTS_MAX = 64  # of a message
+FRAMES_PAUSE_SECONDS = 0.05
 _LOG = logging.getLogger("novate.api")
 End = tuple[WSCloseCode, bytes]
 SLOW: End = (WSCloseCode.POLICY_VIOLATION, b"SlowConsumer: read faster or follow less")
@@ -56,6 +57,8 @@ class Connection(WSListener):
         self._inbox: deque[bytes] = deque()
         self._inbox_bytes = 0
         self._under_way: rpc.Cancellable | None = None
+        self._frames, self._framed = float(venue.limits.frames[0]), self._heard
+        self._tired = False  # more frames have come than may: the next are read later
         self._busy = self._deaf = self.ended = self._cut = self._full = False
         self._outbox: deque[bytes] = deque()
         self._outbox_bytes = 0
@@ -107,7 +110,12 @@ class Connection(WSListener):
 
     def _frame(self, transport: WSTransport, frame: WSFrame) -> None:
         kind = frame.msg_type
-        self._heard = self._loop.time()
+        self._heard = now = self._loop.time()
+        most, rate = self.session.venue.limits.frames
+        self._frames = min(self._frames + (now - self._framed) * rate, most) - 1
+        self._framed = now
+        if self._frames < 0 and not self._tired:
+            self._pause()
         if kind is WSMsgType.CLOSE:
             self._left(transport, frame)
         elif self.ended or self._cut:
@@ -122,6 +130,17 @@ class Connection(WSListener):
                 transport.send_pong(payload)
         elif kind is not _PONG:
             self._data(kind, frame.get_payload_as_bytes(), bool(frame.fin))
+
+    def _pause(self) -> None:
+        """More frames have come than one client may have us look at: the next ones wait."""
+        self._tired = True
+        self._read()
+        late = -self._frames / self.session.venue.limits.frames[1]
+        self._loop.call_later(late + FRAMES_PAUSE_SECONDS, self._rested)
+
+    def _rested(self) -> None:
+        self._tired = False
+        self._read()
 
     def _data(self, kind: WSMsgType, payload: bytes, is_last: bool) -> None:
         """A message, or a part of one."""
@@ -162,9 +181,12 @@ class Connection(WSListener):
 
     def _listen(self, goes_on: bool) -> None:
         """Read on, or leave what comes to the system, until it takes no more."""
-        assert self.transport is not None
-        raw = self.transport.underlying_transport
         self._deaf = not goes_on
+        self._read()
+
+    def _read(self) -> None:
+        assert self.transport is not None
+        raw, goes_on = self.transport.underlying_transport, not (self._deaf or self._tired)
         if raw.is_closing() or raw.is_reading() == goes_on:
             return
         if goes_on:
@@ -226,7 +248,7 @@ class Connection(WSListener):
         """Ping who has been silent; let go of who has not answered."""
         assert self.transport is not None
         now, wait = self._loop.time(), PING_SECONDS
-        if self._deaf:
+        if self._deaf or self._tired:
             self._heard = now  # it is we who do not listen
         if self.transport.is_close_frame_sent or self._pinged > self._heard:
             self.transport.disconnect(graceful=False)

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from typing import Any, cast
 
-from aiohttp import hdrs, web
+from aiohttp import HttpVersion11, hdrs, web
 from aiohttp.http_websocket import WebSocketReader
 from picows import WSAutoPingStrategy
 from picows.picows import WSProtocol  # type: ignore[attr-defined] # its stub leaves it out
@@ -21,6 +22,7 @@ from novate.api.rpc import MESSAGE_BYTES_MAX
 
 READ_BYTES = 2_048  # of a connection's buffer at first: it grows with the messages
 READ_BYTES_MAX = 16_384  # at once
+_KEY = re.compile("[0-9A-Za-z+/]{22}==")  # of 16 bytes: decoders let more pass
 # What a hostile client does is no event of ours; our own faults are caught before picows sees them.
 logging.getLogger("picows").setLevel(logging.CRITICAL)
 # an adapter: of a logger, picows would make one more for every connection
@@ -56,7 +58,13 @@ class _Protocol(WSProtocol):  # type: ignore[misc] # of no type, to mypy
 
 
 def is_upgrade(request: web.Request) -> bool:
-    """Whether a request asks for a WebSocket, and as it should."""
+    """Whether a request asks for a WebSocket, and as it should: a body, or an older HTTP, is what
+    somebody between may understand otherwise.
+    """
+    if request.version < HttpVersion11 or request.can_read_body:
+        return False
+    if _KEY.fullmatch(request.headers.get(hdrs.SEC_WEBSOCKET_KEY, "")) is None:
+        return False
     return web.WebSocketResponse(compress=False).can_prepare(request).ok
 
 

@@ -58,11 +58,13 @@ class Credits:
 class Limits:
     """Sizes and refill rates of the buckets, and the buckets: all connections of an account share
     one pair, and so do those of an address that have not logged in. Bounded: the oldest go first.
+    ``frames`` is each connection's own, of whatever it sends: who sends faster is read later.
     """
 
     requests: tuple[int, int] = (1_000, 500)
     cancels: tuple[int, int] = (2_000, 1_000)
     anonymous: tuple[int, int] = (4_000, 2_000)
+    frames: tuple[int, int] = (4_000, 4_000)
     held: OrderedDict[int | str, Credits] = field(default_factory=OrderedDict)
 
     def of(self, who: int | str) -> Credits:

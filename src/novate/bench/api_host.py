@@ -77,7 +77,7 @@ class Host:
             chain_id=self.deployment.chain_id,
             exchange=self.deployment.addresses["exchange"],
             executor=executor.address.lower(),
-            limits=Limits(requests=UNLIMITED, anonymous=UNLIMITED),
+            limits=Limits(requests=UNLIMITED, anonymous=UNLIMITED, frames=UNLIMITED),
         )
         self.round = self.block = 0
 
