@@ -3,7 +3,8 @@
 Owns: what is started in which order, what a start finds of an earlier run (journal, snapshots,
 deployment, chain), and the clean end: no more commands, the open batch closed and sent, a snapshot
 written. Without an RPC it brings a local chain, deploys, and funds accounts for a test drive; with
-one it needs a folder that holds the ``deployment.json`` of a venue there.
+one it needs a folder that holds the ``deployment.json`` of a venue there. A standby that has been
+promoted brings journal and engine with it: nothing of the engine is replayed then.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ from novate.lab.prices import PriceTable
 from novate.lab.smiles import SmileTable
 from novate.model import session
 from novate.model.order import Order
-from novate.services.boot import build_sequencer, genesis_of
+from novate.services.boot import genesis_of, sequencer_at_genesis
 from novate.services.flights import BatchTimer, SettlerOptions
 from novate.services.gateway import Gateway
 from novate.services.local_venue import deploy_local
@@ -96,6 +97,7 @@ class Host:
     executor: LocalAccount = field(default_factory=lambda: local_key("executor"))
     supervisor: Supervisor = field(default_factory=Supervisor)
     kept: KeptChain | None = None
+    promoted: tuple[Journal, Sequencer] | None = None
     port: int = 0
     accounts: list[LocalAccount] = field(default_factory=list)
     client: Client = field(init=False)
@@ -117,7 +119,10 @@ class Host:
         ``InvalidParameter``; raises ``NodeFault``, ``RpcFault``, ``OSError``.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.journal = Journal.open(self.folder / "journal.bin", clock_ms)
+        if self.promoted is not None:
+            self.journal, self.sequencer = self.promoted
+        else:
+            self.journal = Journal.open(self.folder / "journal.bin", clock_ms)
         try:
             await asyncio.to_thread(self._chain)
             held = await asyncio.to_thread(self._recover)
@@ -161,14 +166,15 @@ class Host:
         if self.api.store is not None:
             self.api.store.close()
         self._snapshot()
-        try:
-            self.journal.close()
-        except Rejected as refused:
-            _LOG.error("the journal could not be closed in order: %s", refused)
         if self.kept is not None:
             await asyncio.to_thread(self.kept.stop)
         else:
             self.client.close()
+        # last: whoever waits for the journal begins the chain of this folder next
+        try:
+            self.journal.close()
+        except Rejected as refused:
+            _LOG.error("the journal could not be closed in order: %s", refused)
 
     # Start
 
@@ -205,19 +211,22 @@ class Host:
 
     def _recover(self) -> list[AnyRecord]:
         """The engine as the journal has it; every record, for those who follow."""
+        if self.promoted is None:
+            self._replay()
+        return [records.decode(e.kind, e.payload) for e in self.journal.read()]
+
+    def _replay(self) -> None:
         if self.journal.head.sequence < 0:
             self.journal.append(*records.encode(genesis_of(self.deployment, self.parameters)))
             self.journal.commit()
-        first = max(self.deployment.executed_at + self.deployment.funded_at)
         found = recovery.recover(
             self.journal,
-            lambda: build_sequencer(self.deployment, self.parameters, self.executor, first),
+            lambda: sequencer_at_genesis(self.deployment, self.parameters, self.executor),
         )
         self.sequencer = found.sequencer
         _LOG.info(
             "engine recovered: %d records replayed, %d completed", found.replayed, found.completed
         )
-        return [records.decode(e.kind, e.payload) for e in self.journal.read()]
 
     def _wire(self, held: list[AnyRecord]) -> None:
         self._open_api()

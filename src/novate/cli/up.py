@@ -11,6 +11,7 @@ import shlex
 import signal
 import socket
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -82,21 +83,21 @@ def command(
     if port is not None:
         found = replace(found, port=port)
     # what can fail at once does so before anything is written
-    _require_free(found.host, found.port)
+    require_free(found.host, found.port)
     table = load_prices(prices) if prices else load_event()
     smiles = SmileTable() if prices else load_smiles()
     host = Host(folder, found, config.load(parameters), table, rpc, smiles)
     try:
         if rpc is None:
             find_anvil()
-        _log_into(folder)
-        event_loop.run(_serve(host, as_json))
+        log_into(folder)
+        event_loop.run(serve(host, as_json))
     except (Diverged, NodeFault, RpcFault) as fault:
         typer.echo(f"error: {' '.join(str(fault).split())}", err=True)
         sys.exit(2)
 
 
-def _require_free(host: str, port: int) -> None:
+def require_free(host: str, port: int) -> None:
     """Raises ``OSError``, with what to do, if nobody could be served at this port."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
@@ -109,7 +110,7 @@ def _require_free(host: str, port: int) -> None:
         ) from None
 
 
-def _log_into(folder: Path) -> None:
+def log_into(folder: Path) -> None:
     """Everything that is worth a line goes to a file of the folder, which this makes."""
     folder.mkdir(parents=True, exist_ok=True)
     handler = logging.FileHandler(folder / "log.jsonl")
@@ -129,7 +130,10 @@ def _keys_into(host: Host) -> list[Path]:
     return files
 
 
-async def _serve(host: Host, as_json: bool) -> None:
+async def serve(host: Host, as_json: bool, is_up: Callable[[str], None] = lambda url: None) -> None:
+    """Run a venue until it is interrupted; ``is_up`` is told its URL. Errors: those of ``start``;
+    ends the process with 1 if a service failed for good.
+    """
     done = asyncio.Event()
     loop = asyncio.get_running_loop()
     for name in (signal.SIGINT, signal.SIGTERM):
@@ -138,6 +142,7 @@ async def _serve(host: Host, as_json: bool) -> None:
     await host.start()
     steady()
     typer.echo(_said(host, _keys_into(host), as_json))
+    is_up(url_of(host))
     waits = [asyncio.create_task(e.wait()) for e in (done, host.supervisor.given_up)]
     await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
     for wait in waits:
@@ -149,9 +154,14 @@ async def _serve(host: Host, as_json: bool) -> None:
         sys.exit(1)
 
 
+def url_of(host: Host) -> str:
+    """Where a venue that is up answers."""
+    return f"http://{host.config.host}:{host.port}"
+
+
 def _said(host: Host, keys: list[Path], as_json: bool) -> str:
     """What is up, and how to begin."""
-    url = f"http://{host.config.host}:{host.port}"
+    url = url_of(host)
     accounts = [
         {
             "address": key.address,
