@@ -25,7 +25,7 @@ from novate.api.chain_loop import ChainLoop
 from novate.api.core import Core
 from novate.api.door import room_for
 from novate.api.drive import fund
-from novate.api.index_process import IndexProcess
+from novate.api.index_process import IndexProcess, until_begun
 from novate.api.kept_chain import KeptChain
 from novate.api.option_loop import OptionLoop, option_loop
 from novate.api.oracle_loop import OracleLoop
@@ -38,7 +38,7 @@ from novate.api.venue import VenueApi
 from novate.chain.client import Client
 from novate.chain.deployment import Deployment
 from novate.chain.ipc import Subscription
-from novate.chain.node import local_key
+from novate.chain.rows import Fees
 from novate.config import Parameters
 from novate.engine import recovery, snapshot
 from novate.engine.journal import Journal
@@ -49,14 +49,15 @@ from novate.lab.smiles import SmileTable
 from novate.model import session
 from novate.model.order import Order
 from novate.services.boot import genesis_of, sequencer_at_genesis
+from novate.services.fees import FeePolicy
 from novate.services.flights import BatchTimer, SettlerOptions
 from novate.services.gateway import Gateway
 from novate.services.local_venue import deploy_local
 from novate.services.reader import Pause
 from novate.services.settle_call import separator
 from novate.services.settler import Settler
+from novate.services.venue_keys import VenueKeys, is_local, local_keys
 from novate.services.watch import Watcher, canonical
-from novate.store import names
 from novate.wire import records
 from novate.wire.records import AnyRecord, BatchDue
 
@@ -64,7 +65,6 @@ from novate.wire.records import AnyRecord, BatchDue
 BEFORE_GENESIS_S = 7_200
 # How much of the record is played before the venue opens.
 WARM_UP_S = 600
-INDEX_BEGINS_SECONDS_MAX = 30
 # How long a chain that is not ours may take to answer, before it counts as silent.
 RPC_SECONDS_MAX = 10
 # What is forgotten at once holds up the loop; then it has its turn.
@@ -94,7 +94,7 @@ class Host:
     table: PriceTable
     rpc: str | None = None
     smiles: SmileTable = field(default_factory=SmileTable)
-    executor: LocalAccount = field(default_factory=lambda: local_key("executor"))
+    given: VenueKeys | None = None
     supervisor: Supervisor = field(default_factory=Supervisor)
     kept: KeptChain | None = None
     promoted: tuple[Journal, Sequencer] | None = None
@@ -111,6 +111,11 @@ class Host:
     oracle: OracleLoop = field(init=False)
     options: OptionLoop = field(init=False)
     index: IndexProcess = field(init=False)
+
+    @property
+    def keys(self) -> VenueKeys:
+        """What this venue signs with."""
+        return self.given or local_keys(self.parameters.oracle.node_count)
 
     async def start(self) -> None:
         """Bring everything up; returns once the API answers.
@@ -143,7 +148,7 @@ class Host:
                 await self.chain.step()
         self.api.store = await asyncio.to_thread(self.index.open)
         self.supervisor.start("index", self.index.run)
-        await self._until_indexed()
+        await until_begun(self.api.store)
         self.port = await self.server.start(self.config.host, self.config.port)
         if self.kept is not None:
             self.supervisor.start("node", self._keep_node)
@@ -185,6 +190,9 @@ class Host:
             require(found.exists(), InvalidParameter, f"rpc: {found} says what is deployed there")
             self.client = self._connected()
             self.deployment = Deployment.load(found)
+            if not is_local(self.client.chain_id, self.rpc):
+                self.keys.require_secret(self.deployment.roles)
+            self.keys.require_roles(self.deployment.roles)
             return
         kept = self.folder / "chain.json"
         fresh = not (kept.exists() and found.exists())
@@ -221,7 +229,7 @@ class Host:
             self.journal.commit()
         found = recovery.recover(
             self.journal,
-            lambda: sequencer_at_genesis(self.deployment, self.parameters, self.executor),
+            lambda: sequencer_at_genesis(self.deployment, self.parameters, self.keys.executor),
         )
         self.sequencer = found.sequencer
         _LOG.info(
@@ -233,11 +241,13 @@ class Host:
         watcher = Watcher(
             self._connected(), self.deployment, self.deployment.block + 1, self.config.confirmations
         )
-        options = SettlerOptions(stale_after_s=self.parameters.oracle.stale_after_seconds)
+        paid = FeePolicy() if self.kept is not None else self.config.fees
+        stale = self.parameters.oracle.stale_after_seconds
+        options = SettlerOptions(stale_after_s=stale, fees=paid)
         self.chain = ChainLoop(
             self.core,
             self.client,
-            Settler(self.client, self.deployment, self.executor, options),
+            Settler(self.client, self.deployment, self.keys.executor, options),
             watcher,
             None if self.kept else self._connected(),
             Subscription(self.kept.node.ipc_path, "newHeads") if self.kept else Pause(),
@@ -264,6 +274,7 @@ class Host:
             self.parameters.oracle,
             self.deployment,
             Replay(self.table, self.parameters, start),
+            self.keys.nodes,
         )
         self.options = option_loop(
             self.api,
@@ -271,6 +282,7 @@ class Host:
             self._connected(),
             self.oracle.prices,
             self.smiles,
+            self.keys,
             self.kept is not None,
         )
         self.options.recall(held, int(time.time()))
@@ -300,7 +312,7 @@ class Host:
             separator=domain,
             chain_id=self.deployment.chain_id,
             exchange=self.deployment.addresses["exchange"],
-            executor=self.executor.address.lower(),
+            executor=self.keys.executor.address.lower(),
             testnet=self.rpc is None,
             deployment=self.deployment,
         )
@@ -314,22 +326,8 @@ class Host:
         """A connection of its own. Raises ``RpcFault``."""
         if self.kept is not None:
             return self.kept.node.client()
-        return Client.over_http(self.rpc or "", seconds=RPC_SECONDS_MAX)
-
-    async def _until_indexed(self) -> None:
-        """Wait until the read side knows the venue, as long as it takes it to begin."""
-        store = self.api.store
-        assert store is not None
-
-        def known() -> bool:
-            with store.begin() as connection:
-                return bool(names.instruments(connection))
-
-        for _ in range(INDEX_BEGINS_SECONDS_MAX * 10):
-            if await asyncio.to_thread(known):
-                return
-            await asyncio.sleep(0.1)
-        _LOG.warning("the index has not begun; its methods answer later")
+        fees = Fees(self.config.fees.maximum, self.config.fees.priority)
+        return Client.over_http(self.rpc or "", fees=fees, seconds=RPC_SECONDS_MAX)
 
     async def _warm_up(self) -> None:
         """Rounds of the last minutes, on a chain whose clock is still there: a venue whose prices

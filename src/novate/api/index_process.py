@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from novate.store import names
 from novate.store.database import Database
 
 STOP_SECONDS = 10
+BEGINS_SECONDS_MAX = 30
+_LOG = logging.getLogger("novate.host")
 
 
 @dataclass(slots=True)
@@ -61,3 +65,17 @@ class IndexProcess:
             except TimeoutError:
                 self.child.kill()
                 await self.child.wait()
+
+
+async def until_begun(store: Database) -> None:
+    """Wait until the read side knows the venue, as long as it takes it to begin."""
+
+    def known() -> bool:
+        with store.begin() as connection:
+            return bool(names.instruments(connection))
+
+    for _ in range(BEGINS_SECONDS_MAX * 10):
+        if await asyncio.to_thread(known):
+            return
+        await asyncio.sleep(0.1)
+    _LOG.warning("the index has not begun; its methods answer later")

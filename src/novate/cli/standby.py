@@ -20,11 +20,13 @@ from novate.api import event_loop, hot_standby, up_config
 from novate.api.host import Host, clock_ms
 from novate.api.hot_standby import ENDED, FOLLOWS, SERVES, TAKES_OVER, HotStandby, Status
 from novate.chain.connection import RpcFault
+from novate.chain.deployment import Deployment
 from novate.chain.node import NodeFault
-from novate.cli.up import log_into, serve
+from novate.cli.up import keys_of, log_into, serve
 from novate.engine.journal import Journal
 from novate.engine.journal_lock import WriterLock
 from novate.engine.recovery import Diverged
+from novate.engine.sequencer import Sequencer
 from novate.errors import InvalidParameter, Rejected, require
 from novate.lab.prices import load_event, load_prices
 from novate.lab.smiles import SmileTable, load_smiles
@@ -93,7 +95,7 @@ def command(
         found = replace(found, port=port)
     table = load_prices(prices) if prices else load_event()
     smiles = SmileTable() if prices else load_smiles()
-    host = Host(folder, found, config.load(parameters), table, rpc, smiles)
+    host = Host(folder, found, config.load(parameters), table, rpc, smiles, keys_of(settings, rpc))
     try:
         _run(host, auto, every, as_json)
     except (Diverged, NodeFault, RpcFault) as fault:
@@ -104,11 +106,12 @@ def command(
 def _run(host: Host, auto: bool, every: float, as_json: bool) -> None:
     """Follow until told to end, or to take over and the venue is gone; then be the venue."""
     _require_only_one(host.folder)
-    follower = HotStandby(
-        host.folder,
-        lambda deployment: sequencer_at_genesis(deployment, host.parameters, host.executor),
-        clock_ms,
-    )
+
+    def build(deployment: Deployment) -> Sequencer:
+        host.keys.require_roles(deployment.roles)  # not only when it takes over
+        return sequencer_at_genesis(deployment, host.parameters, host.keys.executor)
+
+    follower = HotStandby(host.folder, build, clock_ms)
     asked = _Asked()
     for number in (signal.SIGUSR1, signal.SIGINT, signal.SIGTERM):
         signal.signal(number, asked.hear)

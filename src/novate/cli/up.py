@@ -27,10 +27,12 @@ from novate.chain.node import NodeFault, find_anvil
 from novate.cli.client import DEFAULT_URL
 from novate.cli.main import called_as
 from novate.engine.recovery import Diverged
+from novate.errors import InvalidParameter, require
 from novate.lab.prices import load_event, load_prices
 from novate.lab.smiles import SmileTable, load_smiles
 from novate.model.account import account_of
 from novate.services.steady import steady
+from novate.services.venue_keys import VenueKeys
 
 
 class JsonLines(logging.Formatter):
@@ -75,18 +77,21 @@ def command(
     it, it shows what is listed on that chain. A second start in the same folder goes on where the
     first ended. Fields of \\[venue]: host, port,
     batch_ms, block_ms, confirmations, snapshot_minutes, traders, trader_usdc, database,
-    connections, connections_of_an_address.
+    connections, connections_of_an_address, fee_max_gwei (the most that gas may cost on a chain of
+    --rpc). A table \\[keys] names files: executor, upkeep, and the
+    list nodes; a chain that is not this machine's takes no keys that anyone knows.
 
     Example:  novate up --port 8080
     """
     found = up_config.load(settings)
     if port is not None:
         found = replace(found, port=port)
+    keys = keys_of(settings, rpc)
     # what can fail at once does so before anything is written
     require_free(found.host, found.port)
     table = load_prices(prices) if prices else load_event()
     smiles = SmileTable() if prices else load_smiles()
-    host = Host(folder, found, config.load(parameters), table, rpc, smiles)
+    host = Host(folder, found, config.load(parameters), table, rpc, smiles, keys)
     try:
         if rpc is None:
             find_anvil()
@@ -95,6 +100,15 @@ def command(
     except (Diverged, NodeFault, RpcFault) as fault:
         typer.echo(f"error: {' '.join(str(fault).split())}", err=True)
         sys.exit(2)
+
+
+def keys_of(settings: Path | None, rpc: str | None) -> VenueKeys | None:
+    """The keys that the settings name. Errors: ``InvalidParameter`` without a chain of one's own
+    choice: a local one is deployed for local keys.
+    """
+    keys = up_config.load_keys(settings)
+    require(keys is None or rpc is not None, InvalidParameter, "keys: only with --rpc")
+    return keys
 
 
 def require_free(host: str, port: int) -> None:
