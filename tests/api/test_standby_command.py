@@ -117,8 +117,11 @@ def test_a_standby_is_promoted_when_told_to_and_never_over_a_venue_that_lives(pa
     refused = run(pair.folder, "--promote")
     assert refused.returncode == 2 and "JournalLocked" in refused.stderr
     pair.follower.send_signal(signal.SIGUSR1)
+    deadline = time.monotonic() + 20
+    while "it is not replaced" not in pair.errors():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
     pair.caught_up(first["sequence"] + 1)
-    assert "it is not replaced" in pair.errors()
     second = run(pair.folder)
     assert second.returncode == 2 and f"process {first['pid']} follows" in second.stderr
     pair.end()
