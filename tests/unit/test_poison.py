@@ -21,6 +21,7 @@ from novate.engine.journal import Record
 from novate.engine.recovery import Diverged, Follower
 from novate.errors import BY_CODE, Rejected
 from novate.model.order import POST_ONLY
+from novate.services.local_venue import node_keys
 from novate.services.oracle_node import NodePrice
 from novate.wire import records
 from novate.wire.records import (
@@ -92,7 +93,8 @@ def test_a_round_that_would_have_no_effect_does_not_enter_the_journal(floor: Flo
         entered.append(record)
 
     core = SimpleNamespace(world=floor.world, engine=floor.sequencer, enter=enter)
-    loop = OracleLoop(core, parameters.oracle, deployment, None)  # type: ignore[arg-type]
+    keys = node_keys(4)
+    loop = OracleLoop(core, parameters.oracle, deployment, None, keys)  # type: ignore[arg-type]
     price = NodePrice(100_000 * 10**10, 100_000 * 10**10)
     seen = {node: {BTC: price} for node in range(4)}
     before = floor.world.state_hash(), floor.now
@@ -114,7 +116,8 @@ def test_a_round_that_would_have_no_effect_does_not_enter_the_journal(floor: Flo
 def test_nodes_make_no_round_while_the_clock_is_behind_the_last_one(floor: Floor) -> None:
     deployment, parameters, _ = deployed()
     core = SimpleNamespace(world=floor.world)
-    loop = OracleLoop(core, parameters.oracle, deployment, None)  # type: ignore[arg-type]
+    keys = node_keys(4)
+    loop = OracleLoop(core, parameters.oracle, deployment, None, keys)  # type: ignore[arg-type]
     last = floor.world.oracle.statuses[0].timestamp
     due = [loop._due(second, {}) for second in (last - 3_600, last, last + 1)]
     assert due == [False, False, True]

@@ -99,7 +99,11 @@ def test_a_living_writer_is_not_replaced_unless_forced(path: Path) -> None:
         assert rejection(lambda: promote(standby))[0] is JournalLocked
         venue.take(2)
         assert journal.epoch == 1
+        assert rejection(lambda: promote(standby))[0] is JournalLocked
+        seen = list(venue.engine.seen)
     assert verify_chain(path).sequence == 4
+    with promote(standby):
+        assert standby.follower.engine.seen == seen, "what it read when it was refused counts"
 
 
 def test_a_replaced_writer_can_acknowledge_nothing(path: Path) -> None:

@@ -3,7 +3,8 @@
 Owns: what is started in which order, what a start finds of an earlier run (journal, snapshots,
 deployment, chain), and the clean end: no more commands, the open batch closed and sent, a snapshot
 written. Without an RPC it brings a local chain, deploys, and funds accounts for a test drive; with
-one it needs a folder that holds the ``deployment.json`` of a venue there.
+one it needs a folder that holds the ``deployment.json`` of a venue there. A standby that has been
+promoted brings journal and engine with it: nothing of the engine is replayed then.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from novate.api.chain_loop import ChainLoop
 from novate.api.core import Core
 from novate.api.door import room_for
 from novate.api.drive import fund
-from novate.api.index_process import IndexProcess
+from novate.api.index_process import IndexProcess, until_begun
 from novate.api.kept_chain import KeptChain
 from novate.api.option_loop import OptionLoop, option_loop
 from novate.api.oracle_loop import OracleLoop
@@ -37,7 +38,7 @@ from novate.api.venue import VenueApi
 from novate.chain.client import Client
 from novate.chain.deployment import Deployment
 from novate.chain.ipc import Subscription
-from novate.chain.node import local_key
+from novate.chain.rows import Fees
 from novate.config import Parameters
 from novate.engine import recovery, snapshot
 from novate.engine.journal import Journal
@@ -47,15 +48,16 @@ from novate.lab.prices import PriceTable
 from novate.lab.smiles import SmileTable
 from novate.model import session
 from novate.model.order import Order
-from novate.services.boot import build_sequencer, genesis_of
+from novate.services.boot import genesis_of, sequencer_at_genesis
+from novate.services.fees import FeePolicy
 from novate.services.flights import BatchTimer, SettlerOptions
 from novate.services.gateway import Gateway
 from novate.services.local_venue import deploy_local
 from novate.services.reader import Pause
 from novate.services.settle_call import separator
 from novate.services.settler import Settler
+from novate.services.venue_keys import VenueKeys, is_local, local_keys
 from novate.services.watch import Watcher, canonical
-from novate.store import names
 from novate.wire import records
 from novate.wire.records import AnyRecord, BatchDue
 
@@ -63,7 +65,6 @@ from novate.wire.records import AnyRecord, BatchDue
 BEFORE_GENESIS_S = 7_200
 # How much of the record is played before the venue opens.
 WARM_UP_S = 600
-INDEX_BEGINS_SECONDS_MAX = 30
 # How long a chain that is not ours may take to answer, before it counts as silent.
 RPC_SECONDS_MAX = 10
 # What is forgotten at once holds up the loop; then it has its turn.
@@ -93,9 +94,10 @@ class Host:
     table: PriceTable
     rpc: str | None = None
     smiles: SmileTable = field(default_factory=SmileTable)
-    executor: LocalAccount = field(default_factory=lambda: local_key("executor"))
+    given: VenueKeys | None = None
     supervisor: Supervisor = field(default_factory=Supervisor)
     kept: KeptChain | None = None
+    promoted: tuple[Journal, Sequencer] | None = None
     port: int = 0
     accounts: list[LocalAccount] = field(default_factory=list)
     client: Client = field(init=False)
@@ -110,6 +112,11 @@ class Host:
     options: OptionLoop = field(init=False)
     index: IndexProcess = field(init=False)
 
+    @property
+    def keys(self) -> VenueKeys:
+        """What this venue signs with."""
+        return self.given or local_keys(self.parameters.oracle.node_count)
+
     async def start(self) -> None:
         """Bring everything up; returns once the API answers.
 
@@ -117,7 +124,10 @@ class Host:
         ``InvalidParameter``; raises ``NodeFault``, ``RpcFault``, ``OSError``.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.journal = Journal.open(self.folder / "journal.bin", clock_ms)
+        if self.promoted is not None:
+            self.journal, self.sequencer = self.promoted
+        else:
+            self.journal = Journal.open(self.folder / "journal.bin", clock_ms)
         try:
             await asyncio.to_thread(self._chain)
             held = await asyncio.to_thread(self._recover)
@@ -139,7 +149,7 @@ class Host:
         self.api.store = await asyncio.to_thread(self.index.open)
         self.supervisor.start("index", self.index.run)
         self.supervisor.start("index lag", partial(self.index.watch, self.api.store))
-        await self._until_indexed()
+        await until_begun(self.api.store)
         self.port = await self.server.start(self.config.host, self.config.port)
         if self.kept is not None:
             self.supervisor.start("node", self._keep_node)
@@ -162,14 +172,15 @@ class Host:
         if self.api.store is not None:
             self.api.store.close()
         self._snapshot()
-        try:
-            self.journal.close()
-        except Rejected as refused:
-            _LOG.error("the journal could not be closed in order: %s", refused)
         if self.kept is not None:
             await asyncio.to_thread(self.kept.stop)
         else:
             self.client.close()
+        # last: whoever waits for the journal begins the chain of this folder next
+        try:
+            self.journal.close()
+        except Rejected as refused:
+            _LOG.error("the journal could not be closed in order: %s", refused)
 
     # Start
 
@@ -180,6 +191,9 @@ class Host:
             require(found.exists(), InvalidParameter, f"rpc: {found} says what is deployed there")
             self.client = self._connected()
             self.deployment = Deployment.load(found)
+            if not is_local(self.client.chain_id, self.rpc):
+                self.keys.require_secret(self.deployment.roles)
+            self.keys.require_roles(self.deployment.roles)
             return
         kept = self.folder / "chain.json"
         fresh = not (kept.exists() and found.exists())
@@ -206,30 +220,35 @@ class Host:
 
     def _recover(self) -> list[AnyRecord]:
         """The engine as the journal has it; every record, for those who follow."""
+        if self.promoted is None:
+            self._replay()
+        return [records.decode(e.kind, e.payload) for e in self.journal.read()]
+
+    def _replay(self) -> None:
         if self.journal.head.sequence < 0:
             self.journal.append(*records.encode(genesis_of(self.deployment, self.parameters)))
             self.journal.commit()
-        first = max(self.deployment.executed_at + self.deployment.funded_at)
         found = recovery.recover(
             self.journal,
-            lambda: build_sequencer(self.deployment, self.parameters, self.executor, first),
+            lambda: sequencer_at_genesis(self.deployment, self.parameters, self.keys.executor),
         )
         self.sequencer = found.sequencer
         _LOG.info(
             "engine recovered: %d records replayed, %d completed", found.replayed, found.completed
         )
-        return [records.decode(e.kind, e.payload) for e in self.journal.read()]
 
     def _wire(self, held: list[AnyRecord]) -> None:
         self._open_api()
         watcher = Watcher(
             self._connected(), self.deployment, self.deployment.block + 1, self.config.confirmations
         )
-        options = SettlerOptions(stale_after_s=self.parameters.oracle.stale_after_seconds)
+        paid = FeePolicy() if self.kept is not None else self.config.fees
+        stale = self.parameters.oracle.stale_after_seconds
+        options = SettlerOptions(stale_after_s=stale, fees=paid)
         self.chain = ChainLoop(
             self.core,
             self.client,
-            Settler(self.client, self.deployment, self.executor, options),
+            Settler(self.client, self.deployment, self.keys.executor, options),
             watcher,
             None if self.kept else self._connected(),
             Subscription(self.kept.node.ipc_path, "newHeads") if self.kept else Pause(),
@@ -256,6 +275,7 @@ class Host:
             self.parameters.oracle,
             self.deployment,
             Replay(self.table, self.parameters, start),
+            self.keys.nodes,
         )
         self.options = option_loop(
             self.api,
@@ -263,6 +283,7 @@ class Host:
             self._connected(),
             self.oracle.prices,
             self.smiles,
+            self.keys,
             self.kept is not None,
         )
         self.options.recall(held, int(time.time()))
@@ -292,7 +313,7 @@ class Host:
             separator=domain,
             chain_id=self.deployment.chain_id,
             exchange=self.deployment.addresses["exchange"],
-            executor=self.executor.address.lower(),
+            executor=self.keys.executor.address.lower(),
             testnet=self.rpc is None,
             deployment=self.deployment,
             limits=self.config.limits,
@@ -307,22 +328,8 @@ class Host:
         """A connection of its own. Raises ``RpcFault``."""
         if self.kept is not None:
             return self.kept.node.client()
-        return Client.over_http(self.rpc or "", seconds=RPC_SECONDS_MAX)
-
-    async def _until_indexed(self) -> None:
-        """Wait until the read side knows the venue, as long as it takes it to begin."""
-        store = self.api.store
-        assert store is not None
-
-        def known() -> bool:
-            with store.begin() as connection:
-                return bool(names.instruments(connection))
-
-        for _ in range(INDEX_BEGINS_SECONDS_MAX * 10):
-            if await asyncio.to_thread(known):
-                return
-            await asyncio.sleep(0.1)
-        _LOG.warning("the index has not begun; its methods answer later")
+        fees = Fees(self.config.fees.maximum, self.config.fees.priority)
+        return Client.over_http(self.rpc or "", fees=fees, seconds=RPC_SECONDS_MAX)
 
     async def _warm_up(self) -> None:
         """Rounds of the last minutes, on a chain whose clock is still there: a venue whose prices

@@ -8,16 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from novate.services.indexer import JOURNAL
+from novate.store import names
 from novate.store.database import Database, place
 
 STOP_SECONDS = 10
 LOOK_SECONDS = 1.0
+BEGINS_SECONDS_MAX = 30
+_LOG = logging.getLogger("novate.host")
 
 
 @dataclass(slots=True)
@@ -88,3 +92,17 @@ class IndexProcess:
             except TimeoutError:
                 self.child.kill()
                 await self.child.wait()
+
+
+async def until_begun(store: Database) -> None:
+    """Wait until the read side knows the venue, as long as it takes it to begin."""
+
+    def known() -> bool:
+        with store.begin() as connection:
+            return bool(names.instruments(connection))
+
+    for _ in range(BEGINS_SECONDS_MAX * 10):
+        if await asyncio.to_thread(known):
+            return
+        await asyncio.sleep(0.1)
+    _LOG.warning("the index has not begun; its methods answer later")

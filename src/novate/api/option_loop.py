@@ -22,7 +22,6 @@ from novate.api.venue import VenueApi
 from novate.chain.client import Client
 from novate.chain.connection import CallReverted, RpcFault
 from novate.chain.deployment import Deployment
-from novate.chain.node import local_key
 from novate.config import Oracle
 from novate.errors import Rejected
 from novate.lab.smiles import SmileTable, around, seeded_noise
@@ -33,7 +32,6 @@ from novate.model.options import usable
 from novate.model.oracle import Observation
 from novate.model.state import World
 from novate.risk.quotes import Quotes
-from novate.services.local_venue import node_keys
 from novate.services.option_keeper import (
     FAR_PERCENT,
     NEAR_PERCENT,
@@ -45,6 +43,7 @@ from novate.services.option_keeper import (
 )
 from novate.services.oracle_node import NodePrice
 from novate.services.settlement_node import WINDOW_S
+from novate.services.venue_keys import VenueKeys
 from novate.units import DAY_S, ORACLE_UNIT, WAD
 from novate.wire import records
 from novate.wire.records import AnyRecord, OracleRound
@@ -321,15 +320,15 @@ def option_loop(
     client: Client,
     prices: Replay,
     smiles: SmileTable,
+    keys: VenueKeys,
     lists: bool,
 ) -> OptionLoop:
-    """The loop of a venue whose oracle nodes have local keys, over a connection of its own."""
-    keys = node_keys(len(deployment.roles.nodes))
+    """The loop of a venue that has all nodes' keys, over a connection of its own."""
     parameters = venue.parameters
     currencies = {u.id: u.name for u in parameters.underlyings}
     return OptionLoop(
         venue.core,
-        OptionKeeper(client, deployment, local_key("upkeep"), keys),
+        OptionKeeper(client, deployment, keys.upkeep, keys.nodes),
         prices,
         smiles,
         parameters.oracle,

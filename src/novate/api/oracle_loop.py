@@ -1,6 +1,6 @@
-"""The oracle nodes of a local venue: a round when it is due, or when a price has moved enough.
+"""The oracle nodes of a venue: a round when it is due, or when a price has moved enough.
 
-Owns: the four nodes' keys (local ones, on a local chain), the number of the next round, and the
+Owns: the nodes with their keys, the number of the next round, and the
 hours. A node that sees nothing signs nothing; a round without a quorum is not made. Times in
 seconds.
 """
@@ -10,14 +10,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+
+from coincurve import PrivateKey
 
 from novate.api.core import Core
 from novate.api.prices import Replay
 from novate.chain.deployment import Deployment
 from novate.config import Oracle
 from novate.errors import Rejected
-from novate.services.local_venue import node_keys
 from novate.services.oracle_node import Network, NodePrice, OracleNode, joint_round
 from novate.units import PPM
 from novate.wire import round as wire_round
@@ -34,6 +36,7 @@ class OracleLoop:
     settings: Oracle
     deployment: Deployment
     prices: Replay
+    keys: Sequence[PrivateKey]
     nodes: list[OracleNode] = field(default_factory=list)
     number: int = 0
     posted_at: int = 0
@@ -45,7 +48,7 @@ class OracleLoop:
             self.deployment.chain_id, self.deployment.addresses["oracle"]
         )
         network = Network(domain, self.deployment.roles.nodes, tolerance_ppm=TOLERANCE_PPM)
-        self.nodes = [OracleNode(key, network) for key in node_keys(len(network.nodes))]
+        self.nodes = [OracleNode(key, network) for key in self.keys]
 
     async def run(self) -> None:
         """Make rounds until cancelled."""

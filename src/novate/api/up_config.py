@@ -13,8 +13,12 @@ from pathlib import Path
 from novate.api.door import CONNECTIONS_MAX, CONNECTIONS_PER_ADDRESS_MAX
 from novate.api.session import Limits
 from novate.config.reader import Section, invalid, number, text
+from novate.services import venue_keys
+from novate.services.fees import FeePolicy
+from novate.services.venue_keys import VenueKeys
 
 COST_MAX = 20  # of the dearest method: with fewer credits nobody could call it
+GWEI = 10**9
 UNSET = "index.db in the folder"
 
 
@@ -39,6 +43,7 @@ class UpConfig:
     cancels_per_second: int = number(1, 1_000_000)
     anonymous_credits: int = number(COST_MAX, 1_000_000)
     anonymous_per_second: int = number(1, 1_000_000)
+    fee_max_gwei: int = number(0, 1_000_000)
 
     @property
     def limits(self) -> Limits:
@@ -48,6 +53,12 @@ class UpConfig:
             (self.cancel_credits, self.cancels_per_second),
             (self.anonymous_credits, self.anonymous_per_second),
         )
+
+    @property
+    def fees(self) -> FeePolicy:
+        """What is paid for gas on a chain that is not ours."""
+        most = self.fee_max_gwei * GWEI
+        return FeePolicy(min(GWEI, most), most)
 
 
 DEFAULTS = UpConfig(
@@ -68,6 +79,7 @@ DEFAULTS = UpConfig(
     cancels_per_second=1_000,
     anonymous_credits=4_000,
     anonymous_per_second=2_000,
+    fee_max_gwei=0,
 )
 
 
@@ -83,6 +95,7 @@ def load(path: Path | None) -> UpConfig:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise invalid(path.name, f"is not TOML: {error}") from None
     top = Section("", document)
+    top.read_names.add("keys")  # see load_keys
     table = top.section("venue")
     values = asdict(DEFAULTS) | {"database": UNSET} | table.values
     filled = Section("venue", values).fill(UpConfig)
@@ -90,3 +103,30 @@ def load(path: Path | None) -> UpConfig:
         filled = replace(filled, database="")
     top.finish()
     return filled
+
+
+def load_keys(path: Path | None) -> VenueKeys | None:
+    """Read the files that ``[keys]`` names: ``executor``, ``upkeep`` and the list ``nodes``; None
+    without that table. Paths are relative to the file.
+
+    Errors: ``InvalidParameter``, naming the field or the key's file; ``OSError``.
+    """
+    if path is None:
+        return None
+    document = tomllib.loads(path.read_text(encoding="utf-8"))
+    if "keys" not in document:
+        return None
+    table = Section("", document).section("keys")
+    table.read_names |= {"executor", "upkeep", "nodes"}
+    table.finish()
+    files: dict[str, Path | tuple[Path, ...]] = {}
+    for name in ("executor", "upkeep"):
+        value = table.values.get(name)
+        if not isinstance(value, str) or not value:
+            raise invalid(table.path(name), "is to name a file")
+        files[name] = path.parent / value
+    nodes = table.values.get("nodes")
+    if not isinstance(nodes, list) or not all(isinstance(n, str) and n for n in nodes):
+        raise invalid(table.path("nodes"), "is to be a list of files, a node's each")
+    files["nodes"] = tuple(path.parent / each for each in nodes)
+    return venue_keys.load(files)

@@ -30,6 +30,7 @@ COMMANDS = {
     "surface": "novate.cli.surface",
     "margin": "novate.cli.margin",
     "up": "novate.cli.up",
+    "standby": "novate.cli.standby",
     "venue": "novate.cli.venue",
     "account": "novate.cli.account",
     "order": "novate.cli.order",

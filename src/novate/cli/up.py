@@ -11,6 +11,7 @@ import shlex
 import signal
 import socket
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -26,10 +27,12 @@ from novate.chain.node import NodeFault, find_anvil
 from novate.cli.client import DEFAULT_URL
 from novate.cli.main import called_as
 from novate.engine.recovery import Diverged
+from novate.errors import InvalidParameter, require
 from novate.lab.prices import load_event, load_prices
 from novate.lab.smiles import SmileTable, load_smiles
 from novate.model.account import account_of
 from novate.services.steady import steady
+from novate.services.venue_keys import VenueKeys
 
 
 class JsonLines(logging.Formatter):
@@ -74,31 +77,43 @@ def command(
     it, it shows what is listed on that chain. A second start in the same folder goes on where the
     first ended. Fields of \\[venue]: host, port,
     batch_ms, block_ms, confirmations, snapshot_minutes, traders, trader_usdc, database,
-    connections, connections_of_an_address; and the credits that requests cost (docs/api.md):
+    connections, connections_of_an_address; the credits that requests cost (docs/api.md):
     request_credits, requests_per_second, cancel_credits, cancels_per_second, anonymous_credits,
-    anonymous_per_second.
+    anonymous_per_second; fee_max_gwei (the most that gas may cost on a chain of --rpc). A table
+    \\[keys] names files: executor, upkeep, and the list nodes; a chain that is not this
+    machine's takes no keys that anyone knows.
 
     Example:  novate up --port 8080
     """
     found = up_config.load(settings)
     if port is not None:
         found = replace(found, port=port)
+    keys = keys_of(settings, rpc)
     # what can fail at once does so before anything is written
-    _require_free(found.host, found.port)
+    require_free(found.host, found.port)
     table = load_prices(prices) if prices else load_event()
     smiles = SmileTable() if prices else load_smiles()
-    host = Host(folder, found, config.load(parameters), table, rpc, smiles)
+    host = Host(folder, found, config.load(parameters), table, rpc, smiles, keys)
     try:
         if rpc is None:
             find_anvil()
-        _log_into(folder)
-        event_loop.run(_serve(host, as_json))
+        log_into(folder)
+        event_loop.run(serve(host, as_json))
     except (Diverged, NodeFault, RpcFault) as fault:
         typer.echo(f"error: {' '.join(str(fault).split())}", err=True)
         sys.exit(2)
 
 
-def _require_free(host: str, port: int) -> None:
+def keys_of(settings: Path | None, rpc: str | None) -> VenueKeys | None:
+    """The keys that the settings name. Errors: ``InvalidParameter`` without a chain of one's own
+    choice: a local one is deployed for local keys.
+    """
+    keys = up_config.load_keys(settings)
+    require(keys is None or rpc is not None, InvalidParameter, "keys: only with --rpc")
+    return keys
+
+
+def require_free(host: str, port: int) -> None:
     """Raises ``OSError``, with what to do, if nobody could be served at this port."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
@@ -111,7 +126,7 @@ def _require_free(host: str, port: int) -> None:
         ) from None
 
 
-def _log_into(folder: Path) -> None:
+def log_into(folder: Path) -> None:
     """Everything that is worth a line goes to a file of the folder, which this makes."""
     folder.mkdir(parents=True, exist_ok=True)
     handler = logging.FileHandler(folder / "log.jsonl")
@@ -131,7 +146,10 @@ def _keys_into(host: Host) -> list[Path]:
     return files
 
 
-async def _serve(host: Host, as_json: bool) -> None:
+async def serve(host: Host, as_json: bool, is_up: Callable[[str], None] = lambda url: None) -> None:
+    """Run a venue until it is interrupted; ``is_up`` is told its URL. Errors: those of ``start``;
+    ends the process with 1 if a service failed for good.
+    """
     done = asyncio.Event()
     loop = asyncio.get_running_loop()
     for name in (signal.SIGINT, signal.SIGTERM):
@@ -140,6 +158,7 @@ async def _serve(host: Host, as_json: bool) -> None:
     await host.start()
     steady()
     typer.echo(_said(host, _keys_into(host), as_json))
+    is_up(url_of(host))
     waits = [asyncio.create_task(e.wait()) for e in (done, host.supervisor.given_up)]
     await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
     for wait in waits:
@@ -151,9 +170,14 @@ async def _serve(host: Host, as_json: bool) -> None:
         sys.exit(1)
 
 
+def url_of(host: Host) -> str:
+    """Where a venue that is up answers."""
+    return f"http://{host.config.host}:{host.port}"
+
+
 def _said(host: Host, keys: list[Path], as_json: bool) -> str:
     """What is up, and how to begin."""
-    url = f"http://{host.config.host}:{host.port}"
+    url = url_of(host)
     accounts = [
         {
             "address": key.address,

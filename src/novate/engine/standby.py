@@ -23,6 +23,7 @@ class Standby:
     def __init__(self, path: Path, engine: Engine) -> None:
         self.tail = Tail(path)
         self.follower = Follower(engine)
+        self._taken_in = 0
 
     def poll(self) -> int:
         """Take in what is new; how many records.
@@ -33,7 +34,10 @@ class Standby:
 
     def _behind_genesis(self) -> Iterator[Record]:
         """What is new behind the first record, by whose rules the rest is read."""
-        for entry in self.tail.poll():
+        self.tail.poll()
+        begin, self._taken_in = self._taken_in, len(self.tail.records)
+        # not only what this poll has read: a promotion that was refused has read as well
+        for entry in self.tail.records[begin:]:
             if entry.sequence > 0:
                 yield entry
             else:

@@ -34,6 +34,14 @@ def build_sequencer(
     return sequencer_of(deployment, parameters, executor.address.lower(), key, now, make_book)
 
 
+def sequencer_at_genesis(
+    deployment: Deployment, parameters: Parameters, executor: LocalAccount
+) -> Sequencer:
+    """A sequencer where a venue's journal begins: its contracts are configured and funded."""
+    first = max(deployment.executed_at + deployment.funded_at)
+    return build_sequencer(deployment, parameters, executor, first)
+
+
 def sequencer_of(
     deployment: Deployment,
     parameters: Parameters,
