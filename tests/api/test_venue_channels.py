@@ -20,7 +20,7 @@ from novate.wire.records import Busted
 
 MAKER, TAKER = Trader("channel maker"), Trader("channel taker")
 BTC = "BTC-PERPETUAL"
-venue = venue_of(MAKER, TAKER)
+venue = venue_of(MAKER, TAKER, ahead=3_600)
 
 
 @pytest.mark.parametrize("channel", [*VENUE_CHANNELS, *ACCOUNT_CHANNELS])

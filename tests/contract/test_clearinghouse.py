@@ -107,7 +107,7 @@ def test_a_bad_trade_is_skipped_by_name_and_the_good_one_settles(
     core: Clearing, error: str, change: dict[str, Any]
 ) -> None:
     good = Trade(AT[BUYER], AT[SELLER], 0, True, 10, 60_000 * WAD)
-    bad = replace(good, **change)
+    bad = good._replace(**change)
     found = core.batch(TWO, [BTC, WETH, 9], [bad, good])
     # an account that fails its gate loses all its trades of the batch
     rest = error if error in ("PositionCap", "InsufficientMargin") else "settled"

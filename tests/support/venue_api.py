@@ -150,12 +150,17 @@ def open_venue(folder: Path, traders: list[Trader], start: int | None = None) ->
     return venue
 
 
-def venue_of(*traders: Trader) -> Any:
-    """A fixture: one venue with these traders for the tests of a module."""
+def venue_of(*traders: Trader, ahead: int = -600) -> Any:
+    """A fixture: one venue with these traders for the tests of a module.
+
+    Its chain's clock starts ``ahead`` seconds from now: tests that move it by hand past the present
+    begin beyond it, or the moments at which the gateway takes orders would move the engine's second.
+    """
 
     @pytest.fixture(scope="module")
     def venue(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Venue]:
-        made = open_venue(tmp_path_factory.mktemp("venue"), list(traders))
+        folder, start = tmp_path_factory.mktemp("venue"), int(time.time()) + ahead
+        made = open_venue(folder, list(traders), start)
         yield made
         made.close()
 

@@ -130,7 +130,7 @@ async def trade(
         await sells.client.result("private/sell", **order)
         order = taker.order(drive.api, amount, price, time_in_force="immediate_or_cancel")
         placed = await buys.client.result("private/buy", **order)
-        assert placed["order"]["order_state"] == "filled"
+        assert placed["order"]["order_state"] == "filled", placed
 
 
 def consecutive(told: list[dict[str, Any]]) -> None:
