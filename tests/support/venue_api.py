@@ -153,8 +153,8 @@ def open_venue(folder: Path, traders: list[Trader], start: int | None = None) ->
 def venue_of(*traders: Trader, ahead: int = -600) -> Any:
     """A fixture: one venue with these traders for the tests of a module.
 
-    Its chain's clock starts ``ahead`` seconds from now: tests that move it by hand past the present
-    begin beyond it, or the moments at which the gateway takes orders would move the engine's second.
+    Its chain's clock starts ``ahead`` seconds from now. Tests that move it by hand past the present
+    begin beyond it: else the moments at which orders come would move the engine's second.
     """
 
     @pytest.fixture(scope="module")
