@@ -11,7 +11,7 @@ import msgspec
 
 from novate.api import risk_views
 from novate.api.numbers import Number, decimal, lots, price
-from novate.api.private_methods import held_by
+from novate.api.private_methods import held_by, require_cancels
 from novate.api.public_methods import Nothing
 from novate.api.rejections import bad
 from novate.api.rpc import Call, Parameters, method
@@ -76,7 +76,11 @@ class Digest(PlaceOrder):
 
 @method("private/enable_cancel_on_disconnect", Scope, scope="trade")
 async def enable_cancel_on_disconnect(call: Call, params: Scope) -> str:
-    """Cancel the account's orders when this connection, or any of the account's, ends."""
+    """Cancel the account's orders when this connection, or any of the account's, ends.
+
+    Errors: ``SessionKeyScope``.
+    """
+    require_cancels(call)
     keeper = call.session.venue.keeper
     if params.scope == "account":
         await keeper.cancel_always(call.session, True)
@@ -88,7 +92,11 @@ async def enable_cancel_on_disconnect(call: Call, params: Scope) -> str:
 
 @method("private/disable_cancel_on_disconnect", Scope, scope="trade")
 async def disable_cancel_on_disconnect(call: Call, params: Scope) -> str:
-    """Leave the orders when this connection, or any of the account's, ends."""
+    """Leave the orders when this connection, or any of the account's, ends.
+
+    Errors: ``SessionKeyScope``.
+    """
+    require_cancels(call)
     keeper = call.session.venue.keeper
     if params.scope == "account":
         await keeper.cancel_always(call.session, False)
@@ -107,7 +115,11 @@ async def get_cancel_on_disconnect(call: Call, params: Scope) -> dict[str, Any]:
 
 @method("private/schedule_cancel", Switch, scope="trade")
 async def schedule_cancel(call: Call, params: Switch) -> dict[str, Any]:
-    """Set, renew or take back the dead man's switch of the account."""
+    """Set, renew or take back the dead man's switch of the account.
+
+    Errors: ``SessionKeyScope``.
+    """
+    require_cancels(call)
     if params.timeout != 0 and not SWITCH_SECONDS_MIN <= params.timeout <= SWITCH_SECONDS_MAX:
         raise bad("timeout", f"must be 0, or {SWITCH_SECONDS_MIN} to {SWITCH_SECONDS_MAX} seconds")
     due_ms = await call.session.venue.keeper.set_switch(call.session, params.timeout)

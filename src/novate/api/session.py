@@ -88,8 +88,8 @@ class Session:
     signer: str = ""
     scopes: frozenset[str] = frozenset()
     subscriptions: set[str] = field(default_factory=set)
-    cancel_on_disconnect: bool | None = None  # None: as for the account
     guarded: set[int] = field(default_factory=set)  # accounts whose orders go with it
+    spared: set[int] = field(default_factory=set)  # and those whose stay, whatever else they say
     heartbeat_s: int = 0
     address: str = ""
 
@@ -101,9 +101,9 @@ class Session:
     @property
     def cancels_at_end(self) -> bool:
         """Whether the account's orders go with this connection."""
-        if self.cancel_on_disconnect is None:
-            return self.venue.keeper.cancels_always(self.account)
-        return self.cancel_on_disconnect
+        if self.account in self.guarded or self.account in self.spared:
+            return self.account in self.guarded
+        return self.venue.keeper.cancels_always(self.account)
 
     def spend(self, method: Method) -> None:
         """Take a method's cost. Errors: ``TooManyRequests``."""
