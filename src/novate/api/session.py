@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 SCOPES = ("read", "trade", "quote", "withdraw")
 OUTBOX_MAX = 4_096
 OUTBOX_BYTES_MAX = 4 << 20
+# What may wait for all clients together, beyond which none has more than the share of a few.
+OUTBOXES_BYTES_MAX = 256 << 20
+OUTBOX_BYTES_LEAST = 64 << 10
 CHANNELS_MAX = 1_000
 BUCKETS_MAX = 100_000
 
