@@ -108,10 +108,12 @@ class Session:
             return self.account in self.guarded
         return self.venue.keeper.cancels_always(self.account)
 
-    def spend(self, method: Method) -> None:
-        """Take a method's cost. Errors: ``TooManyRequests``."""
+    def spend(self, method: Method, more: int | None = None) -> None:
+        """Take a method's cost, or what it has found to cost ``more``. Errors:
+        ``TooManyRequests``.
+        """
         limits, who = self.venue.limits, self.account or self.address
         credits = limits.held.get(who) or limits.of(who)
         bucket = credits.cancels if method.is_cancel else credits.requests
-        if not bucket.take(method.cost, now_us()):
+        if not bucket.take(method.cost if more is None else more, now_us()):
             raise Rejected(TooManyRequests, method.name)
