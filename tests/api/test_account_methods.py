@@ -157,6 +157,29 @@ def test_requests_beyond_the_limit_are_refused_and_cancels_are_not(venue: Venue)
     asyncio.run(run())
 
 
+def test_what_takes_the_venue_longer_takes_more_credits(venue: Venue) -> None:
+    """Nobody holds others up with a credit each."""
+
+    async def run() -> None:
+        async with served(venue) as (api, url), connected(url) as client:
+            channels = [f"{kind}.{BTC}.raw" for kind in ("book", "ticker", "trades", "perpetual")]
+            costly = (
+                ("public/get_book_summary_by_currency", {"currency": "BTC"}, 20),
+                ("public/subscribe", {"channels": 10 * channels}, 20),
+                ("public/subscribe", {"channels": channels}, 2),
+            )
+            for method, params, cost in costly:
+                api.limits.anonymous = (cost, 0)
+                api.limits.held.clear()
+                assert "result" in await client.call(method, **params)
+                api.limits.anonymous = (cost - 1, 0)
+                api.limits.held.clear()
+                reply = await client.call(method, **params)
+                assert reply["error"]["message"] == "TooManyRequests", method
+
+    asyncio.run(run())
+
+
 def test_a_position_counts_from_its_match_on(venue: Venue) -> None:
     """Before the batch closes: a hedger who reads it does not hedge a fill twice."""
 

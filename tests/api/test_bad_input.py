@@ -161,6 +161,16 @@ def test_a_login_counts_once_and_an_order_however_often_it_is_sent(venue: Venue)
     asyncio.run(run())
 
 
+CANCELS_LATER: list[tuple[str, dict[str, Any]]] = [
+    ("private/schedule_cancel", {"timeout": 5}),
+    ("private/schedule_cancel", {"timeout": 0}),
+    ("private/enable_cancel_on_disconnect", {}),
+    ("private/enable_cancel_on_disconnect", {"scope": "account"}),
+    ("private/disable_cancel_on_disconnect", {}),
+    ("private/disable_cancel_on_disconnect", {"scope": "account"}),
+]
+
+
 def test_a_session_key_counts_within_its_scope_and_time(venue: Venue) -> None:
     async def run() -> None:
         async with served(venue) as (api, url), connected(url) as client:
@@ -176,6 +186,9 @@ def test_a_session_key_counts_within_its_scope_and_time(venue: Venue) -> None:
             assert await client.result("private/get_open_orders") == []
             reply = await client.call("private/buy", **KEY.order(api, "0.1", "90000"))
             assert reply["error"]["message"] == "BadSignature"  # the engine knows no such key
+            for method, params in CANCELS_LATER:
+                reply = await client.call(method, **params)
+                assert reply["error"]["message"] == "SessionKeyScope", method
             for live["cancel"] in (False, True):  # its own orders, then all: it has none
                 assert await client.result("private/cancel_all") == 0
             live["key"] = False  # expired: the session ends with it

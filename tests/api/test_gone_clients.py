@@ -228,6 +228,35 @@ def test_of_two_connections_that_cancel_the_last_one_ends_it(venue: Venue) -> No
     asyncio.run(run())
 
 
+def test_what_a_connection_says_for_one_account_is_said_for_no_other(venue: Venue) -> None:
+    """Who logs in as somebody else on the way neither cancels for him nor spares him."""
+
+    async def run() -> None:
+        async with served(venue) as (api, url), connected(url) as watcher:
+            for trader in (ONE, TWO):
+                await ready(watcher, trader, api)
+            async with connected(url) as client:
+                await client.result("public/auth", **ONE.login(api.separator))
+                await client.result("private/enable_cancel_on_disconnect")
+                await client.result("public/auth", **TWO.login(api.separator))
+                said = await client.result("private/get_cancel_on_disconnect")
+                assert said["enabled"] is False
+            await gone(api, ONE)
+            assert api.core.engine.has_orders(TWO.account)
+            await watcher.result("private/enable_cancel_on_disconnect", scope="account")
+            async with connected(url) as client:
+                await client.result("public/auth", **ONE.login(api.separator))
+                await client.result("private/disable_cancel_on_disconnect")
+                await client.result("public/auth", **TWO.login(api.separator))
+            await gone(api, TWO)
+            await watcher.result("private/disable_cancel_on_disconnect", scope="account")
+            await watcher.result("private/buy", **TWO.order(api, "0.1", "90000"))
+            await watcher.result("public/auth", **ONE.login(api.separator))
+            await watcher.result("private/buy", **ONE.order(api, "0.1", "90000"))
+
+    asyncio.run(run())
+
+
 def test_at_a_start_what_is_owed_comes_before_any_order(venue: Venue) -> None:
     """As after a kill: the engine holds what was set, and no connection is left."""
 

@@ -311,6 +311,29 @@ def test_who_has_been_fast_is_read_on(venue: Venue, run: Run) -> None:
     run(main())
 
 
+def test_a_crowd_that_does_not_read_is_held_to_one_bound(
+    venue: Venue, run: Run, servers: list[Server], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "OUTBOXES_BYTES_MAX", 300_000)
+    message = b"x" * 20_000
+
+    async def main() -> None:
+        async with served(venue) as (api, url), contextlib.AsyncExitStack() as stack:
+            for _ in range(10):
+                await stack.enter_async_context(opened(url))
+            clients = tuple(servers[0].clients)
+            for client in clients:
+                client.pause_writing()
+            for _ in range(20):  # 400 kB each
+                for client in clients:
+                    client.push(message)
+            assert api.outbox_bytes <= 300_000 + 10 * (65_536 + len(message))
+            await until(lambda: api.cut_off["SlowConsumer"] == len(clients))
+            assert api.outbox_bytes == 0, "nothing waits for who is gone"
+
+    run(main())
+
+
 class Slow:
     """A desk that answers when it is told to."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import resource
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -89,3 +90,18 @@ def test_a_file_that_is_asked_for_must_be_there(tmp_path: Path) -> None:
     (tmp_path / "plain").write_text("")
     with pytest.raises(OSError, match="plain"):
         Nonces(tmp_path / "plain" / "nonces").take()
+
+
+def test_a_file_that_finds_no_room_keeps_what_was_claimed(tmp_path: Path) -> None:
+    """What another machine's clock, or this one's, was ahead by is not forgotten."""
+    file = tmp_path / "nonces"
+    file.write_text(f"{2**62}\n")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
+        with pytest.raises(OSError):
+            Nonces(file).take()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert file.read_text() == f"{2**62}\n"
+    assert Nonces(file).take() == 2**62

@@ -16,7 +16,7 @@ from novate.api.public_methods import Nothing
 from novate.api.rejections import bad
 from novate.api.rpc import Call, Parameters, method
 from novate.api.signed_orders import PlaceOrder, signed_order
-from novate.errors import NotAuthenticated, OrderNotFound, Rejected, require
+from novate.errors import NotAuthenticated, OrderNotFound, Rejected, SessionKeyScope, require
 from novate.model import ledger
 from novate.model.margin import evaluate
 from novate.services.batch_call import exit_data
@@ -74,9 +74,20 @@ class Digest(PlaceOrder):
     signature: str = "0x" + "00" * 64
 
 
+def _require_cancels_all(call: Call) -> None:
+    """The session's signer may cancel whatever the account has. Errors: ``SessionKeyScope``."""
+    session = call.session
+    allowed = session.venue.gateway.cancels_all_of(session.account, session.signer)
+    require(allowed, SessionKeyScope)
+
+
 @method("private/enable_cancel_on_disconnect", Scope, scope="trade")
 async def enable_cancel_on_disconnect(call: Call, params: Scope) -> str:
-    """Cancel the account's orders when this connection, or any of the account's, ends."""
+    """Cancel the account's orders when this connection, or any of the account's, ends.
+
+    Errors: ``SessionKeyScope``.
+    """
+    _require_cancels_all(call)
     keeper = call.session.venue.keeper
     if params.scope == "account":
         await keeper.cancel_always(call.session, True)
@@ -88,7 +99,11 @@ async def enable_cancel_on_disconnect(call: Call, params: Scope) -> str:
 
 @method("private/disable_cancel_on_disconnect", Scope, scope="trade")
 async def disable_cancel_on_disconnect(call: Call, params: Scope) -> str:
-    """Leave the orders when this connection, or any of the account's, ends."""
+    """Leave the orders when this connection, or any of the account's, ends.
+
+    Errors: ``SessionKeyScope``.
+    """
+    _require_cancels_all(call)
     keeper = call.session.venue.keeper
     if params.scope == "account":
         await keeper.cancel_always(call.session, False)
@@ -107,7 +122,11 @@ async def get_cancel_on_disconnect(call: Call, params: Scope) -> dict[str, Any]:
 
 @method("private/schedule_cancel", Switch, scope="trade")
 async def schedule_cancel(call: Call, params: Switch) -> dict[str, Any]:
-    """Set, renew or take back the dead man's switch of the account."""
+    """Set, renew or take back the dead man's switch of the account.
+
+    Errors: ``SessionKeyScope``.
+    """
+    _require_cancels_all(call)
     if params.timeout != 0 and not SWITCH_SECONDS_MIN <= params.timeout <= SWITCH_SECONDS_MAX:
         raise bad("timeout", f"must be 0, or {SWITCH_SECONDS_MIN} to {SWITCH_SECONDS_MAX} seconds")
     due_ms = await call.session.venue.keeper.set_switch(call.session, params.timeout)

@@ -18,7 +18,13 @@ from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport
 
 from novate.api import rpc
 from novate.api.rpc import MESSAGE_BYTES_MAX, now_us
-from novate.api.session import OUTBOX_BYTES_MAX, OUTBOX_MAX, Session
+from novate.api.session import (
+    OUTBOX_BYTES_LEAST,
+    OUTBOX_BYTES_MAX,
+    OUTBOX_MAX,
+    OUTBOXES_BYTES_MAX,
+    Session,
+)
 from novate.api.venue import VenueApi
 from novate.errors import Rejected
 
@@ -103,7 +109,7 @@ class Connection(WSListener):
             self._pong = None
         while outbox and not self._full:
             message = outbox.popleft()
-            self._outbox_bytes -= len(message)
+            self._held(-len(message))
             transport.send(_TEXT, message)
 
     # In
@@ -234,13 +240,23 @@ class Connection(WSListener):
         if not self._full:
             assert self.transport is not None
             self.transport.send(_TEXT, message)
-        elif len(self._outbox) >= OUTBOX_MAX or self._outbox_bytes >= OUTBOX_BYTES_MAX:
+        elif len(self._outbox) >= OUTBOX_MAX or self._outbox_bytes >= self._most():
             # soon: who pushes goes through the followers, of whom this is one
             self._cut = True
             self._loop.call_soon(self.end, SLOW)
         else:
             self._outbox.append(message)
-            self._outbox_bytes += len(message)
+            self._held(len(message))
+
+    def _held(self, change: int) -> None:
+        """So many bytes more wait for this client."""
+        self._outbox_bytes += change
+        self.session.venue.outbox_bytes += change
+
+    def _most(self) -> int:
+        """How many may: a crowd that does not read has less each."""
+        many = self.session.venue.outbox_bytes >= OUTBOXES_BYTES_MAX
+        return OUTBOX_BYTES_LEAST if many else OUTBOX_BYTES_MAX
 
     # Life and end
 
@@ -318,6 +334,7 @@ class Connection(WSListener):
             self._beat_at.cancel()
         if self._under_way is not None:
             self._under_way.cancel()  # an order whose signer is not known yet does not enter
+        self._held(-self._outbox_bytes)
         for queue in (self._inbox, self._outbox, self._parts):
             queue.clear()
         session = self.session

@@ -67,7 +67,7 @@ class Keeper:
 
         Errors: those of ``Core.submit``; it then cancels all the same, while this process lives.
         """
-        session.cancel_on_disconnect = True
+        session.spared.discard(session.account)
         if session.account not in session.guarded:
             session.guarded.add(session.account)
             self._guarding[session.account] += 1
@@ -80,7 +80,7 @@ class Keeper:
                 await self._say(session, CONNECTION, False)
             session.guarded.discard(session.account)
             self._guarding[session.account] -= 1
-        session.cancel_on_disconnect = False
+        session.spared.add(session.account)
 
     def left(self, session: Session) -> None:
         """A connection has ended: cancel what goes with it."""

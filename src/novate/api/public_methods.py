@@ -9,7 +9,7 @@ from novate.api.market import DEPTH_MAX
 from novate.api.numbers import Number, decimal, wad
 from novate.api.rejections import bad
 from novate.api.risk_views import pause_of
-from novate.api.rpc import Call, Parameters, method, now_us
+from novate.api.rpc import METHODS, Call, Parameters, method, now_us
 from novate.api.session import SCOPES
 from novate.api.tokens import LIFE_MS
 from novate.errors import BadSignature, require
@@ -188,7 +188,7 @@ async def get_order_book(call: Call, params: OrderBook) -> dict[str, Any]:
     return market.order_book(market.named(params.instrument_name), params.depth)
 
 
-@method("public/get_book_summary_by_currency", Currency)
+@method("public/get_book_summary_by_currency", Currency, cost=20)
 async def get_book_summary_by_currency(call: Call, params: Currency) -> list[dict[str, Any]]:
     """A ticker of everything in a currency."""
     market = call.session.venue.market
@@ -299,11 +299,13 @@ def recovered(digest: bytes, signature: str) -> str:
 
 @method("public/subscribe", Channels)
 async def subscribe(call: Call, params: Channels) -> list[str]:
-    """Follow channels; all of them or none. Errors: ``UnknownChannel``."""
+    """Follow channels; all of them or none. Errors: ``UnknownChannel``, ``TooManyRequests``."""
     venue = call.session.venue
     feeds, room = venue.feeds, venue.rfqs
     if len(params.channels) > 500:
         raise bad("channels", "must be at most 500")
+    # each begins with a view of its own; division: the first two are in the method's cost
+    call.session.spend(METHODS["public/subscribe"], max(len(params.channels) // 2 - 1, 0))
     for channel in params.channels:
         feeds.parse(channel, call.session.account)
     for channel in params.channels:

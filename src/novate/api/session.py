@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 SCOPES = ("read", "trade", "quote", "withdraw")
 OUTBOX_MAX = 4_096
 OUTBOX_BYTES_MAX = 4 << 20
+# What may wait for all clients together, beyond which none has more than the share of a few.
+OUTBOXES_BYTES_MAX = 256 << 20
+OUTBOX_BYTES_LEAST = 64 << 10
 CHANNELS_MAX = 1_000
 BUCKETS_MAX = 100_000
 
@@ -89,8 +92,8 @@ class Session:
     scopes: frozenset[str] = frozenset()
     subscriptions: set[str] = field(default_factory=set)
     told: dict[str, int] = field(default_factory=dict)  # messages, of each channel that is followed
-    cancel_on_disconnect: bool | None = None  # None: as for the account
     guarded: set[int] = field(default_factory=set)  # accounts whose orders go with it
+    spared: set[int] = field(default_factory=set)  # and those whose stay, whatever else they say
     heartbeat_s: int = 0
     address: str = ""
 
@@ -102,9 +105,9 @@ class Session:
     @property
     def cancels_at_end(self) -> bool:
         """Whether the account's orders go with this connection."""
-        if self.cancel_on_disconnect is None:
-            return self.venue.keeper.cancels_always(self.account)
-        return self.cancel_on_disconnect
+        if self.account in self.guarded or self.account in self.spared:
+            return self.account in self.guarded
+        return self.venue.keeper.cancels_always(self.account)
 
     def tell(self, channel: str, opened: bytes) -> None:
         """Send a message of a channel that is followed, under its number here: from 1, one more
@@ -114,10 +117,12 @@ class Session:
             number = self.told[channel] = self.told.get(channel, 0) + 1
             self.send(b"%b%d}}" % (opened, number))
 
-    def spend(self, method: Method) -> None:
-        """Take a method's cost. Errors: ``TooManyRequests``."""
+    def spend(self, method: Method, more: int | None = None) -> None:
+        """Take a method's cost, or what it has found to cost ``more``. Errors:
+        ``TooManyRequests``.
+        """
         limits, who = self.venue.limits, self.account or self.address
         credits = limits.held.get(who) or limits.of(who)
         bucket = credits.cancels if method.is_cancel else credits.requests
-        if not bucket.take(method.cost, now_us()):
+        if not bucket.take(method.cost if more is None else more, now_us()):
             raise Rejected(TooManyRequests, method.name)

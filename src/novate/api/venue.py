@@ -89,6 +89,7 @@ class VenueApi:
     signatures: Signatures = field(default_factory=Signatures)
     cut_off: Counter[str] = field(default_factory=Counter)
     faults: int = 0
+    outbox_bytes: int = 0  # that wait for clients who read slowly
     requests: Counter[str] = field(default_factory=Counter)
     seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
     parts: list[Callable[[], Part]] = field(default_factory=list)

@@ -78,16 +78,17 @@ def _new_place() -> int:
 def _claimed(path: Path, least: int) -> int:
     """Claim a block at ``least`` or above, behind all that are claimed; where it begins."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+") as file:
+    with open(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         file.seek(0)
         text = file.read().strip()
         if text and not text.isdecimal():
             raise ValueError(f"{path} holds no nonce: {text[:32]!r}")
         start = max(least, -(-int(text or "0") // BLOCK) * BLOCK)  # division: up to a whole block
+        # in place, and no number is shorter than the one before: without room the old one stands
         file.seek(0)
-        file.truncate()
         file.write(f"{start + BLOCK}\n")
         file.flush()
+        file.truncate()
         os.fsync(file.fileno())
     return start
