@@ -2,13 +2,11 @@
 
 Owns: the second at which the engine judges. A command carries the moment at which the gateway took
 it; that moves the second before the command enters, so the engine's time is its commands' time, the
-same in every replay. It never goes back, and no stamp moves it further than ``LEAD_S`` ahead of
-what others than the gateway have said: the last round's timestamp (a quorum of nodes') and the
-chain's own second. So a gateway whose clock is wrong cannot end the orders of a whole book. A stamp
-beyond the bound counts as the bound, where every price is stale: were it no time at all, who comes
-long after the last round would trade at its prices. The bound is as long as the engine waits for
-prices to come back (``ahead.PATIENCE_S``), and longer where prices live longer: any round, and any
-block with a transaction to the venue, moves it on. Times in seconds, stamps in ms.
+same in every replay. It never goes back, and it is not moved by a stamp further than ``LEAD_S``
+ahead of what others than the gateway have said: the last round's timestamp (a quorum of nodes') and
+the chain's own second. So a gateway whose clock is wrong cannot end the orders of a whole book. The
+bound is as long as the engine waits for prices to come back (``ahead.PATIENCE_S``): any round,
+and any block with a transaction to the venue, moves it on. Times in seconds, stamps in ms.
 """
 
 from __future__ import annotations
@@ -46,9 +44,8 @@ class Clock:
         second, now = stamp_ms // 1_000, self.world.now  # division: whole seconds
         if not self.by_commands:
             return max(now, second)
-        status = self.world.oracle.statuses[0]
-        lead = max(LEAD_S, status.stale_after + 1)
-        return max(now, min(second, max(status.timestamp, chain_now) + lead))
+        known = max(self.world.oracle.statuses[0].timestamp, chain_now)
+        return second if now < second <= known + LEAD_S else now
 
     def after_round(self, before: int) -> None:
         """A round was applied at its own second, which commands may have been ahead of."""
