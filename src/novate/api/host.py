@@ -39,7 +39,7 @@ from novate.chain.client import Client
 from novate.chain.deployment import Deployment
 from novate.chain.ipc import Subscription
 from novate.chain.rows import Fees
-from novate.config import Parameters
+from novate.config import DEFAULT, Parameters
 from novate.engine import recovery, snapshot
 from novate.engine.journal import Journal
 from novate.engine.sequencer import Sequencer
@@ -95,6 +95,7 @@ class Host:
     rpc: str | None = None
     smiles: SmileTable = field(default_factory=SmileTable)
     given: VenueKeys | None = None
+    parameters_file: Path = DEFAULT
     supervisor: Supervisor = field(default_factory=Supervisor)
     kept: KeptChain | None = None
     promoted: tuple[Journal, Sequencer] | None = None
@@ -269,7 +270,7 @@ class Host:
         start = int(time.time()) - WARM_UP_S
         chain_url = self.kept.node.http_url if self.kept is not None else self.rpc
         database = self.config.database or f"sqlite:///{self.folder / 'index.db'}"
-        self.index = IndexProcess(self.folder, database, chain_url)
+        self.index = IndexProcess(self.folder, database, chain_url, self.parameters_file)
         self.oracle = OracleLoop(
             self.core,
             self.parameters.oracle,

@@ -31,6 +31,7 @@ class IndexProcess:
     folder: Path
     url: str
     rpc: str | None
+    parameters: Path
     child: asyncio.subprocess.Process | None = None
     position: int = -1  # of the journal, up to which it has read
     moved_at: float = field(default_factory=time.monotonic)
@@ -43,6 +44,7 @@ class IndexProcess:
         """Keep the child until it ends; raises if it failed."""
         command = ["-m", "novate", "index", "run", "--journal", str(self.folder / "journal.bin")]
         command += ["--database", self.url, "--json", "--while-stdin"]
+        command += ["--parameters", str(self.parameters)]
         if self.rpc is not None:
             command += ["--rpc", self.rpc]
         with (self.folder / "index.log").open("ab") as log:

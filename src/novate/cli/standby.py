@@ -95,7 +95,8 @@ def command(
         found = replace(found, port=port)
     table = load_prices(prices) if prices else load_event()
     smiles = SmileTable() if prices else load_smiles()
-    host = Host(folder, found, config.load(parameters), table, rpc, smiles, keys_of(settings, rpc))
+    read = config.load(parameters)
+    host = Host(folder, found, read, table, rpc, smiles, keys_of(settings, rpc), parameters)
     try:
         _run(host, auto, every, as_json)
     except (Diverged, NodeFault, RpcFault) as fault:

@@ -93,7 +93,8 @@ def command(
     require_free(found.host, found.port)
     table = load_prices(prices) if prices else load_event()
     smiles = SmileTable() if prices else load_smiles()
-    host = Host(folder, found, config.load(parameters), table, rpc, smiles, keys)
+    read = config.load(parameters)
+    host = Host(folder, found, read, table, rpc, smiles, keys, parameters)
     try:
         if rpc is None:
             find_anvil()
