@@ -37,6 +37,7 @@ OrderExists: constant(bytes4) = 0xe5914630
 PriceOutOfLadder: constant(bytes4) = 0x9bb0d0e3
 WouldTrigger: constant(bytes4) = 0xdb3406c1
 QuotesFrozen: constant(bytes4) = 0x66f33c82
+ClientOrderIdUsed: constant(bytes4) = 0xb7e6d4fd
 OutlivesInstrument: constant(bytes4) = 0x3a25595e
 NotVenue: constant(bytes4) = 0x272a859f
 SelfMatch: constant(bytes4) = 0x8eb30e70
