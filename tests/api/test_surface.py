@@ -305,7 +305,7 @@ def test_a_process_that_serves_lives_though_a_part_is_not_ready(venue: Venue) ->
 
 
 def test_the_index_is_ready_as_long_as_it_moves(monkeypatch: pytest.MonkeyPatch) -> None:
-    index = IndexProcess(Path(), "sqlite://", None, position=90, moved_at=1_000.0)
+    index = IndexProcess(Path(), "sqlite://", None, Path(), position=90, moved_at=1_000.0)
     monkeypatch.setattr("novate.api.index_process.time.monotonic", lambda: 1_031.0)
     assert index.lag(100) == (10, 31.0)
     assert index.lag(90) == (0, 0.0) and index.lag(80) == (0, 0.0)
